@@ -1,0 +1,1 @@
+"""Meters over Modbus, by TCP or by a serial line."""

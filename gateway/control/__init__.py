@@ -1,0 +1,1 @@
+"""The decision taken every second: who may draw how much, and why."""

@@ -1,0 +1,1 @@
+"""The words and laws of the building: pure values, standard library only."""

@@ -1,0 +1,1 @@
+"""The asyncio shell: takes facts in, keeps the pace, hands limits out."""
