@@ -24,10 +24,10 @@ lint: $(READY) contracts ## Check style, format and import contracts
 	@$(BIN)/ruff format --check .
 
 contracts: $(READY) ## Check who imports whom
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 types: $(READY) ## Check types, strictly
-	@$(BIN)/mypy
+	@$(BIN)/mypy $(wildcard gateway drivers tests benchmarks)
 
 bench: $(READY) ## Measure the figures the README states
 	@$(BIN)/python -m benchmarks
