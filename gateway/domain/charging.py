@@ -1,0 +1,59 @@
+"""Charging stations in the words of OCPP 2.0.1."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OcppVersion(StrEnum):
+    """The OCPP versions spoken, by their WebSocket subprotocol names."""
+
+    V16 = "ocpp1.6"
+    V201 = "ocpp2.0.1"
+
+
+class ConnectorStatus(StrEnum):
+    """OCPP 2.0.1 ConnectorStatusEnumType."""
+
+    AVAILABLE = "Available"
+    OCCUPIED = "Occupied"
+    RESERVED = "Reserved"
+    UNAVAILABLE = "Unavailable"
+    FAULTED = "Faulted"
+
+
+class ChargingState(StrEnum):
+    """OCPP 2.0.1 ChargingStateEnumType."""
+
+    CHARGING = "Charging"
+    EV_CONNECTED = "EVConnected"
+    SUSPENDED_EV = "SuspendedEV"
+    SUSPENDED_EVSE = "SuspendedEVSE"
+    IDLE = "Idle"
+
+
+class RateUnit(StrEnum):
+    """OCPP ChargingRateUnitEnumType: what a station takes its limits in."""
+
+    AMPERES = "A"
+    WATTS = "W"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationCapabilities:
+    """What a station said of its smart charging, read before the first limit is sent.
+
+    A value it did not tell is None. `profile_count` is how many charging profiles it can
+    hold, `stack_level` the highest stack level, `period_count` the most periods a schedule may
+    have (1.6: ChargingScheduleMaxPeriods, ChargeProfileMaxStackLevel,
+    MaxChargingProfilesInstalled; 2.0.1: SmartChargingCtrlr).
+    """
+
+    ocpp_version: OcppVersion
+    rate_units: frozenset[RateUnit]
+    stack_level: int | None = None
+    profile_count: int | None = None
+    period_count: int | None = None
+    sample_interval_s: float | None = None
+    vendor: str = ""
+    model: str = ""
+    firmware: str = ""

@@ -1,0 +1,35 @@
+"""Expected failures, named by what the caller can do about them."""
+
+from gateway.domain.ids import MeterId, StationId
+
+
+class HeadroomError(Exception):
+    """The root of every failure Headroom expects."""
+
+
+class StationError(HeadroomError):
+    """A charging station did not do what was asked."""
+
+    def __init__(self, station: StationId, detail: str) -> None:
+        """Name the station and what it said or did not say."""
+        super().__init__(f"{station}: {detail}")
+        self.station = station
+        self.detail = detail
+
+
+class LimitRejectedError(StationError):
+    """The station answered and refused: the limit before stands."""
+
+
+class StationUnreachableError(StationError):
+    """No answer in time, or no connection: what is in force is unknown, assume the worst."""
+
+
+class MeterFaultError(HeadroomError):
+    """A meter gave no answer that can be used: keep the last reading and let it age."""
+
+    def __init__(self, meter: MeterId, detail: str) -> None:
+        """Name the meter and what went wrong on the line."""
+        super().__init__(f"{meter}: {detail}")
+        self.meter = meter
+        self.detail = detail

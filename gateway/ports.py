@@ -1,0 +1,69 @@
+"""What the gateway asks of the world, as protocols; drivers and adapters make them real."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from gateway.domain.events import Event
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import CurrentLimit
+from gateway.domain.metering import MeterReading
+
+Post = Callable[[Event], None]
+"""Where a driver puts its facts: never blocks, never calls back."""
+
+
+class Clock(Protocol):
+    """The one source of time. Monotonic seconds protect, the wall clock only labels."""
+
+    def monotonic_s(self) -> float:
+        """Return seconds that never jump."""
+
+    def now_at(self) -> datetime:
+        """Return the aware UTC instant."""
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Wait; may wake up to a millisecond early (uvloop), so read the clock again."""
+
+
+class MeterDriver(Protocol):
+    """A power meter, whatever its registers."""
+
+    async def read(self) -> MeterReading:
+        """Return a fresh reading.
+
+        Raises:
+            MeterFaultError: no answer in time, or none that can be trusted.
+        """
+
+
+class StationDriver(Protocol):
+    """Charging stations, whatever OCPP version they speak."""
+
+    async def set_limit(
+        self, connector: ConnectorRef, limit: CurrentLimit, *, valid_for: timedelta
+    ) -> None:
+        """Apply a limit that lapses to the fallback after `valid_for`.
+
+        Raises:
+            LimitRejectedError: the station answered and refused.
+            StationUnreachableError: no answer in time; the limit in force is unknown.
+        """
+
+    async def set_fallback(self, connector: ConnectorRef, limit: CurrentLimit) -> None:
+        """Write the persistent limit that holds whenever no lease does.
+
+        Raises:
+            LimitRejectedError: the station answered and refused.
+            StationUnreachableError: no answer in time; the fallback in force is unknown.
+        """
+
+    async def request_reading(self, connector: ConnectorRef) -> None:
+        """Ask for meter values at once; they arrive as facts, or do not.
+
+        Raises:
+            StationUnreachableError: no answer in time, or the station does not know how.
+        """
+
+    def connected_stations(self) -> frozenset[StationId]:
+        """Return the adopted stations whose connection is up."""
