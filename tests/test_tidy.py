@@ -217,6 +217,17 @@ def test_the_core_imports_the_standard_library_and_itself() -> None:
     assert foreign == []
 
 
+def test_only_bootstrap_knows_drivers() -> None:
+    importers = [
+        f"{name}: {imported}"
+        for name, tree, _ in _modules("gateway")
+        for imported in _imports(tree)
+        if f"{imported}.".startswith("drivers.") and name != "gateway/bootstrap.py"
+    ]
+
+    assert importers == []
+
+
 def test_only_the_bus_and_the_plant_speak_pymodbus() -> None:
     importers = {
         name
