@@ -18,10 +18,13 @@ UNITS = frozenset(
     {
         *("a", "ma", "v", "mv", "w", "kw", "mw", "var", "va", "wh", "varh", "vah", "hz", "j"),
         *("s", "ms", "us", "ns", "h", "days"),
-        *("pct", "ratio", "ppm", "deg", "bytes", "baud"),
+        *("pct", "ratio", "ppm", "quantile", "deg", "bytes", "baud"),
         *("count", "version", "rank", "level", "sequence", "number", "unit", "port", "address"),
     }
 )
+
+# One number, or one for each phase; collections of whole numbers are mostly positions.
+NUMBERS = re.compile(r"int|float|PerPhase|tuple\[(?:(?:int|float)(?:, )?)+\]")
 
 # A module that imports more than the standard library where it must not, is no longer arithmetic.
 THIRD_PARTIES_OF = {
@@ -132,7 +135,7 @@ def _numbers(record: ast.ClassDef) -> Iterator[tuple[int, str]]:
     for name, field in fields.items():
         if name == "value" and "unit" in fields:
             continue  # The record says its unit itself.
-        if re.search(r"\b(int|float|PerPhase)\b", ast.unparse(field.annotation)):
+        if NUMBERS.fullmatch(ast.unparse(field.annotation).replace(" | None", "")):
             yield field.lineno, name
 
 
