@@ -1,0 +1,311 @@
+"""The place stations connect to, and the `StationDriver` over all of them."""
+
+import asyncio
+import itertools
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from drivers.ocpp.adapter import Conversation, StationAdapter, StationContext, VersionSupport
+from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
+from drivers.ocpp.intake import Intake
+from drivers.ocpp.pending import PendingAdapter, PendingStation
+from drivers.ocpp.rpc import CallRefusedError
+from drivers.ocpp.session import Session
+from drivers.ocpp.versions import SUPPORTED
+from gateway.domain.charging import OcppVersion
+from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnreachableError
+from gateway.domain.events import StationConnected, StationDisconnected
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import CurrentLimit
+from gateway.ports import Clock, Post
+
+PING_INTERVAL_S: Final = 30
+PING_TIMEOUT_S: Final = 60
+OPEN_TIMEOUT_S: Final = 30
+CLOSE_TIMEOUT_S: Final = 10
+BACKLOG: Final = 2048
+MAX_PENDING_STATIONS: Final = 64
+
+_log = logging.getLogger(__name__)
+
+
+class CannotListenError(HeadroomError):
+    """The address stations are to connect to cannot be had."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Station:
+    """An adopted station: its adapters live on from connection to connection."""
+
+    adapters: dict[OcppVersion, StationAdapter] = field(default_factory=dict)
+    adapter: StationAdapter | None = None
+    session: Session | None = None
+
+
+class OcppServer:
+    """Serves `ws://host:port/<station id>` and is the `StationDriver` of all stations there.
+
+    `credentials` says which stations are adopted and with which key (None: no key is asked);
+    it is read at every handshake. Any other station is kept waiting: answered, listed by
+    `pending_stations`, without effect on facts.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        credentials: Mapping[StationId, bytes | None],
+        clock: Clock,
+        post: Post,
+        rng: random.Random,
+        versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
+    ) -> None:
+        """Open nothing yet: `run` does. `versions` are offered in their order."""
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._post = post
+        self._rng = rng
+        self._versions = versions
+        self._door = Doorkeeper(credentials)
+        self._stations: dict[StationId, _Station] = {}
+        self._pending: dict[StationId, tuple[Session, PendingAdapter]] = {}
+        # Ids of our calls begin with the generation, so they differ over restarts as well.
+        self._generations = itertools.count(int(clock.now_at().timestamp()))
+        self._interview_slots = asyncio.Semaphore(20)
+        self._listening: asyncio.Future[int] | None = None
+        self.counters: Counter[str] = Counter()
+        self._intakes = {v: Intake(s, self.counters) for v, s in versions.items()}
+
+    async def run(self) -> None:
+        """Serve until cancelled; then close every connection with 1001.
+
+        Raises:
+            CannotListenError: the port is in use, or the address is not this machine's.
+        """
+        try:
+            server = await serve(
+                self._serve_connection,
+                self._host,
+                self._port,
+                subprotocols=[Subprotocol(version) for version in self._versions],
+                process_request=self._process_request,
+                compression=None,
+                server_header=None,
+                open_timeout=OPEN_TIMEOUT_S,
+                ping_interval=PING_INTERVAL_S,
+                ping_timeout=PING_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+                backlog=BACKLOG,
+            )
+        except OSError as error:
+            message = (
+                f"cannot listen for stations on {self._host}:{self._port}: {error.strerror}"
+                " (does another program have the port?)"
+            )
+            raise CannotListenError(message) from error
+        async with server:
+            self._listen_future().set_result(next(iter(server.sockets)).getsockname()[1])
+            await asyncio.Event().wait()
+
+    async def wait_listening(self) -> int:
+        """Return the port once stations can connect."""
+        return await asyncio.shield(self._listen_future())
+
+    def _listen_future(self) -> asyncio.Future[int]:
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_future()
+        return self._listening
+
+    # The handshake.
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        station = read_station(request.path)
+        if station is None:
+            return connection.respond(404, "The path must be /<station id>.\n")
+        offers = request.headers.get_all("Sec-WebSocket-Protocol")
+        version = choose_version(offers, self._versions)
+        if version is None:
+            return None  # websockets answers 400 and says that the subprotocol is missing.
+        if self._door.is_adopted(station):
+            turned = self._door.turn_away(
+                station,
+                peer=_peer(connection),
+                authorization=request.headers.get("Authorization"),
+                now_s=self._clock.monotonic_s(),
+            )
+            if turned is not None:
+                self.counters[f"turned-away.{turned.status}"] += 1
+                _log.warning("%s from %s: %s", station, _peer(connection), turned.reason)
+                response = connection.respond(turned.status, f"{turned.reason}\n")
+                if turned.status == 401:
+                    response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
+                return response
+        elif station not in self._pending and len(self._pending) >= MAX_PENDING_STATIONS:
+            self.counters["turned-away.503"] += 1
+            return connection.respond(503, "Too many stations wait for adoption.\n")
+        protocol = connection.protocol
+        protocol.max_message_size = self._versions[version].max_frame_bytes
+        if version is not OcppVersion.V16:
+            # 2.0.1 part 4 §3.3 requires RFC 7692 of a central system; 1.6 does without.
+            protocol.available_extensions = enable_server_permessage_deflate(None)
+        return None
+
+    async def _serve_connection(self, connection: ServerConnection) -> None:
+        request = connection.request
+        station = read_station(request.path) if request is not None else None
+        if station is None or connection.subprotocol is None:
+            return
+        version = OcppVersion(connection.subprotocol)
+        if self._door.is_adopted(station):
+            await self._serve_adopted(station, version, connection)
+        else:
+            await self._serve_pending(station, version, connection)
+
+    async def _serve_adopted(
+        self, station: StationId, version: OcppVersion, connection: ServerConnection
+    ) -> None:
+        record = self._stations.setdefault(station, _Station())
+        adapter = record.adapters.get(version)
+        if adapter is None:
+            adapter = self._versions[version].make_adapter(self._context(station))
+            record.adapters[version] = adapter
+        session = self._make_session(station, version, connection, adapter)
+        if record.session is not None:
+            _log.info("%s: a newer connection takes over", station)
+            self.counters["taken-over"] += 1
+            record.session.close(1000, "a newer connection took over")
+            self._part(station, record)
+        record.session, record.adapter = session, adapter
+        adapter.opened(session)
+        self._post(StationConnected(at_s=self._clock.monotonic_s(), station=station))
+        try:
+            await session.run()
+        finally:
+            if record.session is session:  # Else a newer one has its place already.
+                self._part(station, record)
+
+    def _part(self, station: StationId, record: _Station) -> None:
+        if record.adapter is not None:
+            record.adapter.closed()
+        record.session = record.adapter = None
+        self._post(StationDisconnected(at_s=self._clock.monotonic_s(), station=station))
+
+    async def _serve_pending(
+        self, station: StationId, version: OcppVersion, connection: ServerConnection
+    ) -> None:
+        adapter = PendingAdapter(station, version, peer=_peer(connection), clock=self._clock)
+        session = self._make_session(station, version, connection, adapter)
+        if station in self._pending:
+            self._pending[station][0].close(1000, "a newer connection took over")
+        elif len(self._pending) >= MAX_PENDING_STATIONS:
+            await connection.close(1013, "too many stations wait for adoption")
+            return
+        self._pending[station] = session, adapter
+        _log.warning("%s from %s is not known and waits for adoption", station, _peer(connection))
+        try:
+            await session.run()
+        finally:
+            if self._pending.get(station, (None,))[0] is session:
+                del self._pending[station]
+
+    def _context(self, station: StationId) -> StationContext:
+        return StationContext(
+            station=station,
+            clock=self._clock,
+            post=self._post,
+            random=self._rng,
+            counters=self.counters,
+            interview_slots=self._interview_slots,
+        )
+
+    def _make_session(
+        self,
+        station: StationId,
+        version: OcppVersion,
+        connection: ServerConnection,
+        conversation: Conversation,
+    ) -> Session:
+        return Session(
+            station=station,
+            version=version,
+            connection=connection,
+            conversation=conversation,
+            intake=self._intakes[version],
+            generation=next(self._generations),
+            counters=self.counters,
+        )
+
+    # The driver.
+
+    def connected_stations(self) -> frozenset[StationId]:
+        """See `gateway.ports.StationDriver`."""
+        return frozenset(s for s, record in self._stations.items() if record.session is not None)
+
+    def pending_stations(self) -> tuple[PendingStation, ...]:
+        """Return the unknown stations that are connected now, by id."""
+        return tuple(self._pending[station][1].seen for station in sorted(self._pending))
+
+    def station(self, station: StationId) -> StationAdapter:
+        """Return the adapter of a connected station, for what only people ask for.
+
+        Raises:
+            StationUnreachableError: it is not connected.
+        """
+        record = self._stations.get(station)
+        if record is None or record.adapter is None:
+            raise StationUnreachableError(station, "not connected")
+        return record.adapter
+
+    async def set_limit(
+        self, connector: ConnectorRef, limit: CurrentLimit, *, valid_for: timedelta
+    ) -> None:
+        """See `gateway.ports.StationDriver`.
+
+        Raises:
+            LimitRejectedError: the station answered and refused.
+            StationUnreachableError: no answer in time; `SupersededError`, a kind of it, when a
+                newer limit took this one's place before it was sent.
+        """
+        adapter = self.station(connector.station)
+        with _refusals_as_rejections():
+            await adapter.set_limit(connector.number, limit, valid_for=valid_for)
+
+    async def set_fallback(self, connector: ConnectorRef, limit: CurrentLimit) -> None:
+        """See `gateway.ports.StationDriver`."""
+        adapter = self.station(connector.station)
+        with _refusals_as_rejections():
+            await adapter.set_fallback(connector.number, limit)
+
+    async def request_reading(self, connector: ConnectorRef) -> None:
+        """See `gateway.ports.StationDriver`."""
+        adapter = self.station(connector.station)
+        try:
+            await adapter.request_reading(connector.number)
+        except (CallRefusedError, LimitRejectedError) as error:
+            raise StationUnreachableError(connector.station, error.detail) from error
+
+
+@contextmanager
+def _refusals_as_rejections() -> Iterator[None]:
+    try:
+        yield
+    except CallRefusedError as error:
+        raise LimitRejectedError(error.station, error.detail) from error
+
+
+def _peer(connection: ServerConnection) -> str:
+    address = connection.remote_address
+    return str(address[0]) if address else "?"

@@ -1,0 +1,320 @@
+"""One connection of one station: reads and answers its frames, carries calls to it one by one."""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from drivers.ocpp.adapter import CALL_DEADLINE_S, Conversation, Priority
+from drivers.ocpp.calls import CallQueue, Ending, Outcome, OutgoingCall
+from drivers.ocpp.intake import Intake
+from drivers.ocpp.leniency import mend
+from drivers.ocpp.rpc import (
+    DIALECTS,
+    Call,
+    CallErrorReply,
+    CallNotSentError,
+    CallRefusedError,
+    CallResult,
+    CallUnansweredError,
+    ConnectionLostError,
+    Frame,
+    Malformed,
+    RefusedError,
+    SupersededError,
+    decode,
+    encode_call,
+    encode_error,
+    encode_result,
+)
+from drivers.ocpp.schemas import find_fault
+from gateway.domain.charging import OcppVersion
+from gateway.domain.errors import StationError
+from gateway.domain.ids import StationId
+
+MAX_BAD_FRAMES_A_MINUTE: Final = 30
+CACHED_ANSWERS: Final = 16
+REMEMBERED_CALLS: Final = 16
+LOGGED_BYTES: Final = 200
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """A connection, from the end of its handshake to its loss. It is the adapter's `Link`."""
+
+    def __init__(
+        self,
+        *,
+        station: StationId,
+        version: OcppVersion,
+        connection: ServerConnection,
+        conversation: Conversation,
+        intake: Intake,
+        generation: int,
+        counters: Counter[str],
+    ) -> None:
+        """Take over an open connection; nothing is read before `run`."""
+        self.station = station
+        self.version = version
+        self.generation = generation
+        self._connection = connection
+        self._conversation = conversation
+        self._intake = intake
+        self._dialect = DIALECTS[version]
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._queue = CallQueue()
+        self._flight: OutgoingCall | None = None
+        self._sequence = 0
+        self._is_lost = False
+        self._tasks: asyncio.TaskGroup | None = None
+        # Ids of calls that went unanswered: their answers are late, not unsolicited.
+        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._answered: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._bad_frames = 0
+        self._bad_since_s = self._loop.time()
+
+    async def run(self) -> None:
+        """Read and answer until the connection ends; every call out ends with it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._advance()
+                interview = tasks.create_task(
+                    self._interview(), name=f"ocpp interview {self.station}"
+                )
+                await self._read()
+                self.lose()
+                interview.cancel()
+        finally:
+            self.lose()
+
+    def lose(self) -> None:
+        """Fail at once whatever waits for the station; idempotent."""
+        if self._is_lost:
+            return
+        self._is_lost = True
+        self._queue.end_all(Ending.CONNECTION_LOST)
+        if self._flight is not None:
+            flight, self._flight = self._flight, None
+            flight.end(Ending.CONNECTION_LOST)
+
+    def close(self, code: int, reason: str) -> None:
+        """Lose the connection; the closing handshake goes on behind."""
+        self.lose()
+        if self._tasks is not None:
+            self._tasks.create_task(
+                self._connection.close(code, reason), name=f"ocpp close {self.station}"
+            )
+
+    # Inward.
+
+    async def _read(self) -> None:
+        recv, send, take = self._connection.recv, self._connection.send, self._take
+        try:
+            while not self._is_lost:
+                answer = take(await recv(decode=False))
+                if answer is not None:
+                    await send(answer, text=True)
+        except ConnectionClosed:
+            return
+
+    def _take(self, raw: bytes) -> bytes | None:
+        """Return the frame to answer with, if any. Whatever comes in, nothing is raised."""
+        if self._is_lost:
+            return None
+        frame = decode(raw, self._dialect)
+        if type(frame) is Call:
+            return self._answer(frame, raw)
+        return self._settle(frame, raw)
+
+    def _answer(self, call: Call, raw: bytes) -> bytes:
+        cached = self._answered.get(call.id)
+        fingerprint = hash(raw)
+        if cached is not None and cached[0] == fingerprint:
+            self._counters["duplicate"] += 1
+            return cached[1]
+        try:
+            payload = self._intake.read(call.action, call.payload)
+            answer = self._conversation.answer(call.action, payload)
+            if not isinstance(answer, bytes):
+                self._check_answer(call.action, answer)
+            frame = encode_result(call.id, answer)
+        except RefusedError as refusal:
+            self._counters[f"refused.{refusal.code}"] += 1
+            self._log_bad(f"refused {call.action[:50]!r}: {refusal}", raw)
+            frame = encode_error(call.id, refusal.code, refusal.description)
+        except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
+            self._counters["internal-error"] += 1
+            _log.exception("%s: cannot answer %r", self.station, call.action[:50])
+            frame = encode_error(call.id, "InternalError", "the fault is ours and was logged")
+        self._answered[call.id] = (fingerprint, frame)
+        if len(self._answered) > CACHED_ANSWERS:
+            self._answered.popitem(last=False)
+        return frame
+
+    def _check_answer(self, action: str, answer: Mapping[str, object]) -> None:
+        fault = find_fault(self.version, action, answer, is_answer=True)
+        if fault is not None:
+            message = f"our answer to {action} breaks its schema: {fault}"
+            raise AssertionError(message)
+
+    def _settle(self, frame: Frame, raw: bytes) -> bytes | None:
+        flight = self._flight
+        if isinstance(frame, Malformed):
+            self._counters["malformed"] += 1
+            self._blame(frame.reason, raw)
+            if flight is not None and frame.reply_to == flight.id:
+                self._land(flight, frame)
+            return None if self._is_lost else frame.answer
+        assert isinstance(frame, CallResult | CallErrorReply)
+        if flight is not None and flight.is_sent and frame.id == flight.id:
+            self._land(flight, frame)
+        elif frame.id in self._gone:
+            del self._gone[frame.id]
+            self._counters["late-reply"] += 1
+        else:
+            self._counters["unsolicited"] += 1
+            self._blame("an answer to nothing", raw)
+        return None
+
+    def _blame(self, reason: str, raw: bytes) -> None:
+        """Count a bad frame; a station that sends too many of them loses its connection."""
+        now_s = self._loop.time()
+        if now_s - self._bad_since_s > 60:
+            self._bad_since_s, self._bad_frames = now_s, 0
+        self._bad_frames += 1
+        if self._bad_frames > MAX_BAD_FRAMES_A_MINUTE:
+            if not self._is_lost:
+                _log.warning("%s: too many bad frames, connection closed", self.station)
+                self._counters["abusive"] += 1
+                self.close(1008, "too many bad frames")
+            return
+        self._log_bad(reason, raw)
+
+    def _log_bad(self, reason: str, raw: bytes) -> None:
+        # The bytes as they came: a decoded value may be too deep to be printed.
+        _log.warning("%s: %s: %r", self.station, reason, raw[:LOGGED_BYTES])
+
+    async def _interview(self) -> None:
+        try:
+            await self._conversation.interview()
+        except StationError as error:
+            _log.info("interview ended: %s", error)
+        except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
+            self._counters["internal-error"] += 1
+            _log.exception("%s: the interview failed", self.station)
+
+    # Outward.
+
+    async def call(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+        deadline_s: float = CALL_DEADLINE_S,
+    ) -> Mapping[str, object]:
+        """See `drivers.ocpp.adapter.Link.call`."""
+        fault = find_fault(self.version, action, payload, is_answer=False)
+        if fault is not None:
+            message = f"our {action} breaks its schema: {fault}"
+            raise ValueError(message)
+        if self._is_lost:
+            raise ConnectionLostError(self.station, "not connected")
+        call = self._make_call(action, payload, priority=priority, key=key)
+        call.timer = self._loop.call_later(deadline_s, self._expire, call)
+        self._queue.put(call)
+        self._advance()
+        try:
+            outcome = await asyncio.shield(call.outcome)
+        except asyncio.CancelledError:
+            if self._queue.withdraw(call):
+                call.end(Ending.EXPIRED)
+            raise
+        return self._read_outcome(call, outcome)
+
+    def _make_call(
+        self, action: str, payload: Mapping[str, object], *, priority: Priority, key: str | None
+    ) -> OutgoingCall:
+        self._sequence += 1
+        call_id = f"{self.generation:x}-{self._sequence:x}"
+        return OutgoingCall(
+            id=call_id,
+            action=action,
+            frame=encode_call(call_id, action, payload),
+            priority=priority,
+            sequence=self._sequence,
+            outcome=self._loop.create_future(),
+            key=key,
+        )
+
+    def _advance(self) -> None:
+        """Send the next call if none is in flight."""
+        if self._flight is not None or self._is_lost or self._tasks is None:
+            return
+        self._flight = self._queue.take()
+        if self._flight is not None:
+            self._tasks.create_task(
+                self._send(self._flight), name=f"ocpp {self._flight.action} {self.station}"
+            )
+
+    async def _send(self, call: OutgoingCall) -> None:
+        call.is_sent = True
+        try:
+            await self._connection.send(call.frame, text=True)
+        except ConnectionClosed:
+            self.lose()
+
+    def _land(self, call: OutgoingCall, outcome: Outcome) -> None:
+        self._flight = None
+        call.end(outcome)
+        self._advance()
+
+    def _expire(self, call: OutgoingCall) -> None:
+        if call is self._flight:
+            self._counters["call-timeout"] += 1
+            self._gone[call.id] = None
+            if len(self._gone) > REMEMBERED_CALLS:
+                self._gone.popitem(last=False)
+            self._land(call, Ending.EXPIRED)
+        elif self._queue.withdraw(call):
+            self._counters["call-not-sent"] += 1
+            call.end(Ending.EXPIRED)
+
+    def _read_outcome(self, call: OutgoingCall, outcome: Outcome) -> Mapping[str, object]:
+        match outcome:
+            case CallResult(payload=payload):
+                return self._mend_result(call.action, payload)
+            case CallErrorReply(code=code, description=description):
+                raise CallRefusedError(self.station, code, description)
+            case Malformed(reason=reason):
+                raise CallUnansweredError(self.station, f"{call.action}: {reason}")
+            case Ending.SUPERSEDED:
+                raise SupersededError(self.station, f"a newer {call.action} took its place")
+            case Ending.CROWDED_OUT:
+                raise CallNotSentError(self.station, f"{call.action}: too many calls wait")
+            case Ending.CONNECTION_LOST:
+                raise ConnectionLostError(self.station, f"{call.action}: connection lost")
+            case Ending.EXPIRED if call.is_sent:
+                raise CallUnansweredError(self.station, f"no answer to {call.action}")
+            case Ending.EXPIRED:
+                raise CallNotSentError(self.station, f"{call.action} never had its turn")
+
+    def _mend_result(self, action: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+        fault = find_fault(self.version, action, payload, is_answer=True)
+        if fault is None:
+            return payload
+        mended, rules = mend(self.version, action, payload, is_answer=True)
+        for rule in rules:
+            self._counters[f"lenient.{action}Response.{rule}"] += 1
+        remains = find_fault(self.version, action, mended, is_answer=True)
+        if remains is not None or not isinstance(mended, dict):
+            raise CallUnansweredError(self.station, f"answer to {action} unreadable: {remains}")
+        return mended

@@ -1,0 +1,111 @@
+"""A hall of charging stations for tests: the real server, real sockets, every fact kept."""
+
+import asyncio
+import base64
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from drivers.ocpp.adapter import VersionSupport
+from drivers.ocpp.server import OcppServer
+from drivers.ocpp.versions import SUPPORTED
+from gateway.adapters.clock import SystemClock
+from gateway.domain.charging import OcppVersion
+from gateway.domain.events import Event
+from gateway.domain.ids import StationId
+
+PATIENCE_S = 10.0
+
+Fact = TypeVar("Fact")
+
+
+@dataclass
+class Hall:
+    """A running server and what it posted."""
+
+    server: OcppServer
+    port: int
+    facts: list[Event] = field(default_factory=list)
+
+    def facts_of(self, kind: type[Fact]) -> list[Fact]:
+        return [fact for fact in self.facts if isinstance(fact, kind)]
+
+    @asynccontextmanager
+    async def connect(
+        self,
+        station: str,
+        *,
+        version: OcppVersion = OcppVersion.V16,
+        key: bytes | None = None,
+        **options: Any,
+    ) -> AsyncIterator[ClientConnection]:
+        """Open a raw connection as a station does."""
+        headers: dict[str, str] = {}
+        if key is not None:
+            pair = base64.b64encode(station.encode() + b":" + key).decode()
+            headers["Authorization"] = f"Basic {pair}"
+        async with connect(
+            f"ws://127.0.0.1:{self.port}/{station}",
+            subprotocols=[Subprotocol(version)],
+            additional_headers=headers,
+            proxy=None,
+            **options,
+        ) as connection:
+            yield connection
+
+
+async def wait_until(holds: Callable[[], object]) -> None:
+    """Wait until something holds; fail if it does not within `PATIENCE_S`."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - what is waited for knows nothing of events
+            await asyncio.sleep(0.01)
+
+
+async def ask(connection: ClientConnection, frame: str | bytes | list[Any]) -> Any:
+    """Send a frame, as text, and return the next one that is not a CALL of the server."""
+    text = json.dumps(frame) if isinstance(frame, list) else frame
+    await connection.send(text, text=True if isinstance(text, bytes) else None)
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            answer = json.loads(await connection.recv())
+            if answer[0] != 2:
+                return answer
+
+
+def in_hall(
+    test: Callable[[Hall], Awaitable[None]],
+    *,
+    credentials: Mapping[str, bytes | None] | None = None,
+    versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
+) -> None:
+    """Run a test against a server on loopback whose adopted stations are `credentials`.
+
+    Without them CP-01 to CP-03 are adopted and need no key.
+    """
+    adopted = {StationId(f"CP-0{n}"): None for n in (1, 2, 3)}
+    given = {StationId(name): key for name, key in (credentials or adopted).items()}
+
+    async def run() -> None:
+        facts: list[Event] = []
+        server = OcppServer(
+            host="127.0.0.1",
+            port=0,
+            credentials=given,
+            clock=SystemClock(),
+            post=facts.append,
+            rng=random.Random(1),
+            versions=versions,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(server.run())
+            port = await server.wait_listening()
+            await test(Hall(server=server, port=port, facts=facts))
+            serving.cancel()
+
+    asyncio.run(run())
