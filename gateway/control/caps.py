@@ -1,0 +1,161 @@
+"""What safety narrows a connector to, whatever headroom there is: each cap with its reason."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gateway.control.headroom import Survey, draw_as_limit_ma, fallback_ma, overdraw_ma
+from gateway.control.metered import projected_ratio
+from gateway.control.state import SiteState
+from gateway.domain.electric import MIN_CHARGING_MA, Phase
+from gateway.domain.reasons import Reason, ReasonKind, RowFigures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowCap:
+    """What every connector on a row is narrowed to: None is "its fallback, and no raise"."""
+
+    limit_ma: int | None
+    reason: Reason
+
+
+def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
+    """Return a row's arithmetic for a reason."""
+    measured = survey.rows[row]
+    return RowFigures(
+        circuit=state.wiring.circuits[row // 3].id,
+        phase=Phase(row % 3),
+        rating_ma=measured.rating_ma,
+        set_point_ma=measured.set_point_ma,
+        bound_ma=measured.bound_ma,
+        bound_source=measured.bound_source,
+        base_ma=measured.base_ma,
+        reserve_ma=measured.reserve_ma,
+        available_ma=measured.available_ma,
+        claimed_ma=survey.claimed_ma[row],
+    )
+
+
+def row_caps(state: SiteState, survey: Survey, now_s: float) -> dict[int, RowCap]:
+    """Return the rows that narrow every connector on them, each with its strictest cap."""
+    caps: dict[int, RowCap] = {}
+    for row in range(len(survey.rows)):
+        for cap in _caps_of_row(state, survey, row, now_s):
+            known = caps.get(row)
+            if known is None or _is_stricter(cap, known):
+                caps[row] = cap
+    return caps
+
+
+def _is_stricter(cap: RowCap, other: RowCap) -> bool:
+    rank = {0: 0, None: 1}
+    return rank.get(cap.limit_ma, 2) < rank.get(other.limit_ma, 2)
+
+
+def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> Iterator[RowCap]:
+    parameters, circuit_at = state.parameters, row // 3
+    circuit, device = state.circuits[circuit_at], state.wiring.circuits[circuit_at]
+    measured, seen = circuit.phases[row % 3], survey.rows[row]
+    if circuit.lockout_until_s > now_s:
+        yield RowCap(
+            limit_ma=None,
+            reason=Reason(
+                kind=ReasonKind.LOCKOUT,
+                limit_ma=0,
+                row=figures(state, survey, row),
+                remaining_s=circuit.lockout_until_s - now_s,
+            ),
+        )
+    if seen.age_s is None:
+        return
+    if seen.age_s > parameters.stale_fallback_s:
+        yield RowCap(
+            limit_ma=None,
+            reason=Reason(
+                kind=ReasonKind.METER_STALE,
+                limit_ma=0,
+                row=figures(state, survey, row),
+                elapsed_s=seen.age_s if seen.age_s < now_s - state.started_at_s else None,
+            ),
+        )
+    if measured.over_since_s is not None:
+        over_s = now_s - measured.over_since_s
+        if over_s > parameters.over_rating_pause_s:
+            yield RowCap(
+                limit_ma=0,
+                reason=Reason(
+                    kind=ReasonKind.OVER_RATING,
+                    limit_ma=0,
+                    row=figures(state, survey, row),
+                    elapsed_s=over_s,
+                ),
+            )
+    spent_ratio = projected_ratio(measured, seen.rating_ma, device.curve, parameters)
+    if spent_ratio >= parameters.thermal_minimum_ratio:
+        is_pause = spent_ratio >= parameters.thermal_pause_ratio
+        yield RowCap(
+            limit_ma=0 if is_pause else MIN_CHARGING_MA,
+            reason=Reason(
+                kind=ReasonKind.THERMAL_BUDGET,
+                limit_ma=0,
+                row=figures(state, survey, row),
+                budget_ratio=spent_ratio,
+            ),
+        )
+
+
+def connector_cap(
+    state: SiteState, survey: Survey, at: int, rows: dict[int, RowCap], *, now_s: float
+) -> Reason | None:
+    """Return the strictest cap on a connector as a reason whose limit is the cap, if any."""
+    strictest: Reason | None = None
+    for cap in _caps_of_connector(state, survey, at, rows, now_s):
+        if strictest is None or cap.limit_ma < strictest.limit_ma:
+            strictest = cap
+    return strictest
+
+
+def _caps_of_connector(
+    state: SiteState, survey: Survey, at: int, rows: dict[int, RowCap], now_s: float
+) -> Iterator[Reason]:
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    station = state.stations[connector.ref.station]
+    if state.is_stopped:
+        yield Reason(kind=ReasonKind.STOPPED, limit_ma=0)
+    if rows:
+        for row in state.wiring.rows[at][survey.masks[at]]:
+            cap = rows.get(row)
+            if cap is not None:
+                yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
+    for constraint in state.constraints.values():
+        if constraint.subject == connector.ref:
+            limit_ma = _chargeable_ma(min(constraint.limit_ma))
+            yield Reason(kind=ReasonKind.OUTSIDE_LIMIT, limit_ma=limit_ma, name=constraint.source)
+    draw_ma = None
+    if belief.draw is not None:
+        draw_ma = draw_as_limit_ma(belief.draw, connector, belief)
+    if draw_ma is not None and draw_ma > overdraw_ma(belief.in_force_ma, state.parameters):
+        yield Reason(
+            kind=ReasonKind.STATION_DISOBEYS,
+            limit_ma=MIN_CHARGING_MA,
+            current_ma=draw_ma,
+            elapsed_s=now_s - (belief.over_since_s or now_s),
+        )
+    elif not station.is_proven:
+        yield Reason(
+            kind=ReasonKind.STATION_UNPROVEN,
+            limit_ma=MIN_CHARGING_MA,
+            current_ma=survey.high_ma[at],
+        )
+
+
+def _narrowed_ma(state: SiteState, at: int, cap: RowCap) -> int:
+    """Return a row's cap for one connector; falling back never raises."""
+    if cap.limit_ma is not None:
+        return cap.limit_ma
+    belief = state.connectors[at]
+    return min(belief.wanted_ma, fallback_ma(state.wiring.connectors[at], belief))
+
+
+def _chargeable_ma(limit_ma: int) -> int:
+    """Return the limit, or nothing where it is less than a vehicle can charge with."""
+    return limit_ma if limit_ma >= MIN_CHARGING_MA else 0

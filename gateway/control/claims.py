@@ -1,0 +1,179 @@
+"""From beliefs to the board of one decision: who can be moved, and what everyone is counted at."""
+
+from dataclasses import dataclass
+
+from gateway.control.caps import connector_cap, row_caps
+from gateway.control.headroom import Survey, draw_as_limit_ma, is_idle, overdraw_ma, survey
+from gateway.control.share import Board, Rank
+from gateway.control.state import ConnectorBelief, Priority, SiteState
+from gateway.control.trial import Trial, trial_of
+from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.reasons import Reason, ReasonKind
+
+ORDINARY = Priority()
+AT_REST_RANK = 9
+ENDLESS_S = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What one decision looks at. All lists are per connector."""
+
+    now_s: float
+    state: SiteState
+    seen: Survey
+    controlled: list[bool]
+    caps: list[Reason | None]
+    trials: list[Trial | None]
+
+
+def moment_of(state: SiteState, now_s: float) -> Moment:
+    """Return what is seen, who can be moved, and what safety and trials narrow them to."""
+    seen = survey(state, now_s)
+    narrowed = row_caps(state, seen, now_s)
+    positions = range(len(state.connectors))
+    controlled = [is_controlled(state, at) for at in positions]
+    return Moment(
+        now_s=now_s,
+        state=state,
+        seen=seen,
+        controlled=controlled,
+        caps=[
+            connector_cap(state, seen, at, narrowed, now_s=now_s) if controlled[at] else None
+            for at in positions
+        ],
+        trials=[
+            trial_of(state, at, now_s) if controlled[at] and not is_proven(state, at) else None
+            for at in positions
+        ],
+    )
+
+
+def is_controlled(state: SiteState, at: int) -> bool:
+    """Return whether the connector has a vehicle and its station can be told a limit."""
+    belief = state.connectors[at]
+    station = state.stations[state.wiring.connectors[at].ref.station]
+    return station.is_connected and belief.is_plugged and not is_idle(belief)
+
+
+def is_proven(state: SiteState, at: int) -> bool:
+    """Return whether the connector's station has been seen to obey."""
+    return state.stations[state.wiring.connectors[at].ref.station].is_proven
+
+
+def is_at_rest(state: SiteState, belief: ConnectorBelief, now_s: float) -> bool:
+    """Return whether the vehicle has drawn next to nothing for long, though it might."""
+    since_s = belief.resting_since_s
+    return (
+        since_s is not None
+        and belief.paused_at_s is None
+        and now_s - since_s > state.parameters.dormant_after_s
+    )
+
+
+def told_ma(state: SiteState, at: int) -> int:
+    """Return the limit the connector works to: the newest told, or what it starts with."""
+    belief = state.connectors[at]
+    if belief.limits[-1].last_sequence or is_proven(state, at):
+        return belief.wanted_ma
+    return MIN_CHARGING_MA
+
+
+def is_confirmable(state: SiteState, at: int, now_s: float) -> bool:
+    """Return whether the newest limit may still be counted on to come into force in time.
+
+    What is not confirmed in time is taken from those that do answer (design §3).
+    """
+    parameters, belief = state.parameters, state.connectors[at]
+    draw, connector = belief.draw, state.wiring.connectors[at]
+    if draw is not None:
+        drawn_ma = draw_as_limit_ma(draw, connector, belief) or 0
+        if drawn_ma > overdraw_ma(belief.in_force_ma, parameters):
+            return False
+    newest = belief.limits[-1]
+    if newest.last_sequence == 0:
+        return True
+    if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
+        return now_s - newest.renewed_at_s < parameters.acknowledgement_s
+    if len(belief.limits) == 1 or newest.acknowledged_at_s is None:
+        return True
+    seen_by_s = parameters.settling_s + parameters.interval_grace_s
+    return now_s - newest.acknowledged_at_s < seen_by_s
+
+
+def board_of(moment: Moment) -> Board:
+    """Return the board before anything is moved for others: limits told, caps applied."""
+    state, seen, now_s = moment.state, moment.seen, moment.now_s
+    controlled, caps, trials = moment.controlled, moment.caps, moment.trials
+    wiring = state.wiring
+    room_ma = [row.available_ma for row in seen.rows]
+    proven_room_ma = [
+        room - claimed for room, claimed in zip(room_ma, seen.claimed_ma, strict=True)
+    ]
+    on_row: list[list[int]] = [[] for _ in seen.rows]
+    rows: list[tuple[int, ...]] = []
+    limits_ma: list[int] = []
+    caps_ma: list[int] = []
+    floors_ma: list[int] = []
+    ranks: list[Rank] = []
+    for at, belief in enumerate(state.connectors):
+        of_connector = wiring.rows[at][seen.masks[at]]
+        rows.append(of_connector)
+        if not controlled[at]:
+            limits_ma.append(0)
+            caps_ma.append(0)
+            floors_ma.append(0)
+            ranks.append((AT_REST_RANK, ENDLESS_S))
+            high = seen.high_ma[at]
+            if high:
+                for row in of_connector:
+                    room_ma[row] -= high
+            continue
+        priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
+        cap_ma = _cap_ma(state, at, caps[at], trials[at])
+        limit_ma = min(told_ma(state, at), cap_ma)
+        trial = trials[at]
+        if trial is not None:
+            limit_ma = min(trial.limit_ma, cap_ma)
+        confirmable = is_confirmable(state, at, now_s)
+        claim_ma = limit_ma if confirmable else max(limit_ma, seen.high_ma[at])
+        for row in of_connector:
+            room_ma[row] -= claim_ma
+            if limit_ma > seen.high_ma[at]:
+                proven_room_ma[row] -= limit_ma - seen.high_ma[at]
+            if confirmable:
+                on_row[row].append(at)
+        limits_ma.append(limit_ma)
+        caps_ma.append(cap_ma)
+        floors_ma.append(min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma)))
+        ranks.append(_rank(state, belief, priority, now_s))
+    return Board(
+        rows=rows,
+        on_row=on_row,
+        limit_ma=limits_ma,
+        cap_ma=caps_ma,
+        floor_ma=floors_ma,
+        rank=ranks,
+        started_at_s=[belief.started_at_s for belief in state.connectors],
+        room_ma=room_ma,
+        proven_room_ma=proven_room_ma,
+    )
+
+
+def _cap_ma(state: SiteState, at: int, cap: Reason | None, trial: Trial | None) -> int:
+    """Return the most the connector may be told: its own maximum, and what safety leaves.
+
+    A trial may go above the cap that is there for want of proof, and above no other.
+    """
+    max_ma = state.wiring.connectors[at].max_ma
+    if cap is None:
+        return max_ma
+    if cap.kind is ReasonKind.STATION_UNPROVEN and trial is not None:
+        return min(max_ma, max(cap.limit_ma, trial.limit_ma))
+    return min(max_ma, cap.limit_ma)
+
+
+def _rank(state: SiteState, belief: ConnectorBelief, priority: Priority, now_s: float) -> Rank:
+    if is_at_rest(state, belief, now_s):
+        return (AT_REST_RANK, ENDLESS_S)
+    return (priority.rank, ENDLESS_S if priority.laxity_s is None else priority.laxity_s)

@@ -1,0 +1,268 @@
+"""The one-second decision: what every connector may take, why, and what is sent about it."""
+
+from dataclasses import dataclass, replace
+
+from gateway.control.claims import Moment, board_of, is_proven, moment_of
+from gateway.control.headroom import LOWEST_VOLTAGE_V, Survey
+from gateway.control.questions import to_ask
+from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
+from gateway.control.standing import settled
+from gateway.control.state import ControlMemory, SiteState
+from gateway.control.why import reasons_of
+from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.ids import CircuitId, ConnectorRef
+from gateway.domain.limits import CurrentLimit
+from gateway.domain.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOrder:
+    """A limit to be sent now; a cut goes before anything else on the wire."""
+
+    connector: ConnectorRef
+    limit: CurrentLimit
+    valid_for_s: float
+    is_cut: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackOrder:
+    """A persistent fallback to be written: at adoption, and when a prohibition comes or goes."""
+
+    connector: ConnectorRef
+    limit: CurrentLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The limits of every connector, with reasons, and what follows from them.
+
+    `reasons` tells why each connector's limit (`Reason.limit_ma`) is what it is; `ask` names
+    connectors to be asked for a reading at once; `trips` the circuits whose trip output, where
+    fitted, must open.
+    """
+
+    at_s: float
+    reasons: dict[ConnectorRef, Reason]
+    orders: tuple[LimitOrder, ...]
+    fallbacks: tuple[FallbackOrder, ...]
+    ask: tuple[ConnectorRef, ...]
+    trips: tuple[CircuitId, ...]
+    survey: Survey
+    memory: ControlMemory
+
+
+def decide(state: SiteState, now_s: float) -> Decision:
+    """Return what every connector may take at `now_s`; a pure function of the facts."""
+    state = with_settled(state, now_s)
+    moment = moment_of(state, now_s)
+    board = board_of(moment)
+    cut_to_fit(board, state.parameters)
+    memory = _with_timers(moment, board)
+    waiting = _waiting(moment, board)
+    memory = replace(memory, waiting_since_s=_waiting_since_s(state, waiting, now_s))
+    _start(state, board, waiting, memory, now_s)
+    if waiting and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
+        was_rotated = rotate(board, waiting, now_s, state.parameters)
+        memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
+    _raise(moment, board, memory)
+    asked = to_ask(state, moment.controlled, now_s)
+    memory = replace(
+        memory,
+        trial_at_s=tuple(None if trial is None else trial.since_s for trial in moment.trials),
+        asked_at_s=tuple(
+            now_s if at in asked else before_s
+            for at, before_s in enumerate(state.memory.asked_at_s)
+        ),
+    )
+    return Decision(
+        at_s=now_s,
+        reasons=reasons_of(moment, board, memory),
+        orders=_orders(moment, board),
+        fallbacks=_fallbacks(state),
+        ask=tuple(state.wiring.connectors[at].ref for at in sorted(asked)),
+        trips=_trips(state, now_s),
+        survey=moment.seen,
+        memory=memory,
+    )
+
+
+def with_settled(state: SiteState, now_s: float) -> SiteState:
+    """Return the state with the limits put out of force whose time has come."""
+    connectors = state.connectors
+    for at, belief in enumerate(connectors):
+        if len(belief.limits) > 1:
+            station = state.stations[state.wiring.connectors[at].ref.station]
+            after = settled(belief, station, state.parameters, now_s)
+            if after is not belief:
+                connectors = (*connectors[:at], after, *connectors[at + 1 :])
+    return state if connectors is state.connectors else replace(state, connectors=connectors)
+
+
+def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
+    age_s = seen.rows[row].age_s
+    return age_s is None or age_s <= state.parameters.stale_no_raises_s
+
+
+def _with_timers(moment: Moment, board: Board) -> ControlMemory:
+    """Return the memory with, per row, since when there has been fresh headroom."""
+    state, seen, now_s = moment.state, moment.seen, moment.now_s
+    memory, dead_band_ma = state.memory, state.parameters.dead_band_ma
+    headroom: list[float | None] = []
+    start_room: list[float | None] = []
+    for row, room_ma in enumerate(board.proven_room_ma):
+        is_fresh = _is_fresh(state, seen, row)
+        since_s, start_since_s = memory.headroom_since_s[row], memory.start_room_since_s[row]
+        has_room, has_start = room_ma >= dead_band_ma, room_ma >= MIN_CHARGING_MA
+        headroom.append((now_s if since_s is None else since_s) if is_fresh and has_room else None)
+        start_room.append(
+            (now_s if start_since_s is None else start_since_s) if is_fresh and has_start else None
+        )
+    return replace(memory, headroom_since_s=tuple(headroom), start_room_since_s=tuple(start_room))
+
+
+def _waiting(moment: Moment, board: Board) -> list[int]:
+    """Return the connectors that have nothing and may have the minimum, in order of turn."""
+    since_s = moment.state.memory.waiting_since_s
+
+    def turn(at: int) -> tuple[tuple[int, float], float, int]:
+        waits_from_s = since_s[at]
+        return board.rank[at], float("inf") if waits_from_s is None else waits_from_s, at
+
+    return sorted(
+        (
+            at
+            for at, is_moved in enumerate(moment.controlled)
+            if is_moved and board.limit_ma[at] == 0 and board.cap_ma[at] >= MIN_CHARGING_MA
+        ),
+        key=turn,
+    )
+
+
+def _waiting_since_s(
+    state: SiteState, waiting: list[int], now_s: float
+) -> tuple[float | None, ...]:
+    before = state.memory.waiting_since_s
+    names = set(waiting)
+    return tuple(
+        (now_s if since_s is None else since_s) if at in names else None
+        for at, since_s in enumerate(before)
+    )
+
+
+def _start(
+    state: SiteState, board: Board, waiting: list[int], memory: ControlMemory, now_s: float
+) -> None:
+    """Give those waiting their minimum: at once just after plugging in, else after a while."""
+    may_start = [False] * len(board.limit_ma)
+    for at in waiting:
+        if state.connectors[at].paused_at_s is None:
+            may_start[at] = True
+            continue
+        may_start[at] = all(
+            since_s is not None and now_s - since_s >= state.parameters.raise_after_s
+            for since_s in (memory.start_room_since_s[row] for row in board.rows[at])
+        )
+    start_waiting(board, waiting, may_start, state.parameters)
+
+
+def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
+    """Raise who can take more into headroom that has been fresh for long enough."""
+    state, now_s = moment.state, moment.now_s
+    ready = [
+        since_s is not None and now_s - since_s >= state.parameters.raise_after_s
+        for since_s in memory.headroom_since_s
+    ]
+    candidates = []
+    for at, is_moved in enumerate(moment.controlled):
+        if not is_moved or not is_proven(state, at):
+            continue
+        accepts_ma = state.connectors[at].accepts_ma
+        if accepts_ma is not None:
+            board.cap_ma[at] = min(board.cap_ma[at], max(MIN_CHARGING_MA, accepts_ma))
+        if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at]:
+            candidates.append(at)
+    _free_unused(moment, board, candidates)
+    raise_in_steps(board, candidates, ready, state.parameters)
+
+
+def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
+    """Cut what a vehicle leaves unused where others on the same row want it."""
+    state, wanting = moment.state, set(candidates)
+    for at, is_moved in enumerate(moment.controlled):
+        if not is_moved or state.connectors[at].accepts_ma is None:
+            continue
+        if board.limit_ma[at] <= board.cap_ma[at]:
+            continue
+        is_wanted = any(
+            board.proven_room_ma[row] < state.parameters.dead_band_ma
+            and not wanting.isdisjoint(board.on_row[row])
+            for row in board.rows[at]
+        )
+        if is_wanted:
+            board.move(at, board.cap_ma[at])
+
+
+def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
+    """Return what is to be sent: changes at once, renewals in time, repeats of the unanswered."""
+    state, now_s = moment.state, moment.now_s
+    parameters = state.parameters
+    orders = []
+    for at, is_moved in enumerate(moment.controlled):
+        if not is_moved:
+            continue
+        belief, limit_ma = state.connectors[at], board.limit_ma[at]
+        newest = belief.limits[-1]
+        is_confirmed = (
+            newest.confirmed_at_s is not None and newest.confirmed_at_s >= newest.renewed_at_s
+        )
+        due_s = newest.renewed_at_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
+        is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
+        if not is_change and now_s < due_s:
+            continue
+        mask = belief.mask
+        orders.append(
+            LimitOrder(
+                connector=state.wiring.connectors[at].ref,
+                limit=CurrentLimit(
+                    limit_ma=limit_ma,
+                    phase_count=1 if mask is None else sum(mask),
+                    voltage_v=LOWEST_VOLTAGE_V,
+                ),
+                valid_for_s=parameters.lease_s,
+                is_cut=limit_ma < belief.in_force_ma,
+            )
+        )
+    return tuple(orders)
+
+
+def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
+    """Return the fallbacks that are not what they must be; a prohibition is a fallback of 0."""
+    orders = []
+    forbidden = {
+        constraint.subject
+        for constraint in state.constraints.values()
+        if max(constraint.limit_ma) < MIN_CHARGING_MA
+    }
+    for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True):
+        if not state.stations[connector.ref.station].is_connected:
+            continue
+        is_forbidden = state.is_stopped or connector.ref in forbidden
+        wanted_ma = 0 if is_forbidden else connector.fallback_ma
+        if belief.fallback_ma != wanted_ma:
+            limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=LOWEST_VOLTAGE_V)
+            orders.append(FallbackOrder(connector=connector.ref, limit=limit))
+    return tuple(orders)
+
+
+def _trips(state: SiteState, now_s: float) -> tuple[CircuitId, ...]:
+    """Return the circuits over their rating for so long that only a trip output is left."""
+    return tuple(
+        circuit.id
+        for circuit, seen in zip(state.wiring.circuits, state.circuits, strict=True)
+        if any(
+            phase.over_since_s is not None
+            and now_s - phase.over_since_s > state.parameters.over_rating_trip_s
+            for phase in seen.phases
+        )
+    )

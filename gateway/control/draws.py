@@ -1,0 +1,102 @@
+"""What a connector's own readings tell: draw, obedience, phases, appetite, rest."""
+
+from dataclasses import replace
+
+from gateway.control.headroom import draw_as_limit_ma, overdraw_ma, tolerance_ma
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import ConnectorBelief, Draw
+from gateway.domain.circuits import Connector
+from gateway.domain.electric import PerPhase
+from gateway.domain.events import ConnectorMetered
+
+USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
+CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
+
+
+def draw_of(event: ConnectorMetered, connector: Connector) -> Draw:
+    """Return the reading on supply phases, rounded up; what a phase did not tell is nothing."""
+    if all(value is None for value in event.current_a):
+        return Draw(at_s=event.at_s, current_ma=None, power_w=event.power_w)
+    on_supply = [0, 0, 0]
+    for phase, value in zip(connector.phases, event.current_a, strict=False):
+        on_supply[phase] = -int(-(value or 0.0) * 1_000 // 1)
+    current_ma: PerPhase = (on_supply[0], on_supply[1], on_supply[2])
+    return Draw(at_s=event.at_s, current_ma=current_ma, power_w=event.power_w)
+
+
+def after_reading(
+    belief: ConnectorBelief,
+    connector: Connector,
+    draw: Draw,
+    parameters: ControlParameters,
+) -> tuple[ConnectorBelief, bool]:
+    """Return the belief after a reading, and whether it proves the station obeys."""
+    before, newest = belief.draw, belief.limits[-1]
+    drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    belief = replace(belief, draw=draw, draw_before=before)
+    if drawn_ma is None:
+        return belief, False
+    sampled_at_s = draw.at_s - parameters.sample_age_s
+    threshold_ma = newest.limit_ma + tolerance_ma(newest.limit_ma, parameters)
+    drawn_before_ma = None if before is None else draw_as_limit_ma(before, connector, belief)
+    bites = (
+        len(belief.limits) > 1
+        and newest.limit_ma < belief.in_force_ma
+        and sampled_at_s > newest.sent_at_s
+        and drawn_ma <= threshold_ma
+        and drawn_before_ma is not None
+        and drawn_before_ma > threshold_ma
+    )
+    if bites:
+        belief = replace(belief, limits=(newest,))
+    is_over = drawn_ma > overdraw_ma(belief.in_force_ma, parameters)
+    over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
+    belief = replace(belief, over_since_s=over_since_s)
+    return _learn(belief, draw, drawn_ma, parameters), bites
+
+
+def _learn(
+    belief: ConnectorBelief, draw: Draw, drawn_ma: int, parameters: ControlParameters
+) -> ConnectorBelief:
+    """Return the belief with what the vehicle's draw tells of it: phases, appetite, rest."""
+    if draw.current_ma is not None and drawn_ma >= CHARGING_MA:
+        used = draw.current_ma
+        seen = (used[0] >= USED_PHASE_MA, used[1] >= USED_PHASE_MA, used[2] >= USED_PHASE_MA)
+        if belief.mask is not None:
+            known = belief.mask
+            wider = (seen[0] or known[0], seen[1] or known[1], seen[2] or known[2])
+            belief = replace(belief, mask=wider)
+        elif belief.mask_seen == seen:
+            belief = replace(belief, mask=seen)
+        belief = replace(belief, mask_seen=seen)
+    rests = drawn_ma < parameters.dormant_draw_ma
+    resting_since_s = (belief.resting_since_s or draw.at_s) if rests else None
+    newest = belief.limits[-1]
+    is_unused = drawn_ma + parameters.accepts_margin_ma < newest.limit_ma
+    if not is_unused:
+        accepts_ma = belief.accepts_ma
+        if accepts_ma is not None and drawn_ma + tolerance_ma(drawn_ma, parameters) >= accepts_ma:
+            accepts_ma = None  # It takes all it was left: it may take more.
+        return replace(
+            belief, unused_since_s=None, accepts_ma=accepts_ma, resting_since_s=resting_since_s
+        )
+    settles_at_s = max(
+        belief.raised_at_s + parameters.settling_s,
+        belief.started_at_s + parameters.start_settling_s,
+    )
+    if draw.at_s < settles_at_s:
+        return replace(belief, unused_since_s=None, resting_since_s=resting_since_s)
+    since_s = belief.unused_since_s
+    peak_ma = drawn_ma if since_s is None else max(belief.unused_peak_ma, drawn_ma)
+    since_s = draw.at_s if since_s is None else since_s
+    accepts_ma = belief.accepts_ma
+    if draw.at_s - since_s >= parameters.accepts_after_s:
+        accepts_ma = peak_ma + parameters.accepts_margin_ma
+        since_s, peak_ma = draw.at_s, drawn_ma
+    return replace(
+        belief,
+        unused_since_s=since_s,
+        unused_peak_ma=peak_ma,
+        accepts_ma=accepts_ma,
+        resting_since_s=resting_since_s,
+    )

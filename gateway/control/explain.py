@@ -1,0 +1,118 @@
+"""A reason as one sentence with numbers, the same on the terminal, in the log and everywhere."""
+
+from typing import assert_never
+
+from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.reasons import Reason, ReasonKind, RowFigures
+
+
+def sentence(reason: Reason) -> str:
+    """Return why the limit is what it is, with its numbers, in one sentence."""
+    limit = amps(reason.limit_ma)
+    match reason.kind:
+        case ReasonKind.AT_MAXIMUM:
+            return f"{limit}: the connector's maximum."
+        case ReasonKind.STOPPED:
+            return f"{limit}: the stop input is closed; a person must release it."
+        case ReasonKind.OUTSIDE_LIMIT:
+            return f"{limit}: {reason.name}."
+        case ReasonKind.NOT_CONNECTED:
+            return f"{limit}: no vehicle is connected; the fallback holds."
+        case ReasonKind.VEHICLE_TAKES_LESS:
+            takes = amps(reason.current_ma)
+            return f"{limit}: the vehicle takes {takes} at most; the rest is left to others."
+        case ReasonKind.CIRCUIT_AT_SET_POINT | ReasonKind.MAKES_ROOM | ReasonKind.RAISED_IN_STEPS:
+            return f"{limit}: {_of_sharing(reason)}."
+        case ReasonKind.WAITS_FOR_HEADROOM | ReasonKind.WAITS_FOR_TURN:
+            return f"{limit}: {_of_sharing(reason)}."
+        case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
+            return f"{limit}: {_of_station(reason)}."
+        case ReasonKind.STATION_DISOBEYS:
+            return f"{limit}: {_of_station(reason)}."
+        case ReasonKind.METER_STALE | ReasonKind.THERMAL_BUDGET:
+            return f"{limit}: {_of_safety(reason)}."
+        case ReasonKind.OVER_RATING | ReasonKind.LOCKOUT:
+            return f"{limit}: {_of_safety(reason)}."
+        case _:
+            assert_never(reason.kind)
+
+
+def _of_sharing(reason: Reason) -> str:
+    arithmetic = _arithmetic(reason.row)
+    if reason.kind is ReasonKind.MAKES_ROOM:
+        return f"makes room for {reason.name}; {arithmetic}"
+    if reason.kind is ReasonKind.RAISED_IN_STEPS:
+        return f"being raised in steps; {arithmetic}"
+    if reason.kind is ReasonKind.WAITS_FOR_HEADROOM:
+        return f"{arithmetic}; raised after {_seconds(reason.remaining_s)} more of fresh headroom"
+    if reason.kind is ReasonKind.WAITS_FOR_TURN:
+        return (
+            f"waits for its turn since {_seconds(reason.elapsed_s)}, as "
+            f"{amps(MIN_CHARGING_MA)} for everyone does not fit; {arithmetic}"
+        )
+    return arithmetic
+
+
+def _of_station(reason: Reason) -> str:
+    counted = amps(reason.current_ma)
+    if reason.kind is ReasonKind.STATION_UNREACHABLE:
+        gone = _seconds(reason.elapsed_s)
+        return f"the station has been out of reach for {gone}; it is counted at {counted}"
+    if reason.kind is ReasonKind.STATION_UNPROVEN:
+        return (
+            "the station has not yet been seen to obey a cut; until then it gets the minimum "
+            f"and is counted at {counted}"
+        )
+    return (
+        f"the station draws {counted}, more than it was allowed, for {_seconds(reason.elapsed_s)}"
+    )
+
+
+def _of_safety(reason: Reason) -> str:
+    where, arithmetic = _where(reason.row), _arithmetic(reason.row)
+    if reason.kind is ReasonKind.METER_STALE:
+        silent = _seconds(reason.elapsed_s)
+        return f"the meter of {where} has said nothing new for {silent}; {arithmetic}"
+    if reason.kind is ReasonKind.OVER_RATING:
+        return f"{where} has been over its rating for {_seconds(reason.elapsed_s)}; {arithmetic}"
+    if reason.kind is ReasonKind.LOCKOUT:
+        return (
+            f"{where} was over its rating too often and is held at its fallback for "
+            f"{_seconds(reason.remaining_s)} more"
+        )
+    share = 0.0 if reason.budget_ratio is None else reason.budget_ratio
+    return (
+        f"the overcurrent device of {where} would have spent {share:.0%} of its thermal budget; "
+        f"{arithmetic}"
+    )
+
+
+def amps(current_ma: int | None) -> str:
+    """Return a current for people: `12.5 A`; an unknown one says so."""
+    return "an unknown current" if current_ma is None else f"{current_ma / 1_000:.1f} A"
+
+
+def _seconds(duration_s: float | None) -> str:
+    if duration_s is None:
+        return "an unknown time"
+    if duration_s < 120:  # noqa: PLR2004 - from two minutes on, minutes read better
+        return f"{duration_s:.0f} s"
+    return f"{duration_s / 60:.0f} min"
+
+
+def _where(row: RowFigures | None) -> str:
+    return "its circuit" if row is None else f"{row.circuit} {row.phase.name}"
+
+
+def _arithmetic(row: RowFigures | None) -> str:
+    """Return the row's arithmetic: what is available, from what, and what is claimed of it."""
+    if row is None:
+        return "no circuit binds"
+    bound = f"set-point {amps(row.bound_ma)}"
+    if row.bound_source is not None:
+        bound = f"{row.bound_source} {amps(row.bound_ma)}"
+    return (
+        f"{row.circuit} {row.phase.name} has {amps(max(0, row.available_ma))} for charging "
+        f"(rating {amps(row.rating_ma)}, {bound}, base {amps(row.base_ma)}, "
+        f"reserve {amps(row.reserve_ma)}) and {amps(row.claimed_ma)} is claimed"
+    )

@@ -1,0 +1,281 @@
+"""The fold: one fact changes what it is about and nothing else.
+
+Replaying a day is a fold of its facts over the state at its start.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from gateway.control.draws import after_reading, draw_of
+from gateway.control.headroom import is_idle
+from gateway.control.metered import with_reading
+from gateway.control.standing import (
+    after_acknowledgement,
+    after_rejection,
+    after_sending,
+    limits_at_rest,
+    settled,
+)
+from gateway.control.state import (
+    ConnectorBelief,
+    ControlMemory,
+    Priority,
+    SiteState,
+    StandingLimit,
+    StationBelief,
+)
+from gateway.domain.charging import ChargingState, ConnectorStatus
+from gateway.domain.circuits import Connector
+from gateway.domain.events import (
+    CapabilitiesRead,
+    ConnectorMetered,
+    ConnectorStatusChanged,
+    ConstraintLifted,
+    ConstraintSet,
+    DeadManProven,
+    Event,
+    FallbackInstalled,
+    LimitAcknowledged,
+    LimitRejected,
+    LimitSent,
+    LimitUnanswered,
+    MeterRead,
+    StationBooted,
+    StationConnected,
+    StationDisconnected,
+    StopInputChanged,
+    TransactionEnded,
+    TransactionStarted,
+)
+from gateway.domain.ids import ConnectorRef, StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision was made; `memory` is what it hands to the next."""
+
+    at_s: float
+    memory: ControlMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrioritySet:
+    """The need behind a connector changed; None takes it back."""
+
+    at_s: float
+    connector: ConnectorRef
+    priority: Priority | None
+
+
+ControlEvent = Event | Decided | PrioritySet
+
+
+def evolve_all(state: SiteState, events: Iterable[ControlEvent]) -> SiteState:
+    """Return the state after all of `events`, in order."""
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def evolve(state: SiteState, event: ControlEvent) -> SiteState:
+    """Return the state after `event`; a fact about something undeclared changes nothing."""
+    match event:
+        case MeterRead():
+            return with_reading(state, event)
+        case (
+            StationConnected()
+            | StationDisconnected()
+            | StationBooted()
+            | CapabilitiesRead()
+            | DeadManProven()
+        ):
+            return _with_station(state, event)
+        case (
+            ConnectorStatusChanged()
+            | TransactionStarted()
+            | TransactionEnded()
+            | ConnectorMetered()
+            | FallbackInstalled()
+            | LimitSent()
+            | LimitAcknowledged()
+            | LimitRejected()
+            | LimitUnanswered()
+        ):
+            return _with_connector(state, event)
+        case ConstraintSet(constraint=constraint):
+            key = (constraint.subject, constraint.source)
+            return replace(state, constraints={**state.constraints, key: constraint})
+        case ConstraintLifted(constraint=constraint):
+            lifted = (constraint.subject, constraint.source)
+            kept = {key: c for key, c in state.constraints.items() if key != lifted}
+            return replace(state, constraints=kept)
+        case StopInputChanged(is_stopped=is_stopped):
+            return replace(state, is_stopped=is_stopped)
+        case Decided(memory=memory):
+            return replace(state, memory=memory)
+        case PrioritySet(connector=connector, priority=priority):
+            others = {key: p for key, p in state.priorities.items() if key != connector}
+            if priority is not None:
+                others[connector] = priority
+            return replace(state, priorities=others)
+        case _:
+            assert_never(event)
+
+
+StationFact = (
+    StationConnected | StationDisconnected | StationBooted | CapabilitiesRead | DeadManProven
+)
+ConnectorFact = (
+    ConnectorStatusChanged
+    | TransactionStarted
+    | TransactionEnded
+    | ConnectorMetered
+    | FallbackInstalled
+    | LimitSent
+    | LimitAcknowledged
+    | LimitRejected
+    | LimitUnanswered
+)
+
+
+def _with_station(state: SiteState, event: StationFact) -> SiteState:
+    before = state.stations.get(event.station)
+    if before is None:
+        return state
+    match event:
+        case StationConnected(at_s=at_s):
+            after = replace(before, is_connected=True, changed_at_s=at_s)
+        case StationDisconnected(at_s=at_s):
+            after = replace(before, is_connected=False, changed_at_s=at_s)
+        case StationBooted(firmware=firmware):
+            after = _after_boot(before, firmware)
+        case CapabilitiesRead(capabilities=capabilities):
+            after = replace(before, capabilities=capabilities)
+        case DeadManProven():
+            after = replace(before, is_dead_man_proven=True)
+        case _:
+            assert_never(event)
+    state = replace(state, stations={**state.stations, event.station: after})
+    if isinstance(event, StationBooted):
+        state = _after_reboot_of(state, event.station)
+    return state
+
+
+def _after_boot(before: StationBelief, firmware: str) -> StationBelief:
+    """Return the station with its proofs open again: other firmware may obey otherwise."""
+    is_same = before.firmware in (None, firmware)
+    return replace(
+        before,
+        is_proven=False,
+        is_dead_man_proven=before.is_dead_man_proven and is_same,
+        firmware=firmware,
+    )
+
+
+def _after_reboot_of(state: SiteState, station: StationId) -> SiteState:
+    """Return the state in which anything the station once knew may be in force."""
+    connectors = list(state.connectors)
+    for at in state.wiring.connectors_of[station]:
+        connector, belief = state.wiring.connectors[at], connectors[at]
+        unknown = StandingLimit(limit_ma=connector.max_ma)
+        limits = (unknown,) if is_idle(belief) else (unknown, *belief.limits[-1:])
+        connectors[at] = replace(belief, limits=limits)
+    return replace(state, connectors=tuple(connectors))
+
+
+def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
+    at = state.wiring.connector_at.get(event.connector)
+    if at is None:
+        return state
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    station = state.stations[connector.ref.station]
+    is_proof = False
+    match event:
+        case ConnectorMetered():
+            belief, is_proof = after_reading(
+                belief, connector, draw_of(event, connector), state.parameters
+            )
+        case ConnectorStatusChanged():
+            belief = _after_status(belief, connector, station, event)
+        case TransactionStarted(transaction=transaction, at_s=at_s):
+            belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
+        case TransactionEnded(transaction=transaction):
+            if belief.transaction == transaction:
+                belief = replace(belief, transaction=None)
+        case FallbackInstalled(fallback_ma=fallback):
+            belief = replace(belief, fallback_ma=fallback)
+            if is_idle(belief) and station.is_proven:
+                belief = replace(belief, limits=(StandingLimit(limit_ma=fallback),))
+        case LimitSent():
+            belief = after_sending(belief, event)
+        case LimitAcknowledged(sequence=sequence, at_s=at_s):
+            belief = after_acknowledgement(belief, sequence, at_s)
+        case LimitRejected(sequence=sequence):
+            belief = after_rejection(belief, sequence)
+        case LimitUnanswered():
+            return state  # It stays among the limits that may be in force.
+        case _:
+            assert_never(event)
+    after = settled(belief, station, state.parameters, event.at_s)
+    connectors = (*state.connectors[:at], after, *state.connectors[at + 1 :])
+    stations = state.stations
+    if is_proof and not station.is_proven:
+        stations = {**stations, connector.ref.station: replace(station, is_proven=True)}
+    return replace(state, connectors=connectors, stations=stations)
+
+
+def _after_status(
+    belief: ConnectorBelief,
+    connector: Connector,
+    station: StationBelief,
+    event: ConnectorStatusChanged,
+) -> ConnectorBelief:
+    status = event.status or belief.status
+    charging_state = event.charging_state or belief.charging_state
+    belief = replace(belief, status=status, charging_state=charging_state)
+    if status is ConnectorStatus.OCCUPIED:
+        return _plugged(belief, connector, station, event.at_s)
+    if event.status in (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE):
+        return _unplugged(belief, connector, station)
+    return belief
+
+
+def _plugged(
+    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
+) -> ConnectorBelief:
+    if belief.is_plugged:
+        return belief
+    status = belief.status or ConnectorStatus.OCCUPIED
+    return replace(
+        belief,
+        status=status,
+        plugged_at_s=at_s,
+        started_at_s=at_s,
+        mask=None,
+        mask_seen=None,
+        accepts_ma=None,
+        unused_since_s=None,
+        resting_since_s=None,
+        paused_at_s=None,
+        draw=None,
+        draw_before=None,
+        limits=limits_at_rest(connector, belief, station),
+    )
+
+
+def _unplugged(
+    belief: ConnectorBelief, connector: Connector, station: StationBelief
+) -> ConnectorBelief:
+    return replace(
+        belief,
+        plugged_at_s=None,
+        transaction=None,
+        charging_state=ChargingState.IDLE,
+        draw=None,
+        draw_before=None,
+        over_since_s=None,
+        paused_at_s=None,
+        resting_since_s=None,
+        limits=limits_at_rest(connector, belief, station),
+    )

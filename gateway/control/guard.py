@@ -1,0 +1,85 @@
+"""The independent last look at what is about to be sent: it only lowers, and shares no code.
+
+It knows nothing of reasons, timers or sharing. It takes the facts and asks of every limit
+whether it can be sent at all, and of every raise whether the circuit's own reading leaves room
+for it.
+"""
+
+from dataclasses import replace
+
+from gateway.control.decide import LimitOrder
+from gateway.control.state import SiteState
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
+
+
+def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tuple[LimitOrder, ...]:
+    """Return the orders that may go out, each as it is or lower; cuts always go.
+
+    A raise that does not pass is replaced by what the connector was told before.
+    """
+    passed: list[LimitOrder] = []
+    spent_ma: dict[int, int] = {}
+    for order in sorted(orders, key=lambda o: o.limit.limit_ma):
+        at = state.wiring.connector_at.get(order.connector)
+        if at is None:
+            continue
+        limit_ma = _sendable_ma(order.limit.limit_ma, state.wiring.connectors[at].max_ma)
+        if state.is_stopped:
+            limit_ma = 0
+        told_ma = state.connectors[at].wanted_ma
+        if limit_ma > told_ma and not _has_room(state, at, limit_ma - told_ma, spent_ma, now_s):
+            limit_ma = _sendable_ma(told_ma, state.wiring.connectors[at].max_ma)
+        passed.append(replace(order, limit=replace(order.limit, limit_ma=limit_ma)))
+    return tuple(passed)
+
+
+def _sendable_ma(limit_ma: int, max_ma: int) -> int:
+    """Return the nearest limit, not above, that a station may be sent: 0, or 6 A to its maximum."""
+    limit_ma = min(limit_ma, max_ma) // STEP_MA * STEP_MA
+    return limit_ma if limit_ma >= MIN_CHARGING_MA else 0
+
+
+def _has_room(
+    state: SiteState, at: int, raise_ma: int, spent_ma: dict[int, int], now_s: float
+) -> bool:
+    """Return whether every circuit above has a fresh reading that leaves room for the raise.
+
+    Room is the set-point less what flows, less what connectors below were told and have not
+    yet drawn.
+    """
+    wiring = state.wiring
+    phases = {int(phase) for phase in wiring.connectors[at].phases}
+    taken: list[int] = []
+    for circuit in wiring.paths[at]:
+        for phase in phases:
+            key = 3 * circuit + phase
+            flows_ma = wiring.worst_case_ma[key]
+            if wiring.circuits[circuit].meter is not None:
+                measured = state.circuits[circuit].phases[phase]
+                if now_s - measured.read_at_s > state.parameters.stale_no_raises_s:
+                    return False
+                flows_ma = max(0, measured.current_ma)
+            promised_ma = sum(
+                _undrawn_ma(
+                    state, other, phase, is_metered=wiring.circuits[circuit].meter is not None
+                )
+                for other in wiring.below[circuit]
+            )
+            room_ma = wiring.set_point_ma[key] - flows_ma - promised_ma - spent_ma.get(key, 0)
+            if room_ma < raise_ma:
+                return False
+            taken.append(key)
+    for key in taken:
+        spent_ma[key] = spent_ma.get(key, 0) + raise_ma
+    return True
+
+
+def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool) -> int:
+    """Return what a connector was told on a phase, less what its reading shows it draws."""
+    belief = state.connectors[at]
+    if belief.plugged_at_s is None or phase not in state.wiring.connectors[at].phases:
+        return 0
+    told_ma = belief.wanted_ma
+    if not is_metered or belief.draw is None or belief.draw.current_ma is None:
+        return told_ma if not is_metered else 0
+    return max(0, told_ma - max(belief.draw.current_ma))

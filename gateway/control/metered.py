@@ -1,0 +1,200 @@
+"""What a circuit's meter tells: level and changes, heat in the device, excursions, learnt rises."""
+
+from dataclasses import replace
+from math import exp
+
+from gateway.control.headroom import high_ma, undrawn_ma
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import Change, CircuitState, PhaseState, RiseHistory, SiteState
+from gateway.domain.circuits import TripCurve
+from gateway.domain.events import MeterRead
+
+KEPT_CHANGES = 32
+KEPT_CHANGE_S = 90.0
+RISE_BINS = 100  # Each one per cent of the rating.
+KEPT_DAYS = 30
+DAY_S = 86_400.0
+
+
+def with_reading(state: SiteState, event: MeterRead) -> SiteState:
+    """Return the state after a meter's reading; a phase without a value keeps its last one."""
+    at = state.wiring.metered_circuit_at.get(event.reading.meter)
+    if at is None:
+        return state
+    l1, l2, l3 = (_after_value(state, at, phase, event) for phase in range(3))
+    after = replace(state.circuits[at], phases=(l1, l2, l3))
+    after = _after_excursion(after, state.parameters, event.reading.at_s)
+    return replace(state, circuits=(*state.circuits[:at], after, *state.circuits[at + 1 :]))
+
+
+def _signed_ma(event: MeterRead, phase: int) -> int | None:
+    """Return the RMS current with the direction of its power; None when it cannot be trusted."""
+    current_a, power_w = event.reading.current_a[phase], event.reading.power_w[phase]
+    if current_a is None:
+        return None
+    magnitude_ma = -int(-current_a * 1_000 // 1)
+    return -magnitude_ma if power_w is not None and power_w < 0 else magnitude_ma
+
+
+def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead) -> PhaseState:
+    before = state.circuits[circuit_at].phases[phase]
+    at_s, current_ma = event.reading.at_s, _signed_ma(event, phase)
+    if current_ma is None or at_s <= before.read_at_s:
+        return before
+    circuit, parameters = state.wiring.circuits[circuit_at], state.parameters
+    rating_ma = circuit.rating_ma[phase]
+    is_first = before.read_at_s < 0 and before.changed_at_s < 0 and not before.level_ma
+    after = replace(
+        before,
+        current_ma=current_ma,
+        read_at_s=at_s,
+        changed_at_s=before.changed_at_s if current_ma == before.current_ma else at_s,
+        theta_ratio=theta_after(
+            before.theta_ratio,
+            ratio=abs(before.current_ma) / rating_ma,
+            curve=circuit.curve,
+            elapsed_s=0.0 if is_first else at_s - before.read_at_s,
+        ),
+        over_since_s=(before.over_since_s or at_s) if current_ma > rating_ma else None,
+    )
+    if is_first:
+        return replace(after, level_ma=current_ma, theta_ratio=(current_ma / rating_ma) ** 2)
+    delta_ma = current_ma - before.level_ma
+    if abs(delta_ma) <= rating_ma * parameters.meter_noise_ratio:
+        return _with_rise(after, 0, rating_ma, parameters)
+    unexplained_ma = delta_ma
+    if delta_ma > 0:
+        expected_ma = _expected_rise_ma(state, circuit_at, phase, at_s) - _given_ma(before, at_s)
+        unexplained_ma = max(0, delta_ma - max(0, expected_ma))
+    change = Change(at_s=at_s, delta_ma=delta_ma, unexplained_ma=unexplained_ma)
+    kept = tuple(c for c in before.changes if c.at_s > at_s - KEPT_CHANGE_S)
+    changes = (*kept[-KEPT_CHANGES + 1 :], change)
+    after = replace(after, level_ma=current_ma, changes=changes)
+    return _with_rise(after, max(0, unexplained_ma), rating_ma, parameters)
+
+
+def _expected_rise_ma(state: SiteState, circuit_at: int, phase: int, at_s: float) -> int:
+    """Return what connectors just raised or started may still add to this phase."""
+    parameters, wiring = state.parameters, state.wiring
+    expected_ma = 0
+    for at in wiring.below[circuit_at]:
+        belief = state.connectors[at]
+        if not (belief.mask or wiring.wired[at])[phase]:
+            continue
+        connector = wiring.connectors[at]
+        station = state.stations[connector.ref.station]
+        drawn = belief.draw.current_ma if belief.draw is not None else None
+        low = 0 if drawn is None else drawn[phase]
+        high = high_ma(connector, belief, station, parameters, at_s)
+        expected_ma += undrawn_ma(belief, low, high, parameters, at_s)
+    return expected_ma
+
+
+def _given_ma(measured: PhaseState, at_s: float) -> int:
+    """Return what of recent rises has already been explained by raised connectors."""
+    return sum(
+        change.delta_ma - change.unexplained_ma
+        for change in measured.changes
+        if change.delta_ma > 0 and change.at_s > at_s - KEPT_CHANGE_S / 3
+    )
+
+
+def theta_after(theta: float, *, ratio: float, curve: TripCurve, elapsed_s: float) -> float:
+    """Return the thermal state after `ratio` times the rating has flowed for `elapsed_s`.
+
+    First order: θ' = (ratio² - θ) / τ.
+    """
+    settles_at = ratio * ratio
+    return settles_at + (theta - settles_at) * exp(-elapsed_s / curve.time_constant_s)
+
+
+def budget_spent_ratio(theta: float, curve: TripCurve) -> float:
+    """Return how much of the thermal budget above the rating is spent; 1 trips the device."""
+    return max(0.0, (theta - 1.0) / (curve.trip_ratio**2 - 1.0))
+
+
+def projected_ratio(
+    measured: PhaseState, rating_ma: int, curve: TripCurve, parameters: ControlParameters
+) -> float:
+    """Return the budget spent when the present current flows on to the end of the chain."""
+    theta = theta_after(
+        measured.theta_ratio,
+        ratio=max(0, measured.current_ma) / rating_ma,
+        curve=curve,
+        elapsed_s=parameters.reaction_s,
+    )
+    return budget_spent_ratio(theta, curve)
+
+
+def _after_excursion(
+    circuit: CircuitState, parameters: ControlParameters, at_s: float
+) -> CircuitState:
+    """Return the circuit with a long time over its rating counted, once, and perhaps locked."""
+    over_s = max(
+        (at_s - phase.over_since_s for phase in circuit.phases if phase.over_since_s is not None),
+        default=0.0,
+    )
+    if over_s <= parameters.excursion_s:
+        is_over = any(phase.over_since_s is not None for phase in circuit.phases)
+        if circuit.is_in_excursion and not is_over:
+            return replace(circuit, is_in_excursion=False)
+        return circuit
+    if not circuit.is_in_excursion:
+        recent = tuple(
+            s for s in circuit.excursions_at_s if s > at_s - parameters.excursion_window_s
+        )
+        circuit = replace(circuit, is_in_excursion=True, excursions_at_s=(*recent, at_s))
+        if len(circuit.excursions_at_s) >= parameters.excursion_count:
+            circuit = replace(circuit, lockout_until_s=at_s + parameters.lockout_s)
+    if over_s > parameters.over_rating_trip_s:
+        circuit = replace(circuit, lockout_until_s=at_s + parameters.lockout_s)
+    return circuit
+
+
+def _with_rise(
+    measured: PhaseState, rise_ma: int, rating_ma: int, parameters: ControlParameters
+) -> PhaseState:
+    """Return the phase with its rise history one reading further.
+
+    The rise of a window of one reaction chain is the sum of the unexplained rises in it: falls
+    between them are left out, which errs upwards.
+    """
+    history, at_s = measured.rises, measured.read_at_s
+    if at_s < history.window_until_s:
+        if not rise_ma:
+            return measured
+        grown = replace(history, window_rise_ma=history.window_rise_ma + rise_ma)
+        return replace(measured, rises=grown)
+    closed = _with_window(history, rating_ma) if history.since_s is not None else history
+    if at_s - closed.day_since_s >= DAY_S:
+        days = (*closed.days[-KEPT_DAYS + 1 :], (0,) * RISE_BINS)
+        closed = replace(closed, days=days, day_since_s=at_s)
+        closed = replace(closed, quantile_ma=_quantile_ma(closed, rating_ma, at_s, parameters))
+    since_s = at_s if closed.since_s is None else closed.since_s
+    until_s = at_s + parameters.reaction_s
+    opened = replace(closed, since_s=since_s, window_until_s=until_s, window_rise_ma=rise_ma)
+    return replace(measured, rises=opened)
+
+
+def _with_window(history: RiseHistory, rating_ma: int) -> RiseHistory:
+    """Return the history with the window just over counted, in the bin its rise fills."""
+    bin_at = min(RISE_BINS - 1, -(-history.window_rise_ma * RISE_BINS // rating_ma))
+    today = history.days[-1]
+    counted = (*today[:bin_at], today[bin_at] + 1, *today[bin_at + 1 :])
+    return replace(history, days=(*history.days[:-1], counted))
+
+
+def _quantile_ma(
+    history: RiseHistory, rating_ma: int, at_s: float, parameters: ControlParameters
+) -> int | None:
+    """Return the quantile of the rises known, at the upper edge of its bin; None until learnt."""
+    since_s = history.since_s
+    if since_s is None or at_s - since_s < parameters.reserve_learnt_after_s:
+        return None
+    counts = [sum(bins) for bins in zip(*history.days, strict=True)]
+    left = sum(counts) * parameters.reserve_quantile
+    for bin_at, count in enumerate(counts):
+        left -= count
+        if left <= 0:
+            return bin_at * rating_ma // RISE_BINS
+    return rating_ma

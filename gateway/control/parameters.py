@@ -1,0 +1,71 @@
+"""The safety numbers of the control law; the defaults are those of design §3."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlParameters:
+    """Every number the one-second decision depends on, besides the site itself.
+
+    Times are seconds, currents mA per phase, ratios are parts of one.
+    """
+
+    period_s: float = 1.0
+
+    # A meter that is silent, or repeats itself to the last bit while current flows.
+    stale_no_raises_s: float = 5.0
+    stale_worst_case_s: float = 10.0
+    stale_fallback_s: float = 15.0
+    frozen_after_s: float = 10.0
+    meter_noise_ratio: float = 0.012  # Of the rating: changes inside it are noise.
+
+    # How a vehicle and its station follow a limit (IEC 61851-1: 5 s, and up to 6 s more).
+    settling_s: float = 11.0
+    start_settling_s: float = 45.0  # From nothing: some vehicles begin after 40 s.
+    acknowledgement_s: float = 10.0
+    resend_s: float = 5.0
+    reaction_s: float = 16.0  # Reading 1 s, decision 1 s, acknowledgement 3 s, vehicle 11 s.
+
+    # What covers a rise of base within one reaction chain.
+    reserve_floor_ratio: float = 0.10
+    reserve_unlearnt_ratio: float = 0.15
+    reserve_quantile: float = 0.999
+    reserve_learnt_after_s: float = 7 * 86_400.0
+
+    # How far a station's own meter values are believed.
+    draw_tolerance_ma: int = 300
+    draw_tolerance_ratio: float = 0.02
+    disobedience_ma: int = 1_000
+    disobedience_ratio: float = 0.05
+    disobedience_s: float = 15.0
+    default_interval_s: float = 30.0
+    interval_grace_s: float = 5.0
+    sample_age_s: float = 2.0  # A sample may be this much older than its arrival.
+    reading_request_gap_s: float = 15.0
+
+    # Cutting and raising.
+    raise_after_s: float = 30.0
+    raise_share_ratio: float = 0.25
+    dead_band_ma: int = 1_000
+    trial_ma: int = 2_000
+    rotation_s: float = 900.0
+    rebalance_s: float = 300.0
+    accepts_after_s: float = 60.0
+    accepts_margin_ma: int = 1_500
+    dormant_after_s: float = 180.0
+    dormant_draw_ma: int = 1_000
+
+    # The thermal budget of the overcurrent device, and what follows an overload.
+    thermal_minimum_ratio: float = 0.33
+    thermal_pause_ratio: float = 0.66
+    over_rating_pause_s: float = 30.0
+    over_rating_trip_s: float = 60.0
+    excursion_s: float = 15.0
+    excursion_count: int = 3
+    excursion_window_s: float = 86_400.0
+    lockout_s: float = 4 * 3_600.0
+
+    # Leases.
+    lease_s: float = 60.0
+    renew_s: float = 20.0
+    lease_margin_s: float = 5.0  # Skew and delivery: a lease counts this much longer.

@@ -1,0 +1,63 @@
+"""Which connectors are asked for a reading at once: TriggerMessage, rate-limited."""
+
+from gateway.control.headroom import interval_of_s
+from gateway.control.state import ConnectorBelief, SiteState, StationBelief
+
+LATE_S = 1.0
+RECENT_S = 3.0
+
+
+def to_ask(state: SiteState, controlled: list[bool], now_s: float) -> set[int]:
+    """Return the positions of connectors whose reading is needed sooner than it would come."""
+    changed_at_s = _unexplained_at_s(state)
+    asked: set[int] = set()
+    for at, is_moved in enumerate(controlled):
+        if not is_moved:
+            continue
+        if now_s - state.memory.asked_at_s[at] < state.parameters.reading_request_gap_s:
+            continue
+        belief = state.connectors[at]
+        station = state.stations[state.wiring.connectors[at].ref.station]
+        read_at_s = belief.draw.at_s if belief.draw is not None else float("-inf")
+        is_unexplained = any(
+            now_s - RECENT_S <= changed_at_s[circuit] and read_at_s < changed_at_s[circuit]
+            for circuit in state.wiring.paths[at]
+        )
+        if is_unexplained or _is_needed(state, belief, station, read_at_s, now_s):
+            asked.add(at)
+    return asked
+
+
+def _unexplained_at_s(state: SiteState) -> list[float]:
+    """Return, per circuit, when its current last changed by more than noise and raises."""
+    return [
+        max(
+            (
+                change.at_s
+                for phase in circuit.phases
+                for change in phase.changes[-3:]
+                if change.unexplained_ma
+            ),
+            default=float("-inf"),
+        )
+        for circuit in state.circuits
+    ]
+
+
+def _is_needed(
+    state: SiteState,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    read_at_s: float,
+    now_s: float,
+) -> bool:
+    """Return whether a cut waits to be seen, or the last reading is about to be too old."""
+    parameters, newest = state.parameters, belief.limits[-1]
+    if newest.acknowledged_at_s is not None and newest.last_sequence:
+        settled_at_s = newest.acknowledged_at_s + parameters.settling_s
+        is_open = len(belief.limits) > 1 or not station.is_proven
+        if is_open and now_s >= settled_at_s and read_at_s < settled_at_s:
+            return True
+    if belief.draw is None:
+        return newest.limit_ma > 0 and now_s - belief.started_at_s > parameters.settling_s
+    return now_s - read_at_s > interval_of_s(station, parameters) + LATE_S

@@ -1,0 +1,200 @@
+"""Who gets how much: cuts that fit every circuit, minimums for everyone, then raises in steps.
+
+Works on a `Board` of plain lists, one decision long. Limits move as little as they can: a cut
+takes from the fewest connectors, the largest first; a raise goes to the smallest first; so
+limits stay level over time without being moved every second.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.control.parameters import ControlParameters
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
+
+Rank = tuple[int, float]
+"""Criticality class and laxity: smaller is served first."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Board:
+    """The limits of one decision while it is being made. All lists are per connector or row."""
+
+    rows: list[tuple[int, ...]]
+    """Per connector: the rows it loads."""
+    on_row: list[list[int]]
+    """Per row: the connectors that load it and can be moved."""
+    limit_ma: list[int]
+    """Per connector: the limit to be told."""
+    cap_ma: list[int]
+    """Per connector: the most safety and its vehicle allow it."""
+    floor_ma: list[int]
+    """Per connector: what a cut for others leaves it."""
+    rank: list[Rank]
+    started_at_s: list[float]
+    room_ma: list[int]
+    """Per row: what is left once every limit told is obeyed; negative is too much told."""
+    proven_room_ma: list[int]
+    """Per row: what is left with every claim counted high; only this is raised into."""
+    made_room_for: dict[int, int] = field(default_factory=dict)
+    """Connector cut -> connector it was cut for."""
+    crowded: set[int] = field(default_factory=set)
+    """Rows where not even everyone's minimum fits."""
+
+    def move(self, at: int, limit_ma: int) -> None:
+        """Tell a connector another limit."""
+        delta_ma = limit_ma - self.limit_ma[at]
+        self.limit_ma[at] = limit_ma
+        for row in self.rows[at]:
+            self.room_ma[row] -= delta_ma
+            if delta_ma > 0:
+                self.proven_room_ma[row] -= delta_ma
+
+    def least_room_ma(self, at: int) -> int:
+        """Return what every row the connector loads still has, claims counted high."""
+        return min(self.proven_room_ma[row] for row in self.rows[at])
+
+
+def cut_to_fit(board: Board, parameters: ControlParameters) -> None:
+    """Lower limits until every row that is over by more than the dead-band fits, with a margin.
+
+    First down to the minimum, the least important and largest first; then down to nothing, the
+    longest served first.
+    """
+    slack_ma = parameters.dead_band_ma
+    for row, room_ma in enumerate(board.room_ma):
+        if room_ma >= -slack_ma or not board.on_row[row]:
+            continue
+        _cut_above_floor(board, row, -room_ma, step_ma=slack_ma)
+        while board.room_ma[row] < -slack_ma:
+            served = [at for at in board.on_row[row] if board.limit_ma[at] > 0]
+            if not served:
+                break
+            board.crowded.add(row)
+            paused = max(served, key=lambda at: (board.rank[at], -board.started_at_s[at], at))
+            board.move(paused, 0)
+
+
+def _cut_above_floor(board: Board, row: int, need_ma: int, *, step_ma: int) -> int:
+    """Take `need_ma` on a row from those above their floor; return what could not be had.
+
+    Classes give way in order, the least important first, and within one the fewest connectors.
+    """
+    givers = [at for at in board.on_row[row] if board.limit_ma[at] > board.floor_ma[at]]
+    for rank in sorted({board.rank[at] for at in givers}, reverse=True):
+        if need_ma <= 0:
+            break
+        group = sorted(
+            (at for at in givers if board.rank[at] == rank),
+            key=lambda at: (-board.limit_ma[at], at),
+        )
+        need_ma = _cut_group(board, group, need_ma, step_ma=step_ma)
+    return max(0, need_ma)
+
+
+def _cut_group(board: Board, group: list[int], need_ma: int, *, step_ma: int) -> int:
+    """Take from the largest, as few as can give it, and keep those few level."""
+    chosen: list[int] = []
+    for at in group:
+        chosen.append(at)
+        can_ma = sum(board.limit_ma[c] - board.floor_ma[c] for c in chosen)
+        if can_ma >= need_ma:
+            break
+    for count, at in enumerate(chosen):
+        left = len(chosen) - count
+        share_ma = max(-(-need_ma // left), min(step_ma, need_ma))
+        limit_ma = max(board.floor_ma[at], board.limit_ma[at] - share_ma)
+        limit_ma = max(board.floor_ma[at], limit_ma // STEP_MA * STEP_MA)
+        need_ma -= board.limit_ma[at] - limit_ma
+        board.move(at, limit_ma)
+    return need_ma
+
+
+def start_waiting(
+    board: Board,
+    waiting: list[int],
+    may_start: list[bool],
+    parameters: ControlParameters,
+) -> None:
+    """Give the minimum to those who have nothing, in order; make room where others have more.
+
+    `waiting` is in the order they are served; `may_start` says per connector whether headroom
+    has been there long enough (always, for one just plugged in).
+    """
+    for at in waiting:
+        rows = board.rows[at]
+        if may_start[at] and board.least_room_ma(at) >= MIN_CHARGING_MA:
+            board.move(at, MIN_CHARGING_MA)
+            continue
+        for row in rows:
+            need_ma = MIN_CHARGING_MA - board.room_ma[row]
+            if need_ma > 0:
+                _make_room(board, row, at, need_ma, parameters)
+        # What it waits for is not raised into by others meanwhile.
+        for row in rows:
+            board.proven_room_ma[row] -= MIN_CHARGING_MA
+            board.room_ma[row] -= MIN_CHARGING_MA
+
+
+def _make_room(
+    board: Board, row: int, waiting: int, need_ma: int, parameters: ControlParameters
+) -> None:
+    """Cut those above the minimum for one who has nothing, if together they can give it."""
+    givers = [
+        at
+        for at in board.on_row[row]
+        if board.rank[at] >= (min(1, board.rank[waiting][0]), 0.0)
+        and board.limit_ma[at] > board.floor_ma[at]
+    ]
+    if sum(board.limit_ma[at] - board.floor_ma[at] for at in givers) < need_ma:
+        board.crowded.add(row)
+        return
+    before_ma = {at: board.limit_ma[at] for at in givers}
+    _cut_above_floor(board, row, need_ma, step_ma=parameters.dead_band_ma)
+    for at, limit_ma in before_ma.items():
+        if board.limit_ma[at] < limit_ma:
+            board.made_room_for[at] = waiting
+
+
+def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlParameters) -> bool:
+    """Pause the longest served for the longest waiting, where minimums do not fit; say if so."""
+    for at in waiting:
+        crowded = [row for row in board.rows[at] if row in board.crowded]
+        for row in crowded:
+            served = [
+                other
+                for other in board.on_row[row]
+                if 0 < board.limit_ma[other] <= MIN_CHARGING_MA
+                and board.rank[other] >= board.rank[at]
+                and now_s - board.started_at_s[other] >= parameters.rotation_s
+            ]
+            if served:
+                paused = min(served, key=lambda other: (board.started_at_s[other], other))
+                board.move(paused, 0)
+                board.made_room_for[paused] = at
+                return True
+    return False
+
+
+def raise_in_steps(
+    board: Board, candidates: list[int], ready: list[bool], parameters: ControlParameters
+) -> None:
+    """Raise those who can take more: at most a quarter of a row's headroom in all, a step.
+
+    `ready` says per row whether its headroom has been fresh for long enough. The most important
+    first, the smallest first among equals; a step smaller than the dead-band is not taken.
+    """
+    dead_band_ma = parameters.dead_band_ma
+    budget_ma = [
+        max(dead_band_ma, int(room_ma * parameters.raise_share_ratio)) if ready[row] else 0
+        for row, room_ma in enumerate(board.proven_room_ma)
+    ]
+    for at in sorted(candidates, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
+        step_ma = min(
+            min(budget_ma[row], board.proven_room_ma[row], board.room_ma[row])
+            for row in board.rows[at]
+        )
+        step_ma = min(step_ma, board.cap_ma[at] - board.limit_ma[at]) // STEP_MA * STEP_MA
+        if step_ma < dead_band_ma:
+            continue
+        board.move(at, board.limit_ma[at] + step_ma)
+        for row in board.rows[at]:
+            budget_ma[row] -= step_ma

@@ -1,0 +1,123 @@
+"""The limits that may be in force at a station: sent, acknowledged, refused, settled."""
+
+from dataclasses import replace
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import ConnectorBelief, StandingLimit, StationBelief
+from gateway.domain.circuits import Connector
+from gateway.domain.events import LimitSent
+
+MOST_LIMITS = 12  # Limits that may be in force at once before the oldest are merged.
+
+
+def settled(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> ConnectorBelief:
+    """Return the belief without the limits that an obeyed cut has put out of force.
+
+    Of a station whose obedience is proven a cut counts when acknowledged and its settling time
+    is over. Any other's counts so only while its vehicle is measured to draw nothing: a start
+    shows in its reading, and then the old limit counts again (`high_ma`).
+    """
+    limits = belief.limits
+    if len(limits) == 1:
+        return belief
+    if not station.is_proven and not _rests(belief, parameters):
+        return belief
+    for at in range(len(limits) - 1, 0, -1):
+        acknowledged_at_s = limits[at].acknowledged_at_s
+        if acknowledged_at_s is None:
+            continue
+        if now_s >= acknowledged_at_s + parameters.settling_s:
+            return replace(belief, limits=limits[at:])
+    return belief
+
+
+def _rests(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
+    """Return whether a sample taken after the newest cut had settled showed next to nothing."""
+    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
+    if acknowledged_at_s is None or belief.draw is None or belief.resting_since_s is None:
+        return False
+    sampled_at_s = belief.draw.at_s - parameters.sample_age_s
+    return sampled_at_s >= acknowledged_at_s + parameters.settling_s
+
+
+def limits_at_rest(
+    connector: Connector, belief: ConnectorBelief, station: StationBelief
+) -> tuple[StandingLimit, ...]:
+    """Return what is in force without a transaction: the fallback, where the station obeys."""
+    if station.is_proven and belief.fallback_ma is not None:
+        return (StandingLimit(limit_ma=belief.fallback_ma),)
+    return (StandingLimit(limit_ma=connector.max_ma),)
+
+
+def after_sending(belief: ConnectorBelief, event: LimitSent) -> ConnectorBelief:
+    """Return the belief with the limit among those that may be in force; a raise counts now."""
+    newest = belief.limits[-1]
+    is_renewal = (
+        newest.last_sequence > 0
+        and newest.limit_ma == event.limit_ma
+        and newest.phase_count == event.phase_count
+    )
+    if is_renewal:
+        renewed = replace(
+            newest,
+            last_sequence=event.sequence,
+            renewed_at_s=event.at_s,
+            lease_until_s=event.lease_until_s,
+        )
+        return replace(belief, limits=(*belief.limits[:-1], renewed))
+    sent = StandingLimit(
+        limit_ma=event.limit_ma,
+        phase_count=event.phase_count,
+        first_sequence=event.sequence,
+        last_sequence=event.sequence,
+        sent_at_s=event.at_s,
+        renewed_at_s=event.at_s,
+        lease_until_s=event.lease_until_s,
+    )
+    was_ma = newest.limit_ma if newest.last_sequence > 0 else 0
+    if event.limit_ma > was_ma:
+        belief = replace(belief, raised_at_s=event.at_s, raised_from_ma=was_ma)
+        if was_ma == 0:
+            belief = replace(belief, started_at_s=event.at_s, mask=None, mask_seen=None)
+    paused_at_s = None if event.limit_ma else (belief.paused_at_s or event.at_s)
+    return replace(
+        belief,
+        limits=_merged((*belief.limits, sent)),
+        paused_at_s=paused_at_s,
+        unused_since_s=None,
+    )
+
+
+def _merged(limits: tuple[StandingLimit, ...]) -> tuple[StandingLimit, ...]:
+    """Return the limits with the oldest merged into the highest of them, when they are many."""
+    if len(limits) <= MOST_LIMITS:
+        return limits
+    oldest, rest = limits[: -MOST_LIMITS + 1], limits[-MOST_LIMITS + 1 :]
+    return (max(oldest, key=lambda limit: limit.limit_ma), *rest)
+
+
+def after_acknowledgement(belief: ConnectorBelief, sequence: int, at_s: float) -> ConnectorBelief:
+    """Return the belief with that sending confirmed: its lease holds at least from now."""
+    limits = tuple(
+        replace(
+            limit,
+            acknowledged_at_s=at_s if limit.acknowledged_at_s is None else limit.acknowledged_at_s,
+            confirmed_at_s=at_s,
+        )
+        if limit.first_sequence <= sequence <= limit.last_sequence
+        else limit
+        for limit in belief.limits
+    )
+    return replace(belief, limits=limits)
+
+
+def after_rejection(belief: ConnectorBelief, sequence: int) -> ConnectorBelief:
+    """Return the belief without the refused limit, unless an earlier sending of it stands."""
+    limits = tuple(
+        limit
+        for at, limit in enumerate(belief.limits)
+        if at == 0 or not limit.first_sequence == sequence == limit.last_sequence
+    )
+    return replace(belief, limits=limits)

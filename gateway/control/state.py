@@ -1,0 +1,223 @@
+"""What Headroom believes about a site: the result of folding every fact (see `fold`)."""
+
+from dataclasses import dataclass, field
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Mask, Wiring
+from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
+from gateway.domain.electric import PerPhase
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
+from gateway.domain.limits import Constraint
+
+NEVER_S = float("-inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingLimit:
+    """A limit that may be in force at a station.
+
+    A limit that is renewed is one limit: `first_sequence..last_sequence` are its sendings.
+    `lease_until_s` is when it has surely lapsed, None when nothing makes it lapse.
+    """
+
+    limit_ma: int
+    phase_count: int = 1
+    first_sequence: int = 0
+    last_sequence: int = 0
+    sent_at_s: float = NEVER_S
+    renewed_at_s: float = NEVER_S
+    acknowledged_at_s: float | None = None
+    confirmed_at_s: float | None = None
+    """When the newest renewal was acknowledged."""
+    lease_until_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """A connector's own reading, on supply phases; `current_ma` is None when only watts came."""
+
+    at_s: float
+    current_ma: PerPhase | None
+    power_w: float | None = None
+
+    @property
+    def highest_ma(self) -> int | None:
+        """Return the current of the phase that carries most, None when no current was given."""
+        return None if self.current_ma is None else max(self.current_ma)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorBelief:
+    """What is known and not known of one connector.
+
+    `limits` are all limits that may be in force, oldest first; the newest is the one wanted.
+    """
+
+    limits: tuple[StandingLimit, ...]
+    status: ConnectorStatus | None = None
+    charging_state: ChargingState | None = None
+    transaction: TransactionId | None = None
+    plugged_at_s: float | None = None
+    draw: Draw | None = None
+    draw_before: Draw | None = None
+    mask: Mask | None = None
+    mask_seen: Mask | None = None
+    fallback_ma: int | None = None
+    """The persistent fallback the station accepted; None: not written yet."""
+    raised_at_s: float = NEVER_S
+    raised_from_ma: int = 0
+    started_at_s: float = NEVER_S
+    """When it last got its minimum after nothing: plugged in or resumed."""
+    paused_at_s: float | None = None
+    over_since_s: float | None = None
+    unused_since_s: float | None = None
+    unused_peak_ma: int = 0
+    accepts_ma: int | None = None
+    resting_since_s: float | None = None
+
+    @property
+    def wanted_ma(self) -> int:
+        """Return the newest limit: what the station has been told last."""
+        return self.limits[-1].limit_ma
+
+    @property
+    def in_force_ma(self) -> int:
+        """Return the highest limit that may be in force."""
+        return max(limit.limit_ma for limit in self.limits)
+
+    @property
+    def is_plugged(self) -> bool:
+        """Return whether a vehicle may be connected: any status but Available and its like."""
+        return self.plugged_at_s is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationBelief:
+    """What is known of one station, whatever connector."""
+
+    is_connected: bool = False
+    changed_at_s: float = NEVER_S
+    is_proven: bool = False
+    """A cut was seen to bite since its last boot or firmware change."""
+    is_dead_man_proven: bool = False
+    capabilities: StationCapabilities | None = None
+    firmware: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A step of a circuit's current beyond the meter's noise; `unexplained_ma` is base's part."""
+
+    at_s: float
+    delta_ma: int
+    unexplained_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiseHistory:
+    """How much base rose within one reaction chain: counts in bins of one per cent of rating."""
+
+    since_s: float | None = None
+    window_until_s: float = NEVER_S
+    window_rise_ma: int = 0
+    days: tuple[tuple[int, ...], ...] = ()
+    day_since_s: float = NEVER_S
+    quantile_ma: int | None = None
+    """The learnt quantile; None until enough days are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseState:
+    """One phase of a metered circuit."""
+
+    current_ma: int = 0
+    """Signed: import is positive."""
+    read_at_s: float = NEVER_S
+    changed_at_s: float = NEVER_S
+    """When its value last differed from the one before: a frozen meter repeats itself."""
+    level_ma: int = 0
+    """The level from which the next change is told from noise."""
+    changes: tuple[Change, ...] = ()
+    theta_ratio: float = 0.0
+    """The thermal state of the overcurrent device; 1 is the rating carried for long."""
+    over_since_s: float | None = None
+    rises: RiseHistory = field(default_factory=RiseHistory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitState:
+    """What a circuit's meter has told, and what its overcurrent device has been through."""
+
+    phases: tuple[PhaseState, PhaseState, PhaseState] = (PhaseState(), PhaseState(), PhaseState())
+    excursions_at_s: tuple[float, ...] = ()
+    is_in_excursion: bool = False
+    lockout_until_s: float = NEVER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priority:
+    """How much a connector's need matters: criticality rank (0 is critical), laxity, floor.
+
+    `laxity_s` is how long it could still wait and be served by its departure.
+    """
+
+    rank: int = 2
+    laxity_s: float | None = None
+    floor_ma: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlMemory:
+    """What one decision hands to the next: timers that start with a decision, not with a fact."""
+
+    headroom_since_s: tuple[float | None, ...] = ()
+    """Per row: since when there has been headroom worth raising into."""
+    start_room_since_s: tuple[float | None, ...] = ()
+    """Per row: since when there has been room for one more minimum."""
+    rotated_at_s: float = NEVER_S
+    asked_at_s: tuple[float, ...] = ()
+    """Per connector: when a reading was last asked for."""
+    waiting_since_s: tuple[float | None, ...] = ()
+    """Per connector: since when it has wanted its minimum and not had it."""
+    trial_at_s: tuple[float | None, ...] = ()
+    """Per connector: when the trial that proves its station began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteState:
+    """Everything a decision depends on besides the time."""
+
+    wiring: Wiring
+    parameters: ControlParameters
+    started_at_s: float
+    circuits: tuple[CircuitState, ...]
+    connectors: tuple[ConnectorBelief, ...]
+    stations: dict[StationId, StationBelief]
+    priorities: dict[ConnectorRef, Priority] = field(default_factory=dict)
+    constraints: dict[tuple[CircuitId | ConnectorRef, str], Constraint] = field(
+        default_factory=dict
+    )
+    is_stopped: bool = False
+    memory: ControlMemory = field(default_factory=ControlMemory)
+
+    @staticmethod
+    def at_start(wiring: Wiring, parameters: ControlParameters, *, now_s: float) -> "SiteState":
+        """Return what is known when nothing is: every limit may be the installed maximum."""
+        return SiteState(
+            wiring=wiring,
+            parameters=parameters,
+            started_at_s=now_s,
+            circuits=tuple(CircuitState() for _ in wiring.circuits),
+            connectors=tuple(
+                ConnectorBelief(limits=(StandingLimit(limit_ma=connector.max_ma),))
+                for connector in wiring.connectors
+            ),
+            stations={station.id: StationBelief() for station in wiring.site.stations},
+            memory=ControlMemory(
+                headroom_since_s=(None,) * (3 * len(wiring.circuits)),
+                start_room_since_s=(None,) * (3 * len(wiring.circuits)),
+                asked_at_s=(NEVER_S,) * len(wiring.connectors),
+                waiting_since_s=(None,) * len(wiring.connectors),
+                trial_at_s=(None,) * len(wiring.connectors),
+            ),
+        )

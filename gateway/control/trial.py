@@ -1,0 +1,67 @@
+"""The trial that proves a station obeys: a small cut, made for the purpose and seen to bite."""
+
+from dataclasses import dataclass
+
+from gateway.control.headroom import draw_as_limit_ma, interval_of_s, tolerance_ma
+from gateway.control.state import SiteState
+from gateway.domain.electric import MIN_CHARGING_MA
+
+CHARGING_MA = 4_500  # A vehicle that draws this much at its minimum follows its limit.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What an unproven connector is told next, and since when its trial runs (None: not yet)."""
+
+    limit_ma: int
+    since_s: float | None
+
+
+def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
+    """Return the next step of the trial, None while the connector has nothing at all.
+
+    Minimum → a little more → seen to follow → minimum again: that cut is seen to bite. A
+    vehicle that does not follow the little more, or a station that sends no readings, is cut to
+    nothing for a moment instead. All of it counts at the old limit meanwhile (`high_ma`).
+    """
+    parameters, belief = state.parameters, state.connectors[at]
+    connector, since_s = state.wiring.connectors[at], state.memory.trial_at_s[at]
+    newest = belief.limits[-1]
+    if newest.last_sequence == 0:
+        return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
+    if newest.limit_ma == 0:
+        return None
+    hold = Trial(limit_ma=min(newest.limit_ma, _raised_ma(state)), since_s=since_s)
+    if newest.acknowledged_at_s is None:
+        return hold
+    settled_at_s = newest.acknowledged_at_s + parameters.settling_s
+    draw = belief.draw
+    drawn_ma = None
+    if draw is not None and draw.at_s - parameters.sample_age_s >= newest.sent_at_s:
+        drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    if newest.limit_ma > MIN_CHARGING_MA:
+        if drawn_ma is not None and drawn_ma > MIN_CHARGING_MA + tolerance_ma(
+            MIN_CHARGING_MA, parameters
+        ):
+            return Trial(limit_ma=MIN_CHARGING_MA, since_s=since_s)
+        if now_s > settled_at_s + parameters.start_settling_s:
+            return Trial(limit_ma=0, since_s=since_s)
+        return hold
+    if now_s < settled_at_s:
+        return hold
+    station = state.stations[connector.ref.station]
+    silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
+    if draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s:
+        return Trial(limit_ma=0, since_s=now_s if since_s is None else since_s)
+    if drawn_ma is None or not CHARGING_MA <= drawn_ma <= MIN_CHARGING_MA + tolerance_ma(
+        MIN_CHARGING_MA, parameters
+    ):
+        return hold
+    if since_s is not None and now_s - since_s > parameters.start_settling_s:
+        return Trial(limit_ma=0, since_s=now_s)  # It was raised before, and no cut was seen.
+    raised_ma = min(_raised_ma(state), connector.max_ma)
+    return Trial(limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
+
+
+def _raised_ma(state: SiteState) -> int:
+    return MIN_CHARGING_MA + state.parameters.trial_ma

@@ -1,0 +1,103 @@
+"""Who hangs where, compiled once into positions, so that a decision is arithmetic on lists.
+
+A *row* is one phase of one circuit: row = 3 * circuit position + phase.
+"""
+
+from dataclasses import dataclass
+
+from gateway.control.proof import uncontrolled_ma
+from gateway.domain.circuits import Circuit, Connector, Site
+from gateway.domain.electric import Phase
+from gateway.domain.ids import CircuitId, ConnectorRef, MeterId, StationId
+
+Mask = tuple[bool, bool, bool]
+"""Which supply phases a vehicle uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """The site as positions: circuits parents first, connectors station by station."""
+
+    site: Site
+    circuits: tuple[Circuit, ...]
+    connectors: tuple[Connector, ...]
+    circuit_at: dict[CircuitId, int]
+    connector_at: dict[ConnectorRef, int]
+    connectors_of: dict[StationId, tuple[int, ...]]
+    metered_circuit_at: dict[MeterId, int]
+    paths: tuple[tuple[int, ...], ...]
+    """Per connector: the positions of every circuit above it, nearest first."""
+    below: tuple[tuple[int, ...], ...]
+    """Per circuit: the positions of every connector below it."""
+    wired: tuple[Mask, ...]
+    """Per connector: the supply phases it is wired to."""
+    rows: tuple[dict[Mask, tuple[int, ...]], ...]
+    """Per connector: the rows it loads, for each set of phases a vehicle may use."""
+    rating_ma: tuple[int, ...]
+    """Per row."""
+    set_point_ma: tuple[int, ...]
+    """Per row."""
+    worst_case_ma: tuple[int, ...]
+    """Per row: the most that base and declared loads can draw."""
+
+    @staticmethod
+    def of(site: Site) -> "Wiring":
+        """Compile a site."""
+        circuit_at = {circuit.id: at for at, circuit in enumerate(site.circuits)}
+        connectors = site.connectors
+        uncontrolled = uncontrolled_ma(site)
+        paths = tuple(
+            tuple(circuit_at[c] for c in site.path_to_root(connector.circuit))
+            for connector in connectors
+        )
+        below: list[list[int]] = [[] for _ in site.circuits]
+        for at, path in enumerate(paths):
+            for circuit in path:
+                below[circuit].append(at)
+        of_station: dict[StationId, list[int]] = {station.id: [] for station in site.stations}
+        for at, connector in enumerate(connectors):
+            of_station[connector.ref.station].append(at)
+        return Wiring(
+            site=site,
+            circuits=site.circuits,
+            connectors=connectors,
+            circuit_at=circuit_at,
+            connector_at={connector.ref: at for at, connector in enumerate(connectors)},
+            connectors_of={station: tuple(ats) for station, ats in of_station.items()},
+            metered_circuit_at={
+                circuit.meter: at
+                for at, circuit in enumerate(site.circuits)
+                if circuit.meter is not None
+            },
+            paths=paths,
+            below=tuple(tuple(ats) for ats in below),
+            wired=tuple(_wired(connector) for connector in connectors),
+            rows=tuple(
+                _rows_by_mask(path, _wired(connector))
+                for path, connector in zip(paths, connectors, strict=True)
+            ),
+            rating_ma=tuple(ma for circuit in site.circuits for ma in circuit.rating_ma),
+            set_point_ma=tuple(ma for circuit in site.circuits for ma in circuit.set_point_ma),
+            worst_case_ma=tuple(ma for circuit in site.circuits for ma in uncontrolled[circuit.id]),
+        )
+
+
+def _wired(connector: Connector) -> Mask:
+    return (
+        Phase.L1 in connector.phases,
+        Phase.L2 in connector.phases,
+        Phase.L3 in connector.phases,
+    )
+
+
+def _rows_by_mask(path: tuple[int, ...], wired: Mask) -> dict[Mask, tuple[int, ...]]:
+    masks: list[Mask] = [(bool(bits & 1), bool(bits & 2), bool(bits & 4)) for bits in range(8)]
+    return {
+        mask: tuple(
+            3 * circuit + phase
+            for circuit in path
+            for phase in range(3)
+            if mask[phase] and wired[phase]
+        )
+        for mask in masks
+    }

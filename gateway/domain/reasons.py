@@ -1,0 +1,64 @@
+"""Why a limit is what it is: one primary reason with numbers for every limit below the maximum."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.domain.electric import Phase
+from gateway.domain.ids import CircuitId
+
+
+class ReasonKind(StrEnum):
+    """The kinds of reason, in the words people look for."""
+
+    AT_MAXIMUM = "at-maximum"
+    CIRCUIT_AT_SET_POINT = "circuit-at-set-point"
+    MAKES_ROOM = "makes-room"
+    WAITS_FOR_HEADROOM = "waits-for-headroom"
+    RAISED_IN_STEPS = "raised-in-steps"
+    WAITS_FOR_TURN = "waits-for-turn"
+    VEHICLE_TAKES_LESS = "vehicle-takes-less"
+    NOT_CONNECTED = "not-connected"
+    STATION_UNREACHABLE = "station-unreachable"
+    STATION_UNPROVEN = "station-unproven"
+    STATION_DISOBEYS = "station-disobeys"
+    METER_STALE = "meter-stale"
+    THERMAL_BUDGET = "thermal-budget"
+    OVER_RATING = "over-rating"
+    LOCKOUT = "lockout"
+    STOPPED = "stopped"
+    OUTSIDE_LIMIT = "outside-limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFigures:
+    """The arithmetic of one phase of one circuit at the time of the decision."""
+
+    circuit: CircuitId
+    phase: Phase
+    rating_ma: int
+    set_point_ma: int
+    bound_ma: int
+    bound_source: str | None
+    base_ma: int
+    reserve_ma: int
+    available_ma: int
+    claimed_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a connector's limit is `limit_ma`.
+
+    `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
+    an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
+    over the limit), a share of the thermal budget, a name (whose limit, whose turn).
+    """
+
+    kind: ReasonKind
+    limit_ma: int
+    row: RowFigures | None = None
+    elapsed_s: float | None = None
+    remaining_s: float | None = None
+    current_ma: int | None = None
+    budget_ratio: float | None = None
+    name: str | None = None
