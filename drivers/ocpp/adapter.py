@@ -85,7 +85,7 @@ class Conversation(Protocol):
     async def interview(self) -> None:
         """Learn and set up the station, as a task of each connection.
 
-        Waits `BOOT_PATIENCE_S` for a boot and asks for one if none came, reads capabilities,
+        Waits `boot_patience_s` for a boot and asks for one if none came, reads capabilities,
         posts them, asks for meter values, and begins again after every boot. Ends by
         cancellation, or returns when there is nothing more to do on this connection.
         Failures of the station are expected: any `StationError` ends it quietly.
@@ -153,6 +153,8 @@ class StationContext:
     interview_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(20))
     sample_interval_s: int = SAMPLE_INTERVAL_S
     heartbeat_interval_s: int = HEARTBEAT_INTERVAL_S
+    boot_patience_s: float = BOOT_PATIENCE_S
+    call_deadline_s: float = CALL_DEADLINE_S
 
 
 AdapterFactory = Callable[[StationContext], StationAdapter]

@@ -16,7 +16,15 @@ from websockets.extensions.permessage_deflate import enable_server_permessage_de
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from drivers.ocpp.adapter import Conversation, StationAdapter, StationContext, VersionSupport
+from drivers.ocpp.adapter import (
+    BOOT_PATIENCE_S,
+    CALL_DEADLINE_S,
+    SAMPLE_INTERVAL_S,
+    Conversation,
+    StationAdapter,
+    StationContext,
+    VersionSupport,
+)
 from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.pending import PendingAdapter, PendingStation
@@ -71,8 +79,14 @@ class OcppServer:
         post: Post,
         rng: random.Random,
         versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
+        sample_interval_s: int = SAMPLE_INTERVAL_S,
+        boot_patience_s: float = BOOT_PATIENCE_S,
+        call_deadline_s: float = CALL_DEADLINE_S,
     ) -> None:
         """Open nothing yet: `run` does. `versions` are offered in their order."""
+        self._sample_interval_s = sample_interval_s
+        self._boot_patience_s = boot_patience_s
+        self._call_deadline_s = call_deadline_s
         self._host = host
         self._port = port
         self._clock = clock
@@ -229,6 +243,9 @@ class OcppServer:
             random=self._rng,
             counters=self.counters,
             interview_slots=self._interview_slots,
+            sample_interval_s=self._sample_interval_s,
+            boot_patience_s=self._boot_patience_s,
+            call_deadline_s=self._call_deadline_s,
         )
 
     def _make_session(

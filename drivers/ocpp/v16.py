@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002 - the outward half is being written
 """OCPP 1.6: one station's messages translated to facts, and limits to its charging profiles."""
 
 from collections.abc import Callable, Mapping
@@ -6,17 +5,53 @@ from datetime import timedelta
 from typing import Final
 
 from drivers.ocpp import v16_messages as messages
-from drivers.ocpp.adapter import Answer, Link, StationContext, VersionSupport
-from drivers.ocpp.clockwork import wire_time
-from gateway.domain.charging import OcppVersion, StationCapabilities
+from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
+from drivers.ocpp.clockwork import read_time, wire_time
+from drivers.ocpp.v16_configuration import Settings
+from drivers.ocpp.v16_interview import V16Interview
+from drivers.ocpp.v16_limits import V16Limits
+from drivers.ocpp.v16_metering import measure
+from drivers.ocpp.v16_profiles import CompositePeriod
+from drivers.ocpp.v16_station import V16Station
+from drivers.ocpp.v16_transactions import StartKey
+from gateway.domain.charging import (
+    ChargingState,
+    ConnectorStatus,
+    OcppVersion,
+    StationCapabilities,
+)
 from gateway.domain.errors import StationUnreachableError
-from gateway.domain.events import StationBooted
-from gateway.domain.ids import TransactionId
+from gateway.domain.events import (
+    ConnectorMetered,
+    ConnectorStatusChanged,
+    StationBooted,
+    TransactionEnded,
+    TransactionStarted,
+)
+from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.limits import CurrentLimit
 
 MAX_FRAME_BYTES: Final = 256 * 1024
+MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
+STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 
+# 1.6 §4.9 to 2.0.1 ConnectorStatusEnumType and ChargingStateEnumType. Where 1.6 does not say
+# whether current may flow (Unavailable, Faulted), the state stands as it was.
+STATUSES: Final[Mapping[str, tuple[ConnectorStatus, ChargingState | None]]] = {
+    "Available": (ConnectorStatus.AVAILABLE, ChargingState.IDLE),
+    "Preparing": (ConnectorStatus.OCCUPIED, ChargingState.EV_CONNECTED),
+    "Charging": (ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
+    "SuspendedEV": (ConnectorStatus.OCCUPIED, ChargingState.SUSPENDED_EV),
+    "SuspendedEVSE": (ConnectorStatus.OCCUPIED, ChargingState.SUSPENDED_EVSE),
+    "Finishing": (ConnectorStatus.OCCUPIED, ChargingState.EV_CONNECTED),
+    "Reserved": (ConnectorStatus.RESERVED, ChargingState.IDLE),
+    "Unavailable": (ConnectorStatus.UNAVAILABLE, None),
+    "Faulted": (ConnectorStatus.FAULTED, None),
+}
+
+# Valid answers to messages nothing follows from; docs/ocpp-1.6.md says why of each.
 ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
+    "Authorize": {"idTagInfo": {"status": "Accepted"}},
     "DataTransfer": {"status": "UnknownVendorId"},
     "DiagnosticsStatusNotification": {},
     "FirmwareStatusNotification": {},
@@ -26,96 +61,271 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
     "SignedFirmwareStatusNotification": {},
 }
 
+_ACKNOWLEDGED: Final = b"{}"
+
 
 class V16Adapter:
     """One station that speaks OCPP 1.6."""
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
-        self._context = context
-        self._station = context.station
-        self._link: Link | None = None
-        self._capabilities: StationCapabilities | None = None
+        self._station = V16Station(context)
+        self._interview = V16Interview(self._station)
+        self._limits = V16Limits(self._station)
+        self._random = context.random
+        self._heartbeat_interval_s = context.heartbeat_interval_s
+        self._clock = context.clock
+        self._post = context.post
+        self._counters = context.counters
+        self._skew = self._station.skew
+        self._book = self._station.book
+        self._refs = [ConnectorRef(context.station, n) for n in range(MAX_CONNECTORS + 1)]
+        self._status_at: dict[int, float] = {}
         self._handlers: Mapping[str, Callable[..., Answer]] = {
             "BootNotification": self._on_boot,
             "Heartbeat": self._on_heartbeat,
+            "MeterValues": self._on_meter_values,
+            "StartTransaction": self._on_start,
+            "StatusNotification": self._on_status,
+            "StopTransaction": self._on_stop,
         }
-
-    def opened(self, link: Link) -> None:
-        """See `StationAdapter`."""
-        self._link = link
-
-    def closed(self) -> None:
-        """See `StationAdapter`."""
-        self._link = None
 
     def answer(self, action: str, payload: object) -> Answer:
         """See `StationAdapter`."""
         handler = self._handlers.get(action)
         return ANSWERED_WITHOUT_EFFECT[action] if handler is None else handler(payload)
 
+    # Inward: synchronous, and no calls out.
+
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
-        self._context.post(
+        self._skew.forget()  # The answer tells the station the time.
+        self._status_at.clear()
+        vendor, model = boot.charge_point_vendor or "", boot.charge_point_model or ""
+        firmware = boot.firmware_version or ""
+        self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
+        self._post(
             StationBooted(
-                at_s=self._context.clock.monotonic_s(),
-                station=self._station,
-                vendor=boot.charge_point_vendor or "",
-                model=boot.charge_point_model or "",
-                firmware=boot.firmware_version or "",
+                at_s=self._clock.monotonic_s(),
+                station=self._station.id,
+                vendor=vendor,
+                model=model,
+                firmware=firmware,
             )
         )
+        # Spread, so that a hall of stations switched on at once does not beat as one.
+        interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
         return {
-            "currentTime": wire_time(self._context.clock.now_at()),
-            "interval": self._context.heartbeat_interval_s,
+            "currentTime": wire_time(self._clock.now_at()),
+            "interval": max(1, int(interval_s)),
             "status": "Accepted",
         }
 
     def _on_heartbeat(self, _: messages.Heartbeat) -> Answer:
-        return {"currentTime": wire_time(self._context.clock.now_at())}
+        return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
+
+    def _on_status(self, notice: messages.StatusNotification) -> Answer:
+        age_s = self._observe_age_s(notice.timestamp)
+        number, meaning = notice.connector_id, STATUSES.get(notice.status)
+        if meaning is None or not 0 < number <= MAX_CONNECTORS:
+            return _ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
+        at_s = self._clock.monotonic_s()
+        said_at_s = at_s - age_s
+        if age_s > STALE_AFTER_S and said_at_s < self._status_at.get(number, said_at_s):
+            self._counters["stale.StatusNotification"] += 1
+            return _ACKNOWLEDGED
+        self._status_at[number] = said_at_s
+        status, state = meaning
+        self._post(
+            ConnectorStatusChanged(
+                at_s=at_s, connector=self._refs[number], status=status, charging_state=state
+            )
+        )
+        return _ACKNOWLEDGED
+
+    def _on_meter_values(self, message: messages.MeterValues) -> Answer:
+        number = message.connector_id
+        age_s = self._observe_age_s(*(value.timestamp for value in message.meter_value))
+        if not 0 < number <= MAX_CONNECTORS:
+            return _ACKNOWLEDGED  # Connector 0 is the station's own meter.
+        if age_s > STALE_AFTER_S:
+            self._counters["stale.MeterValues"] += 1
+            return _ACKNOWLEDGED
+        at_s = self._clock.monotonic_s()
+        connector = self._refs[number]
+        if self._book.adopt(number, message.transaction_id):
+            self._counters["adopted-transaction"] += 1
+            self._post(
+                TransactionStarted(
+                    at_s=at_s,
+                    connector=connector,
+                    transaction=TransactionId(str(message.transaction_id)),
+                )
+            )
+        measured = measure(message.meter_value)
+        if measured.dropped:
+            self._counters["dropped-sample"] += measured.dropped
+        if not measured.is_empty:
+            self._post(
+                ConnectorMetered(
+                    at_s=at_s,
+                    connector=connector,
+                    current_a=measured.current_a,
+                    power_w=measured.power_w,
+                    energy_wh=measured.energy_wh,
+                    soc_pct=measured.soc_pct,
+                )
+            )
+        return _ACKNOWLEDGED
+
+    def _on_start(self, start: messages.StartTransaction) -> Answer:
+        self._observe_age_s(start.timestamp)
+        number = start.connector_id
+        if not 0 < number <= MAX_CONNECTORS:
+            self._counters["transaction-nowhere"] += 1
+            return _started(self._book.new_number())
+        started = self._book.start(
+            StartKey(number, start.id_tag, start.timestamp, start.meter_start)
+        )
+        if not started.is_new:
+            self._counters["repeated-start"] += 1
+            return _started(started.transaction)
+        at_s, connector = self._clock.monotonic_s(), self._refs[number]
+        if started.replaced is not None:
+            self._post_end(number, started.replaced)
+        self._post(
+            TransactionStarted(
+                at_s=at_s,
+                connector=connector,
+                transaction=TransactionId(str(started.transaction)),
+                id_token=start.id_tag,
+            )
+        )
+        return _started(started.transaction)
+
+    def _on_stop(self, stop: messages.StopTransaction) -> Answer:
+        self._observe_age_s(stop.timestamp)
+        number = self._book.stop(stop.transaction_id)
+        # Unknown, or of a start that was never answered: acknowledged all the same, or the
+        # station sends it for ever (1.6 errata v4.0).
+        if number is None or stop.transaction_id is None:
+            self._counters["unknown-stop"] += 1
+            return _ACKNOWLEDGED
+        if stop.meter_stop is not None:
+            self._post(
+                ConnectorMetered(
+                    at_s=self._clock.monotonic_s(),
+                    connector=self._refs[number],
+                    energy_wh=float(stop.meter_stop),
+                )
+            )
+        self._post_end(number, stop.transaction_id)
+        return _ACKNOWLEDGED
+
+    def _post_end(self, number: int, transaction: int) -> None:
+        self._post(
+            TransactionEnded(
+                at_s=self._clock.monotonic_s(),
+                connector=self._refs[number],
+                transaction=TransactionId(str(transaction)),
+            )
+        )
+
+    def _observe_age_s(self, *timestamps: str | None) -> float:
+        """Return how old the newest timestamp is by the station's clock, 0 if there is none."""
+        written = [at for text in timestamps if (at := read_time(text)) is not None]
+        if not written:
+            return 0.0
+        now_at = self._clock.now_at()
+        newest_at = max(written)
+        self._skew.observe(newest_at, arrived_at=now_at)
+        return self._skew.age_s(newest_at, arrived_at=now_at)
+
+    # Outward.
+
+    def opened(self, link: Link) -> None:
+        """See `StationAdapter`."""
+        self._station.link = link
+        self._station.booted.clear()
+
+    def closed(self) -> None:
+        """See `StationAdapter`."""
+        self._station.link = None
 
     async def interview(self) -> None:
         """See `StationAdapter`."""
+        await self._interview.run()
 
     async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        await self._limits.set_limit(number, limit, valid_for=valid_for)
 
     async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        await self._limits.set_fallback(number, limit)
+
+    async def clear_lease(self, number: int) -> None:
+        """See `V16Limits.clear_lease`."""
+        await self._limits.clear_lease(number)
+
+    async def composite_schedule(
+        self, number: int, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """See `V16Limits.composite_schedule`."""
+        return await self._limits.composite_schedule(number, duration_s=duration_s)
+
+    async def read_configuration(self, keys: tuple[str, ...]) -> Settings:
+        """See `V16Interview.read_configuration`."""
+        return await self._interview.read_configuration(keys)
+
+    async def change_configuration(self, key: str, value: str) -> str:
+        """See `V16Interview.change_configuration`."""
+        return await self._interview.change_configuration(key, value)
 
     async def request_reading(self, number: int) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        status = await self._station.trigger(
+            "MeterValues", number=number, priority=Priority.ALLOCATION
+        )
+        if status != "Accepted":
+            raise StationUnreachableError(
+                self._station.id, f"gives no reading when asked: {status}"
+            )
 
     async def start_transaction(self, number: int, id_token: str) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        payload = {"connectorId": number, "idTag": id_token}
+        await self._station.demand("RemoteStartTransaction", payload, priority=Priority.TRANSACTION)
 
     async def stop_transaction(self, transaction: TransactionId) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        payload = {"transactionId": int(transaction)}
+        await self._station.demand("RemoteStopTransaction", payload, priority=Priority.TRANSACTION)
 
     async def reset(self, *, is_hard: bool) -> None:
         """See `StationAdapter`."""
-        raise StationUnreachableError(self._station, "not yet")
+        payload = {"type": "Hard" if is_hard else "Soft"}
+        await self._station.demand("Reset", payload, priority=Priority.TRANSACTION)
 
     @property
     def capabilities(self) -> StationCapabilities | None:
         """See `StationAdapter`."""
-        return self._capabilities
+        return self._station.capabilities
 
     @property
     def flash_writes(self) -> int:
         """See `StationAdapter`."""
-        return 0
+        return self._station.flash.total
+
+
+def _started(transaction: int) -> Answer:
+    return {"transactionId": transaction, "idTagInfo": {"status": "Accepted"}}
 
 
 SUPPORT: Final = VersionSupport(
     version=OcppVersion.V16,
     make_adapter=V16Adapter,
     from_station=frozenset(messages.PAYLOAD_TYPES) | frozenset(ANSWERED_WITHOUT_EFFECT),
-    never_refused=frozenset({"StartTransaction", "StopTransaction", "MeterValues"}),
+    never_refused=frozenset({"MeterValues", "StartTransaction", "StopTransaction"}),
     payload_types=messages.PAYLOAD_TYPES,
     max_frame_bytes=MAX_FRAME_BYTES,
 )

@@ -30,9 +30,9 @@ class StatusNotification(Message):
 
 
 class SampledValue(Message):
-    """7.43: one value, as text."""
+    """7.43: one value; it should be text, and many stations send a number."""
 
-    value: str
+    value: str | float
     measurand: str | None = None
     phase: str | None = None
     unit: str | None = None
@@ -58,7 +58,7 @@ class MeterValues(Message):
 class StartTransaction(Message):
     """6.45: a transaction began; the station waits for its number."""
 
-    connector_id: int
+    connector_id: int = 0
     id_tag: str | None = None
     meter_start: int | None = None
     timestamp: str | None = None

@@ -83,6 +83,8 @@ def in_hall(
     *,
     credentials: Mapping[str, bytes | None] | None = None,
     versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
+    boot_patience_s: float = 0.2,
+    call_deadline_s: float = PATIENCE_S,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
 
@@ -101,6 +103,8 @@ def in_hall(
             post=facts.append,
             rng=random.Random(1),
             versions=versions,
+            boot_patience_s=boot_patience_s,
+            call_deadline_s=call_deadline_s,
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.run())

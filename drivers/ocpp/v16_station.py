@@ -1,0 +1,150 @@
+"""What is known of one OCPP 1.6 station, and the plain way to ask it something."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.ocpp.adapter import Link, Priority, StationContext
+from drivers.ocpp.clockwork import ClockSkew
+from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
+from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
+from drivers.ocpp.v16_profiles import Form
+from drivers.ocpp.v16_transactions import TransactionBook
+from gateway.domain.charging import RateUnit, StationCapabilities
+from gateway.domain.errors import LimitRejectedError
+
+MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
+DAY_S: Final = 86_400.0
+
+
+@dataclass(slots=True, kw_only=True)
+class ToldConnector:
+    """What we have told a connector; `is_alone` once what others left above it is cleared."""
+
+    lease_ma: int | None = None
+    lease_until_s: float = 0.0
+    fallback_ma: int | None = None
+    is_alone: bool = False
+
+    def is_leased(self, now_s: float) -> bool:
+        """Return whether a lease of ours is in force."""
+        return self.lease_ma is not None and now_s < self.lease_until_s
+
+
+@dataclass(slots=True)
+class FlashWrites:
+    """Profile writes that end up in the station's flash memory, which bears few."""
+
+    total: int = 0
+    _recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_FLASH_WRITES_A_DAY))
+
+    def is_spent(self, now_s: float) -> bool:
+        """Return whether the last day had as many as a day may have."""
+        recent = self._recent_s
+        return len(recent) == MAX_FLASH_WRITES_A_DAY and now_s - recent[0] < DAY_S
+
+    def count(self, now_s: float) -> None:
+        """Count one that is about to be sent."""
+        self.total += 1
+        self._recent_s.append(now_s)
+
+
+class V16Station:
+    """One station over all its connections: the parts of its adapter share it."""
+
+    def __init__(self, context: StationContext) -> None:
+        """Know nothing of the station yet."""
+        self.context = context
+        self.id = context.station
+        self.clock = context.clock
+        self.counters = context.counters
+        self.skew = ClockSkew()
+        self.book = TransactionBook(context.clock.now_at())
+        self.link: Link | None = None
+        self.capabilities: StationCapabilities | None = None
+        self.vendor = self.model = self.firmware = ""
+        self.quirks: Quirks = PLAIN
+        self.lacks_tx_profile = False
+        self.connectors: dict[int, ToldConnector] = {}
+        self.flash = FlashWrites()
+        self.is_learnt = False
+        # Set when capabilities are known, when a boot came, when the interview has work to do.
+        self.known = asyncio.Event()
+        self.booted = asyncio.Event()
+        self.work = asyncio.Event()
+
+    def told(self, number: int) -> ToldConnector:
+        """Return what a connector was told."""
+        return self.connectors.setdefault(number, ToldConnector())
+
+    @property
+    def form(self) -> Form:
+        """Return the form its profiles take: amperes wherever it takes them."""
+        known = self.capabilities
+        units = known.rate_units if known is not None else frozenset({RateUnit.AMPERES})
+        level = (known.stack_level if known is not None else None) or 0
+        return Form(
+            unit=RateUnit.AMPERES if RateUnit.AMPERES in units else RateUnit.WATTS,
+            step_ma=self.quirks.step_ma,
+            stack_level=0 if self.quirks.only_level_zero else level,
+        )
+
+    def note_boot(self, *, vendor: str, model: str, firmware: str) -> None:
+        """Take what a boot says of the station: all we set up may be gone."""
+        self.vendor, self.model, self.firmware = vendor, model, firmware
+        self.quirks = find_quirks(vendor, model)
+        self.lacks_tx_profile = not self.quirks.has_tx_profile
+        for connector in self.connectors.values():
+            connector.fallback_ma = None
+            connector.is_alone = False
+        self.is_learnt = False
+        self.booted.set()
+        self.work.set()
+
+    async def call(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+    ) -> Mapping[str, object]:
+        """Do as `Link.call` on the connection there is."""
+        if self.link is None:
+            raise ConnectionLostError(self.id, "not connected")
+        return await self.link.call(
+            action, payload, priority=priority, key=key, deadline_s=self.context.call_deadline_s
+        )
+
+    async def ask(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+    ) -> str:
+        """Return the status of the answer, or the code of the CALLERROR."""
+        try:
+            answer = await self.call(action, payload, priority=priority, key=key)
+        except CallRefusedError as error:
+            return error.code
+        return str(answer.get("status", ""))
+
+    async def demand(
+        self, action: str, payload: Mapping[str, object], *, priority: Priority
+    ) -> None:
+        """Ask for something, and raise `LimitRejectedError` when it is not accepted."""
+        status = await self.ask(action, payload, priority=priority)
+        if status != "Accepted":
+            raise LimitRejectedError(self.id, f"{action}: {status}")
+
+    async def trigger(self, message: str, *, number: int | None = None, priority: Priority) -> str:
+        """Ask for a message of the station; return the status of the answer."""
+        payload: dict[str, object] = {"requestedMessage": message}
+        if number is not None:
+            payload["connectorId"] = number
+        key = f"trigger {message} {number}"
+        return await self.ask("TriggerMessage", payload, priority=priority, key=key)

@@ -1,0 +1,282 @@
+"""What a 1.6 station says, as facts: over real sockets, the library's station at the other end."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from drivers.ocpp.v16 import STATUSES
+from gateway.domain.charging import ChargingState, ConnectorStatus
+from gateway.domain.events import (
+    ConnectorMetered,
+    ConnectorStatusChanged,
+    StationBooted,
+    TransactionEnded,
+    TransactionStarted,
+)
+from gateway.domain.ids import ConnectorRef, StationId
+from tests.support.ocpp16_station import station16
+from tests.support.ocpp_hall import Hall, ask, in_hall
+
+FIRST = ConnectorRef(StationId("CP-01"), 1)
+
+
+def now(*, ahead_s: float = 0) -> str:
+    at = datetime.now(UTC) + timedelta(seconds=ahead_s)  # noqa: TID251 - a station's own clock
+    return at.isoformat()
+
+
+def meter_values(*samples: dict[str, Any], timestamp: str | None = None, **extra: Any) -> list[Any]:
+    value = {"timestamp": timestamp or now(), "sampledValue": list(samples)}
+    return [2, "m", "MeterValues", {"connectorId": 1, "meterValue": [value], **extra}]
+
+
+def current(value: Any, phase: str | None = None, **extra: Any) -> dict[str, Any]:
+    sample = {"value": value, "measurand": "Current.Import", "unit": "A", **extra}
+    return sample if phase is None else {**sample, "phase": phase}
+
+
+def test_a_boot_is_accepted_told_the_time_and_posted() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            answer = await station.boot()
+
+        assert answer.status == "Accepted"
+        assert 48 <= answer.interval <= 72
+        told_at = datetime.fromisoformat(answer.current_time)
+        assert abs(told_at - datetime.fromisoformat(now())) < timedelta(seconds=60)
+        (fact,) = hall.facts_of(StationBooted)
+        assert (fact.vendor, fact.model, fact.firmware) == ("Vendor", "Model", "1.0")
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "state"),
+    [
+        ("Available", ConnectorStatus.AVAILABLE, ChargingState.IDLE),
+        ("Preparing", ConnectorStatus.OCCUPIED, ChargingState.EV_CONNECTED),
+        ("Charging", ConnectorStatus.OCCUPIED, ChargingState.CHARGING),
+        ("SuspendedEV", ConnectorStatus.OCCUPIED, ChargingState.SUSPENDED_EV),
+        ("SuspendedEVSE", ConnectorStatus.OCCUPIED, ChargingState.SUSPENDED_EVSE),
+        ("Finishing", ConnectorStatus.OCCUPIED, ChargingState.EV_CONNECTED),
+        ("Reserved", ConnectorStatus.RESERVED, ChargingState.IDLE),
+        ("Unavailable", ConnectorStatus.UNAVAILABLE, None),
+        ("Faulted", ConnectorStatus.FAULTED, None),
+    ],
+)
+def test_a_status_is_posted_in_the_words_of_2_0_1(
+    word: str, status: ConnectorStatus, state: ChargingState | None
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, word, timestamp=now())
+
+        (fact,) = hall.facts_of(ConnectorStatusChanged)
+        assert (fact.connector, fact.status, fact.charging_state) == (FIRST, status, state)
+
+    assert word in STATUSES
+    in_hall(scene)
+
+
+def test_the_status_of_the_station_itself_changes_no_connector() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(0, "Available")
+            await station.say_status(65, "Charging")
+
+        assert hall.facts_of(ConnectorStatusChanged) == []
+
+    in_hall(scene)
+
+
+def test_an_old_status_that_waited_for_a_connection_changes_nothing() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, "Charging", timestamp=now())
+            await station.say_status(1, "Available", timestamp=now(ahead_s=-600))
+            await station.say_status(2, "Preparing", timestamp=now(ahead_s=-300))
+
+        facts = hall.facts_of(ConnectorStatusChanged)
+        # The first word of connector 2 is old, and still the newest there is.
+        assert [(f.connector.number, f.status) for f in facts] == [
+            (1, ConnectorStatus.OCCUPIED),
+            (2, ConnectorStatus.OCCUPIED),
+        ]
+        assert hall.server.counters["stale.StatusNotification"] == 1
+
+    in_hall(scene)
+
+
+def test_a_transaction_gets_a_number_of_ours_and_both_ends_are_posted() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            first = await station.start_transaction(1, timestamp=now())
+            second = await station.start_transaction(2, timestamp=now())
+            await station.stop_transaction(first, timestamp=now(), meter_stop=1_234)
+
+        assert 0 < first < second < 2**31
+        started = hall.facts_of(TransactionStarted)
+        assert [(s.connector.number, s.transaction, s.id_token) for s in started] == [
+            (1, str(first), "TAG"),
+            (2, str(second), "TAG"),
+        ]
+        (ended,) = hall.facts_of(TransactionEnded)
+        assert (ended.connector, ended.transaction) == (FIRST, str(first))
+        (metered,) = hall.facts_of(ConnectorMetered)
+        assert metered.energy_wh == 1_234
+
+    in_hall(scene)
+
+
+def test_a_start_sent_twice_is_one_transaction() -> None:
+    async def scene(hall: Hall) -> None:
+        said_at = now()
+        async with station16(hall) as station:
+            first = await station.start_transaction(1, timestamp=said_at)
+        async with station16(hall) as station:  # The answer was lost with the connection.
+            again = await station.start_transaction(1, timestamp=said_at)
+
+        assert again == first
+        assert len(hall.facts_of(TransactionStarted)) == 1
+
+    in_hall(scene)
+
+
+def test_a_start_on_a_busy_connector_ends_what_ran() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            first = await station.start_transaction(1, timestamp=now())
+            second = await station.start_transaction(1, timestamp=now(ahead_s=1))
+
+        assert [e.transaction for e in hall.facts_of(TransactionEnded)] == [str(first)]
+        assert [s.transaction for s in hall.facts_of(TransactionStarted)][-1] == str(second)
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize("transaction", [-1, 0, 4_711])
+def test_the_stop_of_a_transaction_we_do_not_know_is_acknowledged(transaction: int) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.stop_transaction(transaction, timestamp=now())
+
+        assert hall.facts_of(TransactionEnded) == []
+
+    in_hall(scene)
+
+
+def test_a_transaction_is_adopted_from_its_meter_values_until_it_is_stopped() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            await ask(station, meter_values(current("6"), transactionId=77))
+            await ask(station, meter_values(current("6.1"), transactionId=77))
+            stop = {"transactionId": 77, "timestamp": now(), "meterStop": 1}
+            await ask(station, [2, "s", "StopTransaction", stop])
+            await ask(station, meter_values(current("0"), transactionId=77))  # It came late.
+
+        assert [s.transaction for s in hall.facts_of(TransactionStarted)] == ["77"]
+        assert [s.transaction for s in hall.facts_of(TransactionEnded)] == ["77"]
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize("transaction", [-1, 0])
+def test_no_number_adopts_no_transaction(transaction: int) -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            await ask(station, meter_values(current("6"), transactionId=transaction))
+
+        assert hall.facts_of(TransactionStarted) == []
+        assert len(hall.facts_of(ConnectorMetered)) == 1
+
+    in_hall(scene)
+
+
+def test_old_meter_values_say_nothing_of_now() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            await ask(station, meter_values(current("6"), timestamp=now()))
+            await ask(station, meter_values(current("32"), timestamp=now(ahead_s=-600)))
+
+        assert [m.current_a[0] for m in hall.facts_of(ConnectorMetered)] == [6.0]
+
+    in_hall(scene)
+
+
+def test_a_station_whose_clock_is_wrong_is_listened_to() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            for amperes in ("6", "7", "8"):
+                await ask(station, meter_values(current(amperes), timestamp=now(ahead_s=-7_200)))
+
+        assert [m.current_a[0] for m in hall.facts_of(ConnectorMetered)] == [6.0, 7.0, 8.0]
+
+    in_hall(scene)
+
+
+def test_only_the_bad_sampled_value_is_dropped() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            answer = await ask(
+                station,
+                meter_values(
+                    current("10.5", "L1"),
+                    current(11, "L2"),
+                    current("12.5", "L3", context="Alfen.Private"),
+                    {"value": "50.1", "measurand": "Frequency", "unit": "Hz"},
+                    {"value": "1", "measurand": "Vendor.Own"},
+                    {"measurand": "Power.Active.Import"},
+                    {"value": None},
+                    {"value": "7.2", "measurand": "Power.Active.Import", "unit": "kW"},
+                    transactionId=None,
+                ),
+            )
+
+        assert answer == [3, "m", {}]
+        (metered,) = hall.facts_of(ConnectorMetered)
+        assert metered.current_a == (10.5, 11.0, 12.5)
+        assert metered.power_w == 7_200
+
+    in_hall(scene)
+
+
+def test_a_start_is_never_refused_for_its_form() -> None:
+    async def scene(hall: Hall) -> None:
+        start = {
+            "connectorId": "1",
+            "idTag": "a tag that is far longer than twenty characters",
+            "meterStart": 12.7,
+            "timestamp": None,
+            "vendorField": {"a": 1},
+        }
+        async with hall.connect("CP-01") as station:
+            answer = await ask(station, [2, "s", "StartTransaction", start])
+            nowhere = await ask(station, [2, "t", "StartTransaction", {"connectorId": 0}])
+            nothing = await ask(station, [2, "u", "StopTransaction", {}])
+
+        assert answer[0] == 3
+        assert answer[2]["idTagInfo"]["status"] == "Accepted"
+        assert [f.transaction for f in hall.facts_of(TransactionStarted)] == [
+            str(answer[2]["transactionId"])
+        ]
+        assert nowhere[0] == nothing[0] == 3
+
+    in_hall(scene)
+
+
+def test_what_cannot_be_mended_is_named() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            missing = await ask(station, [2, "1", "StatusNotification", {"connectorId": 1}])
+            wrong = await ask(station, [2, "2", "DataTransfer", {"vendorId": {"a": 1}}])
+            unknown = await ask(station, [2, "3", "Frobnicate", {}])
+            reverse = await ask(station, [2, "4", "RemoteStartTransaction", {"idTag": "x"}])
+
+        assert missing[:3] == [4, "1", "OccurenceConstraintViolation"]
+        assert wrong[:3] == [4, "2", "TypeConstraintViolation"]
+        assert unknown[:3] == [4, "3", "NotImplemented"]
+        assert reverse[:3] == [4, "4", "NotSupported"]
+        assert hall.facts_of(ConnectorStatusChanged) == []
+
+    in_hall(scene)
