@@ -2,7 +2,7 @@
 
 pymodbus, used plainly, hands a late answer to the next question, does not look at function and
 length, and leaves the caller of a lost connection waiting. Here it carries bytes; which frame
-answers is decided in `frames`, how units are asked in `unit`. The only importer of pymodbus.
+answers is decided in `frames`, how units are asked in `roster`. The only importer of pymodbus.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import itertools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from functools import partial
 from typing import Any, Final, cast
 
@@ -19,10 +18,8 @@ from pymodbus import FramerType, ModbusException
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.transport.serialtransport import SerialTransport
 
-from drivers.modbus.blocks import Span
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import (
-    GATEWAY_CODES,
     BadAnswerError,
     BusDownError,
     DeviceExceptionError,
@@ -37,18 +34,9 @@ from drivers.modbus.frames import (
     find_tcp_answer,
     shown,
 )
-from drivers.modbus.unit import (
-    Health,
-    OwedAnswer,
-    Shape,
-    Unit,
-    after_answer,
-    after_miss,
-    after_refusal,
-    choose_window,
-    rested,
-    timeout_s,
-)
+from drivers.modbus.question import Answer, BusStatistics, BusTiming, Outcome, ReadRequest
+from drivers.modbus.roster import Roster
+from drivers.modbus.unit import Health
 from gateway.ports import Clock
 
 _log = logging.getLogger(__name__)
@@ -64,81 +52,11 @@ FIRST_RETRY_S = 0.25
 _Opened = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
 
 
-class Priority(IntEnum):
-    """Who goes first when several questions wait."""
-
-    GUARD = 0
-    SLOW = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusTiming:
-    """How patient a bus is; the defaults are those of design §3.
-
-    `min_gap_s` is the least silence before a question on a serial line, `drain_s` the silence
-    that must pass after a lost answer, `answer_life_s` how long such an answer is expected
-    still to come, `retry_max_s` the longest pause between two attempts to connect.
-    """
-
-    timeout_s: float = 0.5
-    connect_timeout_s: float = 2.0
-    min_gap_s: float = 0.004
-    drain_s: float = 0.05
-    answer_life_s: float = 3.0
-    retry_max_s: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadRequest:
-    """A question: the registers `windows[0]`, or any window that contains them.
-
-    `function_code` is 3 (holding) or 4 (input registers). `max_pause_s` is the longest the unit
-    may be left unasked when it is mute.
-    """
-
-    unit: int
-    function_code: int
-    windows: tuple[Span, ...]
-    priority: Priority = Priority.GUARD
-    max_pause_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """The registers of `window`, high byte first, as they were on the wire.
-
-    `at_s` is the monotonic midpoint between the question sent and the answer heard;
-    `connection` counts the connections of the bus.
-    """
-
-    window: Span
-    payload: bytes
-    at_s: float
-    connection: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusStatistics:
-    """What the bus has done since it began; `busy_s` is the time the line was held."""
-
-    asked: int = 0
-    answered: int = 0
-    refused: int = 0
-    unanswered: int = 0
-    bad: int = 0
-    connections: int = 0
-    busy_s: float = 0.0
-
-
-Outcome = Answer | DeviceExceptionError
-"""What a unit that is alive may say to a question."""
-
-
 @dataclass(slots=True, order=True)
 class _Job:
     """Questions in the queue, to one unit, to be asked one straight after the other."""
 
-    priority: Priority
+    priority: int
     number: int
     requests: tuple[ReadRequest, ...] = field(compare=False)
     outcomes: asyncio.Future[tuple[Outcome, ...]] = field(compare=False)
@@ -366,7 +284,10 @@ class Bus:
         self._jobs: list[_Job] = []
         self._numbers = itertools.count()
         self._has_work = asyncio.Event()
-        self._units: dict[int, Unit] = {}
+        self._roster = Roster(
+            is_serial=isinstance(endpoint, SerialEndpoint),
+            answer_life_s=self._timing.answer_life_s,
+        )
         self._statistics = BusStatistics()
         self._fruitless_count = 0
         self._retry_at_s = 0.0
@@ -378,7 +299,7 @@ class Bus:
 
     def health(self, unit: int) -> Health:
         """Return how a unit answers."""
-        return self._units.get(unit, Unit()).health
+        return self._roster.health(unit)
 
     def statistics(self) -> BusStatistics:
         """Return what the bus has done so far."""
@@ -413,7 +334,7 @@ class Bus:
                 raise BusDownError(f"{self.name}: the bus is closed")
             if len(self._jobs) >= MAX_WAITING_COUNT:
                 raise NoAnswerError(f"{self.name}: {MAX_WAITING_COUNT} questions wait already")
-            self._refuse_to_probe_early(requests[0].unit)
+            self._roster.refuse_early(requests[0].unit, now_s=self._clock.monotonic_s())
         except ModbusError:
             # A caller that tries again at once must not keep the others from running.
             await self._clock.sleep_s(REFUSAL_PACE_S)
@@ -455,7 +376,7 @@ class Bus:
         outcomes: list[Outcome] = []
         try:
             for request in job.requests:
-                self._refuse_to_probe_early(request.unit)
+                self._roster.refuse_early(request.unit, now_s=self._clock.monotonic_s())
                 link = await self._connected_link()
                 try:
                     outcomes.append(await self._exchange(link, request))
@@ -466,14 +387,6 @@ class Bus:
         else:
             if not job.outcomes.done():
                 job.outcomes.set_result(tuple(outcomes))
-
-    def _refuse_to_probe_early(self, number: int) -> None:
-        unit = self._units.get(number, Unit())
-        pause_s = unit.ask_again_s - self._clock.monotonic_s()
-        if pause_s > 0:
-            is_dead = unit.health is Health.DEAD
-            why = f"mute {unit.miss_count} times" if is_dead else "late answers may still come"
-            raise NoAnswerError(f"unit {number}: {why}, asked again in {pause_s:.1f} s")
 
     async def _connected_link(self) -> _Link:
         """Return a link that stands; if there is none, wait for the time to try and try once.
@@ -515,24 +428,22 @@ class Bus:
         return link
 
     async def _exchange(self, link: _Link, request: ReadRequest) -> Answer:
-        window = self._choose_window(request)
+        window = self._roster.choose_window(request, now_s=self._clock.monotonic_s())
         await self._wait_for_silence(link)
         ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
-        unit = self._units.get(request.unit, Unit())
+        limit_s = self._roster.timeout_s(request.unit, usual_s=self._timing.timeout_s)
         started_s = self._clock.monotonic_s()
         try:
-            heard = await link.ask(
-                ask, window.address, limit_s=timeout_s(unit, usual_s=self._timing.timeout_s)
-            )
+            heard = await link.ask(ask, window.address, limit_s=limit_s)
         except ModbusError as error:
-            await self._recover(link, error, request=request, ask=ask, started_s=started_s)
+            await self._recover(link, error)
+            now_s = self._clock.monotonic_s()
+            self._roster.note_failure(request, window, error, now_s=now_s, cost_s=now_s - started_s)
+            self._count_failure(error, busy_s=now_s - started_s)
             raise
         self._retry_at_s = self._fruitless_count = 0
         took_s = heard.heard_s - heard.sent_s
-        shape = Shape(function_code=ask.function_code, count=ask.count)
-        self._units[request.unit] = after_answer(
-            unit, shape=shape, took_s=took_s, now_s=heard.heard_s
-        )
+        self._roster.note_answer(request, window, now_s=heard.heard_s, took_s=took_s)
         self._count(asked=1, answered=1, busy_s=took_s)
         return Answer(
             window=window,
@@ -541,53 +452,14 @@ class Bus:
             connection=self.connection,
         )
 
-    def _choose_window(self, request: ReadRequest) -> Span:
-        if isinstance(self.endpoint, TcpEndpoint):
-            return request.windows[0]  # The transaction number tells old answers from new.
-        unit, now_s = self._units.get(request.unit, Unit()), self._clock.monotonic_s()
-        window = choose_window(
-            unit,
-            request.windows,
-            function_code=request.function_code,
-            now_s=now_s,
-        )
-        if window is None:
-            self._units[request.unit] = rested(unit, now_s=now_s)
-            raise NoAnswerError(f"unit {request.unit}: late answers may still come")
-        return window
-
-    async def _recover(
-        self, link: _Link, error: ModbusError, *, request: ReadRequest, ask: Ask, started_s: float
-    ) -> None:
+    async def _recover(self, link: _Link, error: ModbusError) -> None:
         """Make the line fit for the next question after one that failed."""
-        is_alive = isinstance(error, DeviceExceptionError) and error.code not in GATEWAY_CODES
-        if not isinstance(error, DeviceExceptionError):
-            if isinstance(self.endpoint, TcpEndpoint) or not link.is_up:
-                self._drop_link()
-            else:
-                await self._hold(link)
-        now_s = self._clock.monotonic_s()
-        owed = OwedAnswer(
-            shape=Shape(function_code=ask.function_code, count=ask.count),
-            until_s=now_s + self._timing.answer_life_s,
-        )
-        unit = self._units.get(request.unit, Unit())
-        cost_s = now_s - started_s
-        if is_alive:
-            self._retry_at_s = self._fruitless_count = 0
-            unit = after_refusal(unit, now_s=now_s, owed=owed)
+        if isinstance(error, DeviceExceptionError):
+            self._retry_at_s = self._fruitless_count = 0  # Somebody is there.
+        elif isinstance(self.endpoint, TcpEndpoint) or not link.is_up:
+            self._drop_link()
         else:
-            unit = after_miss(
-                unit, now_s=now_s, cost_s=cost_s, max_pause_s=request.max_pause_s, owed=owed
-            )
-        self._units[request.unit] = unit
-        self._count(
-            asked=1,
-            refused=int(isinstance(error, DeviceExceptionError)),
-            unanswered=int(isinstance(error, NoAnswerError | BusDownError)),
-            bad=int(isinstance(error, BadAnswerError)),
-            busy_s=cost_s,
-        )
+            await self._hold(link)
 
     async def _hold(self, link: _Link) -> None:
         """Wait until a late answer has passed and the line is quiet, but not for ever."""
@@ -614,6 +486,15 @@ class Bus:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    def _count_failure(self, error: ModbusError, *, busy_s: float) -> None:
+        match error:
+            case DeviceExceptionError():
+                self._count(asked=1, refused=1, busy_s=busy_s)
+            case BadAnswerError():
+                self._count(asked=1, bad=1, busy_s=busy_s)
+            case _:
+                self._count(asked=1, unanswered=1, busy_s=busy_s)
 
     def _count(self, *, busy_s: float = 0.0, **more: int) -> None:
         before = self._statistics

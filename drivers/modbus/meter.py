@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.modbus.blocks import Span
-from drivers.modbus.bus import Bus, Priority, ReadRequest
+from drivers.modbus.bus import Bus
 from drivers.modbus.codec import Value, as_sample
 from drivers.modbus.errors import BadAnswerError, DeviceExceptionError, ModbusError
 from drivers.modbus.plan import BlockRead, plan_guard, plan_reads
 from drivers.modbus.profile import Profile
+from drivers.modbus.question import Priority, ReadRequest
 from drivers.modbus.sunspec import find_model, is_in_place, with_header
 from gateway.domain.circuits import Meter
 from gateway.domain.errors import MeterFaultError

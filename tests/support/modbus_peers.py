@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from drivers.modbus.bus import Bus, BusTiming
+from drivers.modbus.bus import Bus
 from drivers.modbus.endpoint import Endpoint
+from drivers.modbus.question import BusTiming
 from gateway.adapters.clock import SystemClock
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drivers.modbus.blocks import Span
-from drivers.modbus.bus import Answer, Bus, BusTiming, Priority, ReadRequest
+from drivers.modbus.bus import Bus
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import (
     BadAnswerError,
@@ -21,6 +21,7 @@ from drivers.modbus.errors import (
     NoAnswerError,
 )
 from drivers.modbus.frames import crc16
+from drivers.modbus.question import Answer, BusTiming, Priority, ReadRequest
 from drivers.modbus.unit import Health
 from gateway.adapters.clock import SystemClock
 from tests.support.modbus_peers import (

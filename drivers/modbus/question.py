@@ -1,0 +1,77 @@
+"""What is asked on a bus, what comes back, and how patient the bus is."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from drivers.modbus.blocks import Span
+from drivers.modbus.errors import DeviceExceptionError
+
+
+class Priority(IntEnum):
+    """Who goes first when several questions wait."""
+
+    GUARD = 0
+    SLOW = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusTiming:
+    """How patient a bus is; the defaults are those of design §3.
+
+    `min_gap_s` is the least silence before a question on a serial line, `drain_s` the silence
+    that must pass after a lost answer, `answer_life_s` how long such an answer is expected
+    still to come, `retry_max_s` the longest pause between two attempts to connect.
+    """
+
+    timeout_s: float = 0.5
+    connect_timeout_s: float = 2.0
+    min_gap_s: float = 0.004
+    drain_s: float = 0.05
+    answer_life_s: float = 3.0
+    retry_max_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRequest:
+    """A question: the registers `windows[0]`, or any window that contains them.
+
+    `function_code` is 3 (holding) or 4 (input registers). `max_pause_s` is the longest the unit
+    may be left unasked when it is mute.
+    """
+
+    unit: int
+    function_code: int
+    windows: tuple[Span, ...]
+    priority: Priority = Priority.GUARD
+    max_pause_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The registers of `window`, high byte first, as they were on the wire.
+
+    `at_s` is the monotonic midpoint between the question sent and the answer heard;
+    `connection` counts the connections of the bus.
+    """
+
+    window: Span
+    payload: bytes
+    at_s: float
+    connection: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BusStatistics:
+    """What the bus has done since it began; `busy_s` is the time the line was held."""
+
+    asked: int = 0
+    answered: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    bad: int = 0
+    connections: int = 0
+    busy_s: float = 0.0
+
+
+Outcome = Answer | DeviceExceptionError
+"""What a unit that is alive may say to a question."""

@@ -1,0 +1,106 @@
+"""The units of one bus: which may be asked now, in which shape, for how long.
+
+Stateful, but without a clock and without a wire; the rules are those of `unit`.
+"""
+
+from drivers.modbus.blocks import Span
+from drivers.modbus.errors import (
+    GATEWAY_CODES,
+    DeviceExceptionError,
+    ModbusError,
+    NoAnswerError,
+)
+from drivers.modbus.question import ReadRequest
+from drivers.modbus.unit import (
+    Health,
+    OwedAnswer,
+    Shape,
+    Unit,
+    after_answer,
+    after_miss,
+    after_refusal,
+    choose_window,
+    rested,
+    timeout_s,
+)
+
+
+class Roster:
+    """What a bus remembers of its units."""
+
+    def __init__(self, *, is_serial: bool, answer_life_s: float) -> None:
+        self._is_serial = is_serial
+        self._answer_life_s = answer_life_s
+        self._units: dict[int, Unit] = {}
+
+    def health(self, number: int) -> Health:
+        """Return how a unit answers."""
+        return self._of(number).health
+
+    def timeout_s(self, number: int, *, usual_s: float) -> float:
+        """Return how long to wait for the unit."""
+        return timeout_s(self._of(number), usual_s=usual_s)
+
+    def refuse_early(self, number: int, *, now_s: float) -> None:
+        """Do nothing if the unit may be asked now.
+
+        Raises:
+            NoAnswerError: it is being left alone.
+        """
+        unit = self._of(number)
+        pause_s = unit.ask_again_s - now_s
+        if pause_s > 0:
+            is_dead = unit.health is Health.DEAD
+            why = f"mute {unit.miss_count} times" if is_dead else "late answers may still come"
+            raise NoAnswerError(f"unit {number}: {why}, asked again in {pause_s:.1f} s")
+
+    def choose_window(self, request: ReadRequest, *, now_s: float) -> Span:
+        """Return the window whose answer cannot be mistaken.
+
+        Raises:
+            NoAnswerError: every answer could be; the unit is left alone until one could not.
+        """
+        if not self._is_serial:
+            return request.windows[0]  # The transaction number tells old answers from new.
+        unit = self._of(request.unit)
+        window = choose_window(
+            unit, request.windows, function_code=request.function_code, now_s=now_s
+        )
+        if window is None:
+            self._units[request.unit] = rested(unit, now_s=now_s)
+            raise NoAnswerError(f"unit {request.unit}: late answers may still come")
+        return window
+
+    def note_answer(
+        self, request: ReadRequest, window: Span, *, now_s: float, took_s: float
+    ) -> None:
+        """Remember a good answer."""
+        self._units[request.unit] = after_answer(
+            self._of(request.unit), shape=_shape(request, window), took_s=took_s, now_s=now_s
+        )
+
+    def note_failure(
+        self,
+        request: ReadRequest,
+        window: Span,
+        error: ModbusError,
+        *,
+        now_s: float,
+        cost_s: float,
+    ) -> None:
+        """Remember a question that brought no values and held the line for `cost_s`."""
+        unit = self._of(request.unit)
+        owed = OwedAnswer(shape=_shape(request, window), until_s=now_s + self._answer_life_s)
+        if isinstance(error, DeviceExceptionError) and error.code not in GATEWAY_CODES:
+            self._units[request.unit] = after_refusal(unit, now_s=now_s, owed=owed)
+        else:
+            self._units[request.unit] = after_miss(
+                unit, now_s=now_s, cost_s=cost_s, max_pause_s=request.max_pause_s, owed=owed
+            )
+
+    def _of(self, number: int) -> Unit:
+        return self._units.get(number, Unit())
+
+
+def _shape(request: ReadRequest, window: Span) -> Shape:
+    return Shape(function_code=request.function_code, count=window.count)
