@@ -168,7 +168,9 @@ class VersionSupport:
     camel case on the wire; unknown fields ignored). `from_station` are the actions a station
     may send: any other known action is answered NotSupported. `never_refused` are the
     actions which must be answered however odd their payload (transaction messages): when
-    mending does not help, the adapter gets what could be read.
+    mending does not help, the adapter gets what could be read. `answered_once` are the actions
+    that do harm twice: one sent again in the same words under the same id gets the answer it
+    got before, without reaching the adapter.
     """
 
     version: OcppVersion
@@ -177,3 +179,4 @@ class VersionSupport:
     never_refused: frozenset[str]
     payload_types: Mapping[str, type[msgspec.Struct]]
     max_frame_bytes: int
+    answered_once: frozenset[str] = frozenset()

@@ -24,6 +24,7 @@ class Intake:
             action: msgspec.json.Decoder(kind) for action, kind in support.payload_types.items()
         }
         self._counters = counters
+        self.answered_once = support.answered_once
         build_all(support.version)
 
     def read(self, action: str, payload: object) -> object:

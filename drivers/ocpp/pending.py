@@ -1,10 +1,11 @@
 """Stations nobody has adopted: answered that they must wait, shown to people, without effect."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from websockets.frames import CloseCode
 
 from drivers.ocpp.adapter import Answer
 from drivers.ocpp.clockwork import wire_time
@@ -39,10 +40,18 @@ class PendingAdapter:
     """
 
     def __init__(
-        self, station: StationId, version: OcppVersion, *, peer: str, clock: Clock
+        self,
+        station: StationId,
+        version: OcppVersion,
+        *,
+        peer: str,
+        clock: Clock,
+        is_adopted: Callable[[], bool],
     ) -> None:
-        """Begin to know a station."""
+        """Begin to know a station; `is_adopted` says whether its wait is over."""
         self._clock = clock
+        self._is_adopted = is_adopted
+        self.close: Callable[[int, str], None] | None = None
         self.seen = PendingStation(
             id=station, version=version, peer=peer, since_s=clock.monotonic_s()
         )
@@ -54,6 +63,9 @@ class PendingAdapter:
             return {"currentTime": now}
         if action != "BootNotification":
             raise RefusedError("SecurityError", "this station waits for adoption")
+        if self._is_adopted() and self.close is not None:
+            # It dials again, and is accepted then.
+            self.close(CloseCode.SERVICE_RESTART, "adopted")
         self.seen = _describe(self.seen, msgspec.to_builtins(payload))
         return {"currentTime": now, "interval": PENDING_INTERVAL_S, "status": "Pending"}
 

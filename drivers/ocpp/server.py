@@ -220,8 +220,15 @@ class OcppServer:
     async def _serve_pending(
         self, station: StationId, version: OcppVersion, connection: ServerConnection
     ) -> None:
-        adapter = PendingAdapter(station, version, peer=_peer(connection), clock=self._clock)
+        adapter = PendingAdapter(
+            station,
+            version,
+            peer=_peer(connection),
+            clock=self._clock,
+            is_adopted=lambda: self._door.is_adopted(station),
+        )
         session = self._make_session(station, version, connection, adapter)
+        adapter.close = session.close
         if station in self._pending:
             self._pending[station][0].close(1000, "a newer connection took over")
         elif len(self._pending) >= MAX_PENDING_STATIONS:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from drivers.ocpp.adapter import CALL_DEADLINE_S, Conversation, Priority
 from drivers.ocpp.calls import CallQueue, Ending, Outcome, OutgoingCall
@@ -39,9 +41,27 @@ from gateway.domain.ids import StationId
 MAX_BAD_FRAMES_A_MINUTE: Final = 30
 CACHED_ANSWERS: Final = 16
 REMEMBERED_CALLS: Final = 16
+MAX_LOG_LINES_A_MINUTE: Final = 10
 LOGGED_BYTES: Final = 200
 
 _log = logging.getLogger(__name__)
+
+
+class _MinuteBudget:
+    """So much a minute and no more."""
+
+    __slots__ = ("_left", "_limit", "_since_s")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+        self._since_s = -math.inf
+
+    def spend(self, now_s: float) -> bool:
+        """Return whether there was one left, and take it."""
+        if now_s - self._since_s > 60:
+            self._since_s, self._left = now_s, self._limit
+        self._left -= 1
+        return self._left >= 0
 
 
 class Session:
@@ -76,8 +96,8 @@ class Session:
         # Ids of calls that went unanswered: their answers are late, not unsolicited.
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._answered: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
-        self._bad_frames = 0
-        self._bad_since_s = self._loop.time()
+        self._bad_frames = _MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
+        self._log_lines = _MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
     async def run(self) -> None:
         """Read and answer until the connection ends; every call out ends with it."""
@@ -117,7 +137,7 @@ class Session:
     async def _read(self) -> None:
         recv, send, take = self._connection.recv, self._connection.send, self._take
         try:
-            while not self._is_lost:
+            while True:  # Lost or not: a flood unread would hold up the closing handshake.
                 answer = take(await recv(decode=False))
                 if answer is not None:
                     await send(answer, text=True)
@@ -130,33 +150,38 @@ class Session:
             return None
         frame = decode(raw, self._dialect)
         if type(frame) is Call:
+            if frame.action in self._intake.answered_once:
+                return self._answer_once(frame, raw)
             return self._answer(frame, raw)
         return self._settle(frame, raw)
 
-    def _answer(self, call: Call, raw: bytes) -> bytes:
-        cached = self._answered.get(call.id)
+    def _answer_once(self, call: Call, raw: bytes) -> bytes:
         fingerprint = hash(raw)
+        cached = self._answered.get(call.id)
         if cached is not None and cached[0] == fingerprint:
             self._counters["duplicate"] += 1
             return cached[1]
+        answer = self._answer(call, raw)
+        self._answered[call.id] = fingerprint, answer
+        if len(self._answered) > CACHED_ANSWERS:
+            self._answered.popitem(last=False)
+        return answer
+
+    def _answer(self, call: Call, raw: bytes) -> bytes:
         try:
             payload = self._intake.read(call.action, call.payload)
             answer = self._conversation.answer(call.action, payload)
             if not isinstance(answer, bytes):
                 self._check_answer(call.action, answer)
-            frame = encode_result(call.id, answer)
+            return encode_result(call.id, answer)
         except RefusedError as refusal:
             self._counters[f"refused.{refusal.code}"] += 1
             self._log_bad(f"refused {call.action[:50]!r}: {refusal}", raw)
-            frame = encode_error(call.id, refusal.code, refusal.description)
+            return encode_error(call.id, refusal.code, refusal.description)
         except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
             self._counters["internal-error"] += 1
             _log.exception("%s: cannot answer %r", self.station, call.action[:50])
-            frame = encode_error(call.id, "InternalError", "the fault is ours and was logged")
-        self._answered[call.id] = (fingerprint, frame)
-        if len(self._answered) > CACHED_ANSWERS:
-            self._answered.popitem(last=False)
-        return frame
+            return encode_error(call.id, "InternalError", "the fault is ours and was logged")
 
     def _check_answer(self, action: str, answer: Mapping[str, object]) -> None:
         fault = find_fault(self.version, action, answer, is_answer=True)
@@ -185,21 +210,17 @@ class Session:
 
     def _blame(self, reason: str, raw: bytes) -> None:
         """Count a bad frame; a station that sends too many of them loses its connection."""
-        now_s = self._loop.time()
-        if now_s - self._bad_since_s > 60:
-            self._bad_since_s, self._bad_frames = now_s, 0
-        self._bad_frames += 1
-        if self._bad_frames > MAX_BAD_FRAMES_A_MINUTE:
-            if not self._is_lost:
-                _log.warning("%s: too many bad frames, connection closed", self.station)
-                self._counters["abusive"] += 1
-                self.close(1008, "too many bad frames")
-            return
-        self._log_bad(reason, raw)
+        if self._bad_frames.spend(self._loop.time()):
+            self._log_bad(reason, raw)
+        elif not self._is_lost:
+            _log.warning("%s: too many bad frames, connection closed", self.station)
+            self._counters["abusive"] += 1
+            self.close(CloseCode.POLICY_VIOLATION, "too many bad frames")
 
     def _log_bad(self, reason: str, raw: bytes) -> None:
-        # The bytes as they came: a decoded value may be too deep to be printed.
-        _log.warning("%s: %s: %r", self.station, reason, raw[:LOGGED_BYTES])
+        if self._log_lines.spend(self._loop.time()):
+            # The bytes as they came: a decoded value may be too deep to be printed.
+            _log.warning("%s: %s: %r", self.station, reason, raw[:LOGGED_BYTES])
 
     async def _interview(self) -> None:
         try:

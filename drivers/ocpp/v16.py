@@ -328,4 +328,5 @@ SUPPORT: Final = VersionSupport(
     never_refused=frozenset({"MeterValues", "StartTransaction", "StopTransaction"}),
     payload_types=messages.PAYLOAD_TYPES,
     max_frame_bytes=MAX_FRAME_BYTES,
+    answered_once=frozenset({"StartTransaction", "StopTransaction"}),
 )

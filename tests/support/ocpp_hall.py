@@ -31,6 +31,7 @@ class Hall:
 
     server: OcppServer
     port: int
+    stop: Callable[[], object]
     facts: list[Event] = field(default_factory=list)
 
     def facts_of(self, kind: type[Fact]) -> list[Fact]:
@@ -109,7 +110,7 @@ def in_hall(
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.run())
             port = await server.wait_listening()
-            await test(Hall(server=server, port=port, facts=facts))
+            await test(Hall(server=server, port=port, stop=serving.cancel, facts=facts))
             serving.cancel()
 
     asyncio.run(run())
