@@ -9,6 +9,8 @@ import asyncio
 import heapq
 import itertools
 import logging
+import os
+import termios
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -48,6 +50,7 @@ LIBRARY_TIMEOUT_S = 3_600.0  # Out of the way: the bus keeps the time.
 REFUSAL_PACE_S = 0.05
 LONGEST_HOLD_S = 1.0
 FIRST_RETRY_S = 0.25
+PTY_MAJORS = range(136, 144)  # Linux, Documentation/admin-guide/devices.txt: Unix98 PTY slaves.
 
 _Opened = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
 
@@ -147,7 +150,7 @@ class _Link:
                 line.port,
                 line.baud,
                 line.data_bits,
-                line.parity,
+                "N" if _is_pseudo_terminal(line.port) else line.parity,
                 line.stop_bits,
                 LIBRARY_TIMEOUT_S,
             ),
@@ -157,6 +160,8 @@ class _Link:
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unwanted)
             raise
+        except (termios.error, ValueError) as error:
+            raise OSError(*error.args) from error
         transport.setup()
         return transport, self._client.ctx
 
@@ -258,6 +263,14 @@ class _Link:
             self._fault = fault
             if self._wait is not None and not self._wait.expired():
                 self._wait.reschedule(asyncio.get_running_loop().time())
+
+
+def _is_pseudo_terminal(port: str) -> bool:
+    """Say whether a device has no wire, and so no parity: Linux refuses to set one."""
+    try:
+        return os.major(os.stat(port).st_rdev) in PTY_MAJORS  # noqa: PTH116 - a device, not a file
+    except OSError:
+        return False
 
 
 def _close_unwanted(opening: asyncio.Future[SerialTransport]) -> None:
@@ -429,6 +442,8 @@ class Bus:
 
     async def _exchange(self, link: _Link, request: ReadRequest) -> Answer:
         window = self._roster.choose_window(request, now_s=self._clock.monotonic_s())
+        if self._roster.is_repeat(request, window):
+            await self._hold(link)
         await self._wait_for_silence(link)
         ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
         limit_s = self._roster.timeout_s(request.unit, usual_s=self._timing.timeout_s)

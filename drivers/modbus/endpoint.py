@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drivers.modbus.blocks import TCP_COST, LineCost, serial_cost
 
 TCP_PORT = 502
-FORMAT = re.compile(r"(?P<bits>[78])(?P<parity>[NEO])(?P<stop>[12])")
+FORMAT = re.compile(r"8[NEO][12]")  # RTU characters have 8 data bits.
 DEVICE_GONE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV})
 DEVICE_TAKEN = frozenset({errno.EBUSY, errno.EAGAIN})
 
@@ -104,6 +104,8 @@ class SerialEndpoint:
             return f"{self.port} is in use by another program"
         if number in DEVICE_GONE:
             return f"{self.port} is there, but its device is gone: plug the adapter in again"
+        if number == errno.ENOTTY or "Inappropriate ioctl" in str(error):
+            return f"{self.port} is no serial port"
         if isinstance(error, TimeoutError):
             return f"{self.port} does not open: unplug the adapter and plug it in again"
         return f"{self.port} cannot be opened as a serial port: {error}"

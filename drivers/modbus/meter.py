@@ -118,7 +118,7 @@ class ModbusMeter:
             try:
                 values.update(await self._read_block(block))
             except ModbusError as error:
-                failure = error
+                failure = failure or error
         if failure is not None and not values:
             raise MeterFaultError(self.meter.id, str(failure)) from failure
         return {

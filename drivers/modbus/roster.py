@@ -60,16 +60,22 @@ class Roster:
         Raises:
             NoAnswerError: every answer could be; the unit is left alone until one could not.
         """
-        if not self._is_serial:
-            return request.windows[0]  # The transaction number tells old answers from new.
         unit = self._of(request.unit)
         window = choose_window(
             unit, request.windows, function_code=request.function_code, now_s=now_s
         )
+        if window is None and not self._is_serial:
+            # The transaction number tells old answers from new; only what a gateway mixed up
+            # on its own serial side would pass for this one.
+            return request.windows[0]
         if window is None:
             self._units[request.unit] = rested(unit, now_s=now_s)
             raise NoAnswerError(f"unit {request.unit}: late answers may still come")
         return window
+
+    def is_repeat(self, request: ReadRequest, window: Span) -> bool:
+        """Say whether a second copy of the unit's last answer would pass for this one's."""
+        return self._is_serial and self._of(request.unit).last_shape == _shape(request, window)
 
     def note_answer(
         self, request: ReadRequest, window: Span, *, now_s: float, took_s: float

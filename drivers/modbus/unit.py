@@ -75,20 +75,23 @@ def choose_window(
 ) -> Span | None:
     """Return the first window whose answer cannot be taken for one still owed.
 
-    The shape answered last is avoided too, for a frame may be sent twice, but not at the price
-    of not asking. None if every answer would be in doubt: then the unit must be left alone
+    Nor for the one answered last, for a frame may be sent twice, unless there is no other
+    window at all. None if every answer would be in doubt: then the unit must be left alone
     until a debt lapses.
     """
     in_doubt = {debt.shape for debt in _alive(unit.owed, now_s)}
-    shapes = {window: Shape(function_code=function_code, count=window.count) for window in windows}
-    certain = [window for window in windows if shapes[window] not in in_doubt]
-    fresh = [window for window in certain if shapes[window] != unit.last_shape]
-    return next(iter(fresh or certain), None)
+    if len(windows) > 1 and unit.last_shape is not None:
+        in_doubt.add(unit.last_shape)
+    for window in windows:
+        if Shape(function_code=function_code, count=window.count) not in in_doubt:
+            return window
+    return None
 
 
 def rested(unit: Unit, *, now_s: float) -> Unit:
     """Return a unit, all of whose answers would be in doubt, left alone until one is not."""
-    return replace(unit, ask_again_s=min(debt.until_s for debt in _alive(unit.owed, now_s)))
+    lapses_s = [debt.until_s for debt in _alive(unit.owed, now_s)]
+    return replace(unit, ask_again_s=min(lapses_s, default=now_s))
 
 
 def after_answer(unit: Unit, *, shape: Shape, took_s: float, now_s: float) -> Unit:

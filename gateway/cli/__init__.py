@@ -1,11 +1,33 @@
 """The command line `headroom`: one file for each group of commands."""
 
+import importlib
+
 import click
 
 from gateway import __version__
 
+COMMANDS = {
+    "read": "gateway.cli.read:read_command",
+}
+"""Where each command lives; it is imported only when it is asked for."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _LazyGroup(click.Group):
+    """A group that starts fast, whatever its commands import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="headroom")
 def main() -> None:
     """Share a building's electrical supply between its chargers."""
