@@ -6,7 +6,7 @@ transformer ratio and the direction, and passes on only values that can be belie
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drivers.modbus.blocks import Span
@@ -31,10 +31,11 @@ ADDRESS_CODES = frozenset({2, 3})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where the map was found, and on which connection of the bus."""
+    """Where the map was found, on which connection of the bus; proven once read from there."""
 
     origin: int
     connection: int
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,7 @@ class ModbusMeter:
             place = await self._find_place()
             polled = await self._poll_at(place)
             if polled is not None:
+                self._place = replace(place, is_proven=True)
                 return polled
             self._place = None
         raise BadAnswerError("the register map moved while it was read")
@@ -203,12 +205,17 @@ class ModbusMeter:
             window = outcome.window.moved(-place.origin)
             values.update(block.decode(outcome.payload, window=window))
             midpoints_s.append(outcome.at_s)
-        if any(refusal.code in ADDRESS_CODES for refusal in refusals) and self._narrow():
+        is_refused = any(refusal.code in ADDRESS_CODES for refusal in refusals)
+        wanted = self._profile.sunspec
+        if wanted is not None:
+            if self._bus.connection != place.connection or (is_refused and place.is_proven):
+                return None  # Another device may answer now, or this one may have restarted.
+            if midpoints_s and not is_in_place(values, wanted):
+                return None
+        if is_refused and self._narrow():
             return await self._poll_at(place)
         if not midpoints_s:
             raise refusals[0]
-        if self._profile.sunspec is not None and not is_in_place(values, self._profile.sunspec):
-            return None
         return _Polled(values=values, at_s=min(midpoints_s))
 
     def _narrow(self) -> bool:
