@@ -1,8 +1,10 @@
 """The plant in memory: a gateway's meters and stations, stepped in simulated time."""
 
 from drivers.sim.observations import Observation
-from drivers.sim.report import Report
+from drivers.sim.report import Report, report_of
 from drivers.sim.scenario import Scenario
+from drivers.sim.wire import Wire
+from drivers.sim.world import World
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 
@@ -18,16 +20,30 @@ class Plant:
     do), limits are carried to the stations one call at a time for each station, the newest limit
     of a connector taking the place of one that still waits, with the answer deadline counted
     from the call.
+
+    A commissioned station's `FallbackInstalled` and `DeadManProven` come once, after its first
+    connection: a gateway that restarts is expected to have made them durable. Transactions that
+    run are told again at each connection.
     """
 
     def __init__(self, scenario: Scenario) -> None:
         """Build the plant of `scenario`; nothing has happened yet."""
-        raise NotImplementedError
+        self._wire = Wire(scenario)
 
     @property
     def now_s(self) -> float:
         """Return the second up to which the plant has been advanced."""
-        raise NotImplementedError
+        return self._wire.world.agenda.now_s
+
+    @property
+    def world(self) -> World:
+        """Return the truth, for those who judge; a gateway never looks here."""
+        return self._wire.world
+
+    @property
+    def is_gateway_up(self) -> bool:
+        """Return whether there is a gateway: not between `GatewayKilled` and `GatewayStarted`."""
+        return self._wire.world.is_gateway_up
 
     def advance(self, to_s: float) -> list[Observation]:
         """Let time pass to `to_s`; return what reached the gateway meanwhile, in order.
@@ -35,7 +51,9 @@ class Plant:
         What would have arrived while the gateway is dead (between `GatewayKilled` and
         `GatewayStarted`) is lost.
         """
-        raise NotImplementedError
+        self._wire.world.agenda.run(to_s)
+        arrived, self._wire.arrived = self._wire.arrived, []
+        return arrived
 
     def send_limit(
         self, connector: ConnectorRef, limit: CurrentLimit, *, valid_for_s: float, at_s: float
@@ -46,19 +64,19 @@ class Plant:
         `at_s` is when it leaves the gateway, not before `now_s`. The end of the call comes out of
         `advance` as `Answered`.
         """
-        raise NotImplementedError
+        return self._wire.send_limit(connector, limit, valid_for_s=valid_for_s, at_s=at_s)
 
     def set_fallback(self, connector: ConnectorRef, limit: CurrentLimit, *, at_s: float) -> int:
         """Write the persistent limit that holds whenever no lease does; return the call's number.
 
         When it is accepted, `FallbackInstalled` comes out of `advance` just before the answer.
         """
-        raise NotImplementedError
+        return self._wire.set_fallback(connector, limit, at_s=at_s)
 
     def request_reading(self, connector: ConnectorRef, *, at_s: float) -> int:
         """Ask for meter values at once (TriggerMessage); return the call's number."""
-        raise NotImplementedError
+        return self._wire.request_reading(connector, at_s=at_s)
 
     def report(self) -> Report:
         """Return what the plant itself saw up to `now_s`, judged by its own currents."""
-        raise NotImplementedError
+        return report_of(self._wire)

@@ -1,0 +1,122 @@
+"""How long each fault went unanswered, by what happened in the plant."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from drivers.sim.faults import Fault, FaultKind
+from drivers.sim.judge import Judge
+from drivers.sim.station import Station
+from gateway.domain.circuits import Site
+from gateway.domain.ids import CircuitId, MeterId, StationId
+
+WATCHED_AFTER_S = 300.0  # How long after its end a fault may still be answered.
+WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
+
+_METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
+_RESTARTS = frozenset(
+    {
+        FaultKind.STATION_REBOOT,
+        FaultKind.STATION_CLOCK_JUMP,
+        FaultKind.STATION_WATTS_ONLY,
+        FaultKind.WALL_CLOCK_JUMP,
+        FaultKind.GATEWAY_KILL,
+    }
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class FaultRecord:
+    """A fault and how long it took until the plant was as safe as it should be again.
+
+    A lost, frozen or mute meter is answered when no vehicle on its circuit may draw more than its
+    fallback; a lost station when its limits have lapsed to its fallback; a restart, a clock that
+    jumped or a change of unit when a station took a new limit; all else when every circuit above
+    it is within its set-point. None: it was over before that, or never was.
+    """
+
+    fault: Fault
+    answered_in_s: float | None = None
+
+
+class FaultLog:
+    """Watches the faults under way until each is answered."""
+
+    def __init__(self, site: Site, stations: Mapping[StationId, Station], judge: Judge) -> None:
+        self.records: list[FaultRecord] = []
+        self._site = site
+        self._stations = stations
+        self._judge = judge
+        self._open: list[FaultRecord] = []
+
+    def begin(self, fault: Fault) -> None:
+        """A fault is on from now."""
+        record = FaultRecord(fault=fault)
+        self.records.append(record)
+        self._open.append(record)
+
+    def tick(self, at_s: float) -> None:
+        """Look whether anything has been answered, once a second."""
+        if not self._open:
+            return
+        still: list[FaultRecord] = []
+        for record in self._open:
+            fault = record.fault
+            if self._is_answered(fault, at_s):
+                record.answered_in_s = round(at_s - fault.at_s, 3)
+            elif at_s < self._watched_until_s(fault):
+                still.append(record)
+        self._open = still
+
+    def _watched_until_s(self, fault: Fault) -> float:
+        # With the meter or the station back, there is nothing left to answer.
+        ends = fault.kind in _METERS or fault.kind is FaultKind.STATION_LOST
+        return fault.until_s if ends else fault.until_s + WATCHED_AFTER_S
+
+    def _is_answered(self, fault: Fault, at_s: float) -> bool:
+        if fault.kind in _METERS:
+            return all(
+                self._is_at_fallback(station)
+                for station in self._stations_below(self._metered_by(fault))
+            )
+        if fault.kind is FaultKind.STATION_LOST:
+            return self._is_at_fallback(self._stations[StationId(fault.subject)])
+        if fault.kind in _RESTARTS:
+            stations: Sequence[Station] = tuple(self._stations.values())
+            if fault.subject:
+                stations = (self._stations[StationId(fault.subject)],)
+            from_s = fault.until_s if fault.kind is FaultKind.GATEWAY_KILL else fault.at_s
+            return any(from_s < e.leased_at_s <= at_s for s in stations for e in s.evses.values())
+        return all(self._is_within_set_point(circuit) for circuit in self._above(fault))
+
+    def _metered_by(self, fault: Fault) -> CircuitId | None:
+        meter = MeterId(fault.subject)
+        return next((c.id for c in self._site.circuits if c.meter == meter), None)
+
+    def _stations_below(self, circuit: CircuitId | None) -> list[Station]:
+        return [
+            self._stations[declared.id]
+            for declared in self._site.stations
+            if any(circuit in self._site.path_to_root(c.circuit) for c in declared.connectors)
+        ]
+
+    def _above(self, fault: Fault) -> tuple[CircuitId, ...]:
+        if fault.kind is FaultKind.BASE_STEP:
+            return self._site.path_to_root(CircuitId(fault.subject))
+        station = self._stations[StationId(fault.subject)]
+        first = next(iter(station.evses.values()))
+        return self._site.path_to_root(first.connector.circuit)
+
+    def _is_within_set_point(self, circuit: CircuitId) -> bool:
+        wires = self._judge.circuits[circuit].wires
+        return all(
+            amps <= limit_a * WITHIN_RATIO
+            for amps, limit_a in zip(wires.current_a, wires.set_point_a, strict=True)
+        )
+
+    @staticmethod
+    def _is_at_fallback(station: Station) -> bool:
+        return all(
+            evse.limit_a <= evse.connector.fallback_ma / 1_000 + 0.05
+            for evse in station.evses.values()
+            if evse.transaction is not None
+        )

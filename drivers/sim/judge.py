@@ -1,0 +1,397 @@
+"""Eyes on the plant: what went wrong and how well it was shared, by the plant's own truth."""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from drivers.sim.evse import Evse
+from drivers.sim.faults import FaultKind
+from drivers.sim.omniscient import Guest, OmniscientSharer
+from drivers.sim.scenario import Scenario, Visit
+from drivers.sim.station import Station
+from drivers.sim.vehicle import MIN_OFFER_A
+from drivers.sim.wires import Wires
+from gateway.domain.ids import CircuitId, ConnectorRef
+
+REACTION_S = 16.0  # Design §3: reading, decision, acknowledgement, vehicle.
+METER_BLIND_S = 45.0  # A gateway that has lost a meter has the circuit at its fallback by then.
+GATEWAY_BLIND_S = 90.0  # The leases of a dead gateway have lapsed and were obeyed by then.
+AFTERMATH_S = 60.0  # How long a rise beyond reserve explains a warm breaker.
+SHARE_EVERY_S = 5.0
+BUDGET_SHARE = 1.0 / 3.0
+LONGEST_EXCURSION_S = 60.0
+USUAL_EXCURSION_S = 15.0
+FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
+UNUSED_AFTER_S = 900.0
+UNUSED_BEYOND_RESERVE_A = 8.0
+LEASE_GRACE_S = 20.0
+TROUBLE_LASTS_S = 300.0  # After a fault a station must be proven again.
+LOCKOUT_EXCURSIONS = 3
+LOCKOUT_S = 4 * 3_600.0
+
+TROUBLES = frozenset(
+    {
+        FaultKind.STATION_LOST,
+        FaultKind.STATION_DISOBEDIENT,
+        FaultKind.STATION_RUNAWAY,
+        FaultKind.STATION_LATE,
+        FaultKind.STATION_REJECTS,
+        FaultKind.STATION_REBOOT,
+        FaultKind.STATION_CLOCK_JUMP,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """An invariant was broken: which, when, and the figures."""
+
+    what: str
+    at_s: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A hungry vehicle's limit fell below the minimum; needless if the true room sufficed."""
+
+    at_s: float
+    connector: ConnectorRef
+    is_needless: bool
+    was_sent: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class VisitRecord:
+    """A visit and what came of it; `left_s` is None while the vehicle is there."""
+
+    visit: Visit
+    guest: Guest
+    delivered_wh: float = 0.0
+    finished_s: float | None = None
+    left_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """A step of base: the rise it ends within one reaction, and whether the reserve covers it."""
+
+    at_s: float
+    circuit: CircuitId
+    rise_a: float
+    is_inside_reserve: bool
+
+
+@dataclass(slots=True, eq=False)
+class CircuitWatch:
+    """One circuit's base over the last reaction, and what that explains."""
+
+    wires: Wires
+    reserve_a: float
+    history: tuple[deque[float], deque[float], deque[float]] = field(
+        default_factory=lambda: (deque(), deque(), deque())
+    )
+    blind_from_s: float = inf
+    blind_until_s: float = -inf
+    beyond_until_s: float = -inf
+    spent_inside_ratio: float = 0.0
+    is_third_spent: bool = False
+    is_all_spent: bool = False
+    is_long: bool = False
+
+    def room_a(self, phase: int) -> float:
+        """Return what the set-point leaves for vehicles on a phase."""
+        return self.wires.set_point_a[phase] - self.wires.base_a[phase]
+
+
+@dataclass(slots=True, eq=False)
+class ConnectorWatch:
+    """One connector: who is on it, which rows it draws from, and how long it has waited."""
+
+    evse: Evse
+    station: Station
+    circuits: tuple[CircuitWatch, ...]
+    rows: tuple[tuple[CircuitWatch, int], ...] = ()
+    record: VisitRecord | None = None
+    trouble_s: float = -inf
+    starved_s: float = 0.0
+    unused_s: float = 0.0
+    occupied_s: float = 0.0
+    limit_change_count: int = 0
+    is_old_limit_told: bool = False
+
+
+class Judge:
+    """Watches a world second by second and remembers what the report needs."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Nothing has been seen yet; `see` each circuit (parents first) and connector next."""
+        self.violations: list[Violation] = []
+        self.pauses: list[Pause] = []
+        self.steps: list[StepRecord] = []
+        self.visits: list[VisitRecord] = []
+        self.circuits: dict[CircuitId, CircuitWatch] = {}
+        self.connectors: dict[ConnectorRef, ConnectorWatch] = {}
+        self.omniscient = OmniscientSharer()
+        self._scenario = scenario
+        self._reserve_a = dict(scenario.reserve_a)
+        self._rogues: list[ConnectorWatch] = []
+        self._next_share_s = 0.0
+
+    def see_circuit(self, wires: Wires) -> None:
+        """Watch a circuit."""
+        circuit = wires.circuit.id
+        self.circuits[circuit] = CircuitWatch(wires, self._reserve_a[circuit])
+
+    def see_connector(self, evse: Evse, station: Station) -> None:
+        """Watch a connector."""
+        path = self._scenario.site.path_to_root(evse.connector.circuit)
+        circuits = tuple(self.circuits[circuit] for circuit in path)
+        self.connectors[evse.connector.ref] = ConnectorWatch(evse, station, circuits)
+
+    # What the world tells.
+
+    def watch_arrival(self, evse: Evse, at_s: float) -> None:
+        """A vehicle has been plugged in."""
+        watch = self.connectors[evse.connector.ref]
+        assert evse.visit is not None
+        watch.rows = tuple((c, p) for c in watch.circuits for p in evse.used_phases)
+        watch.starved_s = watch.unused_s = 0.0
+        voltage_v = sum(self._scenario.voltage_v[p] for p in evse.used_phases)
+        guest = Guest(
+            evse.visit,
+            rows=tuple(circuit.wires.row + phase for circuit, phase in watch.rows),
+            voltage_v=voltage_v,
+        )
+        watch.record = VisitRecord(visit=evse.visit, guest=guest)
+        self.visits.append(watch.record)
+        self.omniscient.deliver(at_s)
+        self.omniscient.guests.append(guest)
+
+    def watch_departure(self, evse: Evse, at_s: float) -> None:
+        """A vehicle is about to be unplugged; its energy is counted up to now."""
+        watch = self.connectors[evse.connector.ref]
+        record = watch.record
+        assert record is not None
+        assert evse.vehicle is not None
+        record.delivered_wh = evse.vehicle.delivered_wh
+        record.left_s = at_s
+        self.omniscient.deliver(at_s)
+        self.omniscient.guests.remove(record.guest)
+        watch.record = None
+
+    def watch_limit(self, evse: Evse, before_a: float, at_s: float, *, was_sent: bool) -> None:
+        """The limit in force on a connector has changed."""
+        if evse.transaction is None:
+            return
+        watch = self.connectors[evse.connector.ref]
+        watch.limit_change_count += was_sent
+        if before_a >= MIN_OFFER_A and not evse.is_served and evse.is_hungry:
+            self.pauses.append(
+                Pause(
+                    at_s=at_s,
+                    connector=evse.connector.ref,
+                    is_needless=all(
+                        room_a >= MIN_OFFER_A * min(waiting_count, 2)
+                        for room_a, waiting_count in self._rooms(watch)
+                    ),
+                    was_sent=was_sent,
+                )
+            )
+
+    def watch_step(self, circuit: CircuitId, at_s: float) -> None:
+        """The base of a circuit has just stepped: note what it has risen in one reaction."""
+        watch = self.circuits[circuit]
+        rise_a = max(
+            base_a - min(history, default=base_a)
+            for base_a, history in zip(watch.wires.base_a, watch.history, strict=True)
+        )
+        self.steps.append(
+            StepRecord(
+                at_s=at_s,
+                circuit=circuit,
+                rise_a=rise_a,
+                is_inside_reserve=rise_a <= watch.reserve_a,
+            )
+        )
+
+    def watch_rogues(self) -> None:
+        """Some station has begun or ceased to disobey."""
+        self._rogues = [
+            watch for watch in self.connectors.values() if watch.evse.held_a is not None
+        ]
+
+    # What it sees for itself.
+
+    def tick(self, at_s: float, *, is_gateway_dead: bool) -> None:
+        """Look at everything, once a second."""
+        for circuit in self.circuits.values():
+            self._watch_base(circuit, at_s)
+            self._watch_breaker(circuit, at_s)
+        for watch in self.connectors.values():
+            if watch.record is not None:
+                self._watch_connector(watch, at_s, is_gateway_dead=is_gateway_dead)
+        if at_s >= self._next_share_s:
+            self._next_share_s = at_s + SHARE_EVERY_S
+            rooms_a = [
+                circuit.room_a(phase) for circuit in self.circuits.values() for phase in (0, 1, 2)
+            ]
+            self.omniscient.share(at_s, rooms_a)
+
+    def blind(self, circuits: Iterable[CircuitId], from_s: float, *, lasts_s: float) -> None:
+        """Take note that the gateway cannot see or act on these circuits for a while."""
+        for circuit in circuits:
+            watch = self.circuits[circuit]
+            if watch.blind_until_s < from_s:
+                watch.blind_from_s = from_s
+            watch.blind_until_s = max(watch.blind_until_s, from_s + lasts_s)
+
+    def _watch_base(self, watch: CircuitWatch, at_s: float) -> None:
+        base_a: Sequence[float] = watch.wires.base_a
+        if self._rogues:
+            base_a = self._with_rogues(watch, base_a)
+        is_blind = watch.blind_from_s <= at_s <= watch.blind_until_s + REACTION_S
+        rise_a = 0.0
+        for phase in (0, 1, 2):
+            history = watch.history[phase]
+            history.append(base_a[phase])
+            if not is_blind:
+                while len(history) > REACTION_S + 1:
+                    history.popleft()
+            rise_a = max(rise_a, base_a[phase] - min(history))
+        if rise_a > watch.reserve_a:
+            watch.beyond_until_s = at_s + AFTERMATH_S
+
+    def _with_rogues(self, watch: CircuitWatch, base_a: Sequence[float]) -> list[float]:
+        """Return the base with what disobedient stations draw beyond their limits."""
+        with_rogues_a = list(base_a)
+        for rogue in self._rogues:
+            excess_a = rogue.evse.draw_a - rogue.evse.limit_a
+            if excess_a > 0.0 and watch in rogue.circuits:
+                for phase in rogue.evse.used_phases:
+                    with_rogues_a[phase] += excess_a
+        return with_rogues_a
+
+    def _watch_breaker(self, watch: CircuitWatch, at_s: float) -> None:
+        breaker = watch.wires.breaker
+        peak = breaker.take_recent_peak()
+        circuit = watch.wires.circuit.id
+        if at_s > watch.beyond_until_s:
+            watch.spent_inside_ratio = max(watch.spent_inside_ratio, peak)
+            if peak > BUDGET_SHARE and not watch.is_third_spent:
+                self._tell("third_of_thermal_budget", at_s, f"{circuit}: {peak:.0%} spent")
+            watch.is_third_spent = peak > BUDGET_SHARE
+        if peak >= 1.0 and not watch.is_all_spent:
+            self._tell("thermal_budget", at_s, f"{circuit}: all of it spent, the device trips")
+        watch.is_all_spent = peak >= 1.0
+        since_s = breaker.is_over_since_s
+        is_long = since_s is not None and at_s - since_s > LONGEST_EXCURSION_S
+        if is_long and not watch.is_long:
+            self._tell("over_rating_60s", at_s, f"{circuit}: over its rating since {since_s:.1f} s")
+        watch.is_long = is_long
+
+    def _watch_connector(
+        self, watch: ConnectorWatch, at_s: float, *, is_gateway_dead: bool
+    ) -> None:
+        evse = watch.evse
+        station = watch.station
+        record = watch.record
+        vehicle = evse.vehicle
+        assert record is not None
+        assert vehicle is not None
+        if record.finished_s is None and vehicle.delivered_wh >= record.visit.vehicle.need_wh:
+            record.finished_s = at_s
+        if (
+            is_gateway_dead
+            or not station.is_linked
+            or any(fault.kind in TROUBLES for fault in station.faults)
+        ):
+            watch.trouble_s = at_s
+        if evse.transaction is None:
+            return
+        watch.occupied_s += 1.0
+        if evse.is_leased and at_s > evse.lease_until_s + LEASE_GRACE_S:
+            # A clock set back makes a lease longer; a station that disobeys is another matter.
+            if at_s - watch.trouble_s > TROUBLE_LASTS_S and not watch.is_old_limit_told:
+                late_s = at_s - evse.lease_until_s
+                self._tell("old_limit", at_s, f"{evse.connector.ref}: {late_s:.0f} s overdue")
+                watch.is_old_limit_told = True
+        else:
+            watch.is_old_limit_told = False
+        if evse.pilot_a >= MIN_OFFER_A:
+            watch.starved_s = 0.0
+            if evse.pilot_a >= vehicle.accepts_a - 2.0:
+                watch.unused_s = 0.0
+                return
+        if not vehicle.is_hungry or not self._could_be_served(watch, at_s):
+            watch.unused_s = 0.0
+            return
+        self._watch_wait(watch, at_s)
+
+    def _could_be_served(self, watch: ConnectorWatch, at_s: float) -> bool:
+        """Return whether nothing but the gateway stands between the vehicle and its minimum."""
+        if at_s - watch.trouble_s < TROUBLE_LASTS_S:
+            return False
+        for circuit in watch.circuits:
+            if at_s - circuit.blind_until_s < TROUBLE_LASTS_S or _may_be_locked_out(circuit, at_s):
+                return False
+        return all(
+            circuit.room_a(phase) - circuit.reserve_a >= MIN_OFFER_A + 0.5
+            for circuit, phase in watch.rows
+        )
+
+    def _watch_wait(self, watch: ConnectorWatch, at_s: float) -> None:
+        evse = watch.evse
+        if evse.pilot_a < MIN_OFFER_A:
+            watch.starved_s += 1.0
+            if watch.starved_s == FORGOTTEN_AFTER_S:
+                self._tell(
+                    "connector_forgotten", at_s, f"{evse.connector.ref}: hungry and unserved"
+                )
+        if all(
+            circuit.wires.spare_a(phase) >= circuit.reserve_a + UNUSED_BEYOND_RESERVE_A
+            for circuit, phase in watch.rows
+        ):
+            watch.unused_s += 1.0
+            if watch.unused_s == UNUSED_AFTER_S:
+                self._tell(
+                    "headroom_never_came_back",
+                    at_s,
+                    f"{evse.connector.ref}: limit {evse.limit_a:.1f} A with room to spare",
+                )
+        else:
+            watch.unused_s = 0.0
+
+    def _rooms(self, watch: ConnectorWatch) -> list[tuple[float, int]]:
+        """Return, for each row of a connector just paused, the true room and who waits for it.
+
+        The room is what the set-point leaves when each vehicle that is served has its minimum,
+        and one that cannot be reached or does not obey what it draws.
+        """
+        rooms: list[tuple[float, int]] = []
+        for circuit, phase in watch.rows:
+            room_a = circuit.room_a(phase)
+            waiting_count = 0
+            for other in self.connectors.values():
+                evse = other.evse
+                vehicle = evse.vehicle
+                if vehicle is None or (circuit, phase) not in other.rows:
+                    continue
+                if not other.station.is_linked or evse.held_a is not None:
+                    room_a -= vehicle.draw_a
+                elif evse.is_served:
+                    room_a -= min(MIN_OFFER_A, vehicle.accepts_a)
+                elif evse.is_hungry:
+                    waiting_count += 1
+            rooms.append((room_a, waiting_count))
+        return rooms
+
+    def _tell(self, what: str, at_s: float, detail: str) -> None:
+        self.violations.append(Violation(what=what, at_s=at_s, detail=detail))
+
+
+def _may_be_locked_out(circuit: CircuitWatch, at_s: float) -> bool:
+    """Return whether three long excursions justify a circuit held at its fallback (design §3)."""
+    long_s = [e.at_s for e in circuit.wires.breaker.excursions if e.length_s > USUAL_EXCURSION_S]
+    return len(long_s) >= LOCKOUT_EXCURSIONS and at_s - long_s[-1] < LOCKOUT_S
