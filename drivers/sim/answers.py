@@ -10,6 +10,7 @@ from gateway.domain.circuits import Site
 from gateway.domain.ids import CircuitId, MeterId, StationId
 
 WATCHED_AFTER_S = 300.0  # How long after its end a fault may still be answered.
+SETTLED_AFTER_S = 60.0  # What a fault does to the currents has shown by then.
 WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
 
 _METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
@@ -31,11 +32,13 @@ class FaultRecord:
     A lost, frozen or mute meter is answered when no vehicle on its circuit may draw more than its
     fallback; a lost station when its limits have lapsed to its fallback; a restart, a clock that
     jumped or a change of unit when a station took a new limit; all else when every circuit above
-    it is within its set-point. None: it was over before that, or never was.
+    it is within its set-point for good (0: it never was above). None: it was over before that, or
+    never was answered.
     """
 
     fault: Fault
     answered_in_s: float | None = None
+    last_over_s: float | None = None
 
 
 class FaultLog:
@@ -61,8 +64,9 @@ class FaultLog:
         still: list[FaultRecord] = []
         for record in self._open:
             fault = record.fault
-            if self._is_answered(fault, at_s):
-                record.answered_in_s = round(at_s - fault.at_s, 3)
+            answered_s = self._answered_s(record, at_s)
+            if answered_s is not None:
+                record.answered_in_s = round(answered_s - fault.at_s, 3)
             elif at_s < self._watched_until_s(fault):
                 still.append(record)
         self._open = still
@@ -72,21 +76,27 @@ class FaultLog:
         ends = fault.kind in _METERS or fault.kind is FaultKind.STATION_LOST
         return fault.until_s if ends else fault.until_s + WATCHED_AFTER_S
 
-    def _is_answered(self, fault: Fault, at_s: float) -> bool:
+    def _answered_s(self, record: FaultRecord, at_s: float) -> float | None:
+        """Return when the fault was answered, once that is known."""
+        fault = record.fault
         if fault.kind in _METERS:
-            return all(
-                self._is_at_fallback(station)
-                for station in self._stations_below(self._metered_by(fault))
-            )
+            below = self._stations_below(self._metered_by(fault))
+            return at_s if all(self._is_at_fallback(station) for station in below) else None
         if fault.kind is FaultKind.STATION_LOST:
-            return self._is_at_fallback(self._stations[StationId(fault.subject)])
+            lost = self._stations[StationId(fault.subject)]
+            return at_s if self._is_at_fallback(lost) else None
         if fault.kind in _RESTARTS:
             stations: Sequence[Station] = tuple(self._stations.values())
             if fault.subject:
                 stations = (self._stations[StationId(fault.subject)],)
             from_s = fault.until_s if fault.kind is FaultKind.GATEWAY_KILL else fault.at_s
-            return any(from_s < e.leased_at_s <= at_s for s in stations for e in s.evses.values())
-        return all(self._is_within_set_point(circuit) for circuit in self._above(fault))
+            leases_s = [e.leased_at_s for s in stations for e in s.evses.values()]
+            return min((lease_s for lease_s in leases_s if lease_s > from_s), default=None)
+        if not all(self._is_within_set_point(circuit) for circuit in self._above(fault)):
+            record.last_over_s = at_s
+        elif at_s >= fault.at_s + SETTLED_AFTER_S:
+            return fault.at_s if record.last_over_s is None else record.last_over_s
+        return None
 
     def _metered_by(self, fault: Fault) -> CircuitId | None:
         meter = MeterId(fault.subject)

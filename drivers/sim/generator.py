@@ -1,5 +1,6 @@
 """Scenarios from a kind and a seed: who comes, what the building draws, what goes wrong."""
 
+from dataclasses import replace
 from random import Random
 
 from drivers.sim.faults import Fault, FaultKind
@@ -47,15 +48,35 @@ LENGTHS_S = {
 FAULTS_PER_HOUR = 9.0
 
 
-def generate(kind: ScenarioKind, seed: int, *, duration_s: float = 6 * HOUR_S) -> Scenario:
-    """Return the scenario of a kind and a seed; the same three give the same one."""
+def generate(
+    kind: ScenarioKind,
+    seed: int,
+    *,
+    duration_s: float = 6 * HOUR_S,
+    site: Site | None = None,
+) -> Scenario:
+    """Return the scenario of a kind and a seed; the same arguments give the same one.
+
+    Without a `site` it plays at one of `sites`; with one, its base loads follow from the worst
+    cases the site declares.
+    """
     rng = Random(f"{kind}/{seed}/{duration_s}")
-    site = tree() if kind is ScenarioKind.FAULTS else one_circuit()
+    if site is None:
+        site = tree() if kind is ScenarioKind.FAULTS else one_circuit()
+        base = _base(kind)
+        steps = _steps(kind, duration_s, rng)
+    else:
+        base = _declared_base(site)
+        steps = ()
+    reserve_a = {
+        circuit.id: max(circuit.rating_ma) * UNLEARNT_RESERVE_RATIO / 1_000
+        for circuit in site.circuits
+    }
     stations = tuple(_station(station.id, rng) for station in site.stations)
     faults: tuple[Fault, ...] = ()
     if kind is ScenarioKind.FAULTS:
         stations = _with_odd_ones(stations, rng)
-        faults = _faults(site, duration_s, rng)
+        faults = _faults(site, base, reserve_a, duration_s, rng)
     return Scenario(
         kind=kind,
         seed=seed,
@@ -63,13 +84,10 @@ def generate(kind: ScenarioKind, seed: int, *, duration_s: float = 6 * HOUR_S) -
         site=site,
         stations=stations,
         visits=_visits(kind, site, duration_s, rng),
-        base=_base(kind),
-        steps=_steps(kind, duration_s, rng),
+        base=base,
+        steps=steps,
         faults=faults,
-        reserve_a=tuple(
-            (circuit.id, max(circuit.rating_ma) * UNLEARNT_RESERVE_RATIO / 1_000)
-            for circuit in site.circuits
-        ),
+        reserve_a=tuple(reserve_a.items()),
         voltage_v=(rng.uniform(228, 238), rng.uniform(228, 238), rng.uniform(228, 238)),
         start_of_day_s=DAY_BEGINS_S,
     )
@@ -87,6 +105,7 @@ def _station(name: StationId, rng: Random) -> StationTraits:
         boot_s=rng.uniform(20.0, 60.0),
         resumes_transaction=rng.random() < 0.5,
         offers_whole_amps=rng.random() < 0.25,
+        keeps_tx_profiles=rng.random() < 0.2,
     )
 
 
@@ -94,16 +113,9 @@ def _with_odd_ones(stations: tuple[StationTraits, ...], rng: Random) -> tuple[St
     """Make one station take watts only, one tell nothing, one have a clock that is off."""
     watts, mute, off = rng.sample(range(len(stations)), 3)
     return tuple(
-        StationTraits(
-            station=traits.station,
-            ocpp_version=traits.ocpp_version,
-            sample_interval_s=traits.sample_interval_s,
-            sample_phase_s=traits.sample_phase_s,
-            meter_ratio=traits.meter_ratio,
+        replace(
+            traits,
             clock_skew_s=rng.choice((-45.0, 40.0, 3_600.0)) if i == off else traits.clock_skew_s,
-            boot_s=traits.boot_s,
-            resumes_transaction=traits.resumes_transaction,
-            offers_whole_amps=traits.offers_whole_amps,
             is_watts_only=i == watts,
             sends_meter_values=i != mute,
         )
@@ -137,20 +149,34 @@ def _visits(kind: ScenarioKind, site: Site, duration_s: float, rng: Random) -> t
     for connector in site.connectors:
         if kind is ScenarioKind.ORDINARY:
             visits += _office_visits(connector, duration_s, rng)
+        elif kind is ScenarioKind.DEMO:
+            visits.append(_early_visit(connector, duration_s, rng))
         else:
-            visits += _busy_visits(connector, duration_s, rng, is_harsh=kind is ScenarioKind.HARSH)
+            is_hungry = kind is not ScenarioKind.LIGHTER
+            visits += _busy_visits(connector, duration_s, rng, is_hungry=is_hungry)
     return tuple(sorted(visits, key=lambda v: (v.at_s, v.connector)))
 
 
+def _early_visit(connector: Connector, duration_s: float, rng: Random) -> Visit:
+    """Return a hungry car that is there within half a minute and stays."""
+    vehicle = _vehicle(connector, rng.uniform(25_000.0, 60_000.0), rng)
+    return Visit(
+        connector=connector.ref,
+        at_s=rng.uniform(2.0, 30.0),
+        leave_s=duration_s + HOUR_S,
+        vehicle=replace(vehicle, startup_s=min(vehicle.startup_s, 8.0), sleeps_after_s=None),
+    )
+
+
 def _busy_visits(
-    connector: Connector, duration_s: float, rng: Random, *, is_harsh: bool
+    connector: Connector, duration_s: float, rng: Random, *, is_hungry: bool
 ) -> list[Visit]:
     """Return one hungry car after another, with a few minutes between them."""
     visits: list[Visit] = []
     at_s = rng.uniform(5.0, 300.0)
     while at_s < duration_s - 300.0:
         leave_s = at_s + rng.uniform(0.75, 3.0) * HOUR_S
-        need_wh = rng.uniform(25_000.0, 80_000.0) if is_harsh else rng.uniform(8_000.0, 45_000.0)
+        need_wh = rng.uniform(25_000.0, 80_000.0) if is_hungry else rng.uniform(8_000.0, 45_000.0)
         visits.append(
             Visit(
                 connector=connector.ref,
@@ -159,7 +185,7 @@ def _busy_visits(
                 vehicle=_vehicle(connector, need_wh, rng),
             )
         )
-        at_s = leave_s + (rng.uniform(60.0, 360.0) if is_harsh else rng.uniform(120.0, 1_500.0))
+        at_s = leave_s + (rng.uniform(60.0, 360.0) if is_hungry else rng.uniform(120.0, 1_500.0))
     return visits
 
 
@@ -190,11 +216,25 @@ def _office_visits(connector: Connector, duration_s: float, rng: Random) -> list
 # The building.
 
 
+def _declared_base(site: Site) -> tuple[BaseTraits, ...]:
+    """Return a quiet base on each circuit, below what is declared as its worst case."""
+    loads: list[BaseTraits] = []
+    for circuit in site.circuits:
+        below_ma = sum(
+            max(child.worst_case_base_ma) for child in site.circuits if child.parent == circuit.id
+        )
+        own_a = max(0, max(circuit.worst_case_base_ma) - below_ma) / 1_000
+        loads.append(
+            _load(circuit.id, 0.3 * own_a, 0.4 * own_a, 0.0, 0.98 * own_a, noise_a=0.005 * own_a)
+        )
+    return tuple(loads)
+
+
 def _base(kind: ScenarioKind) -> tuple[BaseTraits, ...]:
     match kind:
         case ScenarioKind.ORDINARY:
             return (_load(CARPARK, 18.0, 42.0, 15.0, 52.0, follows_office_day=True),)
-        case ScenarioKind.LIGHTER:
+        case ScenarioKind.LIGHTER | ScenarioKind.DEMO:
             return (_load(CARPARK, 20.0, 24.0, 15.0, 42.0),)
         case ScenarioKind.HARSH:
             return (_load(CARPARK, 20.0, 24.0, 15.0, 50.0),)
@@ -234,12 +274,14 @@ def _steps(kind: ScenarioKind, duration_s: float, rng: Random) -> tuple[StepAt, 
         case ScenarioKind.LIGHTER:
             return _switchings(CARPARK, duration_s, rng, (5.0, 12.0), (-4.0, 17.0), gap_s=900.0)
         case ScenarioKind.HARSH:
-            return _switchings(CARPARK, duration_s, rng, (10.0, 25.0), (-4.5, 25.5), gap_s=480.0)
+            return _switchings(CARPARK, duration_s, rng, (10.0, 25.0), (-4.5, 25.5), gap_s=300.0)
         case ScenarioKind.FAULTS:
             return (
                 *_switchings(SUPPLY, duration_s, rng, (6.0, 20.0), (-8.0, 30.0), gap_s=900.0),
                 *_switchings(ANNEX, duration_s, rng, (2.0, 5.0), (-3.0, 8.0), gap_s=900.0),
             )
+        case ScenarioKind.DEMO:
+            return ()
 
 
 def _switchings(
@@ -257,17 +299,16 @@ def _switchings(
     at_s = rng.uniform(60.0, 600.0)
     while at_s < duration_s:
         on = EVERY_PHASE if rng.random() < 0.6 else rng.choice(ONE_PHASE)
-        step_a = rng.uniform(*size_a)
-        # Up and down are equally likely where both fit; one that fits nowhere is left out.
-        ways = [step_a, -step_a]
-        rng.shuffle(ways)
-        for way_a in ways:
-            after_a = [level + way_a * share for level, share in zip(level_a, on, strict=True)]
-            if all(within_a[0] <= level <= within_a[1] for level in after_a):
-                level_a = after_a
-                one, two, three = (way_a * share for share in on)
-                steps.append(StepAt(at_s=at_s, circuit=circuit, delta_a=(one, two, three)))
-                break
+        levels_a = [level for level, share in zip(level_a, on, strict=True) if share]
+        rooms_a = {1.0: within_a[1] - max(levels_a), -1.0: min(levels_a) - within_a[0]}
+        # Up and down are equally likely where both fit; what fits neither way is left out.
+        ways = [way for way, room_a in rooms_a.items() if room_a >= size_a[0]]
+        if ways:
+            way = rng.choice(ways)
+            step_a = way * rng.uniform(size_a[0], min(size_a[1], rooms_a[way]))
+            one, two, three = (step_a * share for share in on)
+            level_a = [level_a[0] + one, level_a[1] + two, level_a[2] + three]
+            steps.append(StepAt(at_s=at_s, circuit=circuit, delta_a=(one, two, three)))
         at_s += 60.0 + rng.expovariate(1.0 / gap_s)
     return tuple(steps)
 
@@ -300,7 +341,13 @@ def _appliances(
 # What goes wrong.
 
 
-def _faults(site: Site, duration_s: float, rng: Random) -> tuple[Fault, ...]:
+def _faults(
+    site: Site,
+    base: tuple[BaseTraits, ...],
+    reserve_a: dict[CircuitId, float],
+    duration_s: float,
+    rng: Random,
+) -> tuple[Fault, ...]:
     """Return faults of every kind, the first of each as early as there is room for it."""
     kinds = list(LENGTHS_S)
     count = max(1, round(FAULTS_PER_HOUR * duration_s / HOUR_S))
@@ -317,31 +364,43 @@ def _faults(site: Site, duration_s: float, rng: Random) -> tuple[Fault, ...]:
             # One death at a time, and time enough to live between them.
             at_s = max(at_s, dead_until_s + 600.0)
             dead_until_s = at_s + LENGTHS_S[kind][1]
-        faults.append(_fault(kind, at_s, site, rng))
+        subject, value = _target(kind, site, base, reserve_a, rng)
+        faults.append(
+            Fault(
+                kind=kind,
+                at_s=at_s,
+                until_s=at_s + rng.uniform(*LENGTHS_S[kind]),
+                subject=subject,
+                value=value,
+            )
+        )
     return tuple(sorted(faults, key=lambda f: (f.at_s, f.kind)))
 
 
-def _fault(kind: FaultKind, at_s: float, site: Site, rng: Random) -> Fault:
-    subject = ""
-    value = 0.0
+def _target(
+    kind: FaultKind,
+    site: Site,
+    base: tuple[BaseTraits, ...],
+    reserve_a: dict[CircuitId, float],
+    rng: Random,
+) -> tuple[str, float]:
+    """Return what a fault happens to, and how much of it."""
     if kind.value.startswith("meter_"):
-        subject = rng.choice(site.meters).id
-    elif kind.value.startswith("station_"):
-        subject = rng.choice(site.stations).id
-    if kind is FaultKind.STATION_LYING:
-        value = rng.choice((0.0, 0.5, 0.8, 1.3, 2.0))
-    elif kind is FaultKind.STATION_CLOCK_JUMP:
-        value = rng.choice((-3_600.0, -90.0, -20.0, 30.0, 120.0, 3_600.0))
-    elif kind is FaultKind.WALL_CLOCK_JUMP:
-        value = rng.choice((-3_600.0, -5.0, 5.0, 3_600.0))
-    elif kind is FaultKind.BASE_STEP:
-        # The reserve is 30 A on the supply and 9.45 A in the annex: inside and beyond it.
-        subject, sizes_a = rng.choice(((SUPPLY, (15.0, 28.0, 40.0)), (ANNEX, (5.0, 9.0, 12.0))))
-        value = rng.choice(sizes_a)
-    return Fault(
-        kind=kind,
-        at_s=at_s,
-        until_s=at_s + rng.uniform(*LENGTHS_S[kind]),
-        subject=subject,
-        value=value,
-    )
+        return rng.choice(site.meters).id, 0.0
+    if kind is FaultKind.BASE_STEP:
+        # Where there is room for one beyond the reserve.
+        circuits = [b.circuit for b in base if b.ceiling_a - b.floor_a > reserve_a[b.circuit]]
+        circuit = rng.choice(circuits)
+        return circuit, reserve_a[circuit] * rng.choice((0.5, 0.9, 1.3))
+    station = rng.choice(site.stations).id
+    match kind:
+        case FaultKind.STATION_LYING:
+            return station, rng.choice((0.0, 0.5, 0.8, 1.3, 2.0))
+        case FaultKind.STATION_CLOCK_JUMP:
+            return station, rng.choice((-3_600.0, -90.0, -20.0, 30.0, 120.0, 3_600.0))
+        case FaultKind.WALL_CLOCK_JUMP:
+            return "", rng.choice((-3_600.0, -5.0, 5.0, 3_600.0))
+        case FaultKind.GATEWAY_KILL:
+            return "", 0.0
+        case _:
+            return station, 0.0

@@ -388,6 +388,13 @@ class Judge:
         return rooms
 
     def _tell(self, what: str, at_s: float, detail: str) -> None:
+        on = [
+            f"{fault.kind} {fault.subject}".strip()
+            for fault in self._scenario.faults
+            if fault.at_s <= at_s <= fault.until_s + AFTERMATH_S
+        ]
+        if on:
+            detail = f"{detail} (during {', '.join(on)})"
         self.violations.append(Violation(what=what, at_s=at_s, detail=detail))
 
 

@@ -5,7 +5,7 @@ from drivers.sim.report import Report, report_of
 from drivers.sim.scenario import Scenario
 from drivers.sim.wire import Wire
 from drivers.sim.world import World
-from gateway.domain.ids import ConnectorRef
+from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 
 
@@ -45,6 +45,10 @@ class Plant:
         """Return whether there is a gateway: not between `GatewayKilled` and `GatewayStarted`."""
         return self._wire.world.is_gateway_up
 
+    def connected_stations(self) -> frozenset[StationId]:
+        """Return the stations whose connection is up, as far as the gateway has noticed."""
+        return self._wire.connected_stations()
+
     def advance(self, to_s: float) -> list[Observation]:
         """Let time pass to `to_s`; return what reached the gateway meanwhile, in order.
 
@@ -74,9 +78,13 @@ class Plant:
         return self._wire.set_fallback(connector, limit, at_s=at_s)
 
     def request_reading(self, connector: ConnectorRef, *, at_s: float) -> int:
-        """Ask for meter values at once (TriggerMessage); return the call's number."""
+        """Ask for meter values at once (TriggerMessage); return the call's number.
+
+        They arrive as facts a little after the answer, or do not; a station that does not know
+        how rejects it.
+        """
         return self._wire.request_reading(connector, at_s=at_s)
 
     def report(self) -> Report:
         """Return what the plant itself saw up to `now_s`, judged by its own currents."""
-        return report_of(self._wire)
+        return report_of(self._wire.world, answer_times_s=self._wire.answer_times_s)

@@ -80,7 +80,8 @@ class _Stored:
 class ProfileStore:
     """The charging profiles of one station.
 
-    `nominal_v` is what it divides watts by; `write_count` counts what went to its flash.
+    `nominal_v` is what it divides watts by; `write_count` counts the
+    profiles of the purposes that always go to flash.
     """
 
     version: OcppVersion
@@ -118,7 +119,7 @@ class ProfileStore:
         if len(kept) >= self.profile_count:
             return "TooManyProfiles"
         self._stored = [*kept, _Stored(connector_number, profile, clock_s)]
-        self.write_count += profile.purpose is not Purpose.TX or self.keeps_tx_profiles
+        self.write_count += profile.purpose is not Purpose.TX
         return ""
 
     def clear(

@@ -1,5 +1,6 @@
 """What the plant saw, in the one JSON schema of `demo`, `replay` and the simulation."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,9 +10,12 @@ from drivers.sim.judge import (
     Violation,
     VisitRecord,
 )
-from drivers.sim.wire import Wire
+from drivers.sim.world import World
+from gateway.domain.ids import MeterId
 
 HOUR_S = 3_600.0
+WRITES_PER_DAY = 10
+DAY_S = 86_400.0
 ENOUGH_FOR_P95 = 20  # Of fewer excursions, one in twenty is less than one.
 
 
@@ -110,20 +114,40 @@ class Report:
         return asdict(self)
 
 
-def report_of(wire: Wire, *, transports: dict[str, str] | None = None) -> Report:
-    """Return what has been seen so far; `transports` names how each meter was reached."""
-    world = wire.world
+def report_of(
+    world: World,
+    *,
+    answer_times_s: Sequence[float] = (),
+    transports: Mapping[MeterId, str] | None = None,
+) -> Report:
+    """Return what has been seen so far.
+
+    `answer_times_s` are the times from sending a limit to its acknowledgement; `transports` names
+    how each meter was reached ("memory" if it does not).
+    """
     judge = world.judge
     at_s = world.agenda.now_s
     judge.omniscient.deliver(at_s)
-    sessions = tuple(_session(record, wire) for record in judge.visits)
+    sessions = tuple(_session(record, world) for record in judge.visits)
     asked_wh = sum(session.omniscient_wh for session in sessions)
     circuits = tuple(_circuit(watch, at_s) for watch in judge.circuits.values())
     hours = sum(watch.occupied_s for watch in judge.connectors.values()) / HOUR_S
     changes = sum(watch.limit_change_count for watch in judge.connectors.values())
     needless = sum(pause.is_needless for pause in judge.pauses)
-    violations = (*judge.violations, *_slow_returns(circuits, at_s))
-    answers_s = sorted(wire.answer_times_s)
+    stations = tuple(
+        StationReport(
+            id=station.id,
+            ocpp_version=station.traits.ocpp_version.value,
+            persistent_write_count=station.store.write_count,
+        )
+        for station in world.stations.values()
+    )
+    violations = (
+        *judge.violations,
+        *_slow_returns(circuits, at_s),
+        *_worn_flashes(stations, at_s),
+    )
+    answers_s = sorted(answer_times_s)
     return Report(
         scenario=f"{world.scenario.kind}/{world.scenario.seed}",
         duration_s=at_s,
@@ -134,21 +158,14 @@ def report_of(wire: Wire, *, transports: dict[str, str] | None = None) -> Report
         needless_pauses_per_connector_h=needless / hours if hours else 0.0,
         circuits=circuits,
         sessions=sessions,
-        stations=tuple(
-            StationReport(
-                id=station.id,
-                ocpp_version=station.traits.ocpp_version,
-                persistent_write_count=station.store.write_count,
-            )
-            for station in world.stations.values()
-        ),
+        stations=stations,
         meters=tuple(
             MeterReport(id=meter, transport=(transports or {}).get(meter, "memory"))
             for meter in world.meters
         ),
         faults=tuple(
             FaultReport(
-                kind=record.fault.kind,
+                kind=record.fault.kind.value,
                 at=record.fault.at_s,
                 subject=record.fault.subject,
                 answered_in_s=record.answered_in_s,
@@ -190,13 +207,13 @@ def _circuit(watch: CircuitWatch, at_s: float) -> CircuitReport:
     )
 
 
-def _session(record: VisitRecord, wire: Wire) -> SessionReport:
+def _session(record: VisitRecord, world: World) -> SessionReport:
     visit = record.visit
     delivered_wh = record.delivered_wh
     if record.left_s is None:
-        evse = wire.world.stations[visit.connector.station].evses[visit.connector.number]
+        evse = world.stations[visit.connector.station].evses[visit.connector.number]
         assert evse.vehicle is not None
-        evse.vehicle.accrue(wire.world.agenda.now_s)
+        evse.vehicle.accrue(world.agenda.now_s)
         delivered_wh = evse.vehicle.delivered_wh
     return SessionReport(
         connector=str(visit.connector),
@@ -216,3 +233,17 @@ def _slow_returns(circuits: tuple[CircuitReport, ...], at_s: float) -> tuple[Vio
         return ()
     detail = f"{p95_s:.1f} s of {len(lengths_s)} excursions"
     return (Violation(what="back_under_rating_p95", at_s=at_s, detail=detail),)
+
+
+def _worn_flashes(stations: tuple[StationReport, ...], at_s: float) -> list[Violation]:
+    """Return a violation for each station whose flash was written more than ten times a day."""
+    allowed_count = WRITES_PER_DAY * max(1.0, at_s / DAY_S)
+    return [
+        Violation(
+            what="flash_writes",
+            at_s=at_s,
+            detail=f"{station.id}: {station.persistent_write_count} persistent writes",
+        )
+        for station in stations
+        if station.persistent_write_count > allowed_count
+    ]

@@ -16,6 +16,7 @@ class ScenarioKind(StrEnum):
     LIGHTER = "lighter"  # Busy connectors, base steps of 5-12 A.
     HARSH = "harsh"  # Hungry cars all day, base steps of 10-25 A on 100 A several times an hour.
     FAULTS = "faults"  # A tree of circuits on which things go wrong, overlapping.
+    DEMO = "demo"  # Hungry cars at every connector from the first half minute on, a quiet base.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +127,27 @@ class Scenario:
     reserve_a: tuple[tuple[CircuitId, float], ...]
     voltage_v: tuple[float, float, float] = (230.0, 230.0, 230.0)
     start_of_day_s: float = 7 * 3600.0
+
+    def describe(self) -> str:
+        """Return all of it in readable lines, in the order in which it happens."""
+        reserves = ", ".join(f"{circuit} {amps:g} A" for circuit, amps in self.reserve_a)
+        voltages = ", ".join(f"{volts:.1f} V" for volts in self.voltage_v)
+        hours = f"{self.duration_s / 3600:g} h of {self.site.name}"
+        lines = [
+            f"{self.kind}/{self.seed}: {hours}, {voltages}, reserve {reserves}",
+            *(f"  station {traits}" for traits in self.stations),
+            *(f"  base {traits}" for traits in self.base),
+        ]
+        events = [
+            *(
+                (visit.at_s, f"{visit.connector} until {visit.leave_s:.0f} s: {visit.vehicle}")
+                for visit in self.visits
+            ),
+            *((step.at_s, f"{step.circuit} {step.delta_a} A") for step in self.steps),
+            *(
+                (f.at_s, f"{f.kind} {f.subject} {f.value:g} until {f.until_s:.0f} s")
+                for f in self.faults
+            ),
+        ]
+        lines += [f"  {at_s:8.1f} s  {what}" for at_s, what in sorted(events)]
+        return "\n".join(lines)

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from math import floor, inf
 from random import Random
-from typing import Protocol
 
 from drivers.sim.agenda import Agenda
 from drivers.sim.evse import Evse
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.profiles import ChargingProfile, Kind, Period, ProfileStore, Purpose
 from drivers.sim.scenario import StationTraits, Visit
+from drivers.sim.surroundings import Surroundings
 from drivers.sim.vehicle import MIN_OFFER_A, Vehicle
 from gateway.domain.charging import (
     ChargingState,
@@ -35,25 +35,6 @@ PILOT_WITHIN_S = 5.0  # IEC 61851-1: an EVSE changes its pilot at most this long
 AUTHORISED_AFTER_S = (1.0, 4.0)
 CHARGING_ABOVE_A = 0.5
 FALLBACK_NUMBER = 1  # The profile number the fallback is written under.
-
-
-class Surroundings(Protocol):
-    """What a station is part of: wires to draw from, a line to speak on, and eyes that watch."""
-
-    def shift(self, evse: Evse, delta_a: float, at_s: float) -> None:
-        """Take note that the draw of `evse` changed by `delta_a` on each phase it uses."""
-
-    def utter(self, station: "Station", event: StationEvent) -> None:
-        """Carry what the station says; `at_s` of the event is when it says it."""
-
-    def watch_limit(self, evse: Evse, before_a: float, at_s: float, *, was_sent: bool) -> None:
-        """Take note of a new limit in force; `was_sent` when a message changed it, not time."""
-
-    def watch_visit(self, evse: Evse, at_s: float, *, arrives: bool) -> None:
-        """Take note that a vehicle has come, or is about to leave."""
-
-    def may_link(self) -> bool:
-        """Return whether there is a gateway to connect to."""
 
 
 class Station:
@@ -283,7 +264,7 @@ class Station:
         """Lose the connection; what is stored stays in force."""
         if self.is_linked:
             self.is_linked = False
-            self._world.utter(self, StationDisconnected(at_s=at_s, station=self.id))
+            self._world.utter(self.id, StationDisconnected(at_s=at_s, station=self.id))
 
     def raise_link(self, at_s: float) -> None:
         """Connect, and say what a station says then: states first, then what was kept unsaid."""
@@ -293,16 +274,16 @@ class Station:
             return
         self.is_linked = True
         self.connection_number += 1
-        self._world.utter(self, StationConnected(at_s=at_s, station=self.id))
+        self._world.utter(self.id, StationConnected(at_s=at_s, station=self.id))
         if self._has_booted:
             self._has_booted = False
             self._world.utter(
-                self, StationBooted(at_s=at_s, station=self.id, vendor="Sim", model="S1")
+                self.id, StationBooted(at_s=at_s, station=self.id, vendor="Sim", model="S1")
             )
         self.say_capabilities(at_s)
         unsaid, self._unsaid = self._unsaid, []
         for event in unsaid:
-            self._world.utter(self, event)
+            self._world.utter(self.id, event)
         for evse in self.evses.values():
             self._say_status(evse, at_s)
             started = {e.transaction for e in unsaid if isinstance(e, TransactionStarted)}
@@ -464,7 +445,7 @@ class Station:
             for number in self.evses:
                 metered = self.reading(number, at_s)
                 if metered is not None:
-                    self._world.utter(self, metered)
+                    self._world.utter(self.id, metered)
         self._agenda.add(at_s + self.traits.sample_interval_s, self._sample)
 
     def _say_status(self, evse: Evse, at_s: float) -> None:
@@ -507,6 +488,6 @@ class Station:
     def _say(self, event: StationEvent, *, keeps: bool = False) -> None:
         """Say it, or `keeps` it to be said when the link is back."""
         if self.is_linked:
-            self._world.utter(self, event)
+            self._world.utter(self.id, event)
         elif keeps:
             self._unsaid.append(event)

@@ -113,6 +113,10 @@ class Wire:
         self._lives_count = 0  # How often the gateway has started.
         self._start_polling(0.0)
 
+    def connected_stations(self) -> frozenset[StationId]:
+        """Return the stations whose connection is up, as far as the gateway has noticed."""
+        return frozenset(name for name, link in self._links.items() if link.is_known_up)
+
     # What the gateway asks.
 
     def send_limit(

@@ -120,9 +120,9 @@ class World:
         for wires in self._paths[evse]:
             wires.shift_vehicle(evse.used_phases, delta_a, at_s)
 
-    def utter(self, station: Station, event: StationEvent) -> None:
+    def utter(self, station: StationId, event: StationEvent) -> None:
         """Pass on what a station says."""
-        self._on_word(station, event)
+        self._on_word(self.stations[station], event)
 
     def watch_limit(self, evse: Evse, before_a: float, at_s: float, *, was_sent: bool) -> None:
         """Pass on that a limit in force has changed."""
@@ -166,7 +166,8 @@ class World:
             if load.traits.circuit == step.circuit:
                 load.step(step.delta_a)
         self._apply_base(at_s)
-        self.judge.watch_step(step.circuit, at_s)
+        if max(step.delta_a) > 0.0:
+            self.judge.watch_step(step.circuit, at_s)
 
     def _begin_fault(self, at_s: float, fault: Fault) -> None:
         self.fault_log.begin(fault)
