@@ -10,10 +10,11 @@ from gateway.domain.circuits import Site
 from gateway.domain.ids import CircuitId, MeterId, StationId
 
 WATCHED_AFTER_S = 300.0  # How long after its end a fault may still be answered.
-SETTLED_AFTER_S = 60.0  # What a fault does to the currents has shown by then.
+SETTLED_AFTER_S = 45.0  # What a fault does to the currents has shown by then.
 WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
 
 _METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
+_GO_BY_THEMSELVES = frozenset({FaultKind.STATION_LOST, FaultKind.BASE_STEP})
 _RESTARTS = frozenset(
     {
         FaultKind.STATION_REBOOT,
@@ -64,16 +65,18 @@ class FaultLog:
         still: list[FaultRecord] = []
         for record in self._open:
             fault = record.fault
+            if at_s >= self._watched_until_s(fault):
+                continue
             answered_s = self._answered_s(record, at_s)
-            if answered_s is not None:
-                record.answered_in_s = round(answered_s - fault.at_s, 3)
-            elif at_s < self._watched_until_s(fault):
+            if answered_s is None:
                 still.append(record)
+            else:
+                record.answered_in_s = round(answered_s - fault.at_s, 3)
         self._open = still
 
     def _watched_until_s(self, fault: Fault) -> float:
-        # With the meter or the station back, there is nothing left to answer.
-        ends = fault.kind in _METERS or fault.kind is FaultKind.STATION_LOST
+        # With the meter or the station back, or the load gone, there is nothing left to answer.
+        ends = fault.kind in _METERS or fault.kind in _GO_BY_THEMSELVES
         return fault.until_s if ends else fault.until_s + WATCHED_AFTER_S
 
     def _answered_s(self, record: FaultRecord, at_s: float) -> float | None:

@@ -1,7 +1,7 @@
 """The overcurrent device of a circuit: what the current through it has done to it."""
 
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 
 from gateway.domain.circuits import Circuit, TripCurve
 
@@ -29,6 +29,7 @@ class Breaker:
     __slots__ = (
         "_at_s",
         "_began_s",
+        "_is_tripped",
         "_last_over_s",
         "_rating_a",
         "_recent_peak",
@@ -62,6 +63,7 @@ class Breaker:
         self._began_s: float | None = None
         self._last_over_s = 0.0
         self._recent_peak = 0.0
+        self._is_tripped = False
         self.peak_ratio = 0.0
         self.over_set_point_s = 0.0
         self.over_rating_s = 0.0
@@ -111,6 +113,7 @@ class Breaker:
         decay = exp(-lasts_s / self._tau_s)
         worst_ratio = 0.0
         worst_theta = 0.0
+        trip_s = inf
         is_over_set_point = False
         for phase in (0, 1, 2):
             amps = current_a[phase]
@@ -130,11 +133,17 @@ class Breaker:
                 self.overload_pu2s[phase] += (goal - 1.0) * lasts_s
                 if before < self._trip_theta <= after:
                     wait_s = self._tau_s * log((goal - before) / (goal - self._trip_theta))
-                    self.trips_s.append(self._at_s + wait_s)
-        if worst_theta > 1.0:
+                    trip_s = min(trip_s, self._at_s + wait_s)
+        if worst_theta <= 1.0:
+            self._is_tripped = False
+        else:
             spent = (worst_theta - 1.0) / (self._trip_theta - 1.0)
             self._recent_peak = max(self._recent_peak, spent)
             self.spent_peak_ratio = max(self.spent_peak_ratio, spent)
+            # The phases of one device trip together.
+            if trip_s < inf and not self._is_tripped:
+                self.trips_s.append(trip_s)
+            self._is_tripped = spent >= 1.0
         self.peak_ratio = max(self.peak_ratio, worst_ratio)
         if is_over_set_point:
             self.over_set_point_s += lasts_s
