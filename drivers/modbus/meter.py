@@ -12,7 +12,12 @@ from typing import Final
 from drivers.modbus.blocks import Span
 from drivers.modbus.bus import Bus
 from drivers.modbus.codec import Value, as_sample
-from drivers.modbus.errors import BadAnswerError, DeviceExceptionError, ModbusError
+from drivers.modbus.errors import (
+    BadAnswerError,
+    BusDownError,
+    DeviceExceptionError,
+    ModbusError,
+)
 from drivers.modbus.plan import BlockRead, plan_guard, plan_reads
 from drivers.modbus.profile import Profile
 from drivers.modbus.question import Priority, ReadRequest
@@ -118,6 +123,9 @@ class ModbusMeter:
         for block in plan_reads(self._profile, names, self._cost):
             try:
                 values.update(await self._read_block(block))
+            except BusDownError as error:
+                failure = failure or error
+                break
             except ModbusError as error:
                 failure = failure or error
         if failure is not None and not values:

@@ -129,6 +129,8 @@ class TcpPeer(Peer):
                 writer.write(frame)
 
         def hang_up() -> None:
+            if writer.is_closing():
+                return
             # Lingering for zero seconds makes it a reset.
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
