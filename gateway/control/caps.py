@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.headroom import Survey, draw_as_limit_ma, fallback_ma, overdraw_ma
+from gateway.control.headroom import Survey, draw_as_limit_ma, fallback_ma
 from gateway.control.metered import projected_ratio
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA, Phase
@@ -107,6 +107,10 @@ def connector_cap(
     state: SiteState, survey: Survey, at: int, rows: dict[int, RowCap], *, now_s: float
 ) -> Reason | None:
     """Return the strictest cap on a connector as a reason whose limit is the cap, if any."""
+    station = state.stations[state.wiring.connectors[at].ref.station]
+    is_narrowed = rows or state.constraints or state.is_stopped or survey.overdrawn[at]
+    if station.is_proven and not is_narrowed:
+        return None
     strictest: Reason | None = None
     for cap in _caps_of_connector(state, survey, at, rows, now_s):
         if strictest is None or cap.limit_ma < strictest.limit_ma:
@@ -130,14 +134,11 @@ def _caps_of_connector(
         if constraint.subject == connector.ref:
             limit_ma = _chargeable_ma(min(constraint.limit_ma))
             yield Reason(kind=ReasonKind.OUTSIDE_LIMIT, limit_ma=limit_ma, name=constraint.source)
-    draw_ma = None
-    if belief.draw is not None:
-        draw_ma = draw_as_limit_ma(belief.draw, connector, belief)
-    if draw_ma is not None and draw_ma > overdraw_ma(belief.in_force_ma, state.parameters):
+    if survey.overdrawn[at] and belief.draw is not None:
         yield Reason(
             kind=ReasonKind.STATION_DISOBEYS,
             limit_ma=MIN_CHARGING_MA,
-            current_ma=draw_ma,
+            current_ma=draw_as_limit_ma(belief.draw, connector, belief),
             elapsed_s=now_s - (belief.over_since_s or now_s),
         )
     elif not station.is_proven:

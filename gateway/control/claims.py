@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.control.caps import connector_cap, row_caps
-from gateway.control.headroom import Survey, draw_as_limit_ma, is_idle, overdraw_ma, survey
+from gateway.control.headroom import Survey, is_idle, survey
 from gateway.control.share import Board, Rank
 from gateway.control.state import ConnectorBelief, Priority, SiteState
 from gateway.control.trial import Trial, trial_of
@@ -79,17 +79,14 @@ def told_ma(state: SiteState, at: int) -> int:
     return MIN_CHARGING_MA
 
 
-def is_confirmable(state: SiteState, at: int, now_s: float) -> bool:
+def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> bool:
     """Return whether the newest limit may still be counted on to come into force in time.
 
     What is not confirmed in time is taken from those that do answer (design §3).
     """
+    if seen.overdrawn[at]:
+        return False
     parameters, belief = state.parameters, state.connectors[at]
-    draw, connector = belief.draw, state.wiring.connectors[at]
-    if draw is not None:
-        drawn_ma = draw_as_limit_ma(draw, connector, belief) or 0
-        if drawn_ma > overdraw_ma(belief.in_force_ma, parameters):
-            return False
     newest = belief.limits[-1]
     if newest.last_sequence == 0:
         return True
@@ -135,7 +132,7 @@ def board_of(moment: Moment) -> Board:
         trial = trials[at]
         if trial is not None:
             limit_ma = min(trial.limit_ma, cap_ma)
-        confirmable = is_confirmable(state, at, now_s)
+        confirmable = is_confirmable(state, seen, at, now_s)
         claim_ma = limit_ma if confirmable else max(limit_ma, seen.high_ma[at])
         for row in of_connector:
             room_ma[row] -= claim_ma

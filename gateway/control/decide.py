@@ -57,8 +57,9 @@ def decide(state: SiteState, now_s: float) -> Decision:
     state = with_settled(state, now_s)
     moment = moment_of(state, now_s)
     board = board_of(moment)
-    cut_to_fit(board, state.parameters)
-    memory = _with_timers(moment, board)
+    short_since_s = _short_since_s(moment, board)
+    cut_to_fit(board, _may_pause(moment, short_since_s), state.parameters)
+    memory = replace(_with_timers(moment, board), short_since_s=short_since_s)
     waiting = _waiting(moment, board)
     memory = replace(memory, waiting_since_s=_waiting_since_s(state, waiting, now_s))
     _start(state, board, waiting, memory, now_s)
@@ -102,6 +103,33 @@ def with_settled(state: SiteState, now_s: float) -> SiteState:
 def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
     age_s = seen.rows[row].age_s
     return age_s is None or age_s <= state.parameters.stale_no_raises_s
+
+
+def _short_since_s(moment: Moment, board: Board) -> tuple[float | None, ...]:
+    """Return, per row, since when what is told has not fitted."""
+    slack_ma, before = moment.state.parameters.dead_band_ma, moment.state.memory.short_since_s
+    return tuple(
+        (moment.now_s if since_s is None else since_s) if room_ma < -slack_ma else None
+        for room_ma, since_s in zip(board.room_ma, before, strict=True)
+    )
+
+
+def _may_pause(moment: Moment, short_since_s: tuple[float | None, ...]) -> list[bool]:
+    """Return, per row, whether it is time to pause: short for a while, or measured to be over.
+
+    The `reserve` carries the seconds in which a reading is asked for that may show that the
+    row was never short.
+    """
+    wait_s = moment.state.parameters.pause_after_s
+    return [
+        since_s is not None
+        and (
+            moment.now_s - since_s >= wait_s
+            or row.current_ma is None
+            or row.current_ma > row.bound_ma
+        )
+        for since_s, row in zip(short_since_s, moment.seen.rows, strict=True)
+    ]
 
 
 def _with_timers(moment: Moment, board: Board) -> ControlMemory:

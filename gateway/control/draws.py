@@ -10,6 +10,8 @@ from gateway.domain.electric import PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
+KEPT_DRAWS = 6
+KEPT_DRAW_S = 90.0
 CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
 
 
@@ -24,6 +26,12 @@ def draw_of(event: ConnectorMetered, connector: Connector) -> Draw:
     return Draw(at_s=event.at_s, current_ma=current_ma, power_w=event.power_w)
 
 
+def kept_draws(belief: ConnectorBelief, draw: Draw) -> tuple[Draw, ...]:
+    """Return the readings to keep: the newest, and those that explain what circuits showed."""
+    recent = tuple(d for d in belief.draws[1 - KEPT_DRAWS :] if d.at_s > draw.at_s - KEPT_DRAW_S)
+    return (*(recent or belief.draws[-1:]), draw)
+
+
 def after_reading(
     belief: ConnectorBelief,
     connector: Connector,
@@ -33,7 +41,7 @@ def after_reading(
     """Return the belief after a reading, and whether it proves the station obeys."""
     before, newest = belief.draw, belief.limits[-1]
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    belief = replace(belief, draw=draw, draw_before=before)
+    belief = replace(belief, draws=kept_draws(belief, draw))
     if drawn_ma is None:
         return belief, False
     sampled_at_s = draw.at_s - parameters.sample_age_s

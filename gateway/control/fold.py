@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.control.draws import after_reading, draw_of
+from gateway.control.draws import after_reading, draw_of, kept_draws
 from gateway.control.headroom import is_idle
 from gateway.control.metered import with_reading
 from gateway.control.standing import (
@@ -20,6 +20,7 @@ from gateway.control.standing import (
 from gateway.control.state import (
     ConnectorBelief,
     ControlMemory,
+    Draw,
     Priority,
     SiteState,
     StandingLimit,
@@ -27,6 +28,7 @@ from gateway.control.state import (
 )
 from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Connector
+from gateway.domain.electric import NOTHING
 from gateway.domain.events import (
     CapabilitiesRead,
     ConnectorMetered,
@@ -237,7 +239,7 @@ def _after_status(
     if status is ConnectorStatus.OCCUPIED:
         return _plugged(belief, connector, station, event.at_s)
     if event.status in (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE):
-        return _unplugged(belief, connector, station)
+        return _unplugged(belief, connector, station, event.at_s)
     return belief
 
 
@@ -258,22 +260,22 @@ def _plugged(
         unused_since_s=None,
         resting_since_s=None,
         paused_at_s=None,
-        draw=None,
-        draw_before=None,
+        draws=(),
         limits=limits_at_rest(connector, belief, station),
     )
 
 
 def _unplugged(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief
+    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
 ) -> ConnectorBelief:
+    if not belief.is_plugged and belief.draw is not None:
+        return belief
     return replace(
         belief,
         plugged_at_s=None,
         transaction=None,
         charging_state=ChargingState.IDLE,
-        draw=None,
-        draw_before=None,
+        draws=kept_draws(belief, Draw(at_s=at_s, current_ma=NOTHING)),
         over_since_s=None,
         paused_at_s=None,
         resting_since_s=None,

@@ -10,7 +10,7 @@ to draw within [low, high] (design §3):
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
@@ -27,6 +27,7 @@ from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId
 
+ENDLESS_S = float("inf")
 LOWEST_VOLTAGE_V = 207.0  # EN 50160: 230 V less 10 %.
 
 
@@ -58,6 +59,8 @@ class Survey:
     rows: list[Row]
     high_ma: list[int]
     """Per connector."""
+    overdrawn: list[bool]
+    """Per connector: whether it draws more than any limit that may be in force."""
     masks: list[Mask]
     """Per connector: the phases that count."""
     claimed_ma: list[int]
@@ -118,6 +121,24 @@ def interval_of_s(station: StationBelief, parameters: ControlParameters) -> floa
     return station.capabilities.sample_interval_s
 
 
+def is_overdrawn(
+    connector: Connector, belief: ConnectorBelief, parameters: ControlParameters
+) -> bool:
+    """Return whether the last reading is above every limit that may be in force.
+
+    A sample taken before the oldest of them had settled still shows the limit before it.
+    """
+    draw, oldest = belief.draw, belief.limits[0]
+    if draw is None:
+        return False
+    if oldest.acknowledged_at_s is not None:
+        settled_at_s = oldest.acknowledged_at_s + parameters.settling_s
+        if draw.at_s - parameters.sample_age_s < settled_at_s:
+            return False
+    drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    return drawn_ma is not None and drawn_ma > overdraw_ma(belief.in_force_ma, parameters)
+
+
 def high_ma(
     connector: Connector,
     belief: ConnectorBelief,
@@ -126,19 +147,21 @@ def high_ma(
     now_s: float,
 ) -> int:
     """Return the most the connector may draw per phase until proven otherwise (design §3)."""
-    draw_ma = 0
-    if belief.draw is not None:
-        draw_ma = draw_as_limit_ma(belief.draw, connector, belief) or 0
     if not station.is_connected:
-        return _high_unreachable_ma(connector, belief, station, now_s, draw_ma)
+        return _high_unreachable_ma(connector, belief, station, now_s)
     if is_idle(belief):
         return 0
-    in_force_ma = belief.in_force_ma
-    if draw_ma > overdraw_ma(in_force_ma, parameters):
-        return max(connector.max_ma, draw_ma)
+    if is_overdrawn(connector, belief, parameters):
+        return max(connector.max_ma, _drawn_ma(connector, belief))
     if _may_have_lapsed(belief.limits, parameters, now_s):
-        return max(in_force_ma, fallback_ma(connector, belief))
-    return in_force_ma
+        return max(belief.in_force_ma, fallback_ma(connector, belief))
+    return belief.in_force_ma
+
+
+def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
+    if belief.draw is None:
+        return 0
+    return draw_as_limit_ma(belief.draw, connector, belief) or 0
 
 
 def _high_unreachable_ma(
@@ -146,7 +169,6 @@ def _high_unreachable_ma(
     belief: ConnectorBelief,
     station: StationBelief,
     now_s: float,
-    draw_ma: int,
 ) -> int:
     standing_ma = [
         limit.limit_ma
@@ -157,60 +179,48 @@ def _high_unreachable_ma(
         return max(*standing_ma, fallback_ma(connector, belief))
     if station.is_dead_man_proven:
         return fallback_ma(connector, belief)
-    return max(connector.max_ma, draw_ma)
+    return max(connector.max_ma, _drawn_ma(connector, belief))
 
 
 def _may_have_lapsed(
     limits: tuple[StandingLimit, ...], parameters: ControlParameters, now_s: float
 ) -> bool:
     """Return whether no lease that the station confirmed may still be running."""
-    if any(limit.lease_until_s is None for limit in limits):
+    if limits[0].lease_until_s is None:  # What stands without a lease is always the oldest.
         return False
     confirmed_s = [limit.confirmed_at_s for limit in limits if limit.confirmed_at_s is not None]
     return not confirmed_s or now_s > max(confirmed_s) + parameters.lease_s
 
 
-def low_ma(
-    belief: ConnectorBelief,
-    station: StationBelief,
-    high: int,
-    parameters: ControlParameters,
-    now_s: float,
-    *,
-    circuits_read_at_s: float,
-) -> PerPhase:
-    """Return what the connector surely draws on each supply phase; nothing when not known.
+def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
+    """Return the reading to count low: not yet one that shows more than the circuits could show.
 
-    A reading younger than the circuit's counts only as far as the one before it confirms: what
-    it adds may not be in the circuit's reading yet.
+    What a reading younger than the circuit's adds may not be in the circuit's reading yet; what
+    it takes away counts at once.
     """
     draw = belief.draw
-    if draw is None or draw.current_ma is None:
+    if draw is None or draw.at_s <= circuits_read_at_s:
+        return draw
+    before = belief.draws[-2] if len(belief.draws) > 1 else None
+    if before is None or before.current_ma is None or draw.current_ma is None:
+        return None
+    return draw if max(draw.current_ma) < max(before.current_ma) else before
+
+
+def low_ma(draw: Draw | None, parameters: ControlParameters, *, is_current: bool) -> PerPhase:
+    """Return what a reading says is surely drawn on each supply phase; nothing when not known."""
+    if draw is None or draw.current_ma is None or not is_current:
         return NOTHING
-    if not reading_is_current(belief, station, parameters, now_s):
-        return NOTHING
-    drawn_ma = draw.current_ma
-    if draw.at_s > circuits_read_at_s:
-        before = belief.draw_before
-        if before is None or before.current_ma is None:
-            return NOTHING
-        l1, l2, l3 = before.current_ma
-        drawn_ma = (min(drawn_ma[0], l1), min(drawn_ma[1], l2), min(drawn_ma[2], l3))
-    less_ma = max(drawn_ma)
-    less_ma = tolerance_ma(less_ma, parameters) if less_ma else 0
-    l1, l2, l3 = drawn_ma
-    return (
-        min(high, max(0, l1 - less_ma)),
-        min(high, max(0, l2 - less_ma)),
-        min(high, max(0, l3 - less_ma)),
-    )
+    l1, l2, l3 = draw.current_ma
+    less_ma = tolerance_ma(max(l1, l2, l3), parameters)
+    return max(0, l1 - less_ma), max(0, l2 - less_ma), max(0, l3 - less_ma)
 
 
 def undrawn_ma(
     belief: ConnectorBelief, low: int, high: int, parameters: ControlParameters, at_s: float
 ) -> int:
     """Return how much a raise or a start may still add to the draw at `at_s`, else 0."""
-    is_raised = belief.raised_at_s <= at_s <= belief.raised_at_s + parameters.settling_s
+    is_raised = belief.raised_at_s <= at_s <= belief.raised_at_s + parameters.raise_settling_s
     is_started = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
     return max(0, high - low) if is_raised or is_started else 0
 
@@ -218,47 +228,61 @@ def undrawn_ma(
 def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
     wiring, parameters, stations = state.wiring, state.parameters, state.stations
-    read_at_s = [min(phase.read_at_s for phase in c.phases) for c in state.circuits]
-    metered = set(wiring.metered_circuit_at.values())
-    claimed_ma = [0] * len(wiring.rating_ma)
-    lows_ma = [0] * len(wiring.rating_ma)
-    idle_ma = [0] * len(wiring.rating_ma)
+    count = len(wiring.rating_ma)
+    claimed_ma, lows_ma, idle_ma = [0] * count, [0] * count, [0] * count
+    read_at_s = [
+        now_s if circuit.meter is None else min(phase.read_at_s for phase in measured.phases)
+        for circuit, measured in zip(wiring.circuits, state.circuits, strict=True)
+    ]
+    told_at_s = [ENDLESS_S] * len(read_at_s)
     highs_ma: list[int] = []
+    overdrawn: list[bool] = []
     masks: list[Mask] = []
     low_of: list[PerPhase] = []
+    sampled_at_s: list[float] = []
     for at, connector in enumerate(wiring.connectors):
         belief = state.connectors[at]
         station = stations[connector.ref.station]
         high = high_ma(connector, belief, station, parameters, now_s)
         mask = belief.mask or wiring.wired[at]
-        path = wiring.paths[at]
-        oldest_s = min((read_at_s[c] for c in path if c in metered), default=now_s)
-        low = NOTHING
-        if belief.draw is not None:
-            low = low_ma(belief, station, high, parameters, now_s, circuits_read_at_s=oldest_s)
+        path, draw, low = wiring.paths[at], belief.draw, NOTHING
+        if draw is not None:
+            draw = counted_draw(belief, min([read_at_s[circuit] for circuit in path]))
+            is_current = reading_is_current(belief, station, parameters, now_s)
+            low = low_ma(draw, parameters, is_current=is_current)
         highs_ma.append(high)
+        overdrawn.append(is_overdrawn(connector, belief, parameters))
         masks.append(mask)
         low_of.append(low)
         if high:
             for row in wiring.rows[at][mask]:
                 claimed_ma[row] += high
-        elif is_idle(belief):
+            sampled_s = -ENDLESS_S if draw is None else draw.at_s - parameters.sample_age_s
+            told_s = max(sampled_s, belief.started_at_s)
+            sampled_at_s.append(sampled_s)
+            l1, l2, l3 = low
+            for circuit in path:
+                told_at_s[circuit] = min(told_at_s[circuit], told_s)
+                row = 3 * circuit
+                lows_ma[row] += min(high, l1)
+                lows_ma[row + 1] += min(high, l2)
+                lows_ma[row + 2] += min(high, l3)
+            continue
+        sampled_at_s.append(-ENDLESS_S)
+        if is_idle(belief):
             starts_ma = fallback_ma(connector, belief)
             for row in wiring.rows[at][mask]:
                 idle_ma[row] = max(idle_ma[row], starts_ma)
-        if low is not NOTHING:
-            for circuit in path:
-                row = 3 * circuit
-                lows_ma[row] += low[0]
-                lows_ma[row + 1] += low[1]
-                lows_ma[row + 2] += low[2]
     rows = []
     for at, (lows, idle) in enumerate(zip(lows_ma, idle_ma, strict=True)):
-        measured = state.circuits[at // 3].phases[at % 3]
-        if measured.changes:
-            lows = _lows_after_changes_ma(state, at, low_of, highs_ma)  # noqa: PLW2901
+        changes = state.circuits[at // 3].phases[at % 3].changes
+        if changes and changes[-1].at_s >= told_at_s[at // 3]:
+            changed_ma = _changed_ma(state, at, low_of, highs_ma, sampled_at_s)
+            lows = min(lows, changed_ma.lows_ma) + changed_ma.given_ma  # noqa: PLW2901
         rows.append(_row(state, at, lows, idle, now_s))
-    return Survey(rows=rows, high_ma=highs_ma, masks=masks, claimed_ma=claimed_ma)
+    return Survey(
+        rows=rows, high_ma=highs_ma, overdrawn=overdrawn, masks=masks, claimed_ma=claimed_ma
+    )
 
 
 def _row(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
@@ -322,42 +346,94 @@ def _tightest(
     return bound_ma, source
 
 
-def _lows_after_changes_ma(
-    state: SiteState, row: int, low_of: list[PerPhase], highs: list[int]
-) -> int:
-    """Return the sum of lows on a row, corrected by what the circuit showed since the readings.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Changed:
+    """What a row's changes leave of the readings: `lows_ma` of them, and `given_ma` to raises."""
 
-    A fall is taken from the lows of all whose sample is older than it, a rise is given to those
-    just raised or started whose reading is older, up to what they had not yet drawn. The sets
-    of connectors a change concerns grow with its time, so taking what each set still holds, in
-    order of time, is the most that can have been taken.
+    lows_ma: int
+    given_ma: int
+
+
+def _changed_ma(
+    state: SiteState,
+    row: int,
+    low_of: list[PerPhase],
+    highs: list[int],
+    sampled_at_s: list[float],
+) -> _Changed:
+    """Correct the sum of readings on a row by what the circuit has shown since.
+
+    A fall that a connector's own newer reading shows is explained by it. The rest of it is taken
+    from the readings of all whose sample is older; a rise is given to those just raised or
+    started whose sample is older, up to what they had not yet drawn. The sets of connectors a
+    change concerns grow with its time, so taking what each set still holds, in order of time,
+    is the most that can have been taken. Readings count whole here, above a limit that has come
+    into force since too: the fall that limit made is theirs.
     """
     parameters, circuit_at, phase = state.parameters, row // 3, row % 3
     changes = state.circuits[circuit_at].phases[phase].changes
     total_ma = 0
     sampled: list[tuple[float, int]] = []
     raised: list[tuple[float, int, ConnectorBelief]] = []
+    dropped: list[_Drop] = []
     for at in state.wiring.below[circuit_at]:
         belief = state.connectors[at]
-        low = low_of[at][phase]
-        if low and belief.draw is not None:
+        low, high = low_of[at][phase], highs[at]
+        if low and high:
             total_ma += low
-            sampled.append((belief.draw.at_s - parameters.sample_age_s, low))
-        high = highs[at]
+            sampled.append((sampled_at_s[at], low))
         if high > low and (belief.mask or state.wiring.wired[at])[phase]:
-            arrived_s = belief.draw.at_s if belief.draw is not None else float("-inf")
-            raised.append((arrived_s, high - low, belief))
+            raised.append((sampled_at_s[at], high - low, belief))
+        if len(belief.draws) > 1:
+            dropped += _drops_of(belief, phase, parameters)
     sampled.sort()
     times_s = [time_s for time_s, _ in sampled]
     held_ma = list(accumulate((low for _, low in sampled), initial=0))
     taken_ma = given_ma = 0
     for change in changes:
         if change.delta_ma < 0:
+            fall_ma = _unexplained_fall_ma(change, dropped)
             holds_ma = held_ma[bisect_left(times_s, change.at_s)] + given_ma - taken_ma
-            taken_ma += min(-change.delta_ma, max(0, holds_ma))
+            taken_ma += min(fall_ma, max(0, holds_ma))
         else:
             given_ma += _given_ma(change, raised, parameters, given_ma)
-    return total_ma + given_ma - taken_ma
+    of_given_ma = max(0, taken_ma - total_ma)
+    return _Changed(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
+
+
+@dataclass(slots=True)
+class _Drop:
+    """What a connector's draw fell by between its last two readings, still to be explained."""
+
+    since_s: float
+    until_s: float
+    left_ma: int
+
+
+def _drops_of(belief: ConnectorBelief, phase: int, parameters: ControlParameters) -> list[_Drop]:
+    """Return the falls between one reading and the next.
+
+    The circuit's meter is polled apart from the station: it may show the same fall later.
+    """
+    drops = []
+    age_s = parameters.sample_age_s
+    for before, draw in pairwise(belief.draws):
+        if before.current_ma is not None and draw.current_ma is not None:
+            fell_ma = before.current_ma[phase] - draw.current_ma[phase]
+            if fell_ma > 0:
+                drops.append(_Drop(before.at_s - age_s, draw.at_s + age_s, fell_ma))
+    return drops
+
+
+def _unexplained_fall_ma(change: Change, dropped: list[_Drop]) -> int:
+    """Return the part of a fall that no connector's own reading shows; each shows it once."""
+    fall_ma = -change.delta_ma
+    for drop in dropped:
+        if drop.since_s <= change.at_s <= drop.until_s:
+            explained_ma = min(fall_ma, drop.left_ma)
+            drop.left_ma -= explained_ma
+            fall_ma -= explained_ma
+    return fall_ma
 
 
 def _given_ma(
@@ -369,7 +445,7 @@ def _given_ma(
     """Return how much of a rise goes to connectors just raised or started."""
     room_ma = sum(
         undrawn
-        for arrived_s, undrawn, belief in raised
-        if arrived_s <= change.at_s and undrawn_ma(belief, 0, undrawn, parameters, change.at_s)
+        for sampled_s, undrawn, belief in raised
+        if sampled_s <= change.at_s and undrawn_ma(belief, 0, undrawn, parameters, change.at_s)
     )
     return min(change.delta_ma, max(0, room_ma - given_ma))

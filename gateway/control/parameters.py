@@ -21,6 +21,7 @@ class ControlParameters:
 
     # How a vehicle and its station follow a limit (IEC 61851-1: 5 s, and up to 6 s more).
     settling_s: float = 11.0
+    raise_settling_s: float = 14.0  # The same, and the time an acknowledgement takes.
     start_settling_s: float = 45.0  # From nothing: some vehicles begin after 40 s.
     acknowledgement_s: float = 10.0
     resend_s: float = 5.0
@@ -46,7 +47,9 @@ class ControlParameters:
     # Cutting and raising.
     raise_after_s: float = 30.0
     raise_share_ratio: float = 0.25
+    raise_from_ma: int = 4_000  # Headroom below this is left: it comes and goes with noise.
     dead_band_ma: int = 1_000
+    pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
     rotation_s: float = 900.0
     rebalance_s: float = 300.0

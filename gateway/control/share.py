@@ -53,24 +53,31 @@ class Board:
         return min(self.proven_room_ma[row] for row in self.rows[at])
 
 
-def cut_to_fit(board: Board, parameters: ControlParameters) -> None:
-    """Lower limits until every row that is over by more than the dead-band fits, with a margin.
+def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameters) -> None:
+    """Lower limits until every row that is over by more than the dead-band fits.
 
-    First down to the minimum, the least important and largest first; then down to nothing, the
-    longest served first.
+    First down to the minimum, the least important and largest first; then, on rows that may
+    pause, down to nothing, the longest served first.
     """
     slack_ma = parameters.dead_band_ma
     for row, room_ma in enumerate(board.room_ma):
         if room_ma >= -slack_ma or not board.on_row[row]:
             continue
-        _cut_above_floor(board, row, -room_ma, step_ma=slack_ma)
-        while board.room_ma[row] < -slack_ma:
-            served = [at for at in board.on_row[row] if board.limit_ma[at] > 0]
-            if not served:
-                break
+        # A little more than needed, or the next breath of noise cuts again.
+        _cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma)
+        if board.room_ma[row] < -slack_ma and may_pause[row]:
             board.crowded.add(row)
-            paused = max(served, key=lambda at: (board.rank[at], -board.started_at_s[at], at))
-            board.move(paused, 0)
+            _pause_to_fit(board, row, -slack_ma)
+
+
+def _pause_to_fit(board: Board, row: int, least_room_ma: int) -> None:
+    """Pause the least important, and among equals the longest served, until the row fits."""
+    served = [at for at in board.on_row[row] if board.limit_ma[at] > 0]
+    served.sort(key=lambda at: (board.rank[at], -board.started_at_s[at], at), reverse=True)
+    for at in served:
+        if board.room_ma[row] >= least_room_ma:
+            return
+        board.move(at, 0)
 
 
 def _cut_above_floor(board: Board, row: int, need_ma: int, *, step_ma: int) -> int:
@@ -120,33 +127,52 @@ def start_waiting(
     has been there long enough (always, for one just plugged in).
     """
     for at in waiting:
-        rows = board.rows[at]
         if may_start[at] and board.least_room_ma(at) >= MIN_CHARGING_MA:
             board.move(at, MIN_CHARGING_MA)
             continue
-        for row in rows:
+        if not _can_make_room(board, at):
+            continue
+        for row in board.rows[at]:
             need_ma = MIN_CHARGING_MA - board.room_ma[row]
-            if need_ma > 0:
+            if need_ma > parameters.dead_band_ma:
                 _make_room(board, row, at, need_ma, parameters)
         # What it waits for is not raised into by others meanwhile.
-        for row in rows:
+        for row in board.rows[at]:
             board.proven_room_ma[row] -= MIN_CHARGING_MA
             board.room_ma[row] -= MIN_CHARGING_MA
+
+
+def _givers(board: Board, row: int, waiting: int) -> list[int]:
+    """Return who has more than the minimum on a row and does not stand above the one waiting."""
+    least_rank = (min(1, board.rank[waiting][0]), 0.0)
+    return [
+        at
+        for at in board.on_row[row]
+        if board.limit_ma[at] > board.floor_ma[at] and board.rank[at] >= least_rank
+    ]
+
+
+def _can_make_room(board: Board, waiting: int) -> bool:
+    """Return whether every row can give one more minimum, if need be from those above theirs."""
+    for row in board.rows[waiting]:
+        if row in board.crowded:
+            return False
+        have_ma = board.room_ma[row]
+        if have_ma < MIN_CHARGING_MA:
+            have_ma += sum(
+                board.limit_ma[at] - board.floor_ma[at] for at in _givers(board, row, waiting)
+            )
+        if have_ma < MIN_CHARGING_MA:
+            board.crowded.add(row)
+            return False
+    return True
 
 
 def _make_room(
     board: Board, row: int, waiting: int, need_ma: int, parameters: ControlParameters
 ) -> None:
-    """Cut those above the minimum for one who has nothing, if together they can give it."""
-    givers = [
-        at
-        for at in board.on_row[row]
-        if board.rank[at] >= (min(1, board.rank[waiting][0]), 0.0)
-        and board.limit_ma[at] > board.floor_ma[at]
-    ]
-    if sum(board.limit_ma[at] - board.floor_ma[at] for at in givers) < need_ma:
-        board.crowded.add(row)
-        return
+    """Cut those above the minimum for one who has nothing."""
+    givers = _givers(board, row, waiting)
     before_ma = {at: board.limit_ma[at] for at in givers}
     _cut_above_floor(board, row, need_ma, step_ma=parameters.dead_band_ma)
     for at, limit_ma in before_ma.items():
@@ -184,7 +210,9 @@ def raise_in_steps(
     """
     dead_band_ma = parameters.dead_band_ma
     budget_ma = [
-        max(dead_band_ma, int(room_ma * parameters.raise_share_ratio)) if ready[row] else 0
+        max(dead_band_ma, int(room_ma * parameters.raise_share_ratio))
+        if ready[row] and room_ma >= parameters.raise_from_ma
+        else 0
         for row, room_ma in enumerate(board.proven_room_ma)
     ]
     for at in sorted(candidates, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
@@ -193,7 +221,7 @@ def raise_in_steps(
             for row in board.rows[at]
         )
         step_ma = min(step_ma, board.cap_ma[at] - board.limit_ma[at]) // STEP_MA * STEP_MA
-        if step_ma < dead_band_ma:
+        if step_ma < min(dead_band_ma, board.cap_ma[at] - board.limit_ma[at]):
             continue
         board.move(at, board.limit_ma[at] + step_ma)
         for row in board.rows[at]:

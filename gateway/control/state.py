@@ -58,8 +58,8 @@ class ConnectorBelief:
     charging_state: ChargingState | None = None
     transaction: TransactionId | None = None
     plugged_at_s: float | None = None
-    draw: Draw | None = None
-    draw_before: Draw | None = None
+    draws: tuple[Draw, ...] = ()
+    """The last few readings since it was plugged in, oldest first."""
     mask: Mask | None = None
     mask_seen: Mask | None = None
     fallback_ma: int | None = None
@@ -76,6 +76,11 @@ class ConnectorBelief:
     resting_since_s: float | None = None
 
     @property
+    def draw(self) -> Draw | None:
+        """Return the last reading."""
+        return self.draws[-1] if self.draws else None
+
+    @property
     def wanted_ma(self) -> int:
         """Return the newest limit: what the station has been told last."""
         return self.limits[-1].limit_ma
@@ -83,6 +88,8 @@ class ConnectorBelief:
     @property
     def in_force_ma(self) -> int:
         """Return the highest limit that may be in force."""
+        if len(self.limits) == 1:
+            return self.limits[0].limit_ma
         return max(limit.limit_ma for limit in self.limits)
 
     @property
@@ -174,6 +181,8 @@ class ControlMemory:
     """Per row: since when there has been headroom worth raising into."""
     start_room_since_s: tuple[float | None, ...] = ()
     """Per row: since when there has been room for one more minimum."""
+    short_since_s: tuple[float | None, ...] = ()
+    """Per row: since when what is told does not fit."""
     rotated_at_s: float = NEVER_S
     asked_at_s: tuple[float, ...] = ()
     """Per connector: when a reading was last asked for."""
@@ -216,6 +225,7 @@ class SiteState:
             memory=ControlMemory(
                 headroom_since_s=(None,) * (3 * len(wiring.circuits)),
                 start_room_since_s=(None,) * (3 * len(wiring.circuits)),
+                short_since_s=(None,) * (3 * len(wiring.circuits)),
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),
