@@ -1,0 +1,121 @@
+"""The one-second cycle: take in facts, decide, guard, hand over; the only writer of `SiteState`."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from gateway.control.decide import Decision, decide
+from gateway.control.fold import ControlEvent, Decided, evolve
+from gateway.control.guard import guard
+from gateway.control.state import SiteState
+from gateway.ports import Clock
+from gateway.services.chronicle import Chronicle
+from gateway.services.inbox import Inbox
+
+_log = logging.getLogger(__name__)
+
+MAX_FACTS_A_CYCLE = 10_000
+CLOCK_JUMP = timedelta(seconds=1)
+BREATH_RATIO = 0.1  # Of the period: what a late cycle still leaves to everything else.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """What one cycle left behind, for whoever shows it."""
+
+    state: SiteState
+    decision: Decision
+
+
+class ControlLoop:
+    """Folds what came, decides and hands over, every period, whatever the wall clock does.
+
+    `is_forgiving` makes it survive a fact that cannot be folded: it is logged once for each
+    kind, counted, and left out. A test leaves it off and sees the fault.
+    """
+
+    def __init__(
+        self,
+        state: SiteState,
+        inbox: Inbox,
+        offer: Callable[[Decision], None],
+        *,
+        clock: Clock,
+        is_forgiving: bool = False,
+    ) -> None:
+        """Begin with `state`; `offer` takes every decision, guarded, and never waits."""
+        self._state = state
+        self._inbox = inbox
+        self._offer = offer
+        self._clock = clock
+        self._is_forgiving = is_forgiving
+        self._chronicle = Chronicle()
+        self._wall_at = clock.now_at()
+        self._wall_read_at_s = clock.monotonic_s()
+        self._unfoldable: set[tuple[type, type]] = set()
+        self.latest: Cycle | None = None
+        self.counters: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Run a cycle each period until cancelled.
+
+        Raises:
+            InboxOverflowError: facts that must not be lost were lost.
+        """
+        period_s = self._state.parameters.period_s
+        due_s = self._clock.monotonic_s()
+        while True:
+            # A sleep may end early (uvloop), and a cycle must never come before its time.
+            while (delay_s := due_s - self._clock.monotonic_s()) > 0:
+                await self._clock.sleep_s(delay_s)
+            begun_s = self._clock.monotonic_s()
+            if begun_s - due_s > period_s:
+                self.counters["late"] += 1
+            self.run_cycle()
+            # What was missed is not made up for: a burst of cycles would decide nothing new.
+            soonest_s = self._clock.monotonic_s() + BREATH_RATIO * period_s
+            due_s = max(due_s + period_s, soonest_s)
+
+    def run_cycle(self) -> Decision:
+        """Take what waits, decide, and hand over; return the decision as handed over."""
+        now_s = self._clock.monotonic_s()
+        self._watch_wall_clock(now_s)
+        for fact in self._inbox.take(limit=MAX_FACTS_A_CYCLE):  # What arrives now waits a cycle.
+            self._fold(fact)
+        decision = decide(self._state, now_s)
+        orders = guard(self._state, decision.orders, now_s)
+        asked_ma = {order.connector: order.limit.limit_ma for order in decision.orders}
+        self.counters["guarded"] += sum(
+            order.limit.limit_ma < asked_ma[order.connector] for order in orders
+        )
+        decision = replace(decision, orders=orders)
+        self._state = evolve(self._state, Decided(at_s=now_s, memory=decision.memory))
+        self._offer(decision)
+        self._chronicle.tell(self._state, decision)
+        self.latest = Cycle(state=self._state, decision=decision)
+        self.counters["cycles"] += 1
+        return decision
+
+    def _fold(self, fact: ControlEvent) -> None:
+        try:
+            self._state = evolve(self._state, fact)
+        except Exception as error:
+            if not self._is_forgiving:
+                raise
+            # What a meter or a station says must never end control for the others.
+            self.counters["unfoldable"] += 1
+            kind = (type(fact), type(error))
+            if kind not in self._unfoldable:
+                self._unfoldable.add(kind)
+                _log.exception("a fact was left out, as it cannot be folded: %.500r", fact)
+
+    def _watch_wall_clock(self, now_s: float) -> None:
+        wall_at = self._clock.now_at()
+        passed = timedelta(seconds=now_s - self._wall_read_at_s)
+        jump = wall_at - self._wall_at - passed
+        self._wall_at, self._wall_read_at_s = wall_at, now_s
+        if abs(jump) > CLOCK_JUMP:
+            self.counters["clock_jumps"] += 1
+            self._chronicle.tell_clock_jump(jump)

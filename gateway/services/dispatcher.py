@@ -1,0 +1,290 @@
+"""Carries what was decided to the stations: the only service that talks to station drivers."""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from gateway.control.decide import Decision, FallbackOrder, LimitOrder
+from gateway.control.parameters import ControlParameters
+from gateway.domain.circuits import ChargingStation
+from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.events import (
+    LimitAcknowledged,
+    LimitEvent,
+    LimitRejected,
+    LimitSent,
+    LimitUnanswered,
+)
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import CurrentLimit
+from gateway.ports import Clock, Post, StationDriver
+from gateway.services.fallback_pace import FallbackPace
+
+_log = logging.getLogger(__name__)
+
+LATENCIES_KEPT = 2_000
+
+
+class Dispatcher:
+    """Sends the newest decision, and only that, to every station at the station's own pace.
+
+    Each station has a task of its own, so none waits for another. To one station goes one
+    limit at a time: cuts, then fallbacks, then everything else. What is not yet sent when the
+    next decision comes is forgotten: that decision says it anew, or no longer means it.
+    """
+
+    def __init__(
+        self,
+        stations: Iterable[ChargingStation],
+        driver: StationDriver,
+        *,
+        clock: Clock,
+        post: Post,
+        parameters: ControlParameters,
+    ) -> None:
+        """Send nothing yet: `run` does."""
+        self._clock = clock
+        self._shared = _Shared(
+            driver=driver,
+            clock=clock,
+            post=post,
+            parameters=parameters,
+            counters=Counter(),
+            latencies_s=deque(maxlen=LATENCIES_KEPT),
+            pace=FallbackPace(),
+        )
+        self._lines = {station.id: _Line(self._shared) for station in stations}
+
+    def offer(self, decision: Decision) -> None:
+        """Take a decision in the place of the one before; never waits."""
+        outgoing = {station: _Outgoing() for station in self._lines}
+        # To whom nothing can go on the wire, nothing may be believed to be sent.
+        connected = self._shared.driver.connected_stations()
+        for order in decision.orders:
+            if order.connector.station in connected:
+                outgoing[order.connector.station].limits.append(order)
+        for fallback in decision.fallbacks:
+            if fallback.connector.station in connected:
+                outgoing[fallback.connector.station].fallbacks.append(fallback)
+        for connector in decision.ask:
+            if connector.station in connected:
+                outgoing[connector.station].questions.append(connector)
+        # Who is to be cut is woken first.
+        for station in sorted(
+            outgoing, key=lambda s: not any(o.is_cut for o in outgoing[s].limits)
+        ):
+            self._lines[station].offer(outgoing[station], decided_at_s=decision.at_s)
+
+    async def run(self) -> None:
+        """Send until cancelled; what is in flight then is left to its lease."""
+        async with asyncio.TaskGroup() as tasks:
+            for station, line in self._lines.items():
+                tasks.create_task(line.carry(), name=f"dispatch {station}")
+                tasks.create_task(line.ask(), name=f"ask {station}")
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return how often what came of a call, as in `limit accepted`, `question unanswered`."""
+        return self._shared.counters
+
+    def fallback_writes_a_day(self, station: StationId) -> int:
+        """Return how many fallbacks were written to a station in the last 24 h."""
+        return self._shared.pace.writes_a_day(station, now_s=self._clock.monotonic_s())
+
+    def limit_latencies_s(self) -> list[float]:
+        """Return the last times from a decision to its acknowledgement, in order."""
+        return list(self._shared.latencies_s)
+
+
+class _Outcome(StrEnum):
+    """What came of a call."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """What the lines to all stations have in common."""
+
+    driver: StationDriver
+    clock: Clock
+    post: Post
+    parameters: ControlParameters
+    counters: Counter[str]
+    latencies_s: deque[float]
+    pace: FallbackPace
+
+
+class _Outgoing:
+    """What one decision has for one station."""
+
+    __slots__ = ("fallbacks", "limits", "questions")
+
+    def __init__(self) -> None:
+        self.limits: list[LimitOrder] = []
+        self.fallbacks: list[FallbackOrder] = []
+        self.questions: list[ConnectorRef] = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    """A limit that did not get through, and when."""
+
+    at_s: float
+    limit: CurrentLimit
+
+
+class _Line:
+    """The way to one station."""
+
+    def __init__(self, shared: _Shared) -> None:
+        self._shared = shared
+        self._outgoing = _Outgoing()
+        self._decided_at_s = 0.0
+        self._has_limits = asyncio.Event()
+        self._has_questions = asyncio.Event()
+        self._sequence: Counter[ConnectorRef] = Counter()
+        self._refused: dict[ConnectorRef, _Refused] = {}
+
+    def offer(self, outgoing: _Outgoing, *, decided_at_s: float) -> None:
+        """Forget what was not sent, and have this instead."""
+        outgoing.limits.sort(key=lambda order: (not order.is_cut, order.limit.limit_ma))
+        self._outgoing, self._decided_at_s = outgoing, decided_at_s
+        if outgoing.limits or outgoing.fallbacks:
+            self._has_limits.set()
+        if outgoing.questions:
+            self._has_questions.set()
+
+    async def carry(self) -> None:
+        """Send limits and fallbacks, one at a time, for ever."""
+        while True:
+            await self._has_limits.wait()
+            limits, fallbacks = self._outgoing.limits, self._outgoing.fallbacks
+            if limits and (limits[0].is_cut or not fallbacks):
+                await self._send_limit(limits.pop(0))
+            elif fallbacks:
+                await self._send_fallback(fallbacks.pop(0))
+            else:
+                self._has_limits.clear()
+
+    async def ask(self) -> None:
+        """Ask for readings, one at a time, for ever; whether they come shows in the facts."""
+        while True:
+            await self._has_questions.wait()
+            if not self._outgoing.questions:
+                self._has_questions.clear()
+                continue
+            connector = self._outgoing.questions.pop(0)
+            outcome, _ = await self._try(self._shared.driver.request_reading(connector), connector)
+            self._shared.counters[f"question {outcome}"] += 1
+
+    async def _send_limit(self, order: LimitOrder) -> None:
+        clock, parameters = self._shared.clock, self._shared.parameters
+        connector, now_s = order.connector, clock.monotonic_s()
+        refused = self._refused.get(connector)
+        is_repeat = refused is not None and refused.limit == order.limit
+        if refused is not None and is_repeat and now_s - refused.at_s < parameters.resend_s:
+            return
+        self._sequence[connector] += 1
+        sequence, decided_at_s = self._sequence[connector], self._decided_at_s
+        # It may reach the station as late as the deadline, and its lease begins there.
+        latest_s = now_s + parameters.acknowledgement_s + parameters.lease_margin_s
+        self._shared.post(
+            LimitSent(
+                at_s=now_s,
+                connector=connector,
+                limit_ma=order.limit.limit_ma,
+                phase_count=order.limit.phase_count,
+                lease_until_s=latest_s + order.valid_for_s,
+                sequence=sequence,
+            )
+        )
+        outcome, detail = await self._try(
+            self._shared.driver.set_limit(
+                connector, order.limit, valid_for=timedelta(seconds=order.valid_for_s)
+            ),
+            connector,
+        )
+        now_s = clock.monotonic_s()
+        self._shared.counters[f"limit {outcome}"] += 1
+        self._note(connector, order.limit, outcome, detail, now_s=now_s)
+        answer: LimitEvent
+        match outcome:
+            case _Outcome.ACCEPTED:
+                answer = LimitAcknowledged(at_s=now_s, connector=connector, sequence=sequence)
+                self._shared.latencies_s.append(now_s - decided_at_s)
+                # A decision made while this was on its way may have asked for it once more.
+                self._outgoing.limits = [
+                    o
+                    for o in self._outgoing.limits
+                    if (o.connector, o.limit) != (connector, order.limit)
+                ]
+            case _Outcome.REJECTED:
+                answer = LimitRejected(
+                    at_s=now_s, connector=connector, sequence=sequence, detail=detail
+                )
+            case _Outcome.UNANSWERED:
+                answer = LimitUnanswered(at_s=now_s, connector=connector, sequence=sequence)
+            case _:
+                assert_never(outcome)
+        self._shared.post(answer)
+
+    async def _try(
+        self, call: Coroutine[None, None, None], connector: ConnectorRef
+    ) -> tuple[_Outcome, str]:
+        """Make a call of the driver, and return what came of it and what was said."""
+        try:
+            async with asyncio.timeout(self._shared.parameters.acknowledgement_s):
+                await call
+        except LimitRejectedError as error:
+            return _Outcome.REJECTED, error.detail
+        except StationUnreachableError as error:
+            return _Outcome.UNANSWERED, error.detail
+        except TimeoutError:
+            return _Outcome.UNANSWERED, "no answer in time"
+        except Exception:  # noqa: BLE001 - one station's oddity must not stop the others
+            _log.exception("a call to %s failed by a fault of ours", connector)
+            self._shared.counters["fault"] += 1
+            return _Outcome.UNANSWERED, "a fault of ours"
+        return _Outcome.ACCEPTED, ""
+
+    def _note(
+        self,
+        connector: ConnectorRef,
+        limit: CurrentLimit,
+        outcome: _Outcome,
+        detail: str,
+        *,
+        now_s: float,
+    ) -> None:
+        """Remember a failure, and say it once; say once when limits are taken again."""
+        if outcome is _Outcome.ACCEPTED:
+            if self._refused.pop(connector, None) is not None:
+                _log.info("%s takes limits again", connector)
+            return
+        if connector not in self._refused:
+            _log.warning("%s: limit %s: %s", connector, outcome, detail)
+        self._refused[connector] = _Refused(at_s=now_s, limit=limit)
+
+    async def _send_fallback(self, order: FallbackOrder) -> None:
+        now_s, limit_ma = self._shared.clock.monotonic_s(), order.limit.limit_ma
+        connector, pace = order.connector, self._shared.pace
+        if not pace.may_write(connector, limit_ma, now_s=now_s):
+            return
+        pace.note_write(connector, limit_ma, now_s=now_s)
+        outcome, detail = await self._try(
+            self._shared.driver.set_fallback(connector, order.limit), connector
+        )
+        self._shared.counters[f"fallback {outcome}"] += 1
+        if outcome is _Outcome.ACCEPTED:
+            pace.note_accepted(connector, limit_ma)
+            _log.info("%s: fallback %.1f A written", connector, limit_ma / 1_000)
+        else:
+            _log.warning("%s: fallback %s: %s", connector, outcome, detail)
