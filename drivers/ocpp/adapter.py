@@ -64,6 +64,12 @@ class Link(Protocol):
             ValueError: the payload breaks its schema; nothing was sent.
         """
 
+    def interview_again(self) -> None:
+        """Have `Conversation.interview` run once more, after the present run if there is one.
+
+        This is for handlers: it returns at once and calls nobody.
+        """
+
 
 Answer = Mapping[str, object] | bytes
 """The payload of a CALLRESULT: checked before it is sent, or bytes known to be valid."""
@@ -86,9 +92,10 @@ class Conversation(Protocol):
         """Learn and set up the station, as a task of each connection.
 
         Waits `boot_patience_s` for a boot and asks for one if none came, reads capabilities,
-        posts them, asks for meter values, and begins again after every boot. Ends by
-        cancellation, or returns when there is nothing more to do on this connection.
-        Failures of the station are expected: any `StationError` ends it quietly.
+        posts them, asks for meter values. It returns when there is nothing more to do (a task
+        that waits costs memory on every connection; `Link.interview_again` starts a new one)
+        or ends by cancellation. Failures of the station are expected: any `StationError` ends
+        it quietly.
         """
 
 

@@ -1,6 +1,5 @@
 """Times as OCPP writes them, and how far a station's clock is from ours."""
 
-from collections import deque
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,7 +8,7 @@ OBSERVATIONS: Final = 8
 
 def wire_time(instant: datetime) -> str:
     """Return an instant as OCPP wants it: UTC, whole seconds, rounded down."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def read_time(text: str | None) -> datetime | None:
@@ -37,11 +36,16 @@ class ClockSkew:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self._ahead_s: deque[float] = deque(maxlen=OBSERVATIONS)
+        self._ahead_s: list[float] = []
 
-    def observe(self, written_at: datetime, *, arrived_at: datetime) -> None:
-        """Take one message's timestamp."""
-        self._ahead_s.append((written_at - arrived_at).total_seconds())
+    def observe_age_s(self, written_at: datetime, *, arrived_at: datetime) -> float:
+        """Take a message's timestamp; return how old it is by the station's own clock."""
+        ahead_s = (written_at - arrived_at).total_seconds()
+        observed = self._ahead_s
+        observed.append(ahead_s)
+        if len(observed) > OBSERVATIONS:
+            del observed[0]
+        return max(observed) - ahead_s
 
     def forget(self) -> None:
         """Begin anew: the station has just been told the time."""
@@ -51,10 +55,3 @@ class ClockSkew:
     def ahead_s(self) -> float | None:
         """Return the seconds the station is ahead, negative if behind, None if not known."""
         return max(self._ahead_s, default=None)
-
-    def age_s(self, written_at: datetime, *, arrived_at: datetime) -> float:
-        """Return how old a message was when it came; 0 when the skew is not known."""
-        ahead_s = self.ahead_s
-        if ahead_s is None:
-            return 0.0
-        return ahead_s - (written_at - arrived_at).total_seconds()

@@ -5,7 +5,7 @@ import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +25,7 @@ from drivers.ocpp.adapter import (
     StationContext,
     VersionSupport,
 )
+from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.pending import PendingAdapter, PendingStation
@@ -99,6 +100,7 @@ class OcppServer:
         # Ids of our calls begin with the generation, so they differ over restarts as well.
         self._generations = itertools.count(int(clock.now_at().timestamp()))
         self._interview_slots = asyncio.Semaphore(20)
+        self._tasks: asyncio.TaskGroup | None = None
         self._listening: asyncio.Future[int] | None = None
         self.counters: Counter[str] = Counter()
         self._intakes = {v: Intake(s, self.counters) for v, s in versions.items()}
@@ -123,6 +125,7 @@ class OcppServer:
                 ping_timeout=PING_TIMEOUT_S,
                 close_timeout=CLOSE_TIMEOUT_S,
                 backlog=BACKLOG,
+                create_connection=StationConnection,
             )
         except OSError as error:
             message = (
@@ -130,7 +133,8 @@ class OcppServer:
                 " (does another program have the port?)"
             )
             raise CannotListenError(message) from error
-        async with server:
+        async with asyncio.TaskGroup() as tasks, server:
+            self._tasks = tasks
             self._listen_future().set_result(next(iter(server.sockets)).getsockname()[1])
             await asyncio.Event().wait()
 
@@ -142,6 +146,10 @@ class OcppServer:
         if self._listening is None:
             self._listening = asyncio.get_running_loop().create_future()
         return self._listening
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        assert self._tasks is not None
+        return self._tasks.create_task(work, name=name)
 
     # The handshake.
 
@@ -178,18 +186,20 @@ class OcppServer:
         return None
 
     async def _serve_connection(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, StationConnection)  # As `create_connection` says.
         request = connection.request
         station = read_station(request.path) if request is not None else None
         if station is None or connection.subprotocol is None:
             return
         version = OcppVersion(connection.subprotocol)
+        connection.forget_handshake()
         if self._door.is_adopted(station):
             await self._serve_adopted(station, version, connection)
         else:
             await self._serve_pending(station, version, connection)
 
     async def _serve_adopted(
-        self, station: StationId, version: OcppVersion, connection: ServerConnection
+        self, station: StationId, version: OcppVersion, connection: StationConnection
     ) -> None:
         record = self._stations.setdefault(station, _Station())
         adapter = record.adapters.get(version)
@@ -218,7 +228,7 @@ class OcppServer:
         self._post(StationDisconnected(at_s=self._clock.monotonic_s(), station=station))
 
     async def _serve_pending(
-        self, station: StationId, version: OcppVersion, connection: ServerConnection
+        self, station: StationId, version: OcppVersion, connection: StationConnection
     ) -> None:
         adapter = PendingAdapter(
             station,
@@ -259,7 +269,7 @@ class OcppServer:
         self,
         station: StationId,
         version: OcppVersion,
-        connection: ServerConnection,
+        connection: StationConnection,
         conversation: Conversation,
     ) -> Session:
         return Session(
@@ -270,6 +280,7 @@ class OcppServer:
             intake=self._intakes[version],
             generation=next(self._generations),
             counters=self.counters,
+            spawn=self._spawn,
         )
 
     # The driver.

@@ -3,16 +3,15 @@
 import asyncio
 import logging
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from drivers.ocpp.adapter import CALL_DEADLINE_S, Conversation, Priority
 from drivers.ocpp.calls import CallQueue, Ending, Outcome, OutgoingCall
+from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.leniency import mend
 from drivers.ocpp.rpc import (
@@ -44,6 +43,9 @@ REMEMBERED_CALLS: Final = 16
 MAX_LOG_LINES_A_MINUTE: Final = 10
 LOGGED_BYTES: Final = 200
 
+Spawn = Callable[[Coroutine[None, None, None], str], asyncio.Task[None]]
+"""Starts a task under the server's own, by its name."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,50 +69,70 @@ class _MinuteBudget:
 class Session:
     """A connection, from the end of its handshake to its loss. It is the adapter's `Link`."""
 
+    __slots__ = (
+        "_answered",
+        "_bad_frames",
+        "_connection",
+        "_conversation",
+        "_counters",
+        "_dialect",
+        "_flight",
+        "_generation",
+        "_gone",
+        "_intake",
+        "_interview",
+        "_is_interview_due",
+        "_is_lost",
+        "_log_lines",
+        "_loop",
+        "_queue",
+        "_sequence",
+        "_spawn",
+        "_version",
+        "station",
+    )
+
     def __init__(
         self,
         *,
         station: StationId,
         version: OcppVersion,
-        connection: ServerConnection,
+        connection: StationConnection,
         conversation: Conversation,
         intake: Intake,
         generation: int,
         counters: Counter[str],
+        spawn: Spawn,
     ) -> None:
         """Take over an open connection; nothing is read before `run`."""
         self.station = station
-        self.version = version
-        self.generation = generation
+        self._version = version
         self._connection = connection
         self._conversation = conversation
         self._intake = intake
-        self._dialect = DIALECTS[version]
+        self._generation = generation
         self._counters = counters
+        self._spawn = spawn
+        self._dialect = DIALECTS[version]
         self._loop = asyncio.get_running_loop()
         self._queue = CallQueue()
         self._flight: OutgoingCall | None = None
         self._sequence = 0
         self._is_lost = False
-        self._tasks: asyncio.TaskGroup | None = None
+        self._interview: asyncio.Task[None] | None = None
+        self._is_interview_due = False
         # Ids of calls that went unanswered: their answers are late, not unsolicited.
-        self._gone: OrderedDict[str, None] = OrderedDict()
-        self._answered: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._gone: dict[str, None] = {}
+        self._answered: dict[str, tuple[int, bytes]] = {}
         self._bad_frames = _MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
         self._log_lines = _MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
     async def run(self) -> None:
-        """Read and answer until the connection ends; every call out ends with it."""
+        """Answer until the connection ends; every call out ends with it."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                self._advance()
-                interview = tasks.create_task(
-                    self._interview(), name=f"ocpp interview {self.station}"
-                )
-                await self._read()
-                self.lose()
-                interview.cancel()
+            self.interview_again()
+            self._connection.deliver_to(self._take)
+            await self._connection.wait_closed()
         finally:
             self.lose()
 
@@ -123,26 +145,15 @@ class Session:
         if self._flight is not None:
             flight, self._flight = self._flight, None
             flight.end(Ending.CONNECTION_LOST)
+        if self._interview is not None:
+            self._interview.cancel()
 
     def close(self, code: int, reason: str) -> None:
         """Lose the connection; the closing handshake goes on behind."""
         self.lose()
-        if self._tasks is not None:
-            self._tasks.create_task(
-                self._connection.close(code, reason), name=f"ocpp close {self.station}"
-            )
+        self._spawn(self._connection.close(code, reason), f"ocpp close {self.station}")
 
     # Inward.
-
-    async def _read(self) -> None:
-        recv, send, take = self._connection.recv, self._connection.send, self._take
-        try:
-            while True:  # Lost or not: a flood unread would hold up the closing handshake.
-                answer = take(await recv(decode=False))
-                if answer is not None:
-                    await send(answer, text=True)
-        except ConnectionClosed:
-            return
 
     def _take(self, raw: bytes) -> bytes | None:
         """Return the frame to answer with, if any. Whatever comes in, nothing is raised."""
@@ -164,7 +175,7 @@ class Session:
         answer = self._answer(call, raw)
         self._answered[call.id] = fingerprint, answer
         if len(self._answered) > CACHED_ANSWERS:
-            self._answered.popitem(last=False)
+            del self._answered[next(iter(self._answered))]
         return answer
 
     def _answer(self, call: Call, raw: bytes) -> bytes:
@@ -184,7 +195,7 @@ class Session:
             return encode_error(call.id, "InternalError", "the fault is ours and was logged")
 
     def _check_answer(self, action: str, answer: Mapping[str, object]) -> None:
-        fault = find_fault(self.version, action, answer, is_answer=True)
+        fault = find_fault(self._version, action, answer, is_answer=True)
         if fault is not None:
             message = f"our answer to {action} breaks its schema: {fault}"
             raise AssertionError(message)
@@ -222,7 +233,16 @@ class Session:
             # The bytes as they came: a decoded value may be too deep to be printed.
             _log.warning("%s: %s: %r", self.station, reason, raw[:LOGGED_BYTES])
 
-    async def _interview(self) -> None:
+    def interview_again(self) -> None:
+        """See `drivers.ocpp.adapter.Link.interview_again`."""
+        if self._is_lost:
+            return
+        if self._interview is None:
+            self._interview = self._spawn(self._run_interview(), f"ocpp interview {self.station}")
+        else:
+            self._is_interview_due = True
+
+    async def _run_interview(self) -> None:
         try:
             await self._conversation.interview()
         except StationError as error:
@@ -230,6 +250,11 @@ class Session:
         except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
             self._counters["internal-error"] += 1
             _log.exception("%s: the interview failed", self.station)
+        finally:
+            self._interview = None
+        if self._is_interview_due:
+            self._is_interview_due = False
+            self.interview_again()
 
     # Outward.
 
@@ -243,7 +268,7 @@ class Session:
         deadline_s: float = CALL_DEADLINE_S,
     ) -> Mapping[str, object]:
         """See `drivers.ocpp.adapter.Link.call`."""
-        fault = find_fault(self.version, action, payload, is_answer=False)
+        fault = find_fault(self._version, action, payload, is_answer=False)
         if fault is not None:
             message = f"our {action} breaks its schema: {fault}"
             raise ValueError(message)
@@ -265,7 +290,7 @@ class Session:
         self, action: str, payload: Mapping[str, object], *, priority: Priority, key: str | None
     ) -> OutgoingCall:
         self._sequence += 1
-        call_id = f"{self.generation:x}-{self._sequence:x}"
+        call_id = f"{self._generation:x}-{self._sequence:x}"
         return OutgoingCall(
             id=call_id,
             action=action,
@@ -278,20 +303,14 @@ class Session:
 
     def _advance(self) -> None:
         """Send the next call if none is in flight."""
-        if self._flight is not None or self._is_lost or self._tasks is None:
+        if self._flight is not None or self._is_lost:
             return
-        self._flight = self._queue.take()
-        if self._flight is not None:
-            self._tasks.create_task(
-                self._send(self._flight), name=f"ocpp {self._flight.action} {self.station}"
-            )
-
-    async def _send(self, call: OutgoingCall) -> None:
-        call.is_sent = True
-        try:
-            await self._connection.send(call.frame, text=True)
-        except ConnectionClosed:
-            self.lose()
+        call = self._queue.take()
+        if call is not None:
+            self._flight = call
+            call.is_sent = self._connection.transmit(call.frame)
+            if not call.is_sent:
+                self.lose()
 
     def _land(self, call: OutgoingCall, outcome: Outcome) -> None:
         self._flight = None
@@ -303,7 +322,7 @@ class Session:
             self._counters["call-timeout"] += 1
             self._gone[call.id] = None
             if len(self._gone) > REMEMBERED_CALLS:
-                self._gone.popitem(last=False)
+                del self._gone[next(iter(self._gone))]
             self._land(call, Ending.EXPIRED)
         elif self._queue.withdraw(call):
             self._counters["call-not-sent"] += 1
@@ -329,13 +348,13 @@ class Session:
                 raise CallNotSentError(self.station, f"{call.action} never had its turn")
 
     def _mend_result(self, action: str, payload: Mapping[str, object]) -> Mapping[str, object]:
-        fault = find_fault(self.version, action, payload, is_answer=True)
+        fault = find_fault(self._version, action, payload, is_answer=True)
         if fault is None:
             return payload
-        mended, rules = mend(self.version, action, payload, is_answer=True)
+        mended, rules = mend(self._version, action, payload, is_answer=True)
         for rule in rules:
             self._counters[f"lenient.{action}Response.{rule}"] += 1
-        remains = find_fault(self.version, action, mended, is_answer=True)
+        remains = find_fault(self._version, action, mended, is_answer=True)
         if remains is not None or not isinstance(mended, dict):
             raise CallUnansweredError(self.station, f"answer to {action} unreadable: {remains}")
         return mended

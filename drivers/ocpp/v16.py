@@ -1,6 +1,6 @@
 """OCPP 1.6: one station's messages translated to facts, and limits to its charging profiles."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -67,6 +67,20 @@ _ACKNOWLEDGED: Final = b"{}"
 class V16Adapter:
     """One station that speaks OCPP 1.6."""
 
+    __slots__ = (
+        "_book",
+        "_clock",
+        "_counters",
+        "_heartbeat_interval_s",
+        "_interview",
+        "_limits",
+        "_post",
+        "_random",
+        "_skew",
+        "_station",
+        "_status_at_s",
+    )
+
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         self._station = V16Station(context)
@@ -79,27 +93,31 @@ class V16Adapter:
         self._counters = context.counters
         self._skew = self._station.skew
         self._book = self._station.book
-        self._refs = [ConnectorRef(context.station, n) for n in range(MAX_CONNECTORS + 1)]
-        self._status_at: dict[int, float] = {}
-        self._handlers: Mapping[str, Callable[..., Answer]] = {
-            "BootNotification": self._on_boot,
-            "Heartbeat": self._on_heartbeat,
-            "MeterValues": self._on_meter_values,
-            "StartTransaction": self._on_start,
-            "StatusNotification": self._on_status,
-            "StopTransaction": self._on_stop,
-        }
+        self._status_at_s: dict[int, float] = {}
 
     def answer(self, action: str, payload: object) -> Answer:
         """See `StationAdapter`."""
-        handler = self._handlers.get(action)
-        return ANSWERED_WITHOUT_EFFECT[action] if handler is None else handler(payload)
+        match payload:
+            case messages.MeterValues():
+                return self._on_meter_values(payload)
+            case messages.Heartbeat():
+                return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
+            case messages.StatusNotification():
+                return self._on_status(payload)
+            case messages.StartTransaction():
+                return self._on_start(payload)
+            case messages.StopTransaction():
+                return self._on_stop(payload)
+            case messages.BootNotification():
+                return self._on_boot(payload)
+            case _:
+                return ANSWERED_WITHOUT_EFFECT[action]
 
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
         self._skew.forget()  # The answer tells the station the time.
-        self._status_at.clear()
+        self._status_at_s.clear()
         vendor, model = boot.charge_point_vendor or "", boot.charge_point_model or ""
         firmware = boot.firmware_version or ""
         self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
@@ -120,9 +138,6 @@ class V16Adapter:
             "status": "Accepted",
         }
 
-    def _on_heartbeat(self, _: messages.Heartbeat) -> Answer:
-        return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
-
     def _on_status(self, notice: messages.StatusNotification) -> Answer:
         age_s = self._observe_age_s(notice.timestamp)
         number, meaning = notice.connector_id, STATUSES.get(notice.status)
@@ -130,28 +145,30 @@ class V16Adapter:
             return _ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
         at_s = self._clock.monotonic_s()
         said_at_s = at_s - age_s
-        if age_s > STALE_AFTER_S and said_at_s < self._status_at.get(number, said_at_s):
+        if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(number, said_at_s):
             self._counters["stale.StatusNotification"] += 1
             return _ACKNOWLEDGED
-        self._status_at[number] = said_at_s
+        self._status_at_s[number] = said_at_s
         status, state = meaning
         self._post(
             ConnectorStatusChanged(
-                at_s=at_s, connector=self._refs[number], status=status, charging_state=state
+                at_s=at_s, connector=self._ref(number), status=status, charging_state=state
             )
         )
         return _ACKNOWLEDGED
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer:
         number = message.connector_id
-        age_s = self._observe_age_s(*(value.timestamp for value in message.meter_value))
+        age_s = 0.0
+        for value in message.meter_value:
+            age_s = self._observe_age_s(value.timestamp)  # The last is the newest.
         if not 0 < number <= MAX_CONNECTORS:
             return _ACKNOWLEDGED  # Connector 0 is the station's own meter.
         if age_s > STALE_AFTER_S:
             self._counters["stale.MeterValues"] += 1
             return _ACKNOWLEDGED
         at_s = self._clock.monotonic_s()
-        connector = self._refs[number]
+        connector = self._ref(number)
         if self._book.adopt(number, message.transaction_id):
             self._counters["adopted-transaction"] += 1
             self._post(
@@ -189,7 +206,7 @@ class V16Adapter:
         if not started.is_new:
             self._counters["repeated-start"] += 1
             return _started(started.transaction)
-        at_s, connector = self._clock.monotonic_s(), self._refs[number]
+        at_s, connector = self._clock.monotonic_s(), self._ref(number)
         if started.replaced is not None:
             self._post_end(number, started.replaced)
         self._post(
@@ -214,7 +231,7 @@ class V16Adapter:
             self._post(
                 ConnectorMetered(
                     at_s=self._clock.monotonic_s(),
-                    connector=self._refs[number],
+                    connector=self._ref(number),
                     energy_wh=float(stop.meter_stop),
                 )
             )
@@ -225,27 +242,28 @@ class V16Adapter:
         self._post(
             TransactionEnded(
                 at_s=self._clock.monotonic_s(),
-                connector=self._refs[number],
+                connector=self._ref(number),
                 transaction=TransactionId(str(transaction)),
             )
         )
 
-    def _observe_age_s(self, *timestamps: str | None) -> float:
-        """Return how old the newest timestamp is by the station's clock, 0 if there is none."""
-        written = [at for text in timestamps if (at := read_time(text)) is not None]
-        if not written:
+    def _observe_age_s(self, timestamp: str | None) -> float:
+        """Return how old a timestamp is by the station's own clock, 0 if it says nothing."""
+        written_at = read_time(timestamp)
+        if written_at is None:
             return 0.0
-        now_at = self._clock.now_at()
-        newest_at = max(written)
-        self._skew.observe(newest_at, arrived_at=now_at)
-        return self._skew.age_s(newest_at, arrived_at=now_at)
+        return self._skew.observe_age_s(written_at, arrived_at=self._clock.now_at())
+
+    def _ref(self, number: int) -> ConnectorRef:
+        return ConnectorRef(self._station.id, number)
 
     # Outward.
 
     def opened(self, link: Link) -> None:
         """See `StationAdapter`."""
         self._station.link = link
-        self._station.booted.clear()
+        self._station.booted.take_back()
+        self._interview.is_greeted = False
 
     def closed(self) -> None:
         """See `StationAdapter`."""

@@ -1,6 +1,7 @@
 """The interview of an OCPP 1.6 station: what it can do, and what we set up before limits."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
@@ -30,17 +31,20 @@ _log = logging.getLogger(__name__)
 class V16Interview:
     """Learns a station at its first connection and after every boot."""
 
+    __slots__ = ("_has_cleared_leases", "_station", "is_greeted")
+
     def __init__(self, station: V16Station) -> None:
         """Ask nothing before `interview`."""
         self._station = station
         self._has_cleared_leases = False
+        self.is_greeted = False  # On this connection.
 
     async def run(self) -> None:
         """Do as `Conversation.interview`."""
-        await self._greet()
+        if not self.is_greeted:
+            await self._greet()
+            self.is_greeted = True
         while True:
-            self._station.work.clear()
-            patience_s = None
             try:
                 async with self._station.context.interview_slots:
                     await self._do_due_work()
@@ -48,12 +52,11 @@ class V16Interview:
                 raise
             except StationUnreachableError as error:
                 _log.info("asked again in a while: %s", error)
-                patience_s = RETRY_AFTER_S
-            try:
-                async with asyncio.timeout(patience_s):
-                    await self._station.work.wait()
-            except TimeoutError:
-                continue
+            else:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_AFTER_S):
+                    await self._station.booted.wait_given()
 
     async def _greet(self) -> None:
         """Wait a little for a boot; a station that only reconnected is asked who and how it is.
@@ -62,7 +65,7 @@ class V16Interview:
         """
         try:
             async with asyncio.timeout(self._station.context.boot_patience_s):
-                await self._station.booted.wait()
+                await self._station.booted.wait_given()
         except TimeoutError:
             self._station.counters["boot-asked-for"] += 1
             for message in ("BootNotification", "StatusNotification"):
@@ -75,6 +78,7 @@ class V16Interview:
 
     async def _do_due_work(self) -> None:
         if not self._station.is_learnt:
+            self._station.booted.take_back()
             self._station.is_learnt = True  # A boot meanwhile makes it untrue again.
             try:
                 await self._learn()
@@ -122,7 +126,7 @@ class V16Interview:
             model=self._station.model,
             firmware=self._station.firmware,
         )
-        self._station.known.set()
+        self._station.known.give()
         self._station.context.post(
             CapabilitiesRead(
                 at_s=self._station.clock.monotonic_s(),

@@ -29,6 +29,8 @@ _NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
 class V16Limits:
     """Puts limits into a station as leases over a fallback."""
 
+    __slots__ = ("_station",)
+
     def __init__(self, station: V16Station) -> None:
         """Tell the station nothing yet."""
         self._station = station
@@ -57,7 +59,7 @@ class V16Limits:
             raise ConnectionLostError(self._station.id, "not connected")
         try:
             async with asyncio.timeout(self._station.context.call_deadline_s):
-                await self._station.known.wait()
+                await self._station.known.wait_given()
         except TimeoutError as error:
             raise StationUnreachableError(self._station.id, "not interviewed yet") from error
 
@@ -157,7 +159,7 @@ class V16Limits:
             )
         )
         if not connector.is_alone:
-            self._station.work.set()
+            self._station.interview_again()
 
     async def _write_fallback(self, number: int, limit: CurrentLimit) -> None:
         kinds = [Kind.RELATIVE] if self._station.quirks.has_relative else []

@@ -1,29 +1,33 @@
 """What a 1.6 MeterValues says in amperes, watts, watt-hours and per cent, whatever its form."""
 
 from collections.abc import Sequence
-from math import isfinite
+from functools import lru_cache
+from math import nan
 from typing import Final, NamedTuple
 
-from drivers.ocpp.v16_messages import MeterValue, SampledValue
+from drivers.ocpp.v16_messages import MeterValue
 
-# What one value of a unit is in ours; a unit left out is ours.
-_AMPERES: Final = {None: 1.0, "A": 1.0, "mA": 0.001, "kA": 1_000.0, "": 1.0}
-_WATTS: Final = {None: 1.0, "W": 1.0, "kW": 1_000.0, "": 1.0, "MW": 1_000_000.0}
-_WATT_HOURS: Final = {None: 1.0, "Wh": 1.0, "kWh": 1_000.0, "": 1.0, "MWh": 1_000_000.0}
-_PER_CENT: Final = {None: 1.0, "Percent": 1.0, "%": 1.0, "": 1.0}
+# What one of a unit is in ours; a unit left out is ours.
+_AMPERES: Final = {None: 1.0, "": 1.0, "A": 1.0, "mA": 0.001, "kA": 1_000.0}
+_WATTS: Final = {None: 1.0, "": 1.0, "W": 1.0, "kW": 1_000.0, "MW": 1_000_000.0}
+_WATT_HOURS: Final = {None: 1.0, "": 1.0, "Wh": 1.0, "kWh": 1_000.0, "MWh": 1_000_000.0}
+_PER_CENT: Final = {None: 1.0, "": 1.0, "Percent": 1.0, "%": 1.0}
 
-_PHASES: Final = {"L1": 0, "L2": 1, "L3": 2, "L1-N": 0, "L2-N": 1, "L3-N": 2}
-_WHOLE: Final = 3  # The place of a value that names no phase.
+# Four places a quantity: its three phases, and the whole where no phase is named.
+_PHASES: Final = {"L1": 0, "L2": 1, "L3": 2, "L1-N": 0, "L2-N": 1, "L3-N": 2, "": 3, None: 3}
+_CURRENT, _POWER, _ENERGY, _CHARGE = 0, 4, 8, 12
+_PLACES: Final = 16
 
+# The first place, the units, and beyond what no connector is.
 _QUANTITIES: Final = {
-    "Current.Import": (0, _AMPERES),
-    "Power.Active.Import": (1, _WATTS),
-    "Energy.Active.Import.Register": (2, _WATT_HOURS),
-    None: (2, _WATT_HOURS),  # 1.6 §7.31: the default measurand.
-    "SoC": (3, _PER_CENT),
+    "Current.Import": (_CURRENT, _AMPERES, 2_000.0),
+    "Power.Active.Import": (_POWER, _WATTS, 2_000_000.0),
+    "Energy.Active.Import.Register": (_ENERGY, _WATT_HOURS, 1e12),
+    None: (_ENERGY, _WATT_HOURS, 1e12),  # 1.6 §7.31: the default measurand.
+    "SoC": (_CHARGE, _PER_CENT, 100.0),
 }
-_ELSEWHERE: Final = frozenset({"EV", "Body"})  # 1.6 §7.30: not what the connector draws.
-_LARGEST: Final = (2_000.0, 2_000_000.0, 1e12, 100.0)  # Beyond these no connector is.
+# 1.6 §7.30: what is measured there is not what the connector draws.
+_ELSEWHERE: Final = frozenset({"EV", "Body"})
 
 Phases = tuple[float | None, float | None, float | None]
 
@@ -46,60 +50,74 @@ class Measured(NamedTuple):
 def measure(values: Sequence[MeterValue]) -> Measured:
     """Return what the values of one connector say.
 
+    A fuse feels the size of a current: a clamp the wrong way round makes it no less.
+
     Later values of a kind replace earlier ones. Currents go to the connector's own phases; one
     that names no phase is L1's if no other names it. Power and energy are totals, or the sum
     of the phases where no total is given. Signed data, other measurands and other places than
     the outlet are passed over; what should be a number and is none ("", "1,5", "NaN"), is out
     of any range or in an unknown unit is dropped and counted.
     """
-    found: list[list[float | None]] = [[None] * 4 for _ in range(4)]
+    found: list[float | None] = [None] * _PLACES
     dropped = 0
     for meter_value in values:
         for sample in meter_value.sampled_value:
-            quantity = _QUANTITIES.get(sample.measurand)
-            if quantity is None or sample.format == "SignedData":
+            place = _find_place(
+                sample.measurand, sample.phase, sample.unit, sample.location, sample.format
+            )
+            if place is None:
                 continue
-            if sample.location in _ELSEWHERE:
-                continue
-            kind, units = quantity
-            phase = sample.phase
-            place = _PHASES.get(phase) if phase else _WHOLE
-            if place is None:  # Neutral, or between two phases.
-                continue
-            number = _read_number(sample, units, _LARGEST[kind])
-            if number is None:
-                dropped += 1
+            try:
+                number = float(sample.value) * place.factor
+            except ValueError:
+                number = nan
+            if -place.largest <= number <= place.largest:  # Not so if it is no number.
+                found[place.slot] = number
             else:
-                found[kind][place] = number
-    currents, powers, energies, charge = found
-    if currents[0] is None and currents[1] is None and currents[2] is None:
-        currents[0] = currents[_WHOLE]
+                dropped += 1
+    l1, l2, l3, whole = (None if a is None else abs(a) for a in found[_CURRENT:_POWER])
+    if l1 is None and l2 is None and l3 is None:
+        l1 = whole
     return Measured(
-        (currents[0], currents[1], currents[2]),
-        _total(powers),
-        _total(energies),
-        charge[_WHOLE],
+        (l1, l2, l3),
+        _total(found[_POWER:_ENERGY]),
+        _total(found[_ENERGY:_CHARGE]),
+        found[_PLACES - 1],
         dropped,
     )
 
 
-def _read_number(
-    sample: SampledValue, units: dict[str | None, float], largest: float
-) -> float | None:
-    factor = units.get(sample.unit)
-    if factor is None:
-        return None
-    try:
-        number = float(sample.value) * factor
-    except ValueError:
-        return None
-    # A fuse feels the size of a current; a clamp the wrong way round does not make it less.
-    number = abs(number) if units is _AMPERES else number
-    return number if isfinite(number) and -largest <= number <= largest else None
+class _Place(NamedTuple):
+    """Where a value goes, what one of its unit is in ours, and the largest that can be."""
+
+    slot: int
+    factor: float
+    largest: float
 
 
-def _total(values: list[float | None]) -> float | None:
-    if values[_WHOLE] is not None:
-        return values[_WHOLE]
-    known = [value for value in values[:_WHOLE] if value is not None]
+@lru_cache(maxsize=1_024)
+def _find_place(
+    measurand: str | None,
+    phase: str | None,
+    unit: str | None,
+    location: str | None,
+    form: str | None,
+) -> _Place | None:
+    """Return the place of a kind of value, None if it is not for us."""
+    quantity = _QUANTITIES.get(measurand)
+    offset = _PHASES.get(phase)  # None for the neutral, or between two phases.
+    if quantity is None or offset is None or form == "SignedData":
+        return None
+    first, units, largest = quantity
+    # A vehicle knows its own state of charge best; what it draws is measured at the outlet.
+    if location in _ELSEWHERE and first != _CHARGE:
+        return None
+    return _Place(first + offset, units.get(unit, nan), largest)
+
+
+def _total(places: list[float | None]) -> float | None:
+    *phases, whole = places
+    if whole is not None:
+        return whole
+    known = [value for value in phases if value is not None]
     return sum(known) if known else None

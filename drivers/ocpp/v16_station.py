@@ -1,7 +1,6 @@
 """What is known of one OCPP 1.6 station, and the plain way to ask it something."""
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,7 +37,7 @@ class FlashWrites:
     """Profile writes that end up in the station's flash memory, which bears few."""
 
     total: int = 0
-    _recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_FLASH_WRITES_A_DAY))
+    _recent_s: list[float] = field(default_factory=list)
 
     def is_spent(self, now_s: float) -> bool:
         """Return whether the last day had as many as a day may have."""
@@ -48,11 +47,61 @@ class FlashWrites:
     def count(self, now_s: float) -> None:
         """Count one that is about to be sent."""
         self.total += 1
-        self._recent_s.append(now_s)
+        self._recent_s = [*self._recent_s, now_s][-MAX_FLASH_WRITES_A_DAY:]
+
+
+class Signal:
+    """A flag that tasks can wait for; an `asyncio.Event` weighs ten times as much."""
+
+    __slots__ = ("_waiter", "is_given")
+
+    def __init__(self) -> None:
+        """Begin ungiven."""
+        self.is_given = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def give(self) -> None:
+        """Let everyone pass who waits or comes later."""
+        self.is_given = True
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
+
+    def take_back(self) -> None:
+        """Make those who come later wait again."""
+        self.is_given = False
+
+    async def wait_given(self) -> None:
+        """Wait until it is given."""
+        if not self.is_given:
+            if self._waiter is None:
+                self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiter)
 
 
 class V16Station:
     """One station over all its connections: the parts of its adapter share it."""
+
+    __slots__ = (
+        "book",
+        "booted",
+        "capabilities",
+        "clock",
+        "connectors",
+        "context",
+        "counters",
+        "firmware",
+        "flash",
+        "id",
+        "is_learnt",
+        "known",
+        "lacks_tx_profile",
+        "link",
+        "model",
+        "quirks",
+        "skew",
+        "vendor",
+    )
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
@@ -70,10 +119,8 @@ class V16Station:
         self.connectors: dict[int, ToldConnector] = {}
         self.flash = FlashWrites()
         self.is_learnt = False
-        # Set when capabilities are known, when a boot came, when the interview has work to do.
-        self.known = asyncio.Event()
-        self.booted = asyncio.Event()
-        self.work = asyncio.Event()
+        self.known = Signal()
+        self.booted = Signal()
 
     def told(self, number: int) -> ToldConnector:
         """Return what a connector was told."""
@@ -100,8 +147,13 @@ class V16Station:
             connector.fallback_ma = None
             connector.is_alone = False
         self.is_learnt = False
-        self.booted.set()
-        self.work.set()
+        self.booted.give()
+        self.interview_again()
+
+    def interview_again(self) -> None:
+        """Have the interview run once more: there is work for it."""
+        if self.link is not None:
+            self.link.interview_again()
 
     async def call(
         self,

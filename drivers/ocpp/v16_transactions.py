@@ -1,6 +1,5 @@
 """The transactions of one 1.6 station: numbered by us, told apart from what is sent twice."""
 
-from collections import OrderedDict, deque
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -30,12 +29,14 @@ class Started(NamedTuple):
 class TransactionBook:
     """Which transaction runs on which connector."""
 
+    __slots__ = ("_ended", "_last", "_running", "_starts")
+
     def __init__(self, now_at: datetime) -> None:
         """Begin numbering above what any earlier run can have given out before `now_at`."""
         self._last = max(0, int((now_at - FIRST_NUMBER_AT).total_seconds()))
         self._running: dict[int, int] = {}
-        self._starts: OrderedDict[StartKey, int] = OrderedDict()
-        self._ended: deque[int] = deque(maxlen=REMEMBERED)
+        self._starts: dict[StartKey, int] = {}
+        self._ended: list[int] = []
 
     def running_on(self, number: int) -> int | None:
         """Return the transaction that runs on a connector."""
@@ -58,7 +59,7 @@ class TransactionBook:
         transaction = self.new_number()
         self._starts[key] = transaction
         if len(self._starts) > REMEMBERED:
-            self._starts.popitem(last=False)
+            del self._starts[next(iter(self._starts))]
         return Started(transaction, is_new=True, replaced=self._begin(key.number, transaction))
 
     def adopt(self, number: int, transaction: int | None) -> bool:
@@ -87,5 +88,5 @@ class TransactionBook:
     def _end(self, number: int) -> int | None:
         transaction = self._running.pop(number, None)
         if transaction is not None:
-            self._ended.append(transaction)
+            self._ended = [*self._ended, transaction][-REMEMBERED:]
         return transaction

@@ -56,6 +56,7 @@ def test_a_value_that_names_nothing_is_energy() -> None:
 
 def test_the_state_of_charge_is_in_per_cent() -> None:
     assert read({"value": "55", "measurand": "SoC", "unit": "Percent"}).soc_pct == 55
+    assert read({"value": "9", "measurand": "SoC", "location": "EV"}).soc_pct == 9
     assert read({"value": "155", "measurand": "SoC", "unit": "Percent"}).soc_pct is None
 
 

@@ -1,0 +1,117 @@
+"""A WebSocket connection that hands every message over as it arrives and answers at once."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+MAX_MESSAGES_A_S: Final = 200  # Beyond, the station waits: it has no reason to say so much.
+COUNTED_TOGETHER: Final = 256
+
+_DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+
+
+class StationConnection(ServerConnection):
+    """A connection whose messages go to a function that returns the answer, or None.
+
+    `recv` and `send` wake a task for each message and cost more than all we do with it. The
+    price is that back-pressure is ours: while the station does not read its answers, or says
+    more than `MAX_MESSAGES_A_S`, nothing more is read from it. `recv` must not be used.
+    """
+
+    __slots__ = ("_counted", "_counted_since_s", "_held", "_parts", "_take")
+
+    def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
+        """Hold messages until `deliver_to` says where they go."""
+        super().__init__(protocol, server, **options)
+        self._take: Callable[[bytes], bytes | None] | None = None
+        self._held: deque[bytes] | None = None
+        self._parts: list[bytes] | None = None
+        self._counted = 0
+        self._counted_since_s = self.loop.time()
+
+    def deliver_to(self, take: Callable[[bytes], bytes | None]) -> None:
+        """Deliver every message to `take`, those first that came before."""
+        self._take = take
+        self._release()
+
+    def forget_handshake(self) -> None:
+        """Let go of the headers: a third of a connection's memory, credentials among them."""
+        for message in (self.request, self.response):
+            if message is not None:
+                message.headers.clear()
+
+    def transmit(self, frame: bytes) -> bool:
+        """Return whether a text message went into the socket's buffer; never waits."""
+        if self.protocol.state is not State.OPEN:
+            return False
+        self.protocol.send_text(frame)
+        try:
+            self.send_data()
+        except (OSError, RuntimeError) as error:  # The socket is gone; the loss is on its way.
+            self.set_connection_exc(error)
+            return False
+        return True
+
+    def process_event(self, event: Request | Response | Frame) -> None:
+        """Take a message instead of queueing it; websockets sees to all else."""
+        if self.request is None or not isinstance(event, Frame) or event.opcode not in _DATA:
+            super().process_event(event)
+            return
+        if event.fin and event.opcode is not Opcode.CONT:
+            message = bytes(event.data)
+        else:  # The protocol below has counted the parts against the largest message.
+            self._parts = [] if self._parts is None else self._parts
+            self._parts.append(bytes(event.data))
+            if not event.fin:
+                return
+            message, self._parts = b"".join(self._parts), None
+        if self._take is None or self._held is not None or self.paused or self._must_wait():
+            self._hold(message)
+        else:
+            self._answer(self._take, message)
+
+    def resume_writing(self) -> None:
+        """Go on where the station's reading held us up."""
+        super().resume_writing()
+        self._release()
+
+    def _answer(self, take: Callable[[bytes], bytes | None], message: bytes) -> None:
+        answer = take(message)
+        if answer is not None:
+            self.transmit(answer)
+
+    def _must_wait(self) -> bool:
+        """Return whether the last messages came too fast; counts this one."""
+        self._counted += 1
+        if self._counted < COUNTED_TOGETHER:
+            return False
+        wait_s = self._counted_since_s + self._counted / MAX_MESSAGES_A_S - self.loop.time()
+        self._counted = 0
+        if wait_s <= 0:
+            self._counted_since_s = self.loop.time()
+            return False
+        self._counted_since_s = self.loop.time() + wait_s
+        self.loop.call_later(wait_s, self._release)
+        return True
+
+    def _hold(self, message: bytes) -> None:
+        """Keep a message, and read no more until it is answered: what is held stays small."""
+        if self._held is None:
+            self._held = deque()
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+        self._held.append(message)
+
+    def _release(self) -> None:
+        while self._held and self._take is not None and not self.paused:
+            self._answer(self._take, self._held.popleft())
+        if self._held is not None and not self._held:
+            self._held = None
+            if not self.transport.is_closing():
+                self.transport.resume_reading()

@@ -1,0 +1,135 @@
+"""The transactions of one 2.0.1 station: which runs where, and what is told for the first time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+REMEMBERED: Final = 32
+
+
+class Heard(NamedTuple):
+    """What an event says of its transaction.
+
+    `number` is the EVSE where the event names it. `is_present`: it is about now, not about a
+    time without connection.
+    """
+
+    transaction: str
+    sequence: int | None
+    written_at: datetime | None
+    number: int | None
+    id_token: str | None
+    is_present: bool
+
+
+class Told(NamedTuple):
+    """What of an event was not known before.
+
+    `number` is the EVSE, None while nobody knows which. `is_begin`: the transaction is to be
+    announced, for the first time or with the token it now has. `ended` are the transactions
+    that are over by it, as far as they were announced.
+    """
+
+    number: int | None
+    is_begin: bool = False
+    is_repeat: bool = False
+    ended: tuple[str, ...] = ()
+    id_token: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    """A transaction that may be running."""
+
+    number: int | None = None
+    last_sequence: int = -1
+    last_written_at: datetime | None = None
+    id_token: str | None = None
+    is_announced: bool = False
+    has_told_token: bool = False
+
+    def has_heard(self, event: Heard) -> bool:
+        """Return whether an event is no newer than the last, by number and by time."""
+        if event.sequence is None or event.sequence > self.last_sequence:
+            return False
+        # Some stations do not count; what is written later is news all the same.
+        return (
+            event.written_at is None
+            or self.last_written_at is None
+            or event.written_at <= self.last_written_at
+        )
+
+    def take(self, event: Heard) -> None:
+        """Remember what is new in an event."""
+        self.id_token = self.id_token or event.id_token
+        if event.sequence is not None:
+            self.last_sequence = max(self.last_sequence, event.sequence)
+        self.last_written_at = event.written_at or self.last_written_at
+
+
+class TransactionBook:
+    """Which transaction runs on which EVSE.
+
+    A station numbers the events of a transaction from 0 and sends one again until it is
+    answered (2.0.1 E13), so one that is not newer than the last is no news. Events it kept
+    while it had no connection may tell of what is long over: such a transaction is entered,
+    and announced only once it is heard of as something present (K02, remarks).
+    """
+
+    __slots__ = ("_ended", "_running")
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._running: dict[str, _Running] = {}
+        self._ended: list[str] = []
+
+    def running_on(self, number: int) -> str | None:
+        """Return the transaction that runs on an EVSE."""
+        found = (t for t, entry in self._running.items() if entry.number == number)
+        return next(found, None)
+
+    def running(self) -> tuple[tuple[str, int], ...]:
+        """Return the transactions whose EVSE is known, with it."""
+        return tuple((t, e.number) for t, e in self._running.items() if e.number is not None)
+
+    def enter(self, event: Heard) -> Told:
+        """Enter an event that does not end its transaction."""
+        if event.transaction in self._ended:
+            return Told(None, is_repeat=True)
+        entry = self._running.get(event.transaction)
+        if entry is None:
+            entry = self._running[event.transaction] = _Running()
+            if len(self._running) > REMEMBERED:
+                del self._running[next(iter(self._running))]
+        elif entry.has_heard(event):
+            return Told(entry.number, is_repeat=True)
+        entry.take(event)
+        ended = self._place(event.transaction, entry, event.number)
+        is_begin = (
+            event.is_present
+            and entry.number is not None
+            and (not entry.is_announced or (not entry.has_told_token and bool(entry.id_token)))
+        )
+        if is_begin:
+            entry.is_announced, entry.has_told_token = True, bool(entry.id_token)
+        return Told(entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token)
+
+    def end(self, transaction: str) -> Told:
+        """Enter the end of a transaction, known or not."""
+        if transaction in self._ended:
+            return Told(None, is_repeat=True)
+        self._ended = [*self._ended, transaction][-REMEMBERED:]
+        entry = self._running.pop(transaction, None)
+        if entry is None:
+            return Told(None)
+        return Told(entry.number, ended=(transaction,) if entry.is_announced else ())
+
+    def _place(self, transaction: str, entry: _Running, number: int | None) -> tuple[str, ...]:
+        """Put a transaction on an EVSE; return what ran there, for its end was lost."""
+        if number is None or number == entry.number:
+            return ()
+        before = self.running_on(number)
+        entry.number = number
+        if before is None or before == transaction:
+            return ()
+        return self.end(before).ended
