@@ -7,6 +7,7 @@ import click
 from gateway import __version__
 
 COMMANDS = {
+    "check": "gateway.cli.check:check_command",
     "read": "gateway.cli.read:read_command",
 }
 """Where each command lives; it is imported only when it is asked for."""

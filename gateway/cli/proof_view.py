@@ -1,0 +1,174 @@
+"""The proof of a site for people (a table, and the sums that fail) and for programs."""
+
+from collections.abc import Iterator
+from itertools import groupby, zip_longest
+
+from rich.table import Table
+from rich.text import Text
+
+from gateway.control.proof import FallbackTerm, PhaseProof, SiteProof, lower_fallbacks
+from gateway.domain.circuits import Circuit, Site
+from gateway.domain.ids import ConnectorRef
+
+MANY = 6
+
+
+def proof_table(site: Site, proof: SiteProof) -> Table:
+    """Return the sum of every circuit and phase as a table, 79 columns wide at most."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("circuit", overflow="fold", max_width=18)
+    table.add_column("")
+    for title in ("fallbacks", "+ base", "+ loads", "= worst", "set-point", "margin"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    circuits = {circuit.id: circuit for circuit in site.circuits}
+    for name, rows in groupby(proof.phases, key=lambda row: row.circuit):
+        labels = [Text(name, style="bold"), *_describe_device(circuits[name])]
+        # A phase the circuit does not have says nothing, unless something is on it.
+        present = [row for row in rows if row.rating_ma or row.worst_case_ma]
+        for label, row in zip_longest(labels, present):
+            figures = (
+                ("", "", "") if row is None else (row.phase.name, *_figures(row), _verdict(row))
+            )
+            table.add_row(label, *figures)
+        table.add_row()
+    return table
+
+
+def explain_failures(site: Site, proof: SiteProof) -> Iterator[str]:
+    """Yield, for each sum that fails, the sum term by term and what would mend it."""
+    for row in proof.failures:
+        over = _amps(-row.margin_ma)
+        yield f"{row.circuit} {row.phase.name}: {over} A over the set-point of {_amps(row.set_point_ma)} A"
+        yield f"    fallbacks  {_amps(row.fallback_ma):>7} A   {_list_fallbacks(row.fallbacks)}"
+        yield f"  + base       {_amps(row.base_ma):>7} A   {_describe_base(row)}"
+        yield f"  + loads      {_amps(row.load_ma):>7} A   {_list_loads(row)}"
+        yield f"  = worst case {_amps(row.worst_case_ma):>7} A"
+        yield f"  {_mend(row)}"
+        yield ""
+    yield from _list_remedy(site)
+
+
+def proof_json(site: Site, proof: SiteProof) -> dict[str, object]:
+    """Return the proof for programs; currents in amperes."""
+    remedy = lower_fallbacks(site)
+    now = {connector.ref: connector.fallback_ma for connector in site.connectors}
+    return {
+        "holds": proof.holds,
+        "sums": [_row_json(row) for row in proof.phases],
+        # None: no fallback helps. Empty: none is needed.
+        "lower_fallbacks": None
+        if remedy is None
+        else [
+            {"connector": str(ref), "from_a": now[ref] / 1_000, "to_a": to_ma / 1_000}
+            for ref, to_ma in remedy.items()
+        ],
+    }
+
+
+def _row_json(row: PhaseProof) -> dict[str, object]:
+    return {
+        "circuit": row.circuit,
+        "phase": row.phase.name,
+        "rating_a": row.rating_ma / 1_000,
+        "set_point_a": row.set_point_ma / 1_000,
+        "fallback_a": row.fallback_ma / 1_000,
+        "base_a": row.base_ma / 1_000,
+        "load_a": row.load_ma / 1_000,
+        "worst_case_a": row.worst_case_ma / 1_000,
+        "margin_a": row.margin_ma / 1_000,
+        "holds": row.holds,
+        "declared_base_a": row.declared_base_ma / 1_000,
+        "circuits_below_a": row.circuits_below_ma / 1_000,
+        "fallbacks": [
+            {"connector": str(term.connector), "fallback_a": term.fallback_ma / 1_000}
+            for term in row.fallbacks
+        ],
+        "loads": [
+            {
+                "load": term.load,
+                "interlock": term.interlock,
+                "worst_case_a": term.worst_case_ma / 1_000,
+                "off": list(term.silenced),
+            }
+            for term in row.loads
+        ],
+    }
+
+
+def _describe_device(circuit: Circuit) -> tuple[Text, Text]:
+    is_even = len(set(circuit.rating_ma)) == 1
+    ratings = "/".join(f"{ma / 1_000:g}" for ma in circuit.rating_ma[: 1 if is_even else 3])
+    return (
+        Text(f"  {ratings} A {circuit.device}", style="dim"),
+        Text(f"  aims at {circuit.set_point_ratio:.0%}", style="dim"),
+    )
+
+
+def _figures(row: PhaseProof) -> Iterator[str]:
+    sums = (row.fallback_ma, row.base_ma, row.load_ma, row.worst_case_ma, row.set_point_ma)
+    yield from (_amps(ma) for ma in (*sums, row.margin_ma))
+
+
+def _verdict(row: PhaseProof) -> Text:
+    return Text("ok", style="green") if row.holds else Text("OVER", style="bold red")
+
+
+def _describe_base(row: PhaseProof) -> str:
+    if row.circuits_below_ma > row.declared_base_ma:
+        return (
+            f"sum of the circuits below; more than its own worst_case_base_a of "
+            f"{_amps(row.declared_base_ma)}"
+        )
+    return "its worst_case_base_a, the circuits below included"
+
+
+def _list_fallbacks(terms: tuple[FallbackTerm, ...]) -> str:
+    """Return the connectors by their fallback, the long lists cut."""
+    by_fallback: dict[int, list[ConnectorRef]] = {}
+    for term in terms:
+        if term.fallback_ma:
+            by_fallback.setdefault(term.fallback_ma, []).append(term.connector)
+    parts = []
+    for fallback_ma, refs in sorted(by_fallback.items(), reverse=True):
+        names = ", ".join(str(ref) for ref in refs[:MANY])
+        names += f" and {len(refs) - MANY} more" if len(refs) > MANY else ""
+        parts.append(f"{len(refs)} × {fallback_ma / 1_000:g} ({names})")
+    return " + ".join(parts) or "none"
+
+
+def _list_loads(row: PhaseProof) -> str:
+    parts = []
+    for term in row.loads:
+        part = f"{term.load} {term.worst_case_ma / 1_000:g}"
+        if term.silenced:
+            part += f" (largest of {term.interlock})"
+        parts.append(part)
+    return " + ".join(parts) or "none"
+
+
+def _mend(row: PhaseProof) -> str:
+    over, phase = _amps(-row.margin_ma), row.phase.name
+    if row.fallback_ma < -row.margin_ma:
+        return (
+            f"No fallback helps: base and loads alone are {_amps(-row.margin_ma - row.fallback_ma)} A"
+            f" over. Measure the base, interlock loads, or move load off {row.circuit} {phase}."
+        )
+    return (
+        f"Lower the fallbacks on {phase} by {over} A in all, or show that the base is"
+        f" {over} A less" + (", or interlock loads." if len(row.loads) > 1 else ".")
+    )
+
+
+def _list_remedy(site: Site) -> Iterator[str]:
+    remedy = lower_fallbacks(site)
+    if not remedy:
+        return
+    now = {connector.ref: connector.fallback_ma for connector in site.connectors}
+    yield "With these fallbacks the proof holds:"
+    for ref, to_ma in remedy.items():
+        yield f"  {ref}: fallback_a: {to_ma / 1_000:g}   (now {now[ref] / 1_000:g})"
+
+
+def _amps(current_ma: int) -> str:
+    return f"{current_ma / 1_000:,.1f}"

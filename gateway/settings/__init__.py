@@ -1,0 +1,31 @@
+"""What Headroom is told about its site: site.yaml, read strictly and translated to the domain."""
+
+from gateway.settings.loading import load_site, read_site
+from gateway.settings.mistakes import Mistake, MistakesError, Place, SettingsRefusedError
+from gateway.settings.schema import schema_text
+from gateway.settings.site_settings import (
+    ListenAddress,
+    Listeners,
+    ProofRefusedError,
+    SerialBus,
+    Settings,
+    StopInput,
+    TcpBus,
+)
+
+__all__ = [
+    "ListenAddress",
+    "Listeners",
+    "Mistake",
+    "MistakesError",
+    "Place",
+    "ProofRefusedError",
+    "SerialBus",
+    "Settings",
+    "SettingsRefusedError",
+    "StopInput",
+    "TcpBus",
+    "load_site",
+    "read_site",
+    "schema_text",
+]

@@ -1,0 +1,134 @@
+"""What in a site file is allowed but probably not meant."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
+from gateway.settings.amperes import PHASE_NAMES, Amperes
+from gateway.settings.mistakes import Finding, Route
+from gateway.settings.models import ConnectorEntry, SiteFile
+from gateway.settings.tree import by_name, path_up, phases_of
+
+_MOVING_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
+
+
+def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
+    """Return a warning for everything that works and is probably not meant."""
+    rules = (
+        _doubt_buses,
+        _doubt_meters,
+        _doubt_circuits,
+        _doubt_loads,
+        _doubt_connectors,
+        _doubt_open_doors,
+    )
+    return tuple(finding for rule in rules for finding in rule(file))
+
+
+def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
+    used = {meter.bus for meter in file.meters}
+    if file.stop_input is not None:
+        used.add(file.stop_input.bus)
+    for at, bus in enumerate(file.buses):
+        if bus.id not in used:
+            yield Finding(route=("buses", at), problem="nothing hangs on this bus")
+        if bus.serial is not None and _MOVING_PORT.fullmatch(bus.serial.port):
+            problem = (
+                f"{bus.serial.port} may be another adapter after a restart; "
+                "take its name in /dev/serial/by-id"
+            )
+            yield Finding(route=("buses", at, "serial", "port"), problem=problem)
+
+
+def _doubt_meters(file: SiteFile) -> Iterator[Finding]:
+    named = by_name(file.circuits)
+    measured = {c.meter: c.id for c in named.values() if c.meter is not None}
+    for at, meter in enumerate(file.meters):
+        circuit = measured.get(meter.id)
+        if circuit is None:
+            problem = "no circuit names this meter; what it says is not used"
+            yield Finding(route=("meters", at), problem=problem)
+            continue
+        for phase, is_there in zip(PHASE_NAMES, phases_of(circuit, named), strict=True):
+            if is_there and phase not in meter.phases:
+                problem = (
+                    f"does not measure {phase} of circuit {circuit}: "
+                    "there the worst-case base always counts"
+                )
+                yield Finding(route=("meters", at, "phases"), problem=problem)
+
+
+def _doubt_circuits(file: SiteFile) -> Iterator[Finding]:
+    named = by_name(file.circuits)
+    for at, circuit in enumerate(file.circuits):
+        route: Route = ("circuits", at)
+        if circuit.parent is None and circuit.meter is None:
+            problem = "no meter measures this supply: its worst-case base always counts in full"
+            yield Finding(route=route, problem=problem)
+        usual = SET_POINT_RATIO[OvercurrentDevice(circuit.device)]
+        if circuit.set_point_ratio is not None and circuit.set_point_ratio > usual:
+            problem = (
+                f"aims closer to the rating than the {usual:g} that suit a device {circuit.device}"
+            )
+            yield Finding(route=(*route, "set_point_ratio"), problem=problem)
+        children = [c for c in named.values() if c.parent == circuit.id and c is not circuit]
+        for phase, name in enumerate(PHASE_NAMES):
+            own_a = _on(circuit.worst_case_base_a, phase)
+            below_a = sum(_on(child.worst_case_base_a, phase) for child in children)
+            if own_a < below_a:
+                problem = (
+                    f"{own_a:g} A on {name} is less than the {below_a:g} A "
+                    "of the circuits below, which it includes: the larger counts"
+                )
+                yield Finding(route=(*route, "worst_case_base_a"), problem=problem)
+                break
+
+
+def _doubt_loads(file: SiteFile) -> Iterator[Finding]:
+    members = Counter(load.interlock for load in file.loads)
+    for at, load in enumerate(file.loads):
+        if load.interlock is not None and members[load.interlock] == 1:
+            problem = f"{load.id} is alone in the interlock group {load.interlock}"
+            yield Finding(route=("loads", at, "interlock"), problem=problem)
+
+
+def _doubt_connectors(file: SiteFile) -> Iterator[Finding]:
+    named = by_name(file.circuits)
+    for at, station in enumerate(file.stations):
+        for place, connector in enumerate(station.connectors):
+            route: Route = ("stations", at, "connectors", place, "max_a")
+            for circuit in path_up(station.circuit, named):
+                rating_a = _least_rating_a(circuit.rating_a, connector)
+                if connector.max_a > rating_a:
+                    problem = (
+                        f"{connector.max_a:g} A is more than the {rating_a:g} A "
+                        f"circuit {circuit.id} is rated for"
+                    )
+                    yield Finding(route=route, problem=problem)
+                    break
+
+
+def _doubt_open_doors(file: SiteFile) -> Iterator[Finding]:
+    if _is_loopback(file.listen.ocpp.host):
+        return
+    for at, station in enumerate(file.stations):
+        if station.auth == "none":
+            problem = f"anyone who reaches {file.listen.ocpp.host} can pose as this station"
+            yield Finding(route=("stations", at, "auth"), problem=problem)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
+def _least_rating_a(rating_a: Amperes, connector: ConnectorEntry) -> float:
+    return min(_on(rating_a, PHASE_NAMES.index(phase)) for phase in connector.phases)
+
+
+def _on(amount_a: Amperes, phase: int) -> float:
+    return amount_a[phase] if isinstance(amount_a, tuple) else amount_a

@@ -1,0 +1,73 @@
+"""The passwords of charging stations, which are never in site.yaml: one file each, beside it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.domain.ids import StationId
+from gateway.settings.site_settings import Settings
+
+FOLDER_NAME = "credentials"
+FOLDER_VARIABLE = "CREDENTIALS_DIRECTORY"  # systemd.exec(5), LoadCredential=
+MAX_PASSWORD_BYTES = 1_024
+# OCPP 1.6 security white paper, A00.FR.205: 16 to 20 bytes; OCPP 2.0.1, A00.FR.205: 16 to 40.
+MIN_PASSWORD_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The passwords found, and what is wrong with them.
+
+    `keys` has every station that may log in: with its password, or with None where the site
+    file says `auth: none`. A station whose password was not found is not in it, so that it
+    waits outside instead of coming in unasked.
+    """
+
+    keys: Mapping[StationId, bytes | None]
+    problems: Mapping[StationId, str]
+
+
+def read_credentials(settings: Settings, *, environment: Mapping[str, str]) -> Credentials:
+    """Return the password of each station, from $CREDENTIALS_DIRECTORY or else beside the file.
+
+    A line break at the end of a password's file is no part of it.
+    """
+    folders = [settings.path.parent / FOLDER_NAME]
+    if given := environment.get(FOLDER_VARIABLE):
+        folders.insert(0, Path(given))
+    keys: dict[StationId, bytes | None] = {}
+    problems: dict[StationId, str] = {}
+    for station, name in settings.credentials.items():
+        if name is None:
+            keys[station] = None
+            continue
+        key, problem = _read_password(name, folders)
+        if key is not None:
+            keys[station] = key
+        if problem is not None:
+            problems[station] = problem
+    return Credentials(keys=keys, problems=problems)
+
+
+def _read_password(name: str, folders: list[Path]) -> tuple[bytes | None, str | None]:
+    """Return the password called `name`, and what is wrong with it."""
+    for folder in folders:
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                is_open_to_all = bool(os.fstat(file.fileno()).st_mode & 0o004)
+                key = file.read(MAX_PASSWORD_BYTES + 1).rstrip(b"\r\n")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return None, f"{path} cannot be read ({error.strerror})"
+        if not key or len(key) > MAX_PASSWORD_BYTES:
+            return None, f"{path} holds no password"
+        if is_open_to_all:
+            return key, f"{path} may be read by every user of this machine; take that right away"
+        if len(key) < MIN_PASSWORD_BYTES:
+            return key, f"{path} is shorter than the {MIN_PASSWORD_BYTES} characters OCPP asks for"
+        return key, None
+    places = " or ".join(str(folder / name) for folder in folders)
+    return None, f"there is no password in {places}"

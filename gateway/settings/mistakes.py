@@ -1,0 +1,111 @@
+"""What is wrong with a site file, where it stands, and what would be right."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gateway.domain.errors import HeadroomError
+
+Route = tuple[str | int, ...]
+"""The way from the top of the file to a setting: keys, and positions in lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something begins; lines and columns count from 1, in characters."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something wrong, by the way to it; its place and its name for people are still to be found.
+
+    `at` says what is wrong: the value there, or the key itself. `place` is given where the way
+    does not lead there.
+    """
+
+    route: Route = ()
+    problem: str
+    at: Literal["value", "key"] = "value"
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One thing that is wrong, or (as a warning) that is probably not meant.
+
+    `place` is None where none in the file is meant (there is no file). `path` names the setting
+    for people: `stations.CP-01.connectors.1.max_a`; it is empty where the file cannot be read
+    that far.
+    """
+
+    place: Place | None
+    path: str
+    problem: str
+
+    def describe(self, file: str) -> str:
+        """Return the one line for people and editors: `file:line:column: path: what is wrong`."""
+        where = "" if self.place is None else f":{self.place.line}:{self.place.column}"
+        subject = f"{self.path}: " if self.path else ""
+        return f"{file}{where}: {subject}{self.problem}"
+
+
+class SettingsRefusedError(HeadroomError):
+    """A site file cannot be used; the message says why, for a person, line by line."""
+
+
+class MistakesError(SettingsRefusedError):
+    """A site file has mistakes: all of them are in it, in the order of the file.
+
+    `text` is the file as far as it could be read, for showing the lines in question.
+    """
+
+    def __init__(self, path: Path, mistakes: Iterable[Mistake], text: str = "") -> None:
+        """Take every mistake of the file at `path`."""
+        self.path = path
+        self.mistakes = tuple(sorted(mistakes, key=in_file_order))
+        self.text = text
+        super().__init__("\n".join(mistake.describe(str(path)) for mistake in self.mistakes))
+
+
+def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
+    """Return a bracket with the nearest known word, or else all of them if they are few."""
+    words = list(dict.fromkeys(known))
+    folded = {candidate.casefold(): candidate for candidate in words}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.55)
+    # An installer who forgets the unit writes the beginning of the right key.
+    near = near or [key for key in folded if key.startswith(f"{word.casefold()}_")][:1]
+    if near:
+        return f" (did you mean {folded[near[0]]}?)"
+    if not words:
+        return " (none is declared)"
+    if len(words) <= limit:
+        return f" (known here: {', '.join(words)})"
+    return ""
+
+
+def shown(value: object) -> str:
+    """Return a value as people would point at it; what is long is cut."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"{value}"
+        case str():
+            longest = 40
+            return repr(value if len(value) <= longest else f"{value[: longest - 1]}…")
+        case tuple():
+            return "a list"
+        case _:
+            return "keys and values"
+
+
+def in_file_order(mistake: Mistake) -> tuple[int, int]:
+    """Return what sorts mistakes as a reader meets them; what is not in the file comes first."""
+    return (0, 0) if mistake.place is None else (mistake.place.line, mistake.place.column)

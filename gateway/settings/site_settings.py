@@ -1,0 +1,101 @@
+"""What a site file says, as the rest of Headroom takes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.proof import PhaseProof, SiteProof
+from gateway.domain.circuits import Site
+from gateway.domain.ids import BusId, StationId
+from gateway.settings.mistakes import Mistake, SettingsRefusedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialBus:
+    """A serial line, spoken to in Modbus RTU; `format` is such as `8E1`."""
+
+    id: BusId
+    port: str
+    baud: int
+    format: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpBus:
+    """A meter or gateway on the network, spoken to in Modbus TCP."""
+
+    id: BusId
+    host: str
+    port: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenAddress:
+    """Where a service listens; port 0 takes any free one."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Where Headroom listens."""
+
+    ocpp: ListenAddress
+    api: ListenAddress
+    metrics: ListenAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopInput:
+    """A Modbus discrete input that stops everything while it is open, or while it is closed.
+
+    Whoever starts the daemon must refuse a site whose stop input it cannot watch.
+    """
+
+    bus: BusId
+    unit: int
+    address: int
+    stops_when_closed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A site file that has no mistakes, with its proof worked out (`proof.holds` says if it holds).
+
+    `credentials` names, for every station, the credential that holds its password; None only
+    where the file says that it logs in without one.
+    """
+
+    path: Path
+    site: Site
+    control: ControlParameters
+    buses: tuple[SerialBus | TcpBus, ...]
+    listen: Listeners
+    credentials: Mapping[StationId, str | None]
+    stop_input: StopInput | None
+    warnings: tuple[Mistake, ...]
+    proof: SiteProof
+
+
+class ProofRefusedError(SettingsRefusedError):
+    """A site file has no mistakes, but in silence some circuit would be over its set-point."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings whose proof fails; the message is the sums that fail."""
+        self.settings = settings
+        sums = [describe_failure(row) for row in settings.proof.failures]
+        super().__init__("\n".join(f"{settings.path}: {line}" for line in sums))
+
+
+def describe_failure(row: PhaseProof) -> str:
+    """Return a sum that is over its set-point, in one line."""
+    return (
+        f"circuit {row.circuit}, {row.phase.name}: fallbacks {row.fallback_ma / 1_000:.1f} A"
+        f" + base {row.base_ma / 1_000:.1f} A + loads {row.load_ma / 1_000:.1f} A"
+        f" = {row.worst_case_ma / 1_000:.1f} A, {-row.margin_ma / 1_000:.1f} A"
+        f" over the set-point of {row.set_point_ma / 1_000:.1f} A"
+    )

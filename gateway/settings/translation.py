@@ -1,0 +1,217 @@
+"""From the models of site.yaml to the words of the domain: mA, phases, parents before children."""
+
+from pathlib import Path
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.proof import prove
+from gateway.domain.circuits import (
+    FASTEST_CURVE,
+    SET_POINT_RATIO,
+    ChargingStation,
+    Circuit,
+    Connector,
+    Load,
+    Meter,
+    OvercurrentDevice,
+    Site,
+    TripCurve,
+)
+from gateway.domain.electric import Phase
+from gateway.domain.ids import BusId, CircuitId, ConnectorRef, LoadId, MeterId, StationId
+from gateway.settings.amperes import ALL_PHASES, Present, ma_down, ma_up, phases_left, spread
+from gateway.settings.mistakes import Mistake
+from gateway.settings.models import (
+    BusEntry,
+    CircuitEntry,
+    ControlEntry,
+    CredentialEntry,
+    ListenEntry,
+    SiteFile,
+    StationEntry,
+)
+from gateway.settings.site_settings import (
+    ListenAddress,
+    Listeners,
+    SerialBus,
+    Settings,
+    StopInput,
+    TcpBus,
+)
+
+
+def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ()) -> Settings:
+    """Return the settings of a file in which everything fits together.
+
+    Ratings and limits are rounded down to the mA, worst cases up.
+    """
+    site = _make_site(file)
+    stop = file.stop_input
+    return Settings(
+        path=path,
+        site=site,
+        control=_make_parameters(file.control),
+        buses=tuple(_make_bus(bus) for bus in file.buses),
+        listen=Listeners(
+            ocpp=_make_address(file.listen.ocpp),
+            api=_make_address(file.listen.api),
+            metrics=_make_address(file.listen.metrics),
+        ),
+        credentials={StationId(station.id): _name_credential(station) for station in file.stations},
+        stop_input=None
+        if stop is None
+        else StopInput(
+            bus=BusId(stop.bus),
+            unit=stop.unit,
+            address=stop.address,
+            stops_when_closed=stop.stops_when == "closed",
+        ),
+        warnings=warnings,
+        proof=prove(site),
+    )
+
+
+def _make_site(file: SiteFile) -> Site:
+    ordered = _parents_first(file.circuits)
+    present: dict[str, Present] = {}
+    for entry in ordered:
+        above = ALL_PHASES if entry.parent is None else present[entry.parent]
+        present[entry.id] = phases_left(entry.rating_a, above)
+    return Site(
+        name=file.site.name,
+        timezone=file.site.timezone,
+        voltage_v=file.site.voltage_v,
+        circuits=tuple(_make_circuit(entry, present[entry.id]) for entry in ordered),
+        meters=tuple(
+            Meter(
+                id=MeterId(meter.id),
+                bus=BusId(meter.bus),
+                unit=meter.unit,
+                profile=meter.profile,
+                ct_ratio=meter.ct_ratio,
+                invert=meter.invert,
+                phases=tuple(Phase[name] for name in meter.phases),
+                interval_s=meter.interval_s,
+            )
+            for meter in file.meters
+        ),
+        loads=tuple(
+            Load(
+                id=LoadId(load.id),
+                circuit=CircuitId(load.circuit),
+                worst_case_ma=spread(load.worst_case_a, present[load.circuit], to_ma=ma_up),
+                interlock=load.interlock,
+            )
+            for load in file.loads
+        ),
+        stations=tuple(_make_station(station) for station in file.stations),
+    )
+
+
+def _parents_first(circuits: tuple[CircuitEntry, ...]) -> tuple[CircuitEntry, ...]:
+    """Return the circuits so that each comes after its parent, else in the order of the file."""
+    ordered: list[CircuitEntry] = []
+    waiting = list(circuits)
+    while waiting:
+        placed = {entry.id for entry in ordered} | {None}
+        ready = [entry for entry in waiting if entry.parent in placed]
+        assert ready, "a circle of circuits is refused before"
+        ordered.extend(ready)
+        waiting = [entry for entry in waiting if entry.parent not in placed]
+    return tuple(ordered)
+
+
+def _make_circuit(entry: CircuitEntry, present: Present) -> Circuit:
+    device = OvercurrentDevice(entry.device)
+    usual = SET_POINT_RATIO[device]
+    return Circuit(
+        id=CircuitId(entry.id),
+        parent=None if entry.parent is None else CircuitId(entry.parent),
+        rating_ma=spread(entry.rating_a, present, to_ma=ma_down),
+        device=device,
+        set_point_ratio=usual if entry.set_point_ratio is None else entry.set_point_ratio,
+        curve=FASTEST_CURVE[device]
+        if entry.curve is None
+        else TripCurve(
+            trip_ratio=entry.curve.trip_ratio, time_constant_s=entry.curve.time_constant_s
+        ),
+        meter=None if entry.meter is None else MeterId(entry.meter),
+        worst_case_base_ma=spread(entry.worst_case_base_a, present, to_ma=ma_up),
+    )
+
+
+def _make_station(entry: StationEntry) -> ChargingStation:
+    station = StationId(entry.id)
+    return ChargingStation(
+        id=station,
+        connectors=tuple(
+            Connector(
+                ref=ConnectorRef(station, connector.id),
+                circuit=CircuitId(entry.circuit),
+                phases=tuple(Phase[name] for name in connector.phases),
+                max_ma=ma_down(connector.max_a),
+                fallback_ma=ma_down(connector.fallback_a),
+            )
+            for connector in entry.connectors
+        ),
+    )
+
+
+def _name_credential(entry: StationEntry) -> str | None:
+    match entry.auth:
+        case None:
+            return entry.id
+        case "none":
+            return None
+        case CredentialEntry(credential=name):
+            return name
+
+
+def _make_bus(entry: BusEntry) -> SerialBus | TcpBus:
+    if entry.serial is not None:
+        return SerialBus(
+            id=BusId(entry.id),
+            port=entry.serial.port,
+            baud=entry.serial.baud,
+            format=entry.serial.format,
+            timeout_s=entry.timeout_s,
+        )
+    assert entry.tcp is not None
+    return TcpBus(
+        id=BusId(entry.id),
+        host=entry.tcp.host,
+        port=entry.tcp.port,
+        timeout_s=entry.timeout_s,
+    )
+
+
+def _make_address(entry: ListenEntry) -> ListenAddress:
+    return ListenAddress(host=entry.host, port=entry.port)
+
+
+def _make_parameters(entry: ControlEntry) -> ControlParameters:
+    return ControlParameters(
+        period_s=entry.period_s,
+        stale_no_raises_s=entry.stale_no_raises_s,
+        stale_worst_case_s=entry.stale_worst_case_s,
+        stale_fallback_s=entry.stale_fallback_s,
+        acknowledgement_s=entry.acknowledgement_s,
+        reaction_s=entry.reaction_s,
+        reserve_floor_ratio=entry.reserve_floor_ratio,
+        reserve_unlearnt_ratio=entry.reserve_unlearnt_ratio,
+        disobedience_ma=ma_down(entry.disobedience_a),
+        disobedience_ratio=entry.disobedience_ratio,
+        disobedience_s=entry.disobedience_s,
+        raise_after_s=entry.raise_after_s,
+        raise_share_ratio=entry.raise_share_ratio,
+        dead_band_ma=ma_up(entry.dead_band_a),
+        thermal_minimum_ratio=entry.thermal_minimum_ratio,
+        thermal_pause_ratio=entry.thermal_pause_ratio,
+        over_rating_pause_s=entry.over_rating_pause_s,
+        over_rating_trip_s=entry.over_rating_trip_s,
+        excursion_s=entry.excursion_s,
+        excursion_count=entry.excursion_count,
+        excursion_window_s=entry.excursion_window_s,
+        lockout_s=entry.lockout_s,
+        lease_s=entry.lease_s,
+        renew_s=entry.renew_s,
+    )

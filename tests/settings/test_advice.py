@@ -1,0 +1,104 @@
+"""What is allowed in a site file and probably not meant is said, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import read_site
+
+RIGHT = """\
+site: {name: Here, timezone: Europe/London, voltage_v: 230}
+buses:
+  - {id: lan, tcp: {host: 10.0.0.5}}
+  - {id: rs485, serial: {port: /dev/serial/by-id/x, baud: 9600, format: 8N1}}
+meters:
+  - {id: main, bus: lan, unit: 1, profile: schneider_iem3000}
+  - {id: sub, bus: rs485, unit: 1, profile: eastron_sdm630_v2}
+circuits:
+  - {id: supply, rating_a: 100, device: mcb, meter: main, worst_case_base_a: 10}
+  - {id: carpark, parent: supply, rating_a: [20, 20, 16], device: mcb, meter: sub, worst_case_base_a: 2}
+loads:
+  - {id: fan-1, circuit: supply, worst_case_a: 2, interlock: fans}
+  - {id: fan-2, circuit: supply, worst_case_a: 3, interlock: fans}
+stations:
+  - {id: CP-01, circuit: carpark, auth: none, connectors: [{id: 1, phases: [L3], max_a: 16, fallback_a: 0}]}
+"""
+
+# What stands in the right file, what is written instead, what is said of it.
+DOUBTS = [
+    ("bus: lan", "bus: rs485, interval_s: 2", ["3:6: buses.lan: nothing hangs on this bus"]),
+    (
+        "/dev/serial/by-id/x",
+        "/dev/ttyUSB0",
+        [
+            "4:32: buses.rs485.serial.port: /dev/ttyUSB0 may be another adapter after a restart; take its name in /dev/serial/by-id"
+        ],
+    ),
+    (
+        ", meter: sub",
+        "",
+        ["7:6: meters.sub: no circuit names this meter; what it says is not used"],
+    ),
+    (
+        "schneider_iem3000",
+        "schneider_iem3000, phases: [L3, L1]",
+        [
+            "6:71: meters.main.phases: does not measure L2 of circuit supply: there the worst-case base always counts"
+        ],
+    ),
+    (
+        "id: supply, rating_a: 100, device: mcb, meter: main",
+        "id: supply, rating_a: 100, device: mcb",
+        [
+            "6:6: meters.main: no circuit names this meter; what it says is not used",
+            "9:6: circuits.supply: no meter measures this supply: its worst-case base always counts in full",
+        ],
+    ),
+    (
+        "worst_case_base_a: 10",
+        "worst_case_base_a: [10, 1, 10], set_point_ratio: 0.98",
+        [
+            "9:78: circuits.supply.worst_case_base_a: 1 A on L2 is less than the 2 A of the circuits below, which it includes: the larger counts",
+            "9:108: circuits.supply.set_point_ratio: aims closer to the rating than the 0.95 that suit a device mcb",
+        ],
+    ),
+    (
+        "worst_case_a: 3, interlock: fans",
+        "worst_case_a: 3",
+        ["12:62: loads.fan-1.interlock: fan-1 is alone in the interlock group fans"],
+    ),
+    (
+        "max_a: 16",
+        "max_a: 32",
+        [
+            "15:89: stations.CP-01.connectors.1.max_a: 32 A is more than the 16 A circuit carpark is rated for"
+        ],
+    ),
+    (
+        "loads:",
+        "listen: {ocpp: {host: 0.0.0.0}}\nloads:",
+        ["16:41: stations.CP-01.auth: anyone who reaches 0.0.0.0 can pose as this station"],
+    ),
+]
+
+
+def doubts_of(text: str, folder: Path) -> list[str]:
+    file = folder / "site.yaml"
+    file.write_text(text)
+    return [warning.describe("").removeprefix(":") for warning in read_site(file).warnings]
+
+
+def test_the_right_file_raises_no_doubt(tmp_path: Path) -> None:
+    assert doubts_of(RIGHT, tmp_path) == []
+
+
+@pytest.mark.parametrize(("was", "now", "said"), DOUBTS)
+def test_what_is_probably_not_meant_is_said(
+    was: str, now: str, said: list[str], tmp_path: Path
+) -> None:
+    assert was in RIGHT
+    text = RIGHT.replace(was, now, 1)
+    if "bus: rs485, interval_s" in now:
+        text = text.replace("id: sub, bus: rs485, unit: 1", "id: sub, bus: rs485, unit: 2")
+
+    assert doubts_of(text, tmp_path) == said
