@@ -127,8 +127,11 @@ class Breaker:
             before = self._thetas[phase]
             after = goal + (before - goal) * decay
             self._thetas[phase] = after
-            worst_ratio = max(worst_ratio, ratio)
-            worst_theta = max(worst_theta, after)
+            # This is the innermost loop of the plant: a call of max() would double its cost.
+            if ratio > worst_ratio:  # noqa: PLR1730 - the same
+                worst_ratio = ratio
+            if after > worst_theta:  # noqa: PLR1730 - the same
+                worst_theta = after
             if ratio > 1.0:
                 self.overload_pu2s[phase] += (goal - 1.0) * lasts_s
                 if before < self._trip_theta <= after:
@@ -144,7 +147,8 @@ class Breaker:
             if trip_s < inf and not self._is_tripped:
                 self.trips_s.append(trip_s)
             self._is_tripped = spent >= 1.0
-        self.peak_ratio = max(self.peak_ratio, worst_ratio)
+        if worst_ratio > self.peak_ratio:  # noqa: PLR1730 - the same
+            self.peak_ratio = worst_ratio
         if is_over_set_point:
             self.over_set_point_s += lasts_s
         if worst_ratio > 1.0:

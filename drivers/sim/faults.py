@@ -11,7 +11,7 @@ class FaultKind(StrEnum):
     METER_FROZEN = "meter_frozen"  # A meter repeats its values to the last bit.
     METER_NAN = "meter_nan"  # A meter answers without a value that can be trusted.
     STATION_LOST = "station_lost"  # The link is down; the station keeps to what it stores.
-    STATION_DISOBEDIENT = "station_disobedient"  # Accepts limits, keeps its pilot where it was.
+    STATION_DISOBEDIENT = "station_disobedient"  # Accepts limits, keeps to the one before.
     STATION_RUNAWAY = "station_runaway"  # Accepts limits, offers its installed maximum.
     STATION_LYING = "station_lying"  # Its meter values are `value` times the truth.
     STATION_METER_FROZEN = "station_meter_frozen"  # Its meter values repeat.

@@ -15,7 +15,8 @@ from drivers.sim.scenario import (
 )
 from drivers.sim.sites import ANNEX, CARPARK, SUPPLY, one_circuit, tree
 from gateway.domain.charging import OcppVersion
-from gateway.domain.circuits import Connector, Site
+from gateway.domain.circuits import ChargingStation, Connector, Site
+from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId, StationId
 
 HOUR_S = 3_600.0
@@ -46,6 +47,9 @@ LENGTHS_S = {
     FaultKind.BASE_STEP: (60.0, 300.0),
 }
 FAULTS_PER_HOUR = 9.0
+BORNE_RATIO = 1.06  # Of the rating: less than half of the fastest device's thermal budget.
+
+_ROGUES = frozenset({FaultKind.STATION_DISOBEDIENT, FaultKind.STATION_RUNAWAY})
 
 
 def generate(
@@ -348,33 +352,79 @@ def _faults(
     duration_s: float,
     rng: Random,
 ) -> tuple[Fault, ...]:
-    """Return faults of every kind, the first of each as early as there is room for it."""
-    kinds = list(LENGTHS_S)
+    """Return faults of every kind, overlapping as they come."""
     count = max(1, round(FAULTS_PER_HOUR * duration_s / HOUR_S))
     faults: list[Fault] = []
-    dead_until_s = 0.0
+    impossible: set[FaultKind] = set()
+    if not any(_may_run_away(site, station, reserve_a) for station in site.stations):
+        impossible.add(FaultKind.STATION_RUNAWAY)
+    if not _circuits_with_room(base, reserve_a):
+        impossible.add(FaultKind.BASE_STEP)
+    if not site.meters:
+        impossible |= {FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN}
     bag: list[FaultKind] = []
     for _ in range(count):
         if not bag:
-            bag = list(kinds)
+            bag = [kind for kind in LENGTHS_S if kind not in impossible]
             rng.shuffle(bag)
         kind = bag.pop()
-        at_s = rng.uniform(300.0, max(301.0, duration_s - 300.0))
-        if kind is FaultKind.GATEWAY_KILL:
-            # One death at a time, and time enough to live between them.
-            at_s = max(at_s, dead_until_s + 600.0)
-            dead_until_s = at_s + LENGTHS_S[kind][1]
         subject, value = _target(kind, site, base, reserve_a, rng)
-        faults.append(
-            Fault(
+        for _attempt in range(50):
+            at_s = rng.uniform(300.0, max(301.0, duration_s - 300.0))
+            fault = Fault(
                 kind=kind,
                 at_s=at_s,
                 until_s=at_s + rng.uniform(*LENGTHS_S[kind]),
                 subject=subject,
                 value=value,
             )
-        )
+            if all(_may_both_be(fault, other) for other in faults):
+                faults.append(fault)
+                break
     return tuple(sorted(faults, key=lambda f: (f.at_s, f.kind)))
+
+
+def _may_both_be(one: Fault, other: Fault) -> bool:
+    """Return whether some law can keep the building safe through both.
+
+    One death of the gateway at a time, with time enough to live between them; one station that
+    does not obey at a time; and no leap of a station at the moment at which the base leaps.
+    """
+    kinds = {one.kind, other.kind}
+    if kinds == {FaultKind.GATEWAY_KILL}:
+        return not _overlap(one, other, gap_s=600.0)
+    if kinds <= _ROGUES:
+        return not _overlap(one, other, gap_s=120.0)
+    if kinds == {FaultKind.BASE_STEP, FaultKind.STATION_RUNAWAY}:
+        return abs(one.at_s - other.at_s) > 60.0
+    return True
+
+
+def _overlap(one: Fault, other: Fault, *, gap_s: float) -> bool:
+    return one.at_s < other.until_s + gap_s and other.at_s < one.until_s + gap_s
+
+
+def _may_run_away(site: Site, station: ChargingStation, reserve_a: dict[CircuitId, float]) -> bool:
+    """Return whether no device above trips at once when all of a station leaps to its maximum."""
+    for circuit in site.circuits:
+        for phase in Phase:
+            leap_ma = sum(
+                connector.max_ma - connector.fallback_ma
+                for connector in station.connectors
+                if phase in connector.phases and circuit.id in site.path_to_root(connector.circuit)
+            )
+            # From the set-point less the reserve to what is borne for some minutes.
+            room_ma = (BORNE_RATIO - circuit.set_point_ratio) * circuit.rating_ma[phase]
+            if leap_ma > room_ma + 1_000 * reserve_a[circuit.id]:
+                return False
+    return True
+
+
+def _circuits_with_room(
+    base: tuple[BaseTraits, ...], reserve_a: dict[CircuitId, float]
+) -> list[CircuitId]:
+    """Return the circuits whose base may step beyond the reserve."""
+    return [b.circuit for b in base if b.ceiling_a - b.floor_a > reserve_a[b.circuit]]
 
 
 def _target(
@@ -388,11 +438,12 @@ def _target(
     if kind.value.startswith("meter_"):
         return rng.choice(site.meters).id, 0.0
     if kind is FaultKind.BASE_STEP:
-        # Where there is room for one beyond the reserve.
-        circuits = [b.circuit for b in base if b.ceiling_a - b.floor_a > reserve_a[b.circuit]]
-        circuit = rng.choice(circuits)
+        circuit = rng.choice(_circuits_with_room(base, reserve_a))
         return circuit, reserve_a[circuit] * rng.choice((0.5, 0.9, 1.3))
-    station = rng.choice(site.stations).id
+    stations = site.stations
+    if kind is FaultKind.STATION_RUNAWAY:
+        stations = tuple(s for s in stations if _may_run_away(site, s, reserve_a))
+    station = rng.choice(stations).id
     match kind:
         case FaultKind.STATION_LYING:
             return station, rng.choice((0.0, 0.5, 0.8, 1.3, 2.0))

@@ -18,13 +18,14 @@ REACTION_S = 16.0  # Design §3: reading, decision, acknowledgement, vehicle.
 METER_BLIND_S = 45.0  # A gateway that has lost a meter has the circuit at its fallback by then.
 GATEWAY_BLIND_S = 90.0  # The leases of a dead gateway have lapsed and were obeyed by then.
 AFTERMATH_S = 60.0  # How long a rise beyond reserve explains a warm breaker.
-SHARE_EVERY_S = 5.0
+LOOK_EVERY_S = 5.0  # At connectors, which change more slowly than circuits.
 BUDGET_SHARE = 1.0 / 3.0
 LONGEST_EXCURSION_S = 60.0
 USUAL_EXCURSION_S = 15.0
 FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
 UNUSED_AFTER_S = 900.0
-UNUSED_BEYOND_RESERVE_A = 8.0
+# Limits are above draws (whole amperes, tolerances), and what is not known is counted at its worst.
+UNUSED_BEYOND_RESERVE_A = 12.0
 LEASE_GRACE_S = 20.0
 TROUBLE_LASTS_S = 300.0  # After a fault a station must be proven again.
 LOCKOUT_EXCURSIONS = 3
@@ -137,7 +138,7 @@ class Judge:
         self._scenario = scenario
         self._reserve_a = dict(scenario.reserve_a)
         self._rogues: list[ConnectorWatch] = []
-        self._next_share_s = 0.0
+        self._next_look_s = 0.0
 
     def see_circuit(self, wires: Wires) -> None:
         """Watch a circuit."""
@@ -176,6 +177,7 @@ class Judge:
         assert record is not None
         assert evse.vehicle is not None
         record.delivered_wh = evse.vehicle.delivered_wh
+        _note_finish(record, record.delivered_wh, at_s)
         record.left_s = at_s
         self.omniscient.deliver(at_s)
         self.omniscient.guests.remove(record.guest)
@@ -225,15 +227,15 @@ class Judge:
     # What it sees for itself.
 
     def tick(self, at_s: float, *, is_gateway_dead: bool) -> None:
-        """Look at everything, once a second."""
+        """Look at every circuit, once a second, and at times at every connector."""
         for circuit in self.circuits.values():
             self._watch_base(circuit, at_s)
             self._watch_breaker(circuit, at_s)
-        for watch in self.connectors.values():
-            if watch.record is not None:
-                self._watch_connector(watch, at_s, is_gateway_dead=is_gateway_dead)
-        if at_s >= self._next_share_s:
-            self._next_share_s = at_s + SHARE_EVERY_S
+        if at_s >= self._next_look_s:
+            self._next_look_s = at_s + LOOK_EVERY_S
+            for watch in self.connectors.values():
+                if watch.record is not None:
+                    self._watch_connector(watch, at_s, is_gateway_dead=is_gateway_dead)
             rooms_a = [
                 circuit.room_a(phase) for circuit in self.circuits.values() for phase in (0, 1, 2)
             ]
@@ -300,8 +302,7 @@ class Judge:
         vehicle = evse.vehicle
         assert record is not None
         assert vehicle is not None
-        if record.finished_s is None and vehicle.delivered_wh >= record.visit.vehicle.need_wh:
-            record.finished_s = at_s
+        _note_finish(record, vehicle.delivered_wh, at_s)
         if (
             is_gateway_dead
             or not station.is_linked
@@ -310,7 +311,7 @@ class Judge:
             watch.trouble_s = at_s
         if evse.transaction is None:
             return
-        watch.occupied_s += 1.0
+        watch.occupied_s += LOOK_EVERY_S
         if evse.is_leased and at_s > evse.lease_until_s + LEASE_GRACE_S:
             # A clock set back makes a lease longer; a station that disobeys is another matter.
             if at_s - watch.trouble_s > TROUBLE_LASTS_S and not watch.is_old_limit_told:
@@ -344,16 +345,13 @@ class Judge:
     def _watch_wait(self, watch: ConnectorWatch, at_s: float) -> None:
         evse = watch.evse
         if evse.pilot_a < MIN_OFFER_A:
-            watch.starved_s += 1.0
+            watch.starved_s += LOOK_EVERY_S
             if watch.starved_s == FORGOTTEN_AFTER_S:
                 self._tell(
                     "connector_forgotten", at_s, f"{evse.connector.ref}: hungry and unserved"
                 )
-        if all(
-            circuit.wires.spare_a(phase) >= circuit.reserve_a + UNUSED_BEYOND_RESERVE_A
-            for circuit, phase in watch.rows
-        ):
-            watch.unused_s += 1.0
+        if all(self._is_room_unused(circuit, phase) for circuit, phase in watch.rows):
+            watch.unused_s += LOOK_EVERY_S
             if watch.unused_s == UNUSED_AFTER_S:
                 self._tell(
                     "headroom_never_came_back",
@@ -362,6 +360,19 @@ class Judge:
                 )
         else:
             watch.unused_s = 0.0
+
+    def _is_room_unused(self, circuit: CircuitWatch, phase: int) -> bool:
+        """Return whether there is room on a row that no rule of the control law explains."""
+        beyond_a = circuit.wires.spare_a(phase) - circuit.reserve_a - UNUSED_BEYOND_RESERVE_A
+        if beyond_a < 0.0:
+            return False
+        # What a station does not tell counts twice: in the base that is measured, and as a limit.
+        hidden_a = sum(
+            other.evse.draw_a
+            for other in self.connectors.values()
+            if (circuit, phase) in other.rows and other.station.hides_its_draw
+        )
+        return beyond_a >= hidden_a
 
     def _rooms(self, watch: ConnectorWatch) -> list[tuple[float, int]]:
         """Return, for each row of a connector just paused, the true room and who waits for it.
@@ -396,6 +407,11 @@ class Judge:
         if on:
             detail = f"{detail} (during {', '.join(on)})"
         self.violations.append(Violation(what=what, at_s=at_s, detail=detail))
+
+
+def _note_finish(record: VisitRecord, delivered_wh: float, at_s: float) -> None:
+    if record.finished_s is None and delivered_wh >= record.visit.vehicle.need_wh:
+        record.finished_s = at_s
 
 
 def _may_be_locked_out(circuit: CircuitWatch, at_s: float) -> bool:

@@ -57,6 +57,20 @@ class ChargingProfile:
     transaction: TransactionId | None = None
 
 
+def unending_default(
+    number: int, limit: float, *, rate_unit: RateUnit, phase_count: int
+) -> ChargingProfile:
+    """Return a TxDefaultProfile at the lowest level that holds whenever nothing else does."""
+    return ChargingProfile(
+        number=number,
+        stack_level=0,
+        purpose=Purpose.TX_DEFAULT,
+        kind=Kind.RELATIVE,
+        rate_unit=rate_unit,
+        periods=(Period(start_s=0.0, limit=limit, phase_count=phase_count),),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InForce:
     """The limit in force on a connector, per phase, and the clock second it may next change at.

@@ -7,7 +7,7 @@ from random import Random
 from drivers.sim.agenda import Agenda
 from drivers.sim.evse import Evse
 from drivers.sim.faults import Fault, FaultKind
-from drivers.sim.profiles import ChargingProfile, Kind, Period, ProfileStore, Purpose
+from drivers.sim.profiles import ChargingProfile, ProfileStore, Purpose, unending_default
 from drivers.sim.scenario import StationTraits, Visit
 from drivers.sim.surroundings import Surroundings
 from drivers.sim.vehicle import MIN_OFFER_A, Vehicle
@@ -34,6 +34,9 @@ from gateway.domain.ids import TransactionId
 PILOT_WITHIN_S = 5.0  # IEC 61851-1: an EVSE changes its pilot at most this long after a limit.
 AUTHORISED_AFTER_S = (1.0, 4.0)
 CHARGING_ABOVE_A = 0.5
+_UNTRUE = frozenset(
+    {FaultKind.STATION_SILENT, FaultKind.STATION_LYING, FaultKind.STATION_METER_FROZEN}
+)
 FALLBACK_NUMBER = 1  # The profile number the fallback is written under.
 
 
@@ -95,24 +98,25 @@ class Station:
         """Return whether a fault of this kind is on."""
         return any(fault.kind is kind for fault in self.faults)
 
+    @property
+    def hides_its_draw(self) -> bool:
+        """Return whether its meter values do not say what it gives."""
+        return (
+            not self.traits.sends_meter_values
+            or not self.is_linked
+            or any(fault.kind in _UNTRUE for fault in self.faults)
+        )
+
     def fallback_profile(self, evse: Evse, limit_a: float) -> ChargingProfile:
         """Return the profile that writes a persistent fallback, in the unit the station takes."""
         phase_count = len(evse.connector.phases)
-        is_watts_only = self.store.rate_units == {RateUnit.WATTS}
+        in_watts = self.store.rate_units == {RateUnit.WATTS}
         watts = limit_a * self.store.nominal_v * phase_count
-        return ChargingProfile(
-            number=FALLBACK_NUMBER + 10 * evse.connector.ref.number,
-            stack_level=0,
-            purpose=Purpose.TX_DEFAULT,
-            kind=Kind.RELATIVE,
-            rate_unit=RateUnit.WATTS if is_watts_only else RateUnit.AMPERES,
-            periods=(
-                Period(
-                    start_s=0.0,
-                    limit=watts if is_watts_only else limit_a,
-                    phase_count=phase_count,
-                ),
-            ),
+        return unending_default(
+            FALLBACK_NUMBER + 10 * evse.connector.ref.number,
+            watts if in_watts else limit_a,
+            rate_unit=RateUnit.WATTS if in_watts else RateUnit.AMPERES,
+            phase_count=phase_count,
         )
 
     # What the network may ask.
@@ -231,9 +235,10 @@ class Station:
         match fault.kind:
             case FaultKind.STATION_DISOBEDIENT | FaultKind.STATION_RUNAWAY:
                 for evse in self.evses.values():
-                    # A connector that offers nothing has no old limit but its maximum.
-                    keeps = fault.kind is FaultKind.STATION_DISOBEDIENT and evse.pilot_a > 0
-                    evse.held_a = evse.pilot_a if keeps else evse.max_a
+                    evse.held_a = evse.max_a
+                    if fault.kind is FaultKind.STATION_DISOBEDIENT:
+                        is_used = evse.transaction is not None
+                        evse.held_a = evse.pilot_a if is_used else evse.limit_a
                     self._plan_pilot(evse, at_s)
             case FaultKind.STATION_LOST:
                 self.drop_link(at_s)

@@ -115,8 +115,12 @@ class Vehicle:
             self._react_at_s = inf
             self._follows_a = self.offered_a
             self._ramp_from_a = self.draw_a
+            ramp_s = self._rng.uniform(*RAMP_S)
+            if self._ramp_start_s > -inf and self.draw_a > self._follows_a:
+                # On the way down already: a new pilot does not make it later.
+                ramp_s = max(1e-3, min(ramp_s, self._ramp_start_s + self._ramp_s - at_s))
             self._ramp_start_s = at_s
-            self._ramp_s = self._rng.uniform(*RAMP_S)
+            self._ramp_s = ramp_s
             self._ripple_at_s = inf  # Until the ramp is over.
         ramp_ratio = 1.0
         if self._ramp_start_s > -inf:

@@ -77,6 +77,7 @@ class _Link:
     waiting: deque[_Call] = field(default_factory=deque)
     in_flight: _Call | None = None
     last_arrival_s: float = 0.0
+    last_act_s: float = 0.0
     ahead_s: float = 0.0  # Of the station's clock, as its messages show.
     rate_units: frozenset[RateUnit] = frozenset({RateUnit.AMPERES})
     transactions: dict[int, TransactionId] = field(default_factory=dict)
@@ -224,8 +225,11 @@ class Wire:
         is_late = link.station.has(FaultKind.STATION_LATE)
         trip_s = link.rng.uniform(*(LATE_S if is_late else ROUND_TRIP_S))
         # Whether a slow station acts soon and answers late, or does both late, is its own affair.
-        out_s = trip_s * link.rng.uniform(0.05, 0.95)
-        self._agenda.add(at_s + out_s, self._deliver, link, call, call.prepare(), at_s + trip_s)
+        acts_s = at_s + trip_s * link.rng.uniform(0.05, 0.95)
+        # It takes its calls in order, also one that was given up while it was slow.
+        link.last_act_s = max(link.last_act_s, acts_s)
+        answers_s = max(link.last_act_s, at_s + trip_s)
+        self._agenda.add(link.last_act_s, self._deliver, link, call, call.prepare(), answers_s)
 
     def _deliver(
         self,
@@ -266,6 +270,7 @@ class Wire:
         """End every call of a connection that is gone."""
         calls = [*([link.in_flight] if link.in_flight else []), *link.waiting]
         link.in_flight = None
+        link.last_act_s = at_s
         link.waiting.clear()
         for call in calls:
             if tells:

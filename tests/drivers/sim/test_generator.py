@@ -133,6 +133,21 @@ def test_everything_goes_wrong_in_six_hours() -> None:
         assert all(b.at_s >= a.until_s + 300.0 for a, b in pairwise(deaths))
 
 
+def test_what_goes_wrong_at_once_can_be_lived_through() -> None:
+    for seed in range(20):
+        scenario = generate(ScenarioKind.FAULTS, seed, duration_s=24 * 3_600.0)
+        rogues = [
+            fault
+            for fault in scenario.faults
+            if fault.kind in (FaultKind.STATION_DISOBEDIENT, FaultKind.STATION_RUNAWAY)
+        ]
+        assert len(rogues) > 5
+        assert all(b.at_s > a.until_s for a, b in pairwise(rogues))
+        # 32 A more on 63 A would trip the device before anyone could act.
+        leaping = {f.subject for f in rogues if f.kind is FaultKind.STATION_RUNAWAY}
+        assert leaping <= {"CP-02", "CP-03", "CP-04", "CP-05", "CP-06", "CP-08"}
+
+
 def test_base_steps_go_inside_and_beyond_the_reserve() -> None:
     shares = set()
     for seed in range(20):

@@ -247,6 +247,22 @@ def test_a_limit_that_was_not_answered_may_be_in_force_all_the_same() -> None:
     assert False in applied
 
 
+def test_an_old_limit_never_overtakes_a_newer_one() -> None:
+    late = fault(FaultKind.STATION_LATE, 50.0, 9_000.0, CP1)
+    for seed in range(20):
+        plant = Plant(small_scenario(seed=seed, visits=(visit(),), faults=(late,)))
+        plant.advance(60.0)
+        evse = plant.world.stations[CP1].evses[1]
+        seen = [evse.limit_a]
+        for index in range(8):
+            send(plant, ONE, 7.0 + index)
+            for _ in range(11):
+                plant.advance(plant.now_s + 1.0)
+                seen.append(evse.limit_a)
+
+        assert seen == sorted(seen)
+
+
 def two_connectors() -> Scenario:
     """Return a station with two connectors, both with a car."""
     site = small_site()

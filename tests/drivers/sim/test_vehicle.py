@@ -5,7 +5,7 @@ from math import inf
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sim.scenario import VehicleTraits
@@ -71,6 +71,7 @@ def test_offered_less_than_six_amperes_it_draws_nothing(seed: int, amps: float) 
     assert idle.next_s == inf
 
 
+@settings(max_examples=500)
 @given(seed=st.integers(0, 10_000), pilots=st.lists(st.floats(0.0, 40.0), max_size=12))
 def test_it_never_draws_more_than_any_pilot_it_may_still_be_following(
     seed: int, pilots: list[float]
