@@ -7,11 +7,13 @@ from typing import Final
 from drivers.ocpp import v16_messages as messages
 from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
 from drivers.ocpp.clockwork import read_time, wire_time
+from drivers.ocpp.interview import Interview
+from drivers.ocpp.leases import CompositePeriod
+from drivers.ocpp.limits import Limits
+from drivers.ocpp.metering import measure
 from drivers.ocpp.v16_configuration import Settings
-from drivers.ocpp.v16_interview import V16Interview
-from drivers.ocpp.v16_limits import V16Limits
-from drivers.ocpp.v16_metering import measure
-from drivers.ocpp.v16_profiles import CompositePeriod
+from drivers.ocpp.v16_interview import V16Questions
+from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
 from drivers.ocpp.v16_transactions import StartKey
 from gateway.domain.charging import (
@@ -75,17 +77,21 @@ class V16Adapter:
         "_interview",
         "_limits",
         "_post",
+        "_questions",
         "_random",
         "_skew",
         "_station",
         "_status_at_s",
+        "_words",
     )
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         self._station = V16Station(context)
-        self._interview = V16Interview(self._station)
-        self._limits = V16Limits(self._station)
+        self._questions = V16Questions(self._station)
+        self._interview = Interview(self._station, self._questions)
+        self._words = V16Words(self._station)
+        self._limits = Limits(self._station, self._words)
         self._random = context.random
         self._heartbeat_interval_s = context.heartbeat_interval_s
         self._clock = context.clock
@@ -282,22 +288,22 @@ class V16Adapter:
         await self._limits.set_fallback(number, limit)
 
     async def clear_lease(self, number: int) -> None:
-        """See `V16Limits.clear_lease`."""
+        """See `Limits.clear_lease`."""
         await self._limits.clear_lease(number)
 
     async def composite_schedule(
         self, number: int, *, duration_s: int
     ) -> tuple[CompositePeriod, ...]:
-        """See `V16Limits.composite_schedule`."""
-        return await self._limits.composite_schedule(number, duration_s=duration_s)
+        """See `V16Words.composite_schedule`."""
+        return await self._words.composite_schedule(number, duration_s=duration_s)
 
     async def read_configuration(self, keys: tuple[str, ...]) -> Settings:
-        """See `V16Interview.read_configuration`."""
-        return await self._interview.read_configuration(keys)
+        """See `V16Questions.read_configuration`."""
+        return await self._questions.read_configuration(keys)
 
     async def change_configuration(self, key: str, value: str) -> str:
-        """See `V16Interview.change_configuration`."""
-        return await self._interview.change_configuration(key, value)
+        """See `V16Questions.change_configuration`."""
+        return await self._questions.change_configuration(key, value)
 
     async def request_reading(self, number: int) -> None:
         """See `StationAdapter`."""

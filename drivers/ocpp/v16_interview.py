@@ -1,11 +1,9 @@
-"""The interview of an OCPP 1.6 station: what it can do, and what we set up before limits."""
+"""What an OCPP 1.6 station is asked: its configuration, and what we want of it."""
 
-import asyncio
-import contextlib
-import logging
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
+from drivers.ocpp.leases import LEVELS, Role
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
 from drivers.ocpp.v16_configuration import (
     KEYS,
@@ -17,80 +15,34 @@ from drivers.ocpp.v16_configuration import (
     read_settings,
     shortest_interval_s,
 )
-from drivers.ocpp.v16_profiles import LEVELS, Role
 from drivers.ocpp.v16_station import V16Station
 from gateway.domain.errors import StationUnreachableError
-from gateway.domain.events import CapabilitiesRead
 
-RETRY_AFTER_S: Final = 60.0
 MAX_FOREIGN_LEVEL: Final = 8  # Higher ones exist on paper; each costs a call at adoption.
 
-_log = logging.getLogger(__name__)
 
+class V16Questions:
+    """Asks a station in the words of 1.6."""
 
-class V16Interview:
-    """Learns a station at its first connection and after every boot."""
-
-    __slots__ = ("_has_cleared_leases", "_station", "is_greeted")
+    __slots__ = ("_has_cleared_leases", "_station")
 
     def __init__(self, station: V16Station) -> None:
-        """Ask nothing before `interview`."""
+        """Ask nothing yet."""
         self._station = station
         self._has_cleared_leases = False
-        self.is_greeted = False  # On this connection.
 
-    async def run(self) -> None:
-        """Do as `Conversation.interview`."""
-        if not self.is_greeted:
-            await self._greet()
-            self.is_greeted = True
-        while True:
+    async def ask_who_it_is(self) -> None:
+        """See `Questions`."""
+        for message in ("BootNotification", "StatusNotification"):
             try:
-                async with self._station.context.interview_slots:
-                    await self._do_due_work()
+                await self._station.trigger(message, priority=Priority.INTERVIEW)
             except ConnectionLostError:
                 raise
-            except StationUnreachableError as error:
-                _log.info("asked again in a while: %s", error)
-            else:
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_AFTER_S):
-                    await self._station.booted.wait_given()
-
-    async def _greet(self) -> None:
-        """Wait a little for a boot; a station that only reconnected is asked who and how it is.
-
-        It may not know how to say (then we know it from before, or never), or not even answer.
-        """
-        try:
-            async with asyncio.timeout(self._station.context.boot_patience_s):
-                await self._station.booted.wait_given()
-        except TimeoutError:
-            self._station.counters["boot-asked-for"] += 1
-            for message in ("BootNotification", "StatusNotification"):
-                try:
-                    await self._station.trigger(message, priority=Priority.INTERVIEW)
-                except ConnectionLostError:
-                    raise
-                except StationUnreachableError:
-                    self._station.counters["trigger-unanswered"] += 1
-
-    async def _do_due_work(self) -> None:
-        if not self._station.is_learnt:
-            self._station.booted.take_back()
-            self._station.is_learnt = True  # A boot meanwhile makes it untrue again.
-            try:
-                await self._learn()
             except StationUnreachableError:
-                self._station.is_learnt = False
-                raise
-        for number, connector in tuple(self._station.connectors.items()):
-            if connector.fallback_ma is not None and not connector.is_alone:
-                await self._clear_foreign(number)
-                connector.is_alone = True
+                self._station.counters["trigger-unanswered"] += 1
 
-    async def _learn(self) -> None:
+    async def learn(self) -> None:
+        """See `Questions`."""
         settings = await self._read_settings()
         if not self._has_cleared_leases:
             await self._clear_leases()
@@ -120,18 +72,12 @@ class V16Interview:
             return {}
 
     def _publish(self, settings: Settings) -> None:
-        self._station.capabilities = read_capabilities(
-            settings,
-            vendor=self._station.vendor,
-            model=self._station.model,
-            firmware=self._station.firmware,
-        )
-        self._station.known.give()
-        self._station.context.post(
-            CapabilitiesRead(
-                at_s=self._station.clock.monotonic_s(),
-                station=self._station.id,
-                capabilities=self._station.capabilities,
+        self._station.publish(
+            read_capabilities(
+                settings,
+                vendor=self._station.vendor,
+                model=self._station.model,
+                firmware=self._station.firmware,
             )
         )
 
@@ -158,7 +104,7 @@ class V16Interview:
         ):
             await self._station.ask("ClearChargingProfile", criteria, priority=Priority.INTERVIEW)
 
-    async def _clear_foreign(self, number: int) -> None:
+    async def clear_foreign(self, number: int) -> None:
         """Clear what others left above our fallback: it would overrule it (1.6 §3.13.2)."""
         top = min(self._station.form.stack_level, MAX_FOREIGN_LEVEL)
         for level in range(LEVELS[Role.DEFAULT_LEASE] + 1, top + 1):
@@ -188,3 +134,6 @@ class V16Interview:
         """
         payload = {"key": key, "value": value}
         return await self._station.ask("ChangeConfiguration", payload, priority=Priority.INTERVIEW)
+
+    async def look_around(self) -> None:
+        """See `Questions`: nothing else is open in 1.6."""

@@ -1,197 +1,43 @@
-"""Limits and fallbacks of an OCPP 1.6 station, in whatever form it can keep."""
+"""What is particular to the limits of an OCPP 1.6 station."""
 
-import asyncio
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
-from drivers.ocpp.rpc import ConnectionLostError
-from drivers.ocpp.v16_profiles import (
-    MAX_TRUSTED_SKEW_S,
-    CompositePeriod,
-    Kind,
-    Role,
-    make_fallback,
-    make_lease,
-    profile_id,
-    quantise_ma,
-    read_composite,
-)
-from drivers.ocpp.v16_station import ToldConnector, V16Station
-from gateway.domain.errors import LimitRejectedError, StationUnreachableError
-from gateway.domain.events import FallbackInstalled
-from gateway.domain.ids import ConnectorRef
-from gateway.domain.limits import CurrentLimit
+from drivers.ocpp.leases import CompositePeriod, Profile
+from drivers.ocpp.v16_profiles import encode_profile, read_composite
+from drivers.ocpp.v16_station import V16Station
+from gateway.domain.errors import LimitRejectedError
 
-_NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
+MAX_TRUSTED_SKEW_S: Final = 60.0
 
 
-class V16Limits:
-    """Puts limits into a station as leases over a fallback."""
+class V16Words:
+    """Says limits in the words of 1.6."""
 
     __slots__ = ("_station",)
 
+    largest_skew_s: Final = MAX_TRUSTED_SKEW_S
+
     def __init__(self, station: V16Station) -> None:
-        """Tell the station nothing yet."""
+        """Speak for one station."""
         self._station = station
 
-    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
-        """See `StationAdapter`."""
-        await self._await_known()
-        transaction = self._station.book.running_on(number)
-        if transaction is not None and not self._station.lacks_tx_profile:
-            status = await self._lease(number, limit, valid_for=valid_for, transaction=transaction)
-            if status == "Accepted":
-                return
-            if status not in _NOT_SUPPORTED:
-                raise LimitRejectedError(self._station.id, f"TxProfile: {status}")
-            self._station.lacks_tx_profile = True
-        if self._is_fallback_enough(number, limit):
-            return
-        self._check_default_lease(number, limit)
-        status = await self._lease(number, limit, valid_for=valid_for, transaction=None)
-        if status != "Accepted":
-            raise LimitRejectedError(self._station.id, f"TxDefaultProfile: {status}")
+    def transaction_on(self, number: int) -> int | None:
+        """See `Words`."""
+        return self._station.book.running_on(number)
 
-    async def _await_known(self) -> None:
-        """Wait for the interview: no limit is sent in a form the station may not know."""
-        if self._station.link is None:
-            raise ConnectionLostError(self._station.id, "not connected")
-        try:
-            async with asyncio.timeout(self._station.context.call_deadline_s):
-                await self._station.known.wait_given()
-        except TimeoutError as error:
-            raise StationUnreachableError(self._station.id, "not interviewed yet") from error
+    def encode_profile(self, profile: Profile) -> Mapping[str, object]:
+        """See `Words`."""
+        return encode_profile(profile)
 
-    def _is_fallback_enough(self, number: int, limit: CurrentLimit) -> bool:
-        """Return whether the fallback alone says what the limit says: then nothing wears."""
-        connector = self._station.connectors.get(number)
-        return (
-            connector is not None
-            and connector.fallback_ma == self._quantise(limit)
-            and connector.lease_until_s <= self._station.clock.monotonic_s()
-        )
+    def encode_clear(self, profile: int) -> Mapping[str, object]:
+        """See `Words`."""
+        return {"id": profile}
 
-    def _check_default_lease(self, number: int, limit: CurrentLimit) -> None:
-        """Refuse a `TxDefaultProfile` lease where it would not lapse, or would wear too much.
-
-        A station with one level or one profile would put it in the fallback's place.
-        """
-        known = self._station.capabilities
-        detail = ""
-        if known is None or (known.stack_level or 0) < 1 or (known.profile_count or 0) < 2:
-            detail = "cannot keep a lease above its fallback"
-        elif self._station.form.stack_level < 1:
-            detail = "takes profiles on level 0 only"
-        elif self._station.skew.ahead_s is None:
-            detail = "its clock is not known, so a lease might not lapse"
-        elif self._station.flash.is_spent(self._station.clock.monotonic_s()) and not self._is_cut(
-            number, limit
-        ):
-            detail = "the day's writes to flash are spent"
-        if detail:
-            raise LimitRejectedError(self._station.id, f"no transaction to limit, and {detail}")
-
-    async def _lease(
-        self, number: int, limit: CurrentLimit, *, valid_for: timedelta, transaction: int | None
-    ) -> str:
-        connector = self._station.told(number)
-        now_s = self._station.clock.monotonic_s()
-        if transaction is None:
-            self._station.flash.count(now_s)
-        is_urgent = self._is_cut(number, limit) or not connector.is_leased(now_s)
-        ahead_s = self._station.skew.ahead_s or 0.0
-        payload = make_lease(
-            number,
-            limit,
-            form=self._station.form,
-            kind=self._kind_of_lease(),
-            valid_for=valid_for,
-            station_at=self._station.clock.now_at() + timedelta(seconds=ahead_s),
-            transaction=transaction,
-        )
-        status = await self._station.ask(
-            "SetChargingProfile",
-            payload,
-            priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
-            key=f"limit {number}",
-        )
-        if status == "Accepted":
-            connector.lease_ma = self._quantise(limit)
-            connector.lease_until_s = now_s + valid_for.total_seconds()
-        return status
-
-    def _kind_of_lease(self) -> Kind:
-        """Return absolute where the station's clock is known to be near, else relative.
-
-        A relative lease needs no clock; where the station counts it from the transaction's
-        start it may be over when it arrives, which errs to the fallback.
-        """
-        ahead_s = self._station.skew.ahead_s
-        is_near = ahead_s is not None and abs(ahead_s) <= MAX_TRUSTED_SKEW_S
-        if not self._station.quirks.has_relative or (self._station.quirks.has_absolute and is_near):
-            return Kind.ABSOLUTE
-        return Kind.RELATIVE
-
-    def _is_cut(self, number: int, limit: CurrentLimit) -> bool:
-        """Return whether a limit is lower than what the connector was last told."""
-        connector = self._station.connectors.get(number, ToldConnector())
-        is_leased = connector.is_leased(self._station.clock.monotonic_s())
-        before_ma = connector.lease_ma if is_leased else connector.fallback_ma
-        return before_ma is not None and self._quantise(limit) < before_ma
-
-    def _quantise(self, limit: CurrentLimit) -> int:
-        return quantise_ma(limit.limit_ma, step_ma=self._station.quirks.step_ma)
-
-    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
-        """See `StationAdapter`."""
-        await self._await_known()
-        connector = self._station.told(number)
-        fallback_ma = self._quantise(limit)
-        if connector.fallback_ma != fallback_ma:
-            await self._write_fallback(number, limit)
-            connector.fallback_ma = fallback_ma
-        self._station.context.post(
-            FallbackInstalled(
-                at_s=self._station.clock.monotonic_s(),
-                connector=ConnectorRef(self._station.id, number),
-                fallback_ma=fallback_ma,
-            )
-        )
-        if not connector.is_alone:
-            self._station.interview_again()
-
-    async def _write_fallback(self, number: int, limit: CurrentLimit) -> None:
-        kinds = [Kind.RELATIVE] if self._station.quirks.has_relative else []
-        kinds += [Kind.ABSOLUTE] if self._station.quirks.has_absolute else []
-        status = ""
-        for kind in kinds:
-            self._station.flash.count(self._station.clock.monotonic_s())
-            status = await self._station.ask(
-                "SetChargingProfile",
-                make_fallback(number, limit, form=self._station.form, kind=kind),
-                priority=Priority.SAFETY,
-                key=f"fallback {number}",
-            )
-            if status == "Accepted":
-                return
-        raise LimitRejectedError(self._station.id, f"fallback: {status}")
-
-    async def clear_lease(self, number: int) -> None:
-        """End a connector's lease before its time: the fallback holds at once.
-
-        Raises:
-            StationUnreachableError: no answer in time.
-        """
-        for role in (Role.TRANSACTION_LEASE, Role.DEFAULT_LEASE):
-            # "Unknown" is as good as "Accepted": there is none.
-            await self._station.ask(
-                "ClearChargingProfile",
-                {"id": profile_id(number, role)},
-                priority=Priority.ALLOCATION,
-            )
-        if number in self._station.connectors:
-            self._station.connectors[number].lease_ma = None
+    async def make_room(self, _profile: Profile, _refusal: str) -> bool:
+        """See `Words`: here a profile replaces what is in its place (1.6 §5.16.3)."""
+        return False
 
     async def composite_schedule(
         self, number: int, *, duration_s: int

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from drivers.ocpp.metering import Measured, measure
 from drivers.ocpp.v16_messages import MeterValue
-from drivers.ocpp.v16_metering import Measured, measure
 
 
 def read(*samples: dict[str, object]) -> Measured:

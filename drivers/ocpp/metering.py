@@ -1,11 +1,9 @@
-"""What a 1.6 MeterValues says in amperes, watts, watt-hours and per cent, whatever its form."""
+"""What meter values say in amperes, watts, watt-hours and per cent, whatever its form."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from math import nan
-from typing import Final, NamedTuple
-
-from drivers.ocpp.v16_messages import MeterValue
+from typing import Final, NamedTuple, Protocol
 
 # What one of a unit is in ours; a unit left out is ours.
 _AMPERES: Final = {None: 1.0, "": 1.0, "A": 1.0, "mA": 0.001, "kA": 1_000.0}
@@ -30,6 +28,42 @@ _QUANTITIES: Final = {
 _ELSEWHERE: Final = frozenset({"EV", "Body"})
 
 Phases = tuple[float | None, float | None, float | None]
+
+
+class SampledValue(Protocol):
+    """One value: 1.6 §7.43, or 2.0.1 §2.41 once its multiplier is in it."""
+
+    @property
+    def value(self) -> str | float:
+        """Return the value; it may be no number."""
+
+    @property
+    def measurand(self) -> str | None:
+        """Return what was measured."""
+
+    @property
+    def phase(self) -> str | None:
+        """Return the phase it was measured on."""
+
+    @property
+    def unit(self) -> str | None:
+        """Return the unit of the value."""
+
+    @property
+    def location(self) -> str | None:
+        """Return where it was measured."""
+
+    @property
+    def format(self) -> str | None:
+        """Return how the value is written."""
+
+
+class MeterValue(Protocol):
+    """Values taken at one time."""
+
+    @property
+    def sampled_value(self) -> Sequence[SampledValue]:
+        """Return the values."""
 
 
 class Measured(NamedTuple):

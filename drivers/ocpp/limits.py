@@ -1,0 +1,231 @@
+"""Limits and fallbacks of a station of either version, in whatever form it can keep."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Protocol
+
+from drivers.ocpp.adapter import Priority
+from drivers.ocpp.leases import (
+    Kind,
+    Profile,
+    Role,
+    make_fallback,
+    make_lease,
+    profile_id,
+    quantise_ma,
+)
+from drivers.ocpp.rpc import ConnectionLostError
+from drivers.ocpp.station import StationRecord, ToldConnector
+from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.events import FallbackInstalled
+from gateway.domain.ids import ConnectorRef
+from gateway.domain.limits import CurrentLimit
+
+_NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
+
+
+class Words(Protocol):
+    """How a version says what limits need said.
+
+    `largest_skew_s`: with a clock further off than this, a lease is relative if it can be.
+    """
+
+    @property
+    def largest_skew_s(self) -> float:
+        """Return how far off a clock may be for a lease to be told by it."""
+
+    def transaction_on(self, number: int) -> str | int | None:
+        """Return the transaction that runs on a connector."""
+
+    def encode_profile(self, profile: Profile) -> Mapping[str, object]:
+        """Return the SetChargingProfile of a profile."""
+
+    def encode_clear(self, profile: int) -> Mapping[str, object]:
+        """Return the ClearChargingProfile of the profile of this id."""
+
+    async def make_room(self, profile: Profile, refusal: str) -> bool:
+        """Clear what others left in the place of a refused profile; return whether to try again.
+
+        Raises:
+            StationUnreachableError: no answer in time.
+        """
+
+
+class Limits:
+    """Puts limits into a station as leases over a fallback."""
+
+    __slots__ = ("_station", "_words")
+
+    def __init__(self, station: StationRecord, words: Words) -> None:
+        """Tell the station nothing yet."""
+        self._station = station
+        self._words = words
+
+    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
+        """See `StationAdapter`."""
+        await self._await_known()
+        transaction = self._words.transaction_on(number)
+        if transaction is not None and not self._station.lacks_tx_profile:
+            status = await self._lease(number, limit, valid_for=valid_for, transaction=transaction)
+            if status == "Accepted":
+                return
+            if status not in _NOT_SUPPORTED:
+                raise LimitRejectedError(self._station.id, f"TxProfile: {status}")
+            self._station.lacks_tx_profile = True
+        if self._is_fallback_enough(number, limit):
+            return
+        self._check_default_lease(number, limit)
+        status = await self._lease(number, limit, valid_for=valid_for, transaction=None)
+        if status != "Accepted":
+            raise LimitRejectedError(self._station.id, f"TxDefaultProfile: {status}")
+
+    async def _await_known(self) -> None:
+        """Wait for the interview: no limit is sent in a form the station may not know."""
+        if self._station.link is None:
+            raise ConnectionLostError(self._station.id, "not connected")
+        try:
+            async with asyncio.timeout(self._station.context.call_deadline_s):
+                await self._station.known.wait_given()
+        except TimeoutError as error:
+            raise StationUnreachableError(self._station.id, "not interviewed yet") from error
+
+    def _is_fallback_enough(self, number: int, limit: CurrentLimit) -> bool:
+        """Return whether the fallback alone says what the limit says: then nothing wears."""
+        connector = self._station.connectors.get(number)
+        return (
+            connector is not None
+            and connector.fallback_ma == self._quantise(limit)
+            and connector.lease_until_s <= self._station.clock.monotonic_s()
+        )
+
+    def _check_default_lease(self, number: int, limit: CurrentLimit) -> None:
+        """Refuse a `TxDefaultProfile` lease where it would not lapse, or would wear too much.
+
+        A station with one level or one profile would put it in the fallback's place.
+        """
+        known = self._station.capabilities
+        detail = ""
+        if known is None or (known.stack_level or 0) < 1 or (known.profile_count or 0) < 2:
+            detail = "cannot keep a lease above its fallback"
+        elif self._station.form.stack_level < 1:
+            detail = "takes profiles on level 0 only"
+        elif self._station.skew.ahead_s is None:
+            detail = "its clock is not known, so a lease might not lapse"
+        elif self._station.flash.is_spent(self._station.clock.monotonic_s()) and not self._is_cut(
+            number, limit
+        ):
+            detail = "the day's writes to flash are spent"
+        if detail:
+            raise LimitRejectedError(self._station.id, f"no transaction to limit, and {detail}")
+
+    async def _lease(
+        self,
+        number: int,
+        limit: CurrentLimit,
+        *,
+        valid_for: timedelta,
+        transaction: str | int | None,
+    ) -> str:
+        connector = self._station.told(number)
+        now_s = self._station.clock.monotonic_s()
+        if transaction is None:
+            self._station.flash.count(now_s)
+        is_urgent = self._is_cut(number, limit) or not connector.is_leased(now_s)
+        ahead_s = self._station.skew.ahead_s or 0.0
+        profile = make_lease(
+            number,
+            limit,
+            form=self._station.form,
+            kind=self._kind_of_lease(),
+            valid_for=valid_for,
+            station_at=self._station.clock.now_at() + timedelta(seconds=ahead_s),
+            transaction=transaction,
+        )
+        status = await self._install(
+            profile,
+            priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
+            key=f"limit {number}",
+        )
+        if status == "Accepted":
+            connector.lease_ma = self._quantise(limit)
+            connector.lease_until_s = now_s + valid_for.total_seconds()
+        return status
+
+    async def _install(self, profile: Profile, *, priority: Priority, key: str) -> str:
+        payload = self._words.encode_profile(profile)
+        status = await self._station.ask("SetChargingProfile", payload, priority=priority, key=key)
+        if status == "Accepted" or not await self._words.make_room(profile, status):
+            return status
+        return await self._station.ask("SetChargingProfile", payload, priority=priority, key=key)
+
+    def _kind_of_lease(self) -> Kind:
+        """Return absolute where the station's clock is known to be near, else relative.
+
+        A relative lease needs no clock; where the station counts it from the transaction's
+        start it may be over when it arrives, which errs to the fallback.
+        """
+        ahead_s = self._station.skew.ahead_s
+        is_near = ahead_s is not None and abs(ahead_s) <= self._words.largest_skew_s
+        if not self._station.quirks.has_relative or (self._station.quirks.has_absolute and is_near):
+            return Kind.ABSOLUTE
+        return Kind.RELATIVE
+
+    def _is_cut(self, number: int, limit: CurrentLimit) -> bool:
+        """Return whether a limit is lower than what the connector was last told."""
+        connector = self._station.connectors.get(number, ToldConnector())
+        is_leased = connector.is_leased(self._station.clock.monotonic_s())
+        before_ma = connector.lease_ma if is_leased else connector.fallback_ma
+        return before_ma is not None and self._quantise(limit) < before_ma
+
+    def _quantise(self, limit: CurrentLimit) -> int:
+        return quantise_ma(limit.limit_ma, step_ma=self._station.quirks.step_ma)
+
+    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
+        """See `StationAdapter`."""
+        await self._await_known()
+        connector = self._station.told(number)
+        fallback_ma = self._quantise(limit)
+        if connector.fallback_ma != fallback_ma:
+            await self._write_fallback(number, limit)
+            connector.fallback_ma = fallback_ma
+        self._station.context.post(
+            FallbackInstalled(
+                at_s=self._station.clock.monotonic_s(),
+                connector=ConnectorRef(self._station.id, number),
+                fallback_ma=fallback_ma,
+            )
+        )
+        if not connector.is_alone:
+            self._station.interview_again()
+
+    async def _write_fallback(self, number: int, limit: CurrentLimit) -> None:
+        kinds = [Kind.RELATIVE] if self._station.quirks.has_relative else []
+        kinds += [Kind.ABSOLUTE] if self._station.quirks.has_absolute else []
+        status = ""
+        for kind in kinds:
+            self._station.flash.count(self._station.clock.monotonic_s())
+            status = await self._install(
+                make_fallback(number, limit, form=self._station.form, kind=kind),
+                priority=Priority.SAFETY,
+                key=f"fallback {number}",
+            )
+            if status == "Accepted":
+                return
+        raise LimitRejectedError(self._station.id, f"fallback: {status}")
+
+    async def clear_lease(self, number: int) -> None:
+        """End a connector's lease before its time: the fallback holds at once.
+
+        Raises:
+            StationUnreachableError: no answer in time.
+        """
+        for role in (Role.TRANSACTION_LEASE, Role.DEFAULT_LEASE):
+            # "Unknown" is as good as "Accepted": there is none.
+            await self._station.ask(
+                "ClearChargingProfile",
+                self._words.encode_clear(profile_id(number, role)),
+                priority=Priority.ALLOCATION,
+            )
+        if number in self._station.connectors:
+            self._station.connectors[number].lease_ma = None

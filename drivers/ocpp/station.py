@@ -1,0 +1,202 @@
+"""What is known of one station, whatever version it speaks, and the plain way to ask it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.ocpp.adapter import Link, Priority, StationContext
+from drivers.ocpp.clockwork import ClockSkew
+from drivers.ocpp.leases import Form
+from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
+from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
+from gateway.domain.charging import RateUnit, StationCapabilities
+from gateway.domain.errors import LimitRejectedError
+from gateway.domain.events import CapabilitiesRead
+
+MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
+DAY_S: Final = 86_400.0
+
+
+@dataclass(slots=True, kw_only=True)
+class ToldConnector:
+    """What we have told a connector; `is_alone` once what others left above it is cleared."""
+
+    lease_ma: int | None = None
+    lease_until_s: float = 0.0
+    fallback_ma: int | None = None
+    is_alone: bool = False
+
+    def is_leased(self, now_s: float) -> bool:
+        """Return whether a lease of ours is in force."""
+        return self.lease_ma is not None and now_s < self.lease_until_s
+
+
+@dataclass(slots=True)
+class FlashWrites:
+    """Profile writes that end up in the station's flash memory, which bears few."""
+
+    total: int = 0
+    _recent_s: list[float] = field(default_factory=list)
+
+    def is_spent(self, now_s: float) -> bool:
+        """Return whether the last day had as many as a day may have."""
+        recent = self._recent_s
+        return len(recent) == MAX_FLASH_WRITES_A_DAY and now_s - recent[0] < DAY_S
+
+    def count(self, now_s: float) -> None:
+        """Count one that is about to be sent."""
+        self.total += 1
+        self._recent_s = [*self._recent_s, now_s][-MAX_FLASH_WRITES_A_DAY:]
+
+
+class Signal:
+    """A flag that tasks can wait for; an `asyncio.Event` weighs ten times as much."""
+
+    __slots__ = ("_waiter", "is_given")
+
+    def __init__(self) -> None:
+        """Begin ungiven."""
+        self.is_given = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def give(self) -> None:
+        """Let everyone pass who waits or comes later."""
+        self.is_given = True
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
+
+    def take_back(self) -> None:
+        """Make those who come later wait again."""
+        self.is_given = False
+
+    async def wait_given(self) -> None:
+        """Wait until it is given."""
+        if not self.is_given:
+            if self._waiter is None:
+                self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiter)
+
+
+class StationRecord:
+    """One station over all its connections: the parts of its adapter share it."""
+
+    __slots__ = (
+        "booted",
+        "capabilities",
+        "clock",
+        "connectors",
+        "context",
+        "counters",
+        "firmware",
+        "flash",
+        "id",
+        "is_learnt",
+        "known",
+        "lacks_tx_profile",
+        "link",
+        "model",
+        "quirks",
+        "skew",
+        "vendor",
+    )
+
+    def __init__(self, context: StationContext) -> None:
+        """Know nothing of the station yet."""
+        self.context = context
+        self.id = context.station
+        self.clock = context.clock
+        self.counters = context.counters
+        self.skew = ClockSkew()
+        self.link: Link | None = None
+        self.capabilities: StationCapabilities | None = None
+        self.vendor = self.model = self.firmware = ""
+        self.quirks: Quirks = PLAIN
+        self.lacks_tx_profile = False
+        self.connectors: dict[int, ToldConnector] = {}
+        self.flash = FlashWrites()
+        self.is_learnt = False
+        self.known = Signal()
+        self.booted = Signal()
+
+    def publish(self, capabilities: StationCapabilities) -> None:
+        """Post what the station can do; limits may go out from now on."""
+        self.capabilities = capabilities
+        self.known.give()
+        self.context.post(
+            CapabilitiesRead(
+                at_s=self.clock.monotonic_s(), station=self.id, capabilities=capabilities
+            )
+        )
+
+    def told(self, number: int) -> ToldConnector:
+        """Return what a connector was told."""
+        return self.connectors.setdefault(number, ToldConnector())
+
+    @property
+    def form(self) -> Form:
+        """Return the form its profiles take: amperes wherever it takes them."""
+        known = self.capabilities
+        units = known.rate_units if known is not None else frozenset({RateUnit.AMPERES})
+        level = (known.stack_level if known is not None else None) or 0
+        return Form(
+            unit=RateUnit.AMPERES if RateUnit.AMPERES in units else RateUnit.WATTS,
+            step_ma=self.quirks.step_ma,
+            stack_level=0 if self.quirks.only_level_zero else level,
+        )
+
+    def note_boot(self, *, vendor: str, model: str, firmware: str) -> None:
+        """Take what a boot says of the station: all we set up may be gone."""
+        self.vendor, self.model, self.firmware = vendor, model, firmware
+        self.quirks = find_quirks(vendor, model)
+        self.lacks_tx_profile = not self.quirks.has_tx_profile
+        for connector in self.connectors.values():
+            connector.fallback_ma = None
+            connector.is_alone = False
+        self.is_learnt = False
+        self.booted.give()
+        self.interview_again()
+
+    def interview_again(self) -> None:
+        """Have the interview run once more: there is work for it."""
+        if self.link is not None:
+            self.link.interview_again()
+
+    async def call(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+    ) -> Mapping[str, object]:
+        """Do as `Link.call` on the connection there is."""
+        if self.link is None:
+            raise ConnectionLostError(self.id, "not connected")
+        return await self.link.call(
+            action, payload, priority=priority, key=key, deadline_s=self.context.call_deadline_s
+        )
+
+    async def ask(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+    ) -> str:
+        """Return the status of the answer, or the code of the CALLERROR."""
+        try:
+            answer = await self.call(action, payload, priority=priority, key=key)
+        except CallRefusedError as error:
+            return error.code
+        return str(answer.get("status", ""))
+
+    async def demand(
+        self, action: str, payload: Mapping[str, object], *, priority: Priority
+    ) -> None:
+        """Ask for something, and raise `LimitRejectedError` when it is not accepted."""
+        status = await self.ask(action, payload, priority=priority)
+        if status != "Accepted":
+            raise LimitRejectedError(self.id, f"{action}: {status}")
