@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -86,6 +86,7 @@ def in_hall(
     versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
     boot_patience_s: float = 0.2,
     call_deadline_s: float = PATIENCE_S,
+    run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
 
@@ -113,4 +114,4 @@ def in_hall(
             await test(Hall(server=server, port=port, stop=serving.cancel, facts=facts))
             serving.cancel()
 
-    asyncio.run(run())
+    run_loop(run())
