@@ -62,13 +62,17 @@ def is_proven(state: SiteState, at: int) -> bool:
 
 
 def is_at_rest(state: SiteState, belief: ConnectorBelief, now_s: float) -> bool:
-    """Return whether the vehicle has drawn next to nothing for long, though it might."""
-    since_s = belief.resting_since_s
-    return (
-        since_s is not None
-        and belief.paused_at_s is None
-        and now_s - since_s > state.parameters.dormant_after_s
-    )
+    """Return whether the vehicle has drawn next to nothing for long, though it might.
+
+    One paused for that is offered its minimum again after a rotation: it may have woken.
+    """
+    parameters, since_s, paused_at_s = state.parameters, belief.resting_since_s, belief.paused_at_s
+    if since_s is None:
+        return False
+    if paused_at_s is None:
+        return now_s - since_s > parameters.dormant_after_s
+    was_at_rest = paused_at_s - since_s > parameters.dormant_after_s
+    return was_at_rest and now_s - paused_at_s < parameters.rotation_s
 
 
 def told_ma(state: SiteState, at: int) -> int:
@@ -148,6 +152,7 @@ def board_of(moment: Moment) -> Board:
         rows=rows,
         on_row=on_row,
         limit_ma=limits_ma,
+        high_ma=seen.high_ma,
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from gateway.control.claims import Moment, board_of, is_proven, moment_of
+from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
 from gateway.control.headroom import LOWEST_VOLTAGE_V, Survey
 from gateway.control.questions import to_ask
 from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
 from gateway.control.standing import settled
 from gateway.control.state import ControlMemory, SiteState
 from gateway.control.why import reasons_of
-from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import CircuitId, ConnectorRef
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.reasons import Reason
@@ -62,7 +62,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     memory = replace(_with_timers(moment, board), short_since_s=short_since_s)
     waiting = _waiting(moment, board)
     memory = replace(memory, waiting_since_s=_waiting_since_s(state, waiting, now_s))
-    _start(state, board, waiting, memory, now_s)
+    _start(moment, board, waiting, memory)
     if waiting and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, waiting, now_s, state.parameters)
         memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
@@ -178,20 +178,20 @@ def _waiting_since_s(
     )
 
 
-def _start(
-    state: SiteState, board: Board, waiting: list[int], memory: ControlMemory, now_s: float
-) -> None:
+def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemory) -> None:
     """Give those waiting their minimum: at once just after plugging in, else after a while."""
-    may_start = [False] * len(board.limit_ma)
+    state, may_start = moment.state, [False] * len(board.limit_ma)
     for at in waiting:
         if state.connectors[at].paused_at_s is None:
             may_start[at] = True
             continue
+        high_ma = moment.seen.high_ma[at]
         may_start[at] = all(
-            since_s is not None and now_s - since_s >= state.parameters.raise_after_s
+            since_s is not None and moment.now_s - since_s >= state.parameters.raise_after_s
             for since_s in (memory.start_room_since_s[row] for row in board.rows[at])
-        )
-    start_waiting(board, waiting, may_start, state.parameters)
+        ) or (high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA))
+    awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
+    start_waiting(board, awake, may_start, state.parameters)
 
 
 def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
@@ -207,20 +207,25 @@ def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
             continue
         accepts_ma = state.connectors[at].accepts_ma
         if accepts_ma is not None:
-            board.cap_ma[at] = min(board.cap_ma[at], max(MIN_CHARGING_MA, accepts_ma))
-        if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at]:
+            takes_ma = max(MIN_CHARGING_MA, accepts_ma // STEP_MA * STEP_MA)
+            board.cap_ma[at] = min(board.cap_ma[at], takes_ma)
+        is_at_rest = board.rank[at][0] == AT_REST_RANK
+        if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at] and not is_at_rest:
             candidates.append(at)
     _free_unused(moment, board, candidates)
     raise_in_steps(board, candidates, ready, state.parameters)
 
 
 def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
-    """Cut what a vehicle leaves unused where others on the same row want it."""
+    """Cut what a vehicle leaves unused, all of it if it rests, where others want it."""
     state, wanting = moment.state, set(candidates)
     for at, is_moved in enumerate(moment.controlled):
-        if not is_moved or state.connectors[at].accepts_ma is None:
+        if not is_moved or not board.limit_ma[at]:
             continue
-        if board.limit_ma[at] <= board.cap_ma[at]:
+        takes_ma = board.cap_ma[at]
+        if board.rank[at][0] == AT_REST_RANK:
+            takes_ma = 0
+        if board.limit_ma[at] - takes_ma < state.parameters.dead_band_ma:
             continue
         is_wanted = any(
             board.proven_room_ma[row] < state.parameters.dead_band_ma
@@ -228,7 +233,7 @@ def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
             for row in board.rows[at]
         )
         if is_wanted:
-            board.move(at, board.cap_ma[at])
+            board.move(at, takes_ma)
 
 
 def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:

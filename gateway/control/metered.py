@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import exp
 
+from gateway.control.bites import with_bite_seen
 from gateway.control.headroom import high_ma, undrawn_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import Change, CircuitState, PhaseState, RiseHistory, SiteState
@@ -24,7 +25,11 @@ def with_reading(state: SiteState, event: MeterRead) -> SiteState:
     l1, l2, l3 = (_after_value(state, at, phase, event) for phase in range(3))
     after = replace(state.circuits[at], phases=(l1, l2, l3))
     after = _after_excursion(after, state.parameters, event.reading.at_s)
-    return replace(state, circuits=(*state.circuits[:at], after, *state.circuits[at + 1 :]))
+    state = replace(state, circuits=(*state.circuits[:at], after, *state.circuits[at + 1 :]))
+    has_fallen = any(
+        phase.changes and phase.changes[-1].at_s == event.reading.at_s for phase in after.phases
+    )
+    return with_bite_seen(state, at, event.reading.at_s) if has_fallen else state
 
 
 def _signed_ma(event: MeterRead, phase: int) -> int | None:

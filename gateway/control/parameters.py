@@ -47,7 +47,7 @@ class ControlParameters:
     # Cutting and raising.
     raise_after_s: float = 30.0
     raise_share_ratio: float = 0.25
-    raise_from_ma: int = 4_000  # Headroom below this is left: it comes and goes with noise.
+    raise_from_ma: int = 3_000  # Headroom below this is left: it comes and goes with noise.
     dead_band_ma: int = 1_000
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000

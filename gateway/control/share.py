@@ -24,6 +24,8 @@ class Board:
     """Per row: the connectors that load it and can be moved."""
     limit_ma: list[int]
     """Per connector: the limit to be told."""
+    high_ma: list[int]
+    """Per connector: what it is counted at before anything new is told."""
     cap_ma: list[int]
     """Per connector: the most safety and its vehicle allow it."""
     floor_ma: list[int]
@@ -40,17 +42,18 @@ class Board:
     """Rows where not even everyone's minimum fits."""
 
     def move(self, at: int, limit_ma: int) -> None:
-        """Tell a connector another limit."""
-        delta_ma = limit_ma - self.limit_ma[at]
+        """Tell a connector another limit; a raise within what it is counted at costs nothing."""
+        before_ma, high_ma = self.limit_ma[at], self.high_ma[at]
         self.limit_ma[at] = limit_ma
+        claimed_ma = max(0, max(limit_ma, high_ma) - max(before_ma, high_ma))
         for row in self.rows[at]:
-            self.room_ma[row] -= delta_ma
-            if delta_ma > 0:
-                self.proven_room_ma[row] -= delta_ma
+            self.room_ma[row] += before_ma - limit_ma
+            self.proven_room_ma[row] -= claimed_ma
 
-    def least_room_ma(self, at: int) -> int:
-        """Return what every row the connector loads still has, claims counted high."""
-        return min(self.proven_room_ma[row] for row in self.rows[at])
+    def fits(self, at: int, limit_ma: int) -> bool:
+        """Return whether every row the connector loads has room for it, claims counted high."""
+        more_ma = max(0, limit_ma - max(self.limit_ma[at], self.high_ma[at]))
+        return all(self.proven_room_ma[row] >= more_ma for row in self.rows[at])
 
 
 def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameters) -> None:
@@ -127,10 +130,15 @@ def start_waiting(
     has been there long enough (always, for one just plugged in).
     """
     for at in waiting:
-        if may_start[at] and board.least_room_ma(at) >= MIN_CHARGING_MA:
+        if may_start[at] and board.fits(at, MIN_CHARGING_MA):
             board.move(at, MIN_CHARGING_MA)
             continue
-        if not _can_make_room(board, at):
+        short = _short_rows(board, at, parameters.dead_band_ma)
+        if short:
+            # What is left there is no use to others for long: they would be cut for it again.
+            for row in short:
+                board.crowded.add(row)
+                board.proven_room_ma[row] = min(0, board.proven_room_ma[row])
             continue
         for row in board.rows[at]:
             need_ma = MIN_CHARGING_MA - board.room_ma[row]
@@ -152,20 +160,22 @@ def _givers(board: Board, row: int, waiting: int) -> list[int]:
     ]
 
 
-def _can_make_room(board: Board, waiting: int) -> bool:
-    """Return whether every row can give one more minimum, if need be from those above theirs."""
+def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
+    """Return the rows that cannot give one more minimum, even from those above theirs.
+
+    With a margin, or what is cut for it would be raised again with the next breath of noise.
+    """
+    short = []
     for row in board.rows[waiting]:
-        if row in board.crowded:
-            return False
         have_ma = board.room_ma[row]
-        if have_ma < MIN_CHARGING_MA:
+        if have_ma < MIN_CHARGING_MA and row not in board.crowded:
             have_ma += sum(
                 board.limit_ma[at] - board.floor_ma[at] for at in _givers(board, row, waiting)
             )
+            have_ma -= margin_ma
         if have_ma < MIN_CHARGING_MA:
-            board.crowded.add(row)
-            return False
-    return True
+            short.append(row)
+    return short
 
 
 def _make_room(

@@ -1,0 +1,55 @@
+"""A cut seen to bite in the circuit's own current, where a station tells nothing of its draw."""
+
+from dataclasses import replace
+
+from gateway.control.headroom import reading_is_current
+from gateway.control.state import PhaseState, SiteState
+
+LEAST_RATIO, MOST_RATIO = 0.7, 1.3  # Of the cut: what the circuit must have fallen by.
+
+
+def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
+    """Return the state with a station proven whose cut to nothing the circuit has just shown.
+
+    Only where it cannot have been another's: no other connector below is being cut, and the
+    circuit fell by about what this one was told before.
+    """
+    being_cut = [at for at in state.wiring.below[circuit_at] if _is_being_cut(state, at, at_s)]
+    if len(being_cut) != 1:
+        return state
+    at = being_cut[0]
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    station = state.stations[connector.ref.station]
+    nearest = next(c for c in state.wiring.paths[at] if state.wiring.circuits[c].meter is not None)
+    newest = belief.limits[-1]
+    is_told = belief.draw is not None and belief.draw.current_ma is not None
+    if station.is_proven or newest.limit_ma or nearest != circuit_at:
+        return state
+    if is_told and reading_is_current(belief, station, state.parameters, at_s):
+        return state
+    told_ma = belief.limits[-2].limit_ma
+    falls_ma = [
+        _fell_ma(state.circuits[circuit_at].phases[phase], newest.sent_at_s)
+        for phase in connector.phases
+    ]
+    if not any(LEAST_RATIO * told_ma <= fell_ma <= MOST_RATIO * told_ma for fell_ma in falls_ma):
+        return state
+    proven = replace(belief, limits=(newest,))
+    return replace(
+        state,
+        connectors=(*state.connectors[:at], proven, *state.connectors[at + 1 :]),
+        stations={**state.stations, connector.ref.station: replace(station, is_proven=True)},
+    )
+
+
+def _is_being_cut(state: SiteState, at: int, at_s: float) -> bool:
+    limits, parameters = state.connectors[at].limits, state.parameters
+    if len(limits) < 2 or limits[-1].limit_ma >= limits[-2].limit_ma:  # noqa: PLR2004 - a pair
+        return False
+    if not limits[-2].last_sequence or not state.connectors[at].is_plugged:
+        return False
+    return at_s <= limits[-1].sent_at_s + parameters.reaction_s
+
+
+def _fell_ma(measured: PhaseState, since_s: float) -> int:
+    return -sum(change.delta_ma for change in measured.changes if change.at_s > since_s)
