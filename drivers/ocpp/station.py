@@ -1,19 +1,23 @@
 """What is known of one station, whatever version it speaks, and the plain way to ask it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.ocpp.adapter import Link, Priority, StationContext
-from drivers.ocpp.clockwork import ClockSkew
+from drivers.ocpp.clockwork import ClockSkew, read_time
 from drivers.ocpp.leases import Form
+from drivers.ocpp.metering import MeterValue, measure
 from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
 from gateway.domain.charging import RateUnit, StationCapabilities
 from gateway.domain.errors import LimitRejectedError
-from gateway.domain.events import CapabilitiesRead
+from gateway.domain.events import CapabilitiesRead, ConnectorMetered
+from gateway.domain.ids import ConnectorRef
 
+MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
+STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
 DAY_S: Final = 86_400.0
 
@@ -129,6 +133,34 @@ class StationRecord:
                 at_s=self.clock.monotonic_s(), station=self.id, capabilities=capabilities
             )
         )
+
+    def ref(self, number: int) -> ConnectorRef:
+        """Return the name of a connector."""
+        return ConnectorRef(self.id, number)
+
+    def observe_age_s(self, timestamp: str | None) -> float:
+        """Return how old a timestamp is by the station's own clock, 0 if it says nothing."""
+        written_at = read_time(timestamp)
+        if written_at is None:
+            return 0.0
+        return self.skew.observe_age_s(written_at, arrived_at=self.clock.now_at())
+
+    def post_measured(self, number: int, values: Sequence[MeterValue]) -> None:
+        """Post what a connector's meter values say, if anything."""
+        measured = measure(values)
+        if measured.dropped:
+            self.counters["dropped-sample"] += measured.dropped
+        if not measured.is_empty:
+            self.context.post(
+                ConnectorMetered(
+                    at_s=self.clock.monotonic_s(),
+                    connector=self.ref(number),
+                    current_a=measured.current_a,
+                    power_w=measured.power_w,
+                    energy_wh=measured.energy_wh,
+                    soc_pct=measured.soc_pct,
+                )
+            )
 
     def told(self, number: int) -> ToldConnector:
         """Return what a connector was told."""

@@ -6,11 +6,11 @@ from typing import Final
 
 from drivers.ocpp import v16_messages as messages
 from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import read_time, wire_time
+from drivers.ocpp.clockwork import wire_time
 from drivers.ocpp.interview import Interview
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits
-from drivers.ocpp.metering import measure
+from drivers.ocpp.station import MAX_CONNECTORS, STALE_AFTER_S
 from drivers.ocpp.v16_configuration import Settings
 from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
@@ -30,12 +30,10 @@ from gateway.domain.events import (
     TransactionEnded,
     TransactionStarted,
 )
-from gateway.domain.ids import ConnectorRef, TransactionId
+from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
 
 MAX_FRAME_BYTES: Final = 256 * 1024
-MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
-STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 
 # 1.6 §4.9 to 2.0.1 ConnectorStatusEnumType and ChargingStateEnumType. Where 1.6 does not say
 # whether current may flow (Unavailable, Faulted), the state stands as it was.
@@ -79,7 +77,6 @@ class V16Adapter:
         "_post",
         "_questions",
         "_random",
-        "_skew",
         "_station",
         "_status_at_s",
         "_words",
@@ -97,7 +94,6 @@ class V16Adapter:
         self._clock = context.clock
         self._post = context.post
         self._counters = context.counters
-        self._skew = self._station.skew
         self._book = self._station.book
         self._status_at_s: dict[int, float] = {}
 
@@ -122,7 +118,7 @@ class V16Adapter:
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
-        self._skew.forget()  # The answer tells the station the time.
+        self._station.skew.forget()  # The answer tells the station the time.
         self._status_at_s.clear()
         vendor, model = boot.charge_point_vendor or "", boot.charge_point_model or ""
         firmware = boot.firmware_version or ""
@@ -145,7 +141,7 @@ class V16Adapter:
         }
 
     def _on_status(self, notice: messages.StatusNotification) -> Answer:
-        age_s = self._observe_age_s(notice.timestamp)
+        age_s = self._station.observe_age_s(notice.timestamp)
         number, meaning = notice.connector_id, STATUSES.get(notice.status)
         if meaning is None or not 0 < number <= MAX_CONNECTORS:
             return _ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
@@ -158,7 +154,7 @@ class V16Adapter:
         status, state = meaning
         self._post(
             ConnectorStatusChanged(
-                at_s=at_s, connector=self._ref(number), status=status, charging_state=state
+                at_s=at_s, connector=self._station.ref(number), status=status, charging_state=state
             )
         )
         return _ACKNOWLEDGED
@@ -167,14 +163,14 @@ class V16Adapter:
         number = message.connector_id
         age_s = 0.0
         for value in message.meter_value:
-            age_s = self._observe_age_s(value.timestamp)  # The last is the newest.
+            age_s = self._station.observe_age_s(value.timestamp)  # The last is the newest.
         if not 0 < number <= MAX_CONNECTORS:
             return _ACKNOWLEDGED  # Connector 0 is the station's own meter.
         if age_s > STALE_AFTER_S:
             self._counters["stale.MeterValues"] += 1
             return _ACKNOWLEDGED
         at_s = self._clock.monotonic_s()
-        connector = self._ref(number)
+        connector = self._station.ref(number)
         if self._book.adopt(number, message.transaction_id):
             self._counters["adopted-transaction"] += 1
             self._post(
@@ -184,24 +180,11 @@ class V16Adapter:
                     transaction=TransactionId(str(message.transaction_id)),
                 )
             )
-        measured = measure(message.meter_value)
-        if measured.dropped:
-            self._counters["dropped-sample"] += measured.dropped
-        if not measured.is_empty:
-            self._post(
-                ConnectorMetered(
-                    at_s=at_s,
-                    connector=connector,
-                    current_a=measured.current_a,
-                    power_w=measured.power_w,
-                    energy_wh=measured.energy_wh,
-                    soc_pct=measured.soc_pct,
-                )
-            )
+        self._station.post_measured(number, message.meter_value)
         return _ACKNOWLEDGED
 
     def _on_start(self, start: messages.StartTransaction) -> Answer:
-        self._observe_age_s(start.timestamp)
+        self._station.observe_age_s(start.timestamp)
         number = start.connector_id
         if not 0 < number <= MAX_CONNECTORS:
             self._counters["transaction-nowhere"] += 1
@@ -212,7 +195,7 @@ class V16Adapter:
         if not started.is_new:
             self._counters["repeated-start"] += 1
             return _started(started.transaction)
-        at_s, connector = self._clock.monotonic_s(), self._ref(number)
+        at_s, connector = self._clock.monotonic_s(), self._station.ref(number)
         if started.replaced is not None:
             self._post_end(number, started.replaced)
         self._post(
@@ -226,7 +209,7 @@ class V16Adapter:
         return _started(started.transaction)
 
     def _on_stop(self, stop: messages.StopTransaction) -> Answer:
-        self._observe_age_s(stop.timestamp)
+        self._station.observe_age_s(stop.timestamp)
         number = self._book.stop(stop.transaction_id)
         # Unknown, or of a start that was never answered: acknowledged all the same, or the
         # station sends it for ever (1.6 errata v4.0).
@@ -237,7 +220,7 @@ class V16Adapter:
             self._post(
                 ConnectorMetered(
                     at_s=self._clock.monotonic_s(),
-                    connector=self._ref(number),
+                    connector=self._station.ref(number),
                     energy_wh=float(stop.meter_stop),
                 )
             )
@@ -248,20 +231,10 @@ class V16Adapter:
         self._post(
             TransactionEnded(
                 at_s=self._clock.monotonic_s(),
-                connector=self._ref(number),
+                connector=self._station.ref(number),
                 transaction=TransactionId(str(transaction)),
             )
         )
-
-    def _observe_age_s(self, timestamp: str | None) -> float:
-        """Return how old a timestamp is by the station's own clock, 0 if it says nothing."""
-        written_at = read_time(timestamp)
-        if written_at is None:
-            return 0.0
-        return self._skew.observe_age_s(written_at, arrived_at=self._clock.now_at())
-
-    def _ref(self, number: int) -> ConnectorRef:
-        return ConnectorRef(self._station.id, number)
 
     # Outward.
 
