@@ -1,11 +1,41 @@
 """The composition root: what was asked for becomes wired parts; the only importer of drivers."""
 
+import asyncio
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from drivers.modbus.bus import Bus
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
+from drivers.modbus.meter import ModbusMeter
 from drivers.modbus.profile import ProfileError, load_profile
+from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
+from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.status_socket import serve_status
+from gateway.control.state import SiteState
+from gateway.control.wiring import Wiring
+from gateway.domain.circuits import Meter
 from gateway.domain.errors import HeadroomError
+from gateway.domain.ids import BusId, StationId
 from gateway.domain.metering import Sample
+from gateway.ports import Clock
+from gateway.services.control_loop import ControlLoop
+from gateway.services.dispatcher import Dispatcher
+from gateway.services.inbox import Inbox
+from gateway.services.metering import poll_meters
+from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.supervisor import Service, ServiceEndedError, supervise
+from gateway.settings import SerialBus, Settings, TcpBus
+
+ALONE_PAUSE_S = 5.0
+"""How long a mute meter is left unasked when it has its line to itself: it keeps nobody waiting."""
+
+SHARED_PAUSE_S = 30.0
 
 
 class UnusableRequestError(HeadroomError):
@@ -52,3 +82,163 @@ async def read_profile_once(
         unit=defaults.unit if unit is None else unit,
         clock=SystemClock(),
     )
+
+
+class Daemon:
+    """A site under control: every part wired, nothing started before `run`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keys: Mapping[StationId, bytes | None],
+        clock: Clock | None = None,
+        status: socket.socket | None = None,
+    ) -> None:
+        """Wire the parts.
+
+        `keys` are the stations that may log in, with their passwords; `status` is where people
+        on this machine may ask (`bind_status_socket`), None for nowhere.
+
+        Raises:
+            UnusableRequestError: the site needs what this version cannot do.
+        """
+        if settings.stop_input is not None:
+            # To run as if there were none would be worse than not to run.
+            message = "this version cannot watch a stop input: take stop_input out of the site file"
+            raise UnusableRequestError(f"{settings.path}: stop_input: {message}")
+        site, self._settings = settings.site, settings
+        self._clock = clock or SystemClock()
+        self._status = status
+        self._inbox = Inbox()
+        self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
+        self._meters = [self._wire_meter(meter) for meter in site.meters]
+        self._server = OcppServer(
+            host=settings.listen.ocpp.host,
+            port=settings.listen.ocpp.port,
+            credentials=keys,
+            clock=self._clock,
+            post=self._inbox.post,
+            rng=random.Random(),
+        )
+        self._dispatcher = Dispatcher(
+            site.stations,
+            self._server,
+            clock=self._clock,
+            post=self._inbox.post,
+            parameters=settings.control,
+        )
+        self._control = ControlLoop(
+            SiteState.at_start(Wiring.of(site), settings.control, now_s=self._clock.monotonic_s()),
+            self._inbox,
+            self._dispatcher.offer,
+            clock=self._clock,
+            is_forgiving=True,
+        )
+
+    async def run(
+        self,
+        *,
+        stop: asyncio.Event,
+        on_ready: Callable[[int], None],
+        on_stuck: Callable[[Sequence[str]], None],
+    ) -> None:
+        """Control the site until `stop` is set; leases then lapse to the fallbacks.
+
+        `on_ready` gets the port stations connect to, once they can; `on_stuck` the names of
+        services that do not end (see `supervise`).
+
+        Raises:
+            ServiceEndedError: the port is in use, or a service could not be kept running.
+        """
+        failure: ServiceEndedError | None = None
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(self._tell_when_listening(on_ready), name="ready")
+            try:
+                await supervise(self._services(), clock=self._clock, stop=stop, on_stuck=on_stuck)
+            except ServiceEndedError as error:
+                failure = error
+            listening.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _tell_when_listening(self, on_ready: Callable[[int], None]) -> None:
+        on_ready(await self._server.wait_listening())
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what people are shown; None before the first cycle."""
+        cycle = self._control.latest
+        if cycle is None:
+            return None
+        counters = Counter({"control.dropped": self._inbox.dropped_count})
+        for part, counts in (
+            ("control", self._control.counters),
+            ("dispatcher", self._dispatcher.counters),
+            ("ocpp", self._server.counters),
+        ):
+            counters.update({f"{part}.{name}": count for name, count in counts.items()})
+        return snapshot_of(
+            cycle,
+            at=self._clock.now_at(),
+            pending=tuple(station.id for station in self._server.pending_stations()),
+            counters=dict(sorted(counters.items())),
+            limit_latencies_s=self._dispatcher.limit_latencies_s(),
+        )
+
+    def _services(self) -> list[Service]:
+        """Return the services; they end in the reverse of this order, control first."""
+        services = [] if self._status is None else [self._status_service(self._status)]
+        services += [
+            # A bus cannot be begun again, and has no failure it expects.
+            Service(name=f"bus {name}", run=bus.run, is_restartable=False)
+            for name, bus in self._buses.items()
+        ]
+        services += [
+            Service(name="OCPP server", run=self._server.run, is_restartable=False),
+            Service(name="meters", run=self._poll_meters),
+            Service(name="dispatcher", run=self._dispatcher.run),
+            Service(name="control", run=self._control.run, is_restartable=False),
+        ]
+        return services
+
+    def _status_service(self, listening: socket.socket) -> Service:
+        async def run() -> None:
+            await serve_status(listening, lambda: msgspec.json.encode(self.snapshot()))
+
+        return Service(name="status", run=run, is_restartable=False)
+
+    async def _poll_meters(self) -> None:
+        if not self._meters:
+            await asyncio.Event().wait()
+        await poll_meters(self._meters, clock=self._clock, post=self._inbox.post)
+
+    def _wire_meter(self, meter: Meter) -> tuple[Meter, ModbusMeter]:
+        try:
+            profile = load_profile(meter.profile)
+        except ProfileError as error:
+            raise UnusableRequestError(f"meter {meter.id}: {error}") from error
+        is_alone = sum(other.bus == meter.bus for other in self._settings.site.meters) == 1
+        driver = ModbusMeter(
+            meter,
+            profile,
+            self._buses[meter.bus],
+            clock=self._clock,
+            max_pause_s=ALONE_PAUSE_S if is_alone else SHARED_PAUSE_S,
+        )
+        return meter, driver
+
+
+def _wire_bus(bus: SerialBus | TcpBus, clock: Clock) -> Bus:
+    timing = BusTiming(timeout_s=bus.timeout_s)
+    return Bus(bus.id, _endpoint_of(bus), clock=clock, timing=timing)
+
+
+def _endpoint_of(bus: SerialBus | TcpBus) -> Endpoint:
+    if isinstance(bus, TcpBus):
+        return TcpEndpoint(host=bus.host, port=bus.port)
+    return SerialEndpoint(port=bus.port, baud=bus.baud, format=bus.format)
+
+
+def describe_buses(settings: Settings) -> dict[BusId, str]:
+    """Return the name people use of every bus: `10.0.0.5:502`, `/dev/ttyUSB0 at 9600 8N1`."""
+    return {bus.id: str(_endpoint_of(bus)) for bus in settings.buses}

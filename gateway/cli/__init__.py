@@ -9,6 +9,8 @@ from gateway import __version__
 COMMANDS = {
     "check": "gateway.cli.check:check_command",
     "read": "gateway.cli.read:read_command",
+    "run": "gateway.cli.run:run_command",
+    "why": "gateway.cli.why:why_command",
 }
 """Where each command lives; it is imported only when it is asked for."""
 

@@ -79,7 +79,9 @@ class Chronicle:
         for at, circuit in enumerate(state.wiring.circuits):
             seen = rows[3 * at : 3 * at + 3]
             is_blind = any(row.age_s is not None and row.age_s > most_s for row in seen)
-            if is_blind == (circuit.id in self._blind):
+            # At the start nothing was read yet, and nothing is lost.
+            is_young = decision.at_s - state.started_at_s <= most_s
+            if is_blind == (circuit.id in self._blind) or (is_blind and is_young):
                 continue
             if is_blind:
                 self._blind.add(circuit.id)

@@ -98,6 +98,7 @@ async def _keep_running(service: Service, clock: Clock) -> ServiceEndedError:
             expected = _expected(error)
             if expected is None:
                 leaf = _first_leaf(error)
+                _log.error("%s has a fault", service.name, exc_info=error)
                 return _because(error, f"{service.name} has a fault: {leaf!r}")
             if not service.is_restartable:
                 return _because(error, str(expected))

@@ -291,11 +291,20 @@ def test_a_circuit_without_a_reading_is_said_once_and_so_is_its_return(
     watch(test)
 
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith("circuit ")]
-    # At the start nothing is known either.
     assert [("worst case" in text, "speaks" in text) for text in said] == [
         (True, False),
         (False, True),
-    ] * 2
+    ]
+
+
+def test_a_circuit_never_read_is_said_once_when_it_should_have_been(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch(lambda _: asyncio.sleep(5))
+    assert not [r for r in caplog.records if r.getMessage().startswith("circuit ")]
+
+    watch(lambda _: asyncio.sleep(60))
+    assert len([r for r in caplog.records if r.getMessage().startswith("circuit ")]) == 1
 
 
 def test_the_latest_cycle_is_there_to_be_shown() -> None:

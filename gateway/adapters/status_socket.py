@@ -1,0 +1,128 @@
+"""The daemon's own door for people on this machine: a question on a Unix socket, a JSON answer."""
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.domain.errors import HeadroomError
+
+SOCKET_NAME = "headroom.sock"
+QUESTION = b'{"ask": "snapshot"}\n'
+MAX_QUESTION_BYTES = 1_024
+MAX_ANSWER_BYTES = 64 * 2**20
+MAX_CALLERS = 8
+PATIENCE_S = 5.0
+LONGEST_PATH_BYTES = 107  # unix(7): sun_path, less its final zero.
+
+
+class StatusUnavailableError(HeadroomError):
+    """The socket cannot be had, or nobody answers on it; the message says why."""
+
+
+def bind_status_socket(folder: Path) -> socket.socket:
+    """Return a listening socket in `folder`, for its owner alone.
+
+    A socket left by a daemon that is gone is replaced.
+
+    Raises:
+        StatusUnavailableError: another daemon answers there, or the folder cannot be used.
+    """
+    path = folder / SOCKET_NAME
+    if len(os.fsencode(path)) > LONGEST_PATH_BYTES:
+        raise StatusUnavailableError(f"the path {path} is too long for a socket")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _is_answered(path):
+            raise StatusUnavailableError(f"another Headroom runs with the state folder {folder}")
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            listening.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        listening.listen(MAX_CALLERS)
+        listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    except OSError as error:
+        listening.close()
+        message = f"the state folder {folder} cannot be used: {error.strerror}"
+        raise StatusUnavailableError(message) from error
+    except StatusUnavailableError:
+        listening.close()
+        raise
+    return listening
+
+
+def _is_answered(path: Path) -> bool:
+    """Return whether somebody listens at `path`.
+
+    Raises:
+        OSError: something that is no socket is in the way.
+    """
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(errno.EEXIST, f"{SOCKET_NAME} there is no socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(PATIENCE_S)
+            asking.connect(os.fspath(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
+async def serve_status(listening: socket.socket, answer: Callable[[], bytes]) -> None:
+    """Answer each question with `answer()` until cancelled; then take the socket away.
+
+    Whoever asks nothing, too much or too slowly is hung up on; more than `MAX_CALLERS` wait.
+    """
+    slots = asyncio.Semaphore(MAX_CALLERS)
+    path = Path(listening.getsockname())
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with slots, asyncio.timeout(PATIENCE_S):
+                # What is asked is for later: there is one answer yet.
+                await reader.readuntil(b"\n")
+                writer.write(answer() + b"\n")
+                await writer.drain()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_unix_server(serve, sock=listening, limit=MAX_QUESTION_BYTES)
+    try:
+        async with server:
+            await server.serve_forever()
+    finally:
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
+
+
+async def ask_status(folder: Path) -> bytes:
+    """Return what the daemon with the state folder `folder` answers.
+
+    Raises:
+        StatusUnavailableError: no daemon answers there.
+    """
+    path = folder / SOCKET_NAME
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_ANSWER_BYTES)
+            try:
+                writer.write(QUESTION)
+                return await reader.readuntil(b"\n")
+            finally:
+                writer.close()
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        message = f"no daemon runs with the state folder {folder}"
+        raise StatusUnavailableError(message) from error
+    except PermissionError as error:
+        message = f"{path} may be asked by the user of the daemon alone: use sudo"
+        raise StatusUnavailableError(message) from error
+    except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+        message = f"the daemon with the state folder {folder} does not answer"
+        raise StatusUnavailableError(message) from error

@@ -1,0 +1,85 @@
+"""What every command that runs a daemon does alike: its settings, its signals, its end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import uvloop
+
+from gateway.bootstrap import Daemon, describe_buses
+from gateway.settings import Settings, SettingsRefusedError, load_site
+
+_log = logging.getLogger(__name__)
+
+REFUSED = 2
+FAILED = 1
+
+
+def load_or_exit(path: Path) -> Settings:
+    """Return the settings, or say everything that is wrong with them and exit with 2."""
+    try:
+        return load_site(path)
+    except SettingsRefusedError as error:
+        click.echo(str(error), err=True)
+        sys.exit(REFUSED)
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run `main` on the event loop the daemon is measured with."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT; the second ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        _log.info("%s: stopping; every limit lapses to its fallback", number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+
+
+def leave_stuck(names: Sequence[str]) -> NoReturn:
+    """End the process though some services do not: what they hold, the system takes back."""
+    with contextlib.suppress(Exception):
+        click.echo(f"{', '.join(names)} did not end in time", err=True)
+    os._exit(FAILED)
+
+
+async def serve(daemon: Daemon, *, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
+    """Run the daemon until `stop` is set or a signal comes.
+
+    Raises:
+        ServiceEndedError: see `Daemon.run`.
+    """
+    stop_on_signals(stop)
+    await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
+
+
+def start_report(settings: Settings, *, ocpp_port: int, state: Path) -> str:
+    """Return in one line what listens where, what is read, who is awaited, and how to ask."""
+    site, buses = settings.site, describe_buses(settings)
+    meters = ", ".join(f"{m.id} ({buses[m.bus]}, unit {m.unit})" for m in site.meters) or "none"
+    host = settings.listen.ocpp.host
+    host = f"[{host}]" if ":" in host else host
+    return (
+        f"{site.name}: {_count(len(site.circuits), 'circuit')}; meters: {meters};"
+        f" {_count(len(site.stations), 'station')} awaited at ws://{host}:{ocpp_port}/<id>;"
+        f" ask with: headroom why CONNECTOR --state {state}"
+    )
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,98 @@
+"""`headroom why`: the sentence behind a connector's limit, as the running daemon says it."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from gateway.adapters.status_socket import StatusUnavailableError, ask_status
+from gateway.cli.state_folder import folders_to_ask, state_option
+from gateway.services.snapshot import ConnectorView, Snapshot
+from gateway.settings.mistakes import suggest
+
+FAILED = 1
+
+
+@click.command("why")
+@click.argument("connector", required=False)
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def why_command(connector: str | None, *, state: Path | None, as_json: bool) -> None:
+    """Say why CONNECTOR's limit is what it is; without CONNECTOR, say it of all.
+
+    The sentence is the one in the log and on the terminal view.
+
+    \b
+    headroom why CP-03/1
+    headroom why CP-03/1 --json
+
+    Exits with 1 when no daemon runs here, or it knows no such connector.
+    """  # noqa: D301 - click's own mark
+    try:
+        snapshot = fetch_snapshot(state)
+        chosen = find_connectors(snapshot, connector)
+    except (StatusUnavailableError, LookupError) as error:
+        message = str(error.args[0])
+        if as_json:
+            click.echo(json.dumps({"error": message}))
+        click.echo(f"Error: {message}", err=True)
+        sys.exit(FAILED)
+    if as_json:
+        answers = [msgspec.to_builtins(view) for view in chosen]
+        click.echo(json.dumps(answers if connector is None else answers[0], indent=2))
+        return
+    for view in chosen:
+        click.echo(f"{view.connector}: {view.why}")
+
+
+def fetch_snapshot(state: Path | None) -> Snapshot:
+    """Return what the running daemon shows.
+
+    Raises:
+        StatusUnavailableError: no daemon answers, or it speaks of other things than we know.
+    """
+    failures: list[StatusUnavailableError] = []
+    for folder in folders_to_ask(state):
+        try:
+            answer = asyncio.run(ask_status(folder))
+        except StatusUnavailableError as error:
+            failures.append(error)
+            continue
+        try:
+            snapshot = msgspec.json.decode(answer, type=Snapshot | None)
+        except msgspec.MsgspecError as error:
+            message = f"the daemon with the state folder {folder} is of another version: {error}"
+            raise StatusUnavailableError(message) from error
+        if snapshot is None:
+            raise StatusUnavailableError("the daemon has only just started: ask again")
+        return snapshot
+    raise failures[0]
+
+
+def find_connectors(snapshot: Snapshot, name: str | None) -> tuple[ConnectorView, ...]:
+    """Return the connector of that name, or all without a name.
+
+    A station's name is enough where it has one connector only.
+
+    Raises:
+        LookupError: there is none; the message has the nearest name.
+    """
+    if name is None:
+        return snapshot.connectors
+    folded = name.casefold()
+    found = [view for view in snapshot.connectors if view.connector.casefold() == folded]
+    found = found or [
+        view
+        for view in snapshot.connectors
+        if view.connector.rpartition("/")[0].casefold() == folded
+    ]
+    if len(found) == 1:
+        return (found[0],)
+    if found:
+        names = ", ".join(view.connector for view in found)
+        raise LookupError(f"{name} has several connectors: {names}")
+    near = suggest(name, [view.connector for view in snapshot.connectors])
+    raise LookupError(f"there is no connector {name}{near}")
