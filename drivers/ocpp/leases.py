@@ -23,6 +23,18 @@ START_MARGIN_S: Final = 60  # A start in the past, so that no gap opens before i
 SHORTEST_LEASE_S: Final = 10
 
 
+# "Current" and "Power" are 1.6's words (§9.4.2), "A" and "W" 2.0.1's; the others are seen too.
+_UNITS: Final = {
+    "current": RateUnit.AMPERES,
+    "a": RateUnit.AMPERES,
+    "amp": RateUnit.AMPERES,
+    "ampere": RateUnit.AMPERES,
+    "power": RateUnit.WATTS,
+    "w": RateUnit.WATTS,
+    "watt": RateUnit.WATTS,
+}
+
+
 class Role(IntEnum):
     """What a profile of ours is for: the last digit of its id."""
 
@@ -201,3 +213,10 @@ def read_periods(
         )
         for period in rows
     )
+
+
+def read_rate_units(text: str) -> frozenset[RateUnit]:
+    """Return the units a list names. A station that names none takes amperes (1.6 §9.4.2)."""
+    words = (word.strip() for word in text.lower().replace(";", ",").split(","))
+    units = frozenset(_UNITS[word] for word in words if word in _UNITS)
+    return units or frozenset({RateUnit.AMPERES})

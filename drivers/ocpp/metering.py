@@ -27,6 +27,14 @@ _QUANTITIES: Final = {
 # 1.6 §7.30: what is measured there is not what the connector draws.
 _ELSEWHERE: Final = frozenset({"EV", "Body"})
 
+# What we want of every station, the most needed first: what has no room is left off the end.
+MEASURANDS: Final = (
+    "Current.Import",
+    "Power.Active.Import",
+    "Energy.Active.Import.Register",
+    "SoC",
+)
+
 Phases = tuple[float | None, float | None, float | None]
 
 
@@ -155,3 +163,14 @@ def _total(places: list[float | None]) -> float | None:
         return whole
     known = [value for value in phases if value is not None]
     return sum(known) if known else None
+
+
+def offer_measurands(told: str, *, room_count: int) -> tuple[str, ...]:
+    """Return the lists of measurands to offer a station until it takes one, the best first.
+
+    `told` is the list it has now: when that says enough, nothing is offered.
+    """
+    wanted = MEASURANDS[: max(0, room_count)]
+    if {word.strip() for word in told.split(",")}.issuperset(wanted):
+        return ()
+    return tuple(",".join(wanted[:n]) for n in range(len(wanted), 0, -1))

@@ -173,7 +173,7 @@ class StationRecord:
         units = known.rate_units if known is not None else frozenset({RateUnit.AMPERES})
         level = (known.stack_level if known is not None else None) or 0
         return Form(
-            unit=RateUnit.AMPERES if RateUnit.AMPERES in units else RateUnit.WATTS,
+            unit=RateUnit.WATTS if units == {RateUnit.WATTS} else RateUnit.AMPERES,
             step_ma=self.quirks.step_ma,
             stack_level=0 if self.quirks.only_level_zero else level,
         )

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from drivers.ocpp.leases import read_rate_units
+from drivers.ocpp.metering import offer_measurands
 from drivers.ocpp.quirks import Quirks
-from gateway.domain.charging import OcppVersion, RateUnit, StationCapabilities
+from gateway.domain.charging import OcppVersion, StationCapabilities
 
 RATE_UNIT: Final = "ChargingScheduleAllowedChargingRateUnit"
 STACK_LEVEL: Final = "ChargeProfileMaxStackLevel"
@@ -30,25 +32,6 @@ KEYS: Final = (
     ALIGNED_DATA,
     ALIGNED_MOST,
 )
-
-# The most needed first: what a station has no room for is left off the end.
-MEASURANDS: Final = (
-    "Current.Import",
-    "Power.Active.Import",
-    "Energy.Active.Import.Register",
-    "SoC",
-)
-
-# "Current" and "Power" are the text's words (1.6 §9.4.2); the others are seen in the field.
-_UNITS: Final = {
-    "current": RateUnit.AMPERES,
-    "a": RateUnit.AMPERES,
-    "amp": RateUnit.AMPERES,
-    "ampere": RateUnit.AMPERES,
-    "power": RateUnit.WATTS,
-    "w": RateUnit.WATTS,
-    "watt": RateUnit.WATTS,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +72,9 @@ def read_capabilities(
 ) -> StationCapabilities:
     """Return what the keys say. A station that names no rate unit takes amperes (§9.4.2)."""
     setting = settings.get(RATE_UNIT)
-    words = setting.value.lower().replace(";", ",").split(",") if setting else []
-    units = frozenset(_UNITS[word.strip()] for word in words if word.strip() in _UNITS)
     return StationCapabilities(
         ocpp_version=OcppVersion.V16,
-        rate_units=units or frozenset({RateUnit.AMPERES}),
+        rate_units=read_rate_units(setting.value if setting else ""),
         stack_level=_read_integer(settings, STACK_LEVEL),
         profile_count=_read_integer(settings, PROFILES),
         period_count=_read_integer(settings, PERIODS),
@@ -120,14 +101,11 @@ def find_changes(settings: Settings, *, quirks: Quirks, interval_s: int) -> tupl
     changes: list[Change] = []
     for data, most in ((SAMPLED_DATA, SAMPLED_MOST), (ALIGNED_DATA, ALIGNED_MOST)):
         room = min(_read_integer(settings, most) or quirks.max_measurands, quirks.max_measurands)
-        wanted = MEASURANDS[:room]
         setting = settings.get(data)
-        if setting is None or setting.is_fixed or not wanted:
-            continue
-        told = {word.strip() for word in setting.value.split(",")}
-        if not told.issuperset(wanted):
-            shorter = tuple(",".join(wanted[:n]) for n in range(len(wanted), 0, -1))
-            changes.append(Change(key=data, values=shorter))
+        if setting is not None and not setting.is_fixed:
+            offers = offer_measurands(setting.value, room_count=room)
+            if offers:
+                changes.append(Change(key=data, values=offers))
     for key in (SAMPLE_INTERVAL, ALIGNED_INTERVAL):
         setting = settings.get(key)
         seconds = _read_integer(settings, key) or 0
