@@ -27,9 +27,7 @@ class Turned:
 
 def read_station(path: str) -> StationId | None:
     """Return the station id a request path names, None if it names none."""
-    if not path.startswith("/") or "?" in path:
-        path = path.partition("?")[0]
-    segments = path.removeprefix("/")
+    segments = path.partition("?")[0].removeprefix("/")
     if not segments or "/" in segments:
         return None
     try:

@@ -81,7 +81,7 @@ class Interview:
             self._station.is_learnt = True  # A boot meanwhile makes it untrue again.
             try:
                 await self._questions.learn()
-            except StationUnreachableError:
+            except BaseException:  # The connection's end cancels us where we wait.
                 self._station.is_learnt = False
                 raise
         for number, connector in tuple(self._station.connectors.items()):

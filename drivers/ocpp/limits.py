@@ -15,7 +15,7 @@ from drivers.ocpp.leases import (
     profile_id,
     quantise_ma,
 )
-from drivers.ocpp.rpc import ConnectionLostError
+from drivers.ocpp.rpc import CallUnansweredError, ConnectionLostError
 from drivers.ocpp.station import StationRecord, ToldConnector
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import FallbackInstalled
@@ -66,6 +66,7 @@ class Limits:
         """See `StationAdapter`."""
         await self._await_known()
         transaction = self._words.transaction_on(number)
+        self._forget_lease_of_another(number, transaction)
         if transaction is not None and not self._station.lacks_tx_profile:
             status = await self._lease(number, limit, valid_for=valid_for, transaction=transaction)
             if status == "Accepted":
@@ -89,6 +90,13 @@ class Limits:
                 await self._station.known.wait_given()
         except TimeoutError as error:
             raise StationUnreachableError(self._station.id, "not interviewed yet") from error
+
+    def _forget_lease_of_another(self, number: int, transaction: str | int | None) -> None:
+        """Forget a lease that ended with its transaction."""
+        connector = self._station.connectors.get(number)
+        if connector is not None and connector.leased_to not in (None, transaction):
+            connector.lease_ma, connector.lease_until_s = None, 0.0
+            connector.leased_to = None
 
     def _is_fallback_enough(self, number: int, limit: CurrentLimit) -> bool:
         """Return whether the fallback alone says what the limit says: then nothing wears."""
@@ -129,6 +137,7 @@ class Limits:
     ) -> str:
         connector = self._station.told(number)
         now_s = self._station.clock.monotonic_s()
+        until_s = now_s + valid_for.total_seconds()
         if transaction is None:
             self._station.flash.count(now_s)
         is_urgent = self._is_cut(number, limit) or not connector.is_leased(now_s)
@@ -142,14 +151,22 @@ class Limits:
             station_at=self._station.clock.now_at() + timedelta(seconds=ahead_s),
             transaction=transaction,
         )
-        status = await self._install(
-            profile,
-            priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
-            key=f"limit {number}",
-        )
+        try:
+            status = await self._install(
+                profile,
+                priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
+                key=f"limit {number}",
+            )
+        except CallUnansweredError:
+            # It may be in force: the next is a cut if it is below either.
+            connector.lease_ma = max(connector.lease_ma or 0, self._quantise(limit))
+            connector.lease_until_s = max(connector.lease_until_s, until_s)
+            connector.leased_to = transaction
+            raise
         if status == "Accepted":
             connector.lease_ma = self._quantise(limit)
-            connector.lease_until_s = now_s + valid_for.total_seconds()
+            connector.lease_until_s = until_s
+            connector.leased_to = transaction
         return status
 
     async def _install(self, profile: Profile, *, priority: Priority, key: str) -> str:
@@ -187,6 +204,7 @@ class Limits:
         connector = self._station.told(number)
         fallback_ma = self._quantise(limit)
         if connector.fallback_ma != fallback_ma:
+            connector.fallback_ma = None  # Not known, should the answer be lost.
             await self._write_fallback(number, limit)
             connector.fallback_ma = fallback_ma
         self._station.context.post(
@@ -229,3 +247,4 @@ class Limits:
             )
         if number in self._station.connectors:
             self._station.connectors[number].lease_ma = None
+            self._station.connectors[number].lease_until_s = 0.0

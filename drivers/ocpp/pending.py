@@ -9,7 +9,7 @@ from websockets.frames import CloseCode
 
 from drivers.ocpp.adapter import Answer
 from drivers.ocpp.clockwork import wire_time
-from drivers.ocpp.rpc import RefusedError
+from drivers.ocpp.rpc import RefusedError, plain_text
 from gateway.domain.charging import OcppVersion
 from gateway.domain.ids import StationId
 from gateway.ports import Clock
@@ -79,7 +79,8 @@ def _describe(seen: PendingStation, boot: object) -> PendingStation:
     station = station if isinstance(station, Mapping) else {}
 
     def text(*values: object) -> str:
-        return next((v[:SHOWN_LENGTH] for v in values if isinstance(v, str) and v), "")
+        said = next((v for v in values if isinstance(v, str)), "")
+        return plain_text(said, limit=SHOWN_LENGTH)
 
     return PendingStation(
         id=seen.id,

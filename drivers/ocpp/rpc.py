@@ -189,7 +189,7 @@ def _read_error(frame: list[object], call_id: object) -> CallErrorReply | Malfor
     # A description or details left out, or of the wrong type, change nothing of the refusal.
     code = frame[2] if len(frame) > 2 and isinstance(frame[2], str) else "GenericError"
     description = frame[3] if len(frame) > 3 and isinstance(frame[3], str) else ""
-    return CallErrorReply(call_id, code[:50], description[:255])
+    return CallErrorReply(call_id, plain_text(code, limit=50), plain_text(description))
 
 
 def _malformed(
@@ -204,6 +204,11 @@ def _malformed(
     if code is None or answer_to is None:
         return Malformed(reason)
     return Malformed(reason, answer=encode_error(answer_to, code, reason))
+
+
+def plain_text(text: str, *, limit: int = 255) -> str:
+    """Return what a station wrote, fit to be logged or shown: one line, no control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text[:limit])
 
 
 def encode_call(call_id: str, action: str, payload: Mapping[str, object]) -> bytes:

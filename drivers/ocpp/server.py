@@ -30,7 +30,7 @@ from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.pending import PendingAdapter, PendingStation
 from drivers.ocpp.rpc import CallRefusedError
-from drivers.ocpp.session import Session
+from drivers.ocpp.session import MinuteBudget, Session
 from drivers.ocpp.versions import SUPPORTED
 from gateway.domain.charging import OcppVersion
 from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnreachableError
@@ -45,6 +45,7 @@ OPEN_TIMEOUT_S: Final = 30
 CLOSE_TIMEOUT_S: Final = 10
 BACKLOG: Final = 2048
 MAX_PENDING_STATIONS: Final = 64
+MAX_STRANGER_LINES_A_MINUTE: Final = 10
 
 _log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class OcppServer:
         # Ids of our calls begin with the generation, so they differ over restarts as well.
         self._generations = itertools.count(int(clock.now_at().timestamp()))
         self._interview_slots = asyncio.Semaphore(20)
+        self._stranger_lines = MinuteBudget(MAX_STRANGER_LINES_A_MINUTE)
         self._tasks: asyncio.TaskGroup | None = None
         self._listening: asyncio.Future[int] | None = None
         self.counters: Counter[str] = Counter()
@@ -170,7 +172,8 @@ class OcppServer:
             )
             if turned is not None:
                 self.counters[f"turned-away.{turned.status}"] += 1
-                _log.warning("%s from %s: %s", station, _peer(connection), turned.reason)
+                if turned.status == 401:  # Those that follow within the minute are only counted.
+                    _log.warning("%s from %s: %s", station, _peer(connection), turned.reason)
                 response = connection.respond(turned.status, f"{turned.reason}\n")
                 if turned.status == 401:
                     response.headers["WWW-Authenticate"] = 'Basic realm="OCPP"'
@@ -245,7 +248,8 @@ class OcppServer:
             await connection.close(1013, "too many stations wait for adoption")
             return
         self._pending[station] = session, adapter
-        _log.warning("%s from %s is not known and waits for adoption", station, _peer(connection))
+        if self._stranger_lines.spend(self._clock.monotonic_s()):
+            _log.warning("%s from %s waits for adoption", station, _peer(connection))
         try:
             await session.run()
         finally:
@@ -315,13 +319,13 @@ class OcppServer:
                 newer limit took this one's place before it was sent.
         """
         adapter = self.station(connector.station)
-        with _refusals_as_rejections():
+        with _refusals_as_rejections(connector.station):
             await adapter.set_limit(connector.number, limit, valid_for=valid_for)
 
     async def set_fallback(self, connector: ConnectorRef, limit: CurrentLimit) -> None:
         """See `gateway.ports.StationDriver`."""
         adapter = self.station(connector.station)
-        with _refusals_as_rejections():
+        with _refusals_as_rejections(connector.station):
             await adapter.set_fallback(connector.number, limit)
 
     async def request_reading(self, connector: ConnectorRef) -> None:
@@ -334,11 +338,14 @@ class OcppServer:
 
 
 @contextmanager
-def _refusals_as_rejections() -> Iterator[None]:
+def _refusals_as_rejections(station: StationId) -> Iterator[None]:
     try:
         yield
     except CallRefusedError as error:
         raise LimitRejectedError(error.station, error.detail) from error
+    except ValueError as error:  # A message of ours that breaks its schema is never sent.
+        _log.exception("%s: not sent", station)
+        raise LimitRejectedError(station, str(error)) from error
 
 
 def _peer(connection: ServerConnection) -> str:

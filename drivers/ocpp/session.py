@@ -49,12 +49,13 @@ Spawn = Callable[[Coroutine[None, None, None], str], asyncio.Task[None]]
 _log = logging.getLogger(__name__)
 
 
-class _MinuteBudget:
+class MinuteBudget:
     """So much a minute and no more."""
 
     __slots__ = ("_left", "_limit", "_since_s")
 
     def __init__(self, limit: int) -> None:
+        """Begin with a whole minute's worth."""
         self._limit = self._left = limit
         self._since_s = -math.inf
 
@@ -124,8 +125,8 @@ class Session:
         # Ids of calls that went unanswered: their answers are late, not unsolicited.
         self._gone: dict[str, None] = {}
         self._answered: dict[str, tuple[int, bytes]] = {}
-        self._bad_frames = _MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
-        self._log_lines = _MinuteBudget(MAX_LOG_LINES_A_MINUTE)
+        self._bad_frames = MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
+        self._log_lines = MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
     async def run(self) -> None:
         """Answer until the connection ends; every call out ends with it."""

@@ -24,10 +24,15 @@ DAY_S: Final = 86_400.0
 
 @dataclass(slots=True, kw_only=True)
 class ToldConnector:
-    """What we have told a connector; `is_alone` once what others left above it is cleared."""
+    """What we have told a connector.
+
+    `leased_to` is the transaction the lease ends with, None if it is not one's; `is_alone` is
+    true once what others left above the fallback is cleared.
+    """
 
     lease_ma: int | None = None
     lease_until_s: float = 0.0
+    leased_to: str | int | None = None
     fallback_ma: int | None = None
     is_alone: bool = False
 

@@ -10,6 +10,7 @@ from drivers.ocpp.clockwork import wire_time
 from drivers.ocpp.interview import Interview
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits
+from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS, STALE_AFTER_S
 from drivers.ocpp.v16_configuration import Settings
 from drivers.ocpp.v16_interview import V16Questions
@@ -120,8 +121,9 @@ class V16Adapter:
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
         self._station.skew.forget()  # The answer tells the station the time.
         self._status_at_s.clear()
-        vendor, model = boot.charge_point_vendor or "", boot.charge_point_model or ""
-        firmware = boot.firmware_version or ""
+        vendor = plain_text(boot.charge_point_vendor or "")
+        model = plain_text(boot.charge_point_model or "")
+        firmware = plain_text(boot.firmware_version or "")
         self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
         self._post(
             StationBooted(
@@ -203,7 +205,7 @@ class V16Adapter:
                 at_s=at_s,
                 connector=connector,
                 transaction=TransactionId(str(started.transaction)),
-                id_token=start.id_tag,
+                id_token=None if start.id_tag is None else plain_text(start.id_tag),
             )
         )
         return _started(started.transaction)

@@ -1,8 +1,11 @@
 """The OCPP 1.6 messages a station sends, as far as they say something to us."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+# What is longer is no word of the text; it goes the slow way and is dropped.
+Word = Annotated[str, msgspec.Meta(max_length=40)]
 
 
 class Message(msgspec.Struct, rename="camel", gc=False):
@@ -33,11 +36,11 @@ class SampledValue(Message):
     """7.43: one value; it should be text, and many stations send a number."""
 
     value: str | float
-    measurand: str | None = None
-    phase: str | None = None
-    unit: str | None = None
-    location: str | None = None
-    format: str | None = None
+    measurand: Word | None = None
+    phase: Word | None = None
+    unit: Word | None = None
+    location: Word | None = None
+    format: Word | None = None
 
 
 class MeterValue(Message):

@@ -433,32 +433,94 @@ def test_a_reading_is_asked_for_or_the_caller_hears_that_it_cannot_be() -> None:
     with_station(scene)
 
 
-def test_a_station_that_only_reconnects_is_asked_for_its_boot_and_its_status() -> None:
+def test_a_known_station_that_only_reconnects_is_asked_how_it_is() -> None:
     async def scene(hall: Hall) -> None:
         async with station16(hall) as station:
             await station.boot()
             await wait_until(lambda: len(hall.facts_of(CapabilitiesRead)) == 2)
         async with station16(hall) as again:
-            await wait_until(lambda: len(again.said("TriggerMessage")) == 2)
+            await wait_until(lambda: again.said("TriggerMessage"))
             await again.start_transaction(1, timestamp=now())
             await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
-            assert [said["requested_message"] for said in again.said("TriggerMessage")] == [
-                "BootNotification",
-                "StatusNotification",
-            ]
-            assert again.said("GetConfiguration") == []  # Known from before.
+            # Not to boot: what is proven of it stands.
+            assert again.said("TriggerMessage") == [{"requested_message": "StatusNotification"}]
+            assert again.said("GetConfiguration") == []
             assert len(again.profiles()) == 1
 
     in_hall(scene)
 
 
-def test_a_station_that_never_boots_is_interviewed_all_the_same() -> None:
+def test_a_station_that_never_boots_is_asked_who_it_is_and_interviewed_all_the_same() -> None:
     async def scene(hall: Hall) -> None:
-        async with station16(hall):
+        async with station16(hall) as station:
             await wait_until(lambda: hall.facts_of(CapabilitiesRead))
 
+            assert [said["requested_message"] for said in station.said("TriggerMessage")] == [
+                "BootNotification",
+                "StatusNotification",
+            ]
+
     in_hall(scene)
+
+
+def test_an_interview_cut_off_begins_again() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall, delays_s={"GetConfiguration": 60}) as station:
+            await station.boot()
+            await wait_until(lambda: station.said("GetConfiguration"))
+        async with station16(hall) as again:
+            await wait_until(lambda: hall.facts_of(CapabilitiesRead))
+            await again.start_transaction(1, timestamp=now())
+            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+
+    in_hall(scene)
+
+
+def test_a_boot_begins_the_interview_again() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await station.boot()
+        await wait_until(lambda: len(station.said("GetConfiguration")) == 2)
+        await hall.server.set_fallback(FIRST, amperes(6))
+
+        assert len(station.profiles()) == 2  # Written anew: a boot may have lost it.
+
+    with_station(scene)
+
+
+def test_after_a_lost_answer_a_lower_limit_is_a_cut() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        station.delays_s["SetChargingProfile"] = 1.4
+        with pytest.raises(StationUnreachableError):
+            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        station.delays_s.clear()
+        # 16 A may be in force, so the fallback alone does not say 6 A.
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
+        assert [period["limit"] for period in limits] == [6, 16, 6]
+        assert hall.server.counters["late-reply"] >= 1
+
+    with_station(scene, call_deadline_s=1.0)
+
+
+def test_a_fallback_whose_answer_was_lost_is_written_again() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_fallback(FIRST, amperes(10))
+        station.statuses["SetChargingProfile"] = "Rejected"
+        with pytest.raises(LimitRejectedError):
+            await hall.server.set_fallback(FIRST, amperes(6))
+        station.statuses.clear()
+        await hall.server.set_fallback(FIRST, amperes(10))
+
+        limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
+        assert [period["limit"] for period in limits] == [6, 10, 6, 6, 10]  # Either kind refused.
+
+    with_station(scene)
 
 
 def test_people_can_start_stop_reset_and_look() -> None:
