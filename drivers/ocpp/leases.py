@@ -20,7 +20,7 @@ from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, power_w
 from gateway.domain.limits import CurrentLimit
 
 START_MARGIN_S: Final = 60  # A start in the past, so that no gap opens before it (research §3.1).
-SHORTEST_LEASE_S: Final = 10
+SHORTEST_LEASE_S: Final = 1  # A duration of nothing might be read as one without end.
 
 
 # "Current" and "Power" are 1.6's words (§9.4.2), "A" and "W" 2.0.1's; the others are seen too.
