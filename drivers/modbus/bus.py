@@ -265,6 +265,12 @@ class _Link:
                 self._wait.reschedule(asyncio.get_running_loop().time())
 
 
+def retry_pause_s(attempt_count: int, *, max_s: float) -> float:
+    """Return the pause after so many attempts to connect in a row that brought nothing."""
+    doublings = min(attempt_count - 1, 32)  # A bus may be down for years.
+    return min(max_s, FIRST_RETRY_S * 2.0**doublings)
+
+
 def _is_pseudo_terminal(port: str) -> bool:
     """Say whether a device has no wire, and so no parity: Linux refuses to set one."""
     try:
@@ -297,10 +303,7 @@ class Bus:
         self._jobs: list[_Job] = []
         self._numbers = itertools.count()
         self._has_work = asyncio.Event()
-        self._roster = Roster(
-            is_serial=isinstance(endpoint, SerialEndpoint),
-            answer_life_s=self._timing.answer_life_s,
-        )
+        self._roster = Roster(self._timing, is_serial=isinstance(endpoint, SerialEndpoint))
         self._statistics = BusStatistics()
         self._fruitless_count = 0
         self._retry_at_s = 0.0
@@ -368,6 +371,7 @@ class Bus:
             while True:
                 job = await self._next_job()
                 await self._serve(job)
+                _raise_if_cancelled()
         finally:
             self._is_closed = True
             self._drop_link()
@@ -412,7 +416,7 @@ class Bus:
         self._drop_link()
         await self._wait_until(self._retry_at_s)
         self._fruitless_count += 1
-        pause_s = min(self._timing.retry_max_s, FIRST_RETRY_S * 2 ** (self._fruitless_count - 1))
+        pause_s = retry_pause_s(self._fruitless_count, max_s=self._timing.retry_max_s)
         try:
             link = await self._open_link()
         except BusDownError as error:
@@ -446,14 +450,14 @@ class Bus:
             await self._hold(link)
         await self._wait_for_silence(link)
         ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
-        limit_s = self._roster.timeout_s(request.unit, usual_s=self._timing.timeout_s)
+        limit_s = self._roster.timeout_s(request.unit)
         started_s = self._clock.monotonic_s()
         try:
             heard = await link.ask(ask, window.address, limit_s=limit_s)
         except ModbusError as error:
             await self._recover(link, error)
             now_s = self._clock.monotonic_s()
-            self._roster.note_failure(request, window, error, now_s=now_s, cost_s=now_s - started_s)
+            self._roster.note_failure(request, window, error, now_s=now_s)
             self._count_failure(error, busy_s=now_s - started_s)
             raise
         self._retry_at_s = self._fruitless_count = 0
@@ -515,6 +519,17 @@ class Bus:
         before = self._statistics
         counted = {name: getattr(before, name) + count for name, count in more.items()}
         self._statistics = replace(before, busy_s=before.busy_s + busy_s, **counted)
+
+
+def _raise_if_cancelled() -> None:
+    """Raise the cancellation that got lost on the way.
+
+    `asyncio.wait_for`, which pymodbus uses, drops it before Python 3.12 if what it waits for is
+    done at the same moment; the bus would then never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _fail(job: _Job, error: ModbusError) -> None:

@@ -10,7 +10,7 @@ from drivers.modbus.errors import (
     ModbusError,
     NoAnswerError,
 )
-from drivers.modbus.question import ReadRequest
+from drivers.modbus.question import BusTiming, ReadRequest
 from drivers.modbus.unit import (
     Health,
     OwedAnswer,
@@ -20,6 +20,7 @@ from drivers.modbus.unit import (
     after_miss,
     after_refusal,
     choose_window,
+    probe_timeout_s,
     rested,
     timeout_s,
 )
@@ -28,18 +29,18 @@ from drivers.modbus.unit import (
 class Roster:
     """What a bus remembers of its units."""
 
-    def __init__(self, *, is_serial: bool, answer_life_s: float) -> None:
+    def __init__(self, timing: BusTiming, *, is_serial: bool) -> None:
+        self._timing = timing
         self._is_serial = is_serial
-        self._answer_life_s = answer_life_s
         self._units: dict[int, Unit] = {}
 
     def health(self, number: int) -> Health:
         """Return how a unit answers."""
         return self._of(number).health
 
-    def timeout_s(self, number: int, *, usual_s: float) -> float:
+    def timeout_s(self, number: int) -> float:
         """Return how long to wait for the unit."""
-        return timeout_s(self._of(number), usual_s=usual_s)
+        return timeout_s(self._of(number), usual_s=self._timing.timeout_s)
 
     def refuse_early(self, number: int, *, now_s: float) -> None:
         """Do nothing if the unit may be asked now.
@@ -92,16 +93,20 @@ class Roster:
         error: ModbusError,
         *,
         now_s: float,
-        cost_s: float,
     ) -> None:
-        """Remember a question that brought no values and held the line for `cost_s`."""
+        """Remember a question that brought no values."""
         unit = self._of(request.unit)
-        owed = OwedAnswer(shape=_shape(request, window), until_s=now_s + self._answer_life_s)
+        owed = OwedAnswer(shape=_shape(request, window), until_s=now_s + self._timing.answer_life_s)
         if isinstance(error, DeviceExceptionError) and error.code not in GATEWAY_CODES:
             self._units[request.unit] = after_refusal(unit, now_s=now_s, owed=owed)
         else:
+            wait_s = probe_timeout_s(unit, usual_s=self._timing.timeout_s)
             self._units[request.unit] = after_miss(
-                unit, now_s=now_s, cost_s=cost_s, max_pause_s=request.max_pause_s, owed=owed
+                unit,
+                now_s=now_s,
+                probe_cost_s=wait_s + self._timing.drain_s,
+                max_pause_s=request.max_pause_s,
+                owed=owed,
             )
 
     def _of(self, number: int) -> Unit:

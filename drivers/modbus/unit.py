@@ -15,6 +15,7 @@ DEAD_AFTER_COUNT = 3
 PROBE_STEP_S = 2.0
 LINE_SHARE = 0.02
 LEAST_PROBE_TIMEOUT_S = 0.1
+PROBE_PATIENCE = 2.0
 SLOWNESS_MEMORY = 0.98
 
 
@@ -65,9 +66,14 @@ class Unit:
 
 def timeout_s(unit: Unit, *, usual_s: float) -> float:
     """Return how long to wait for this unit: a dead one that was quick is given less."""
-    if unit.health is not Health.DEAD or unit.slowest_s is None:
+    return probe_timeout_s(unit, usual_s=usual_s) if unit.health is Health.DEAD else usual_s
+
+
+def probe_timeout_s(unit: Unit, *, usual_s: float) -> float:
+    """Return how long to wait for this unit once it is dead."""
+    if unit.slowest_s is None:
         return usual_s
-    return min(usual_s, max(LEAST_PROBE_TIMEOUT_S, 3 * unit.slowest_s))
+    return min(usual_s, max(LEAST_PROBE_TIMEOUT_S, PROBE_PATIENCE * unit.slowest_s))
 
 
 def choose_window(
@@ -118,20 +124,20 @@ def after_miss(
     unit: Unit,
     *,
     now_s: float,
-    cost_s: float,
+    probe_cost_s: float,
     max_pause_s: float,
     owed: OwedAnswer,
 ) -> Unit:
-    """Return the unit after a question that brought nothing and held the line for `cost_s`.
+    """Return the unit after a question that brought nothing.
 
-    Once dead, it is left alone long enough that its probes take at most 2 % of the line, but
-    never longer than `max_pause_s`.
+    Once dead, it is left alone long enough that its probes, of `probe_cost_s` each, take at
+    most 2 % of the line, but never longer than `max_pause_s`.
     """
     miss_count = unit.miss_count + 1
     pause_s = 0.0
     if miss_count >= DEAD_AFTER_COUNT:
         steps = miss_count - DEAD_AFTER_COUNT + 1
-        pause_s = min(max_pause_s, max(PROBE_STEP_S * steps, cost_s / LINE_SHARE))
+        pause_s = min(max_pause_s, max(PROBE_STEP_S * steps, probe_cost_s / LINE_SHARE))
     return replace(
         unit,
         miss_count=miss_count,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from drivers.modbus.blocks import Span
-from drivers.modbus.bus import Bus
+from drivers.modbus.bus import Bus, retry_pause_s
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import (
     BadAnswerError,
@@ -392,6 +392,12 @@ def test_a_caller_in_a_tight_loop_does_not_starve_the_others(kind: str, tmp_path
     assert 0 < calls < 100
 
 
+def test_attempts_to_connect_slow_down_and_never_end() -> None:
+    pauses_s = [retry_pause_s(attempt, max_s=5.0) for attempt in (1, 2, 3, 4, 5, 6, 100_000)]
+
+    assert pauses_s == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
 def test_a_peer_that_comes_up_later_is_found() -> None:
     async def poll() -> Answer:
         port = await _unused_port()
@@ -463,6 +469,29 @@ def test_closing_the_bus_answers_whoever_waits_and_frees_the_port() -> None:
     errors = asyncio.run(poll())
 
     assert [type(error) for error in errors] == [BusDownError] * 3
+
+
+def test_a_bus_ends_even_if_it_is_cancelled_at_the_moment_an_answer_comes() -> None:
+    async def cancel_with_the_answer() -> bool:
+        is_asked = asyncio.Event()
+
+        def script(question: bytes) -> Sequence[Act]:
+            is_asked.set()
+            return [Say(frame=echo_addresses(question), after_s=0.02)]
+
+        async with PtyPeer(script) as peer:
+            bus = Bus("b", serial(peer), clock=SystemClock(), timing=BusTiming(timeout_s=30.0))
+            loop = asyncio.get_running_loop()
+            serving = loop.create_task(bus.run(), name="bus")
+            reading = loop.create_task(bus.read(ask()), name="reader")
+            await is_asked.wait()
+            assert bus._link is not None
+            awaited = bus._link._client.ctx.response_future
+            awaited.add_done_callback(lambda _: serving.cancel())
+            await asyncio.wait({serving, reading}, timeout=10)
+            return serving.cancelled() and reading.done()
+
+    assert asyncio.run(cancel_with_the_answer())
 
 
 def test_a_bus_runs_once() -> None:

@@ -32,7 +32,7 @@ def owed(count: int, until_s: float = 3.0) -> OwedAnswer:
 
 def missed(unit: Unit, *, now_s: float, cost_s: float = 0.55, max_pause_s: float = 30.0) -> Unit:
     return after_miss(
-        unit, now_s=now_s, cost_s=cost_s, max_pause_s=max_pause_s, owed=owed(12, now_s + 3)
+        unit, now_s=now_s, probe_cost_s=cost_s, max_pause_s=max_pause_s, owed=owed(12, now_s + 3)
     )
 
 
@@ -81,7 +81,7 @@ def test_a_dead_unit_that_used_to_be_quick_is_probed_quickly() -> None:
     for second in range(3):
         unit = missed(unit, now_s=float(second))
 
-    assert timeout_s(unit, usual_s=0.5) == pytest.approx(0.18)
+    assert timeout_s(unit, usual_s=0.5) == pytest.approx(0.12)
     assert timeout_s(Unit(), usual_s=0.5) == 0.5
     assert timeout_s(Unit(miss_count=5), usual_s=0.5) == 0.5  # Never heard: no short cut.
 
@@ -148,6 +148,6 @@ def test_no_shape_is_asked_while_an_answer_of_it_may_come(
         in_the_air.append((now_s + 3, count))
         debt = owed(count, now_s + 3)
         if outcome == "miss":
-            unit = after_miss(unit, now_s=now_s, cost_s=0.5, max_pause_s=30, owed=debt)
+            unit = after_miss(unit, now_s=now_s, probe_cost_s=0.5, max_pause_s=30, owed=debt)
         else:
             unit = after_refusal(unit, now_s=now_s, owed=debt)
