@@ -1,0 +1,270 @@
+"""The daemon as it is delivered: a process, real sockets, and libraries not ours at the other end."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import stat
+from pathlib import Path
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from tests.support.daemon_process import (
+    Iem3000,
+    Process,
+    a_building,
+    daemon,
+    headroom,
+    run,
+    station,
+    wait_until,
+)
+from tests.support.ocpp16_station import Station16
+
+NOON = "2026-01-05T12:00:00Z"
+
+
+async def plug_in(connected: Station16) -> None:
+    await connected.boot()
+    await connected.say_status(1, "Preparing")
+    await connected.start_transaction(1, timestamp=NOON)
+    await connected.say_status(1, "Charging")
+
+
+def limits_a(connected: Station16) -> list[float]:
+    """Return the limits of the leases a station heard."""
+    return [
+        profile["charging_schedule"]["charging_schedule_period"][0]["limit"]
+        for profile in connected.profiles("TxProfile")
+    ]
+
+
+def test_a_limit_reaches_a_station_and_is_explained_in_the_words_of_the_log(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            port = await process.ocpp_port()
+            async with station(port, "CP-01") as connected:
+                await plug_in(connected)
+                await wait_until(lambda: limits_a(connected))
+
+                # 60 A of a set-point of 95 A are left, but nobody knows yet whether it obeys.
+                assert limits_a(connected)[0] == 6.0
+                (fallback,) = connected.profiles("TxDefaultProfile")[:1]
+                period = fallback["charging_schedule"]["charging_schedule_period"][0]
+                assert (fallback["connector_id"], period["limit"]) == (1, 6.0)
+
+                code, said, _ = await headroom("why", "CP-01/1", "--state", str(process.state))
+                assert code == 0
+                assert said.startswith("CP-01/1: 6.0 A: the station has not yet been seen to obey")
+                await process.wait_for_line(r"CP-01/1: 6\.0 A: the station has not yet")
+                assert any(line.endswith(said.strip()) for line in process.lines)
+
+                _, text, _ = await headroom(
+                    "why", "CP-01/1", "--json", "--state", str(process.state)
+                )
+                answer = json.loads(text)
+                assert answer["limit_ma"] == 6_000
+                assert answer["reason"] == "station-unproven"
+                assert f"{answer['connector']}: {answer['why']}" == said.strip()
+
+                assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
+            assert not list(process.state.iterdir())
+            assert not [line for line in process.lines if "cannot be folded" in line]
+            assert not [line for line in process.lines if "fault" in line.lower()]
+
+    run(test())
+
+
+def test_a_meter_that_falls_silent_is_told_of_and_a_reader_of_nonsense_believes_nothing(
+    tmp_path: Path,
+) -> None:
+    meter = Iem3000()
+
+    async def test() -> None:
+        async with a_building(tmp_path, meter) as process:
+            await process.ocpp_port()
+            await wait_until(lambda: meter.polls > 2)
+            meter.current = "7FC0"  # NaN
+            await process.wait_for_line(r"WARNING: meter main is lost for \d+ s: no current can be")
+            meter.current = "41A0"
+            await process.wait_for_line(r"meter main is back")
+            assert await process.end(lambda p: p.send_signal(signal.SIGINT)) == 0
+
+    run(test())
+
+
+def test_why_knows_what_was_meant_and_says_when_nobody_is_there(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            await process.ocpp_port()
+            state = ("--state", str(process.state))
+
+            code, out, err = await headroom("why", "CP-1/1", *state)
+            assert (code, out) == (1, "")
+            assert err == "Error: there is no connector CP-1/1 (did you mean CP-01/1?)\n"
+
+            code, out, _ = await headroom("why", *state)
+            assert code == 0
+            assert [line.split(":")[0] for line in out.splitlines()] == ["CP-01/1", "CP-02/1"]
+
+            code, out, _ = await headroom("why", "CP-02", *state)
+            assert out.startswith("CP-02/1: ")
+
+            socket_mode = (process.state / "headroom.sock").stat().st_mode
+            assert stat.S_IMODE(socket_mode) == 0o600
+            assert await process.end(lambda p: p.terminate()) == 0
+
+            code, out, err = await headroom("why", "CP-01/1", "--json", *state)
+            assert code == 1
+            assert "no daemon runs" in json.loads(out)["error"]
+            assert "no daemon runs" in err
+
+    run(test())
+
+
+def test_a_port_in_use_is_named_and_ends_the_start(tmp_path: Path) -> None:
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            async with a_building(tmp_path, Iem3000(), ocpp_port=port) as process:
+                line = await process.wait_for_line(r"ERROR: (.*)")
+                assert f"127.0.0.1:{port}" in line[1]
+                assert "in use" in line[1]
+                assert await process.end(lambda _: None) == 1
+
+    run(test())
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            await process.ocpp_port()
+            async with daemon(tmp_path / "site.yaml", process.state) as second:
+                await second.wait_for_line(r"ERROR: another Headroom runs with the state folder")
+                assert await second.end(lambda _: None) == 1
+            code, _, _ = await headroom("why", "--state", str(process.state))
+            assert code == 0
+
+    run(test())
+
+
+def test_a_socket_left_by_a_daemon_that_was_killed_is_no_obstacle(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            await process.ocpp_port()
+            process.process.kill()
+            await process.process.wait()
+            assert list(process.state.iterdir())
+            async with daemon(tmp_path / "site.yaml", process.state) as second:
+                await second.ocpp_port()
+                assert await second.end(lambda p: p.terminate()) == 0
+
+    run(test())
+
+
+def test_a_site_file_with_mistakes_is_refused_with_all_of_them(tmp_path: Path) -> None:
+    config = tmp_path / "site.yaml"
+    config.write_text(
+        "site: {name: X, timezone: Nowhere/Land}\n"
+        "circuits:\n"
+        "  - {id: supply, rating_a: -5, device: mcb}\n"
+        "stations: [{id: CP-01, circuit: suply, auth: none, connectors: []}]\n"
+    )
+
+    code, out, err = asyncio.run(headroom("run", "-c", str(config)))
+
+    assert (code, out) == (2, "")
+    assert all(line.startswith(f"{config}:") for line in err.splitlines())
+    for word in ("Nowhere/Land", "rating_a", "did you mean supply?"):
+        assert word in err
+
+
+def test_a_site_that_is_not_safe_in_silence_is_refused_with_the_sum(tmp_path: Path) -> None:
+    config = tmp_path / "site.yaml"
+    config.write_text(
+        "site: {name: X, timezone: Europe/London, voltage_v: 230}\n"
+        "circuits: [{id: supply, rating_a: 20, device: mcb, worst_case_base_a: 15}]\n"
+        "stations: [{id: CP-01, circuit: supply, auth: none, connectors:"
+        " [{id: 1, phases: [L1], max_a: 16, fallback_a: 6}]}]\n"
+    )
+
+    code, _, err = asyncio.run(headroom("run", "-c", str(config)))
+
+    assert code == 2
+    assert "fallbacks 6.0 A + base 15.0 A" in err
+
+
+def test_a_serial_port_that_is_not_there_is_named_and_everything_else_runs(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        config = tmp_path / "site.yaml"
+        text = (
+            "site: {name: X, timezone: Europe/London, voltage_v: 230}\n"
+            "buses: [{id: line, serial: {port: /dev/serial/by-id/gone, baud: 9600, format: 8N1}}]\n"
+            "meters: [{id: main, bus: line, unit: 1, profile: eastron_sdm630_v2}]\n"
+            "circuits: [{id: supply, rating_a: 63, device: mcb, meter: main,"
+            " worst_case_base_a: 15}]\n"
+            "stations: [{id: CP-01, circuit: supply, auth: none, connectors:"
+            " [{id: 1, phases: [L1], max_a: 16, fallback_a: 6}]}]\n"
+            "listen: {ocpp: {port: 0}}\n"
+        )
+        await asyncio.to_thread(config.write_text, text)
+        async with daemon(config, tmp_path / "state") as process:
+            port = await process.ocpp_port()
+            await process.wait_for_line(r"WARNING: .*/dev/serial/by-id/gone does not exist: is the")
+            async with station(port, "CP-01") as connected:
+                await plug_in(connected)
+                await wait_until(connected.profiles)
+                assert await process.end(lambda p: p.terminate()) == 0
+
+    run(test())
+
+
+HOSTILE = {
+    "a frame of 5 MB": "[2,1," + "x" * 5_000_000,
+    "a call without sense": '[2,"a",["x"],{}]',
+    "nesting 100,000 deep": "[" * 100_000,
+    "nesting 1,000 deep": '[2,"a","Heartbeat",' + '{"a":' * 1_000 + "1" + "}" * 1_000 + "]",
+    "a number of 5,000 digits": f'[2,"a","MeterValues",{{"connectorId":{"9" * 5_000}}}]',
+    "NaN": '[2,"a","MeterValues",{"connectorId":1,"meterValue":[{"timestamp":"2026-01-05T12:00:00Z",'
+    '"sampledValue":[{"value":"NaN","measurand":"Current.Import","phase":"L1","unit":"A"}]}]}]',
+}
+
+
+def test_what_one_station_sends_harms_neither_the_daemon_nor_another(
+    tmp_path: Path,
+) -> None:
+    async def send(process: Process, port: int, frame: str) -> None:
+        async with connect(
+            f"ws://127.0.0.1:{port}/CP-02", subprotocols=[Subprotocol("ocpp1.6")], proxy=None
+        ) as connection:
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
+                await connection.send(frame)
+                async with asyncio.timeout(1):
+                    while True:
+                        await connection.recv()
+        assert process.process.returncode is None
+
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            port = await process.ocpp_port()
+            async with station(port, "CP-01") as connected:
+                await plug_in(connected)
+                await wait_until(lambda: limits_a(connected))
+                for frame in HOSTILE.values():
+                    await send(process, port, frame)
+                heard = len(limits_a(connected))
+                await wait_until(lambda: len(limits_a(connected)) > heard)  # Renewed as ever.
+                code, said, _ = await headroom("why", "CP-01/1", "--state", str(process.state))
+                assert (code, said.split(":")[0]) == (0, "CP-01/1")
+                assert await process.end(lambda p: p.terminate()) == 0
+            assert not [line for line in process.lines if "cannot be folded" in line]
+            assert not [line for line in process.lines if "Traceback" in line]
+
+    run(test())
