@@ -49,7 +49,7 @@ def is_key_right(header: str | None, station: StationId, key: bytes) -> bool:
     """Return whether a Basic authorization names the station and knows its key.
 
     Stations send the key as its raw bytes or as hexadecimal text, whichever way it was
-    configured (research §5); the time taken does not tell which part was wrong.
+    configured; the time taken does not tell which part was wrong.
     """
     name, password = _read_basic(header)
     expected = [key, key.hex().encode()]

@@ -19,7 +19,7 @@ from gateway.domain.charging import RateUnit
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, power_w
 from gateway.domain.limits import CurrentLimit
 
-START_MARGIN_S: Final = 60  # A start in the past, so that no gap opens before it (research §3.1).
+START_MARGIN_S: Final = 60  # A start in the past, so that no gap opens before it.
 SHORTEST_LEASE_S: Final = 1  # A duration of nothing might be read as one without end.
 
 

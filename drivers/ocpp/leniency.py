@@ -10,7 +10,7 @@ from gateway.domain.charging import OcppVersion
 # A bad element of these is dropped alone; the rest of the message stands.
 _DROPPABLE: Final = frozenset({"sampledValue", "meterValue", "transactionData"})
 
-# Spellings seen in the field, in lower case and without spaces: research §3.2.
+# Spellings seen in the field, in lower case.
 _ALIASES: Final = {
     "degc": "Celsius",
     "percentage": "Percent",
@@ -95,7 +95,8 @@ class _Mender:
                 if new is not _NO_VALUE:
                     mended[key] = new
                 elif key in needed and is_root:
-                    mended[key] = item
+                    # For the schema to name; of a list of values none is good, and that says it.
+                    mended[key] = [] if key in _DROPPABLE else item
                 else:
                     self.rules.append(f"dropped-{key}")
             elif schema.get("additionalProperties") is False:

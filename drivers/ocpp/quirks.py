@@ -1,4 +1,4 @@
-"""What is known of makes and models that do not do as the text says: research §3.2."""
+"""What is known of makes that do not do as the text says."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -26,23 +26,24 @@ class Quirks:
 
 PLAIN: Final = Quirks()
 
-# Vendor and model as reported, in lower case; the first row whose words are all found counts.
-_KNOWN: Final[tuple[tuple[tuple[str, ...], Quirks], ...]] = (
-    (("abb",), Quirks(only_level_zero=True, max_measurands=4)),
-    (("easee",), Quirks(has_relative=False, shortest_sample_s=30)),
-    (("growatt",), Quirks(max_measurands=5)),
-    (("necharge",), Quirks(step_ma=1_000)),
-    (("timxon",), Quirks(has_absolute=False, has_tx_profile=False)),
-    (("wall box chargers",), Quirks(only_level_zero=True, has_absolute=False)),
-    (("wallbox",), Quirks(only_level_zero=True, has_absolute=False)),
-)
+# How vendor and model, read together in lower case, begin. Not what is anywhere in them: many
+# a model is called a wallbox.
+_KNOWN: Final = {
+    "abb": Quirks(only_level_zero=True, max_measurands=4),
+    "easee": Quirks(has_relative=False, shortest_sample_s=30),
+    "growatt": Quirks(max_measurands=5),
+    "necharge": Quirks(step_ma=1_000),
+    "timxon": Quirks(has_absolute=False, has_tx_profile=False),
+    "wall box chargers": Quirks(only_level_zero=True, has_absolute=False),
+    "wallbox": Quirks(only_level_zero=True, has_absolute=False),
+}
 
 
 def find_quirks(vendor: str, model: str) -> Quirks:
     """Return what is known of a make and model, or that nothing is."""
-    said = f"{vendor} {model}".lower().split()
-    text = " ".join(said)
-    for words, quirks in _KNOWN:
-        if all(word in said or (" " in word and word in text) for word in words):
+    words = f"{vendor} {model}".lower().split()
+    for known, quirks in _KNOWN.items():
+        beginning = known.split()
+        if words[: len(beginning)] == beginning:
             return quirks
     return PLAIN

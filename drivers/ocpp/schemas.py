@@ -43,7 +43,7 @@ def _validator(
     version: OcppVersion, action: str, *, is_answer: bool
 ) -> jsonschema_rs.Draft4Validator | jsonschema_rs.Draft6Validator:
     schema = dict(load_schema(version, action, is_answer=is_answer))
-    # Formats off: stations send times without a zone and empty addresses (research L9).
+    # Formats off: stations send times without a zone and empty addresses.
     if version is OcppVersion.V16:
         return jsonschema_rs.Draft4Validator(schema, validate_formats=False)
     return jsonschema_rs.Draft6Validator(schema, validate_formats=False)
