@@ -22,7 +22,7 @@ class InstalledProfile:
     @property
     def is_ours(self) -> bool:
         """Return whether it has one of the ids we give, on the EVSE we give it to."""
-        return self.id in {profile_id(self.number, role) for role in Role}
+        return self.number > 0 and self.id in {profile_id(self.number, role) for role in Role}
 
 
 def encode_profile(profile: Profile) -> Mapping[str, object]:

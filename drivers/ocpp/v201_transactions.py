@@ -104,7 +104,7 @@ class TransactionBook:
         elif entry.has_heard(event):
             return Told(entry.number, is_repeat=True)
         entry.take(event)
-        ended = self._place(event.transaction, entry, event.number)
+        ended = self._place(entry, event)
         is_begin = (
             event.is_present
             and entry.number is not None
@@ -124,12 +124,12 @@ class TransactionBook:
             return Told(None)
         return Told(entry.number, ended=(transaction,) if entry.is_announced else ())
 
-    def _place(self, transaction: str, entry: _Running, number: int | None) -> tuple[str, ...]:
-        """Put a transaction on an EVSE; return what ran there, for its end was lost."""
-        if number is None or number == entry.number:
+    def _place(self, entry: _Running, event: Heard) -> tuple[str, ...]:
+        """Put a transaction on its EVSE; return what ran there, for its end was lost."""
+        if event.number is None or event.number == entry.number:
             return ()
-        before = self.running_on(number)
-        entry.number = number
-        if before is None or before == transaction:
-            return ()
-        return self.end(before).ended
+        before = self.running_on(event.number)
+        if before is not None and not event.is_present:
+            return ()  # An old word does not drive out what is heard of now.
+        entry.number = event.number
+        return () if before is None else self.end(before).ended

@@ -1,0 +1,411 @@
+"""OCPP 2.0.1: one station's messages translated to facts, and limits to its charging profiles."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from drivers.ocpp import v201_messages as messages
+from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
+from drivers.ocpp.clockwork import read_time, wire_time
+from drivers.ocpp.interview import Interview
+from drivers.ocpp.leases import CompositePeriod
+from drivers.ocpp.limits import Limits
+from drivers.ocpp.station import MAX_CONNECTORS, STALE_AFTER_S
+from drivers.ocpp.v201_interview import V201Questions
+from drivers.ocpp.v201_limits import V201Words
+from drivers.ocpp.v201_profiles import InstalledProfile
+from drivers.ocpp.v201_reports import Report
+from drivers.ocpp.v201_station import V201Station
+from drivers.ocpp.v201_transactions import Heard, Told
+from drivers.ocpp.v201_variables import Model, VariableName
+from gateway.domain.charging import (
+    ChargingState,
+    ConnectorStatus,
+    OcppVersion,
+    StationCapabilities,
+)
+from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.events import (
+    ConnectorStatusChanged,
+    StationBooted,
+    TransactionEnded,
+    TransactionStarted,
+)
+from gateway.domain.ids import TransactionId
+from gateway.domain.limits import CurrentLimit
+
+MAX_FRAME_BYTES: Final = 1024 * 1024  # Reports of a device model are long.
+
+# Valid answers to messages nothing follows from; docs/ocpp-2.0.1.md says why of each.
+ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
+    "Authorize": {"idTokenInfo": {"status": "Accepted"}},
+    "ClearedChargingLimit": {},
+    "DataTransfer": {"status": "UnknownVendorId"},
+    "FirmwareStatusNotification": {},
+    "Get15118EVCertificate": {"status": "Failed", "exiResponse": ""},
+    "GetCertificateStatus": {"status": "Failed"},
+    "LogStatusNotification": {},
+    "NotifyChargingLimit": {},
+    "NotifyCustomerInformation": {},
+    "NotifyDisplayMessages": {},
+    "NotifyEVChargingNeeds": {"status": "Rejected"},
+    "NotifyEVChargingSchedule": {"status": "Accepted"},
+    "NotifyMonitoringReport": {},
+    "PublishFirmwareStatusNotification": {},
+    "ReservationStatusUpdate": {},
+    "SecurityEventNotification": {},
+    "SignCertificate": {"status": "Rejected"},
+}
+
+_REPORTS: Final = frozenset({"NotifyReport", "ReportChargingProfiles"})
+_ACKNOWLEDGED: Final = b"{}"
+_AUTHORIZED: Final = b'{"idTokenInfo":{"status":"Accepted"}}'
+_STATUSES: Final = {str(status): status for status in ConnectorStatus}
+_STATES: Final = {str(state): state for state in ChargingState}
+
+
+class V201Adapter:
+    """One station that speaks OCPP 2.0.1."""
+
+    __slots__ = (
+        "_clock",
+        "_counters",
+        "_heartbeat_interval_s",
+        "_interview",
+        "_last_start_number",
+        "_limits",
+        "_post",
+        "_questions",
+        "_random",
+        "_station",
+        "_status_at_s",
+        "_words",
+    )
+
+    def __init__(self, context: StationContext) -> None:
+        """Know nothing of the station yet."""
+        self._station = V201Station(context)
+        self._words = V201Words(self._station)
+        self._limits = Limits(self._station, self._words)
+        self._questions = V201Questions(self._station, self._words)
+        self._interview = Interview(self._station, self._questions)
+        self._random = context.random
+        self._heartbeat_interval_s = context.heartbeat_interval_s
+        self._clock = context.clock
+        self._post = context.post
+        self._counters = context.counters
+        self._status_at_s: dict[tuple[int, int], float] = {}
+        self._last_start_number = 0
+
+    def answer(self, action: str, payload: object) -> Answer:
+        """See `StationAdapter`."""
+        match payload:
+            case messages.TransactionEvent():
+                return self._on_event(payload)
+            case messages.MeterValues():
+                return self._on_meter_values(payload)
+            case messages.Heartbeat():
+                return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
+            case messages.StatusNotification():
+                self._note_status(
+                    payload.evse_id,
+                    payload.connector_id,
+                    payload.connector_status,
+                    timestamp=payload.timestamp,
+                )
+                return _ACKNOWLEDGED
+            case messages.NotifyEvent():
+                return self._on_notify_event(payload)
+            case messages.BootNotification():
+                return self._on_boot(payload.charging_station)
+            case _ if action in _REPORTS:
+                assert isinstance(payload, dict)  # The schema says so.
+                return self._on_report(action, payload)
+            case _:
+                return ANSWERED_WITHOUT_EFFECT[action]
+
+    # Inward: synchronous, and no calls out.
+
+    def _on_boot(self, station: messages.ChargingStationType) -> Answer:
+        self._station.skew.forget()  # The answer tells the station the time.
+        self._status_at_s.clear()
+        vendor, model = station.vendor_name or "", station.model or ""
+        firmware = station.firmware_version or ""
+        self._station.has_booted = True
+        self._station.doubt_all()
+        self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
+        self._post(
+            StationBooted(
+                at_s=self._clock.monotonic_s(),
+                station=self._station.id,
+                vendor=vendor,
+                model=model,
+                firmware=firmware,
+            )
+        )
+        # Spread, so that a hall of stations switched on at once does not beat as one.
+        interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
+        return {
+            "currentTime": wire_time(self._clock.now_at()),
+            "interval": max(1, int(interval_s)),
+            "status": "Accepted",
+        }
+
+    def _note_status(
+        self, number: int, connector: int, word: str, *, timestamp: str | None
+    ) -> None:
+        age_s = self._station.observe_age_s(timestamp)
+        status = _STATUSES.get(word)
+        is_there = 0 < number <= MAX_CONNECTORS and 0 < connector <= MAX_CONNECTORS
+        if status is None or not is_there:
+            return  # EVSE 0 is the station: no connector of it changed.
+        at_s = self._clock.monotonic_s()
+        said_at_s, place = at_s - age_s, (number, connector)
+        if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(place, said_at_s):
+            self._counters["stale.StatusNotification"] += 1
+            return
+        self._status_at_s[place] = said_at_s
+        self._post(
+            ConnectorStatusChanged(
+                at_s=at_s,
+                connector=self._station.ref(number),
+                status=self._station.note_status(number, connector, status),
+            )
+        )
+
+    def _on_notify_event(self, notice: messages.NotifyEvent) -> Answer:
+        """Take availability from where it may be told instead of a StatusNotification (G01)."""
+        for event in notice.event_data:
+            evse = event.component.evse
+            if event.variable.name != "AvailabilityState" or evse is None:
+                continue
+            if event.component.name == "Connector" and evse.connector_id is not None:
+                self._note_status(
+                    evse.id, evse.connector_id, event.actual_value, timestamp=event.timestamp
+                )
+        return _ACKNOWLEDGED
+
+    def _on_meter_values(self, message: messages.MeterValues) -> Answer:
+        age_s = 0.0
+        for value in message.meter_value:
+            age_s = self._station.observe_age_s(value.timestamp)  # The last is the newest.
+        if not 0 < message.evse_id <= MAX_CONNECTORS:
+            return _ACKNOWLEDGED  # EVSE 0 is the station's grid connection.
+        if age_s > STALE_AFTER_S:
+            self._counters["stale.MeterValues"] += 1
+        else:
+            self._station.post_measured(message.evse_id, message.meter_value)
+        return _ACKNOWLEDGED
+
+    def _on_report(self, action: str, report: Report) -> Answer:
+        if not self._station.reports.take(report):
+            self._counters[f"unasked.{action}"] += 1
+        return _ACKNOWLEDGED
+
+    def _on_event(self, event: messages.TransactionEvent) -> Answer:
+        # A token in the event wants its answer in the response (C01.FR.02, E05).
+        answer = _ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
+        info = event.transaction_info
+        transaction = info.transaction_id if info is not None else None
+        if not transaction:
+            self._counters["transaction-unnamed"] += 1
+            return answer
+        heard = self._hear(transaction, event)
+        is_end = event.event_type == "Ended"
+        book, station = self._station.book, self._station
+        told = book.end(transaction) if is_end else book.enter(heard)
+        station.doubtful.discard(transaction)
+        if event.trigger_reason == "Trigger":
+            station.answered.give()
+        if told.is_repeat:
+            self._counters["repeated-event"] += 1
+            return answer
+        if told.is_begin:
+            self._post_begin(transaction, told)
+        if told.number is None:
+            self._seek(transaction, heard, is_end=is_end)
+        number = told.number if told.number is not None else heard.number
+        if heard.is_present and number is not None:
+            self._post_present(number, event, is_end=is_end)
+        self._post_ends(told, number)
+        return answer
+
+    def _hear(self, transaction: str, event: messages.TransactionEvent) -> Heard:
+        """Return what the event says of its transaction."""
+        number = event.evse.id if event.evse is not None else None
+        if number is not None and not 0 < number <= MAX_CONNECTORS:
+            number = None
+        if number is None and event.trigger_reason == "Trigger":
+            places = dict(self._station.book.running())
+            number = places.get(transaction, self._station.asked)
+        # What waited for a connection says nothing of the clock, nor of now.
+        age_s = 0.0 if event.offline else self._station.observe_age_s(event.timestamp)
+        token = event.id_token
+        return Heard(
+            transaction=transaction,
+            sequence=event.seq_no,
+            written_at=read_time(event.timestamp),
+            number=number,
+            id_token=(token.id_token or None) if token is not None else None,
+            is_present=not event.offline and age_s <= STALE_AFTER_S,
+        )
+
+    def _seek(self, transaction: str, heard: Heard, *, is_end: bool) -> None:
+        """Have the station asked where a transaction runs that does not say so."""
+        sought = self._station.sought
+        if is_end:
+            sought.discard(transaction)
+            self._counters["unknown-end"] += 1
+        elif heard.is_present and transaction not in sought:
+            sought.add(transaction)
+            self._station.interview_again()
+
+    def _post_begin(self, transaction: str, told: Told) -> None:
+        assert told.number is not None  # Nothing begins nowhere.
+        self._station.sought.discard(transaction)
+        self._post(
+            TransactionStarted(
+                at_s=self._clock.monotonic_s(),
+                connector=self._station.ref(told.number),
+                transaction=TransactionId(transaction),
+                id_token=told.id_token,
+            )
+        )
+
+    def _post_present(self, number: int, event: messages.TransactionEvent, *, is_end: bool) -> None:
+        """Post what an event says of its EVSE now."""
+        info, values = event.transaction_info, event.meter_value or []
+        state = _STATES.get(info.charging_state or "") if info is not None else None
+        if state is not None:
+            self._post(
+                ConnectorStatusChanged(
+                    at_s=self._clock.monotonic_s(),
+                    connector=self._station.ref(number),
+                    charging_state=state,
+                )
+            )
+        # The end carries samples of the whole transaction (J02): the last is of now.
+        self._station.post_measured(number, values[-1:] if is_end else values)
+
+    def _post_ends(self, told: Told, number: int | None) -> None:
+        for transaction in told.ended:
+            assert number is not None  # What was announced has an EVSE.
+            self._post(
+                TransactionEnded(
+                    at_s=self._clock.monotonic_s(),
+                    connector=self._station.ref(number),
+                    transaction=TransactionId(transaction),
+                )
+            )
+
+    # Outward.
+
+    def opened(self, link: Link) -> None:
+        """See `StationAdapter`."""
+        self._station.connect(link)
+        self._interview.is_greeted = False
+
+    def closed(self) -> None:
+        """See `StationAdapter`."""
+        self._station.disconnect()
+
+    async def interview(self) -> None:
+        """See `StationAdapter`."""
+        await self._interview.run()
+
+    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
+        """See `StationAdapter`."""
+        await self._limits.set_limit(number, limit, valid_for=valid_for)
+
+    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
+        """See `StationAdapter`."""
+        await self._limits.set_fallback(number, limit)
+
+    async def clear_lease(self, number: int) -> None:
+        """See `Limits.clear_lease`."""
+        await self._limits.clear_lease(number)
+
+    async def composite_schedule(
+        self, number: int, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """See `V201Words.composite_schedule`."""
+        return await self._words.composite_schedule(number, duration_s=duration_s)
+
+    async def installed_profiles(
+        self, purpose: str, *, number: int | None = None
+    ) -> list[InstalledProfile] | None:
+        """See `V201Words.read_profiles`."""
+        return await self._words.read_profiles(purpose, number=number)
+
+    async def get_variables(self, names: tuple[VariableName, ...]) -> Model:
+        """See `V201Questions.get_variables`."""
+        return await self._questions.get_variables(names)
+
+    async def set_variable(self, name: VariableName, value: str) -> str:
+        """See `V201Questions.set_variable`."""
+        return await self._questions.set_variable(name, value)
+
+    async def base_report(self, kind: str = "FullInventory") -> list[Report] | None:
+        """See `V201Questions.get_base_report`."""
+        return await self._questions.get_base_report(kind)
+
+    async def request_reading(self, number: int) -> None:
+        """See `StationAdapter`."""
+        # In a transaction its event says more: the state and what was set up (F06.FR.07).
+        is_running = self._station.book.running_on(number) is not None
+        wishes = ("TransactionEvent", "MeterValues") if is_running else ("MeterValues",)
+        status = ""
+        for message in wishes:
+            status = await self._station.trigger(
+                message, number=number, priority=Priority.ALLOCATION
+            )
+            if status == "Accepted":
+                return
+        raise StationUnreachableError(self._station.id, f"gives no reading when asked: {status}")
+
+    async def start_transaction(self, number: int, id_token: str) -> None:
+        """See `StationAdapter`."""
+        self._last_start_number += 1
+        payload = {
+            "evseId": number,
+            "remoteStartId": self._last_start_number,
+            "idToken": {"idToken": id_token, "type": "Central"},
+        }
+        await self._station.demand(
+            "RequestStartTransaction", payload, priority=Priority.TRANSACTION
+        )
+
+    async def stop_transaction(self, transaction: TransactionId) -> None:
+        """See `StationAdapter`."""
+        payload = {"transactionId": transaction}
+        await self._station.demand("RequestStopTransaction", payload, priority=Priority.TRANSACTION)
+
+    async def reset(self, *, is_hard: bool) -> None:
+        """See `StationAdapter`. One that is not hard waits for the transactions to end (B12)."""
+        payload = {"type": "Immediate" if is_hard else "OnIdle"}
+        status = await self._station.ask("Reset", payload, priority=Priority.TRANSACTION)
+        if not status.startswith(("Accepted", "Scheduled")):
+            raise LimitRejectedError(self._station.id, f"Reset: {status}")
+
+    @property
+    def capabilities(self) -> StationCapabilities | None:
+        """See `StationAdapter`."""
+        return self._station.capabilities
+
+    @property
+    def flash_writes(self) -> int:
+        """See `StationAdapter`."""
+        return self._station.flash.total
+
+
+SUPPORT: Final = VersionSupport(
+    version=OcppVersion.V201,
+    make_adapter=V201Adapter,
+    from_station=(
+        frozenset(messages.PAYLOAD_TYPES) | frozenset(ANSWERED_WITHOUT_EFFECT) | _REPORTS
+    ),
+    never_refused=frozenset({"MeterValues", "TransactionEvent"}),
+    payload_types=messages.PAYLOAD_TYPES,
+    max_frame_bytes=MAX_FRAME_BYTES,
+    answered_once=frozenset({"TransactionEvent"}),
+)

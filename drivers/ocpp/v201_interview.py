@@ -1,0 +1,296 @@
+"""What an OCPP 2.0.1 station is asked: its device model, its transactions, others' profiles."""
+
+import asyncio
+import logging
+from typing import Final
+
+from drivers.ocpp.adapter import Priority
+from drivers.ocpp.leases import LEVELS, Role
+from drivers.ocpp.quirks import find_quirks
+from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
+from drivers.ocpp.v201_limits import V201Words
+from drivers.ocpp.v201_reports import Report
+from drivers.ocpp.v201_station import V201Station
+from drivers.ocpp.v201_variables import (
+    MODEL,
+    PROFILES,
+    VENDOR,
+    WANTED,
+    Change,
+    Model,
+    Reported,
+    VariableName,
+    find_changes,
+    merge,
+    read_capabilities,
+    read_reports,
+    read_variables,
+)
+from gateway.domain.errors import StationUnreachableError
+from gateway.domain.events import TransactionEnded
+from gateway.domain.ids import TransactionId
+
+MAX_FOREIGN_LEVEL: Final = 8  # Higher ones exist on paper; each costs a call at adoption.
+TRIGGERED_PATIENCE_S: Final = 2.0
+INVENTORY_PATIENCE_S: Final = 60.0
+
+_UNKNOWN_CALL: Final = frozenset({"NotSupported", "NotImplemented"})
+
+_log = logging.getLogger(__name__)
+
+
+class V201Questions:
+    """Asks a station in the words of 2.0.1."""
+
+    __slots__ = ("_has_cleared_leases", "_station", "_words")
+
+    def __init__(self, station: V201Station, words: V201Words) -> None:
+        """Ask nothing yet."""
+        self._station = station
+        self._words = words
+        self._has_cleared_leases = False
+
+    async def ask_who_it_is(self) -> None:
+        """See `Questions`. A station we have accepted before says no (F06.FR.17)."""
+        await self._invite("BootNotification")
+
+    async def _invite(
+        self, message: str, *, number: int | None = None, connector: int | None = None
+    ) -> bool:
+        """Return whether the station will send a message."""
+        try:
+            status = await self._station.trigger(
+                message, number=number, connector=connector, priority=Priority.INTERVIEW
+            )
+        except ConnectionLostError:
+            raise
+        except StationUnreachableError:
+            self._station.counters["trigger-unanswered"] += 1
+            return False
+        return status == "Accepted"
+
+    # What it can do.
+
+    async def learn(self) -> None:
+        """See `Questions`."""
+        model = await self.get_variables(WANTED)
+        self._note_make(model)
+        if not self._has_cleared_leases:
+            await self._clear_leases()
+            self._has_cleared_leases = True
+        self._publish(model)
+        model = merge(model, await self._read_report())
+        self._publish(model)
+        changes = find_changes(
+            model,
+            quirks=self._station.quirks,
+            interval_s=self._station.context.sample_interval_s,
+        )
+        changed = dict(model)
+        for change in changes:
+            value = await self._change(change)
+            if value is not None:
+                changed[change.name] = Reported(value=value, most=model[change.name].most)
+        self._publish(changed)
+
+    def _note_make(self, model: Model) -> None:
+        """Take vendor and model from the device model where no boot told them."""
+        if self._station.vendor or self._station.model:
+            return
+        vendor, make = (model.get(name, Reported()).value or "" for name in (VENDOR, MODEL))
+        self._station.quirks = find_quirks(vendor, make)
+        self._station.lacks_tx_profile |= not self._station.quirks.has_tx_profile
+
+    def _publish(self, model: Model) -> None:
+        station = self._station
+        capabilities = read_capabilities(
+            model, vendor=station.vendor, model_name=station.model, firmware=station.firmware
+        )
+        if capabilities != station.capabilities or not station.known.is_given:
+            station.publish(capabilities)
+
+    async def get_variables(self, names: tuple[VariableName, ...]) -> Model:
+        """Return what the station says of variables; those it does not know are left out.
+
+        Raises:
+            StationUnreachableError: no answer in time.
+        """
+        payload = {"getVariableData": [name.encode() for name in names]}
+        try:
+            answer = await self._station.call("GetVariables", payload, priority=Priority.INTERVIEW)
+        except CallRefusedError as error:
+            if len(names) == 1 or error.code in _UNKNOWN_CALL:
+                self._station.counters["no-variables"] += 1
+                return {}
+        else:
+            return read_variables(answer)
+        # Too many for one message (B06.FR.16): half of them, and the other half.
+        half = len(names) // 2
+        return merge(await self.get_variables(names[:half]), await self.get_variables(names[half:]))
+
+    async def _read_report(self) -> Model:
+        """Return what only a report tells: limits of variables, and which are fixed."""
+        try:
+            reports = await self.get_report((*WANTED, PROFILES))
+            model = read_reports(reports or ())
+            if PROFILES not in model:
+                model = merge(read_reports(await self.get_base_report() or ()), model)
+        except ConnectionLostError:
+            raise
+        except StationUnreachableError as error:
+            _log.info("goes on without a report: %s", error)
+            self._station.counters["report-missing"] += 1
+            return {}
+        return {name: model[name] for name in (*WANTED, PROFILES) if name in model}
+
+    async def get_report(self, names: tuple[VariableName, ...]) -> list[Report] | None:
+        """Return what the station reports of variables, None if it knows no such report.
+
+        Raises:
+            StationUnreachableError: no answer in time, or the report did not come whole.
+        """
+        return await self._station.reports.collect(
+            "GetReport",
+            {"componentVariable": [name.encode() for name in names]},
+            priority=Priority.INTERVIEW,
+        )
+
+    async def get_base_report(self, kind: str = "FullInventory") -> list[Report] | None:
+        """Return the whole device model, None if the station does not give it.
+
+        Raises:
+            StationUnreachableError: no answer in time, or the report did not come whole.
+        """
+        return await self._station.reports.collect(
+            "GetBaseReport",
+            {"reportBase": kind},
+            priority=Priority.INTERVIEW,
+            patience_s=INVENTORY_PATIENCE_S,
+        )
+
+    async def _change(self, change: Change) -> str | None:
+        """Return the value the station took, None if it took none for now."""
+        for value in change.values:
+            status = await self.set_variable(change.name, value)
+            if status != "Rejected":
+                return value if status == "Accepted" else None
+        self._station.counters["configuration-refused"] += 1
+        return None
+
+    async def set_variable(self, name: VariableName, value: str) -> str:
+        """Set a variable; return its SetVariableStatus, or the code of the CALLERROR.
+
+        Raises:
+            StationUnreachableError: no answer in time.
+        """
+        payload = {"setVariableData": [{**name.encode(), "attributeValue": value}]}
+        try:
+            answer = await self._station.call("SetVariables", payload, priority=Priority.INTERVIEW)
+        except CallRefusedError as error:
+            return error.code
+        rows = answer.get("setVariableResult")
+        return str(rows[0]["attributeStatus"]) if isinstance(rows, list) else ""
+
+    # What others left, or we in an earlier run.
+
+    async def _clear_leases(self) -> None:
+        """Clear the leases of an earlier run, whatever their ids.
+
+        What then holds is the fallback, which is proven to fit.
+        """
+        await self._clear({"chargingProfilePurpose": "TxProfile"})
+        await self._clear(
+            {
+                "chargingProfilePurpose": "TxDefaultProfile",
+                "stackLevel": LEVELS[Role.DEFAULT_LEASE],
+            }
+        )
+
+    async def clear_foreign(self, number: int) -> None:
+        """See `Questions`: what lies above our fallback overrules it (K01.FR.17).
+
+        One on EVSE 0 holds for every EVSE (K01.FR.14).
+        """
+        installed = await self._words.read_profiles("TxDefaultProfile")
+        if installed is not None:
+            foreign = [p for p in installed if p.number in (number, 0) and not p.is_ours]
+            await self._words.clear(foreign, priority=Priority.DIAGNOSTICS)
+            return
+        await self._clear({"evseId": 0, "chargingProfilePurpose": "TxDefaultProfile"})
+        top = min(self._station.form.stack_level, MAX_FOREIGN_LEVEL)
+        for level in range(LEVELS[Role.DEFAULT_LEASE] + 1, top + 1):
+            await self._clear(
+                {
+                    "evseId": number,
+                    "chargingProfilePurpose": "TxDefaultProfile",
+                    "stackLevel": level,
+                }
+            )
+
+    async def _clear(self, criteria: dict[str, object]) -> None:
+        await self._station.ask(
+            "ClearChargingProfile",
+            {"chargingProfileCriteria": criteria},
+            priority=Priority.INTERVIEW,
+        )
+
+    # What goes on there.
+
+    async def look_around(self) -> None:
+        """See `Questions`: meet the EVSEs, find the transactions that run or no longer do."""
+        station = self._station
+        for transaction in tuple(station.doubtful):
+            await self._settle_doubt(transaction)
+        for number in station.numbers():
+            is_met = number in station.met
+            station.met.add(number)
+            if not is_met and not station.has_booted:  # After a boot it tells by itself.
+                for connector in station.connectors_of(number):
+                    await self._invite("StatusNotification", number=number, connector=connector)
+            if station.book.running_on(number) is None and (not is_met or station.sought):
+                await self._find_transaction(number)
+
+    async def _settle_doubt(self, transaction: str) -> None:
+        """Ask whether a transaction still runs, and if not, enter its end (E14)."""
+        station = self._station
+        try:
+            answer = await station.call(
+                "GetTransactionStatus",
+                {"transactionId": transaction},
+                priority=Priority.INTERVIEW,
+            )
+        except CallRefusedError:
+            answer = {}
+        if transaction not in station.doubtful:  # It was heard of meanwhile.
+            return
+        station.doubtful.discard(transaction)
+        if answer.get("ongoingIndicator") is not False or answer.get("messagesInQueue"):
+            return
+        told = station.book.end(transaction)
+        station.counters["ended-unheard"] += 1
+        for ended in told.ended:
+            assert told.number is not None  # What was announced has an EVSE.
+            station.context.post(
+                TransactionEnded(
+                    at_s=station.clock.monotonic_s(),
+                    connector=station.ref(told.number),
+                    transaction=TransactionId(ended),
+                )
+            )
+
+    async def _find_transaction(self, number: int) -> None:
+        """Have an EVSE tell of its transaction, if it has one.
+
+        The event names the transaction and need not name the EVSE (E01): it is the one asked.
+        """
+        station = self._station
+        station.answered.take_back()
+        station.asked = number
+        try:
+            if await self._invite("TransactionEvent", number=number):
+                async with asyncio.timeout(TRIGGERED_PATIENCE_S):
+                    await station.answered.wait_given()
+        except TimeoutError:
+            station.counters["trigger-unanswered"] += 1
+        finally:
+            station.asked = None

@@ -1,0 +1,126 @@
+"""What is known of one OCPP 2.0.1 station besides what is known of any."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from drivers.ocpp.adapter import Link, Priority, StationContext
+from drivers.ocpp.rpc import CallRefusedError
+from drivers.ocpp.station import Signal, StationRecord
+from drivers.ocpp.v201_reports import Reports
+from drivers.ocpp.v201_transactions import TransactionBook
+from gateway.domain.charging import ConnectorStatus
+
+# An EVSE with several connectors is what its most engaged one is: only one can be in use.
+_ENGAGEMENT: Final = (
+    ConnectorStatus.OCCUPIED,
+    ConnectorStatus.RESERVED,
+    ConnectorStatus.AVAILABLE,
+    ConnectorStatus.UNAVAILABLE,
+    ConnectorStatus.FAULTED,
+)
+
+
+class V201Station(StationRecord):
+    """One 2.0.1 station: its transactions have ids of its own, and its EVSEs connectors.
+
+    `doubtful` are transactions that may have ended unheard; `sought` those of which nobody
+    knows the EVSE; `met` the EVSEs whose state was asked for on this connection; `asked` the
+    EVSE whose transaction was asked for and is about to be told (`answered`).
+    """
+
+    __slots__ = (
+        "_statuses",
+        "answered",
+        "asked",
+        "book",
+        "doubtful",
+        "has_booted",
+        "met",
+        "reports",
+        "sought",
+    )
+
+    def __init__(self, context: StationContext) -> None:
+        """Know nothing of the station yet."""
+        super().__init__(context)
+        self.book = TransactionBook()
+        self.reports = Reports(self)
+        self.doubtful: set[str] = set()
+        self.sought: set[str] = set()
+        self.met: set[int] = set()
+        self.has_booted = False
+        self.asked: int | None = None
+        self.answered = Signal()
+        self._statuses: dict[int, dict[int, ConnectorStatus]] = {}
+
+    def connect(self, link: Link) -> None:
+        """Begin a connection: what was known before may have changed unheard."""
+        self.link = link
+        self.booted.take_back()
+        self.has_booted = False
+        self.met.clear()
+        self.sought.clear()
+        self.doubt_all()
+
+    def disconnect(self) -> None:
+        """End a connection."""
+        self.link = None
+        self.reports.lose()
+
+    def doubt_all(self) -> None:
+        """Doubt that any transaction known to run still does."""
+        self.doubtful = {transaction for transaction, _ in self.book.running()}
+
+    def doubt(self, transaction: str) -> None:
+        """Doubt a transaction, and have the station asked about it."""
+        self.doubtful.add(transaction)
+        self.interview_again()
+
+    def note_status(self, number: int, connector: int, status: ConnectorStatus) -> ConnectorStatus:
+        """Take the status of a connector; return that of its EVSE."""
+        statuses = self._statuses.setdefault(number, {})
+        statuses[connector] = status
+        return min(statuses.values(), key=_ENGAGEMENT.index)
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the EVSEs that are known to be there."""
+        return tuple(sorted({*self.connectors, *self._statuses}))
+
+    def connectors_of(self, number: int) -> tuple[int, ...]:
+        """Return the connectors of an EVSE, as far as they were heard of; there is always one."""
+        return tuple(sorted(self._statuses.get(number, {}))) or (1,)
+
+    async def ask(
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None = None,
+    ) -> str:
+        """Return the status of the answer and its reason, or the code of the CALLERROR."""
+        try:
+            answer = await self.call(action, payload, priority=priority, key=key)
+        except CallRefusedError as error:
+            return error.code
+        status, info = str(answer.get("status", "")), answer.get("statusInfo")
+        reason = info.get("reasonCode") if isinstance(info, Mapping) else None
+        return status if status == "Accepted" or not reason else f"{status} {reason}"
+
+    async def trigger(
+        self,
+        message: str,
+        *,
+        number: int | None = None,
+        connector: int | None = None,
+        priority: Priority,
+    ) -> str:
+        """Ask for a message of the station; return the status of the answer."""
+        payload: dict[str, object] = {"requestedMessage": message}
+        if number is not None:
+            evse = {"id": number}
+            if connector is not None:
+                evse["connectorId"] = connector
+            payload["evse"] = evse
+        key = f"trigger {message} {number} {connector}"
+        return await self.ask("TriggerMessage", payload, priority=priority, key=key)
