@@ -54,6 +54,17 @@ CALLS = {
 }  # fmt: skip
 
 
+# Deep, and of no consequence: the field is unknown and dropped.
+HARMLESS = {
+    "an unknown field 1,000 deep": b'[2,"id","Heartbeat",{"x":' + LESS_DEEP + b"}]",
+    "an unknown field of 5,000 digits": b'[2,"id","Heartbeat",{"x":' + b"9" * 5_000 + b"}]",
+    "an unknown field of a known part 1,000 deep": (
+        b'[2,"id","StopTransaction",{"transactionId":1,"meterStop":1,'
+        b'"timestamp":"2026-01-01T00:00:00Z","x":{"y":' + LESS_DEEP + b"}}]"
+    ),
+}
+
+
 async def is_alive(connection: ClientConnection) -> bool:
     answer = await ask(connection, HEARTBEAT)
     return bool(answer[:2] == [3, "alive"])
@@ -93,6 +104,16 @@ def test_a_malformed_frame_gets_the_answer_of_its_version(
 
     assert not [r for r in caplog.records if r.exc_info], "a fault of ours"
     assert max(len(record.getMessage()) for record in caplog.records) < 2_000
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_deep_and_of_no_consequence_is_answered(name: str) -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            answer = await answer_to(station, HARMLESS[name])
+            assert answer[:2] == [3, "id"]
+
+    in_hall(scene)
 
 
 @pytest.mark.parametrize("version", SUPPORTED)

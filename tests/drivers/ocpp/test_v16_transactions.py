@@ -1,0 +1,68 @@
+"""Numbers for transactions, and which of them run."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.ocpp.v16_transactions import REMEMBERED, StartKey, TransactionBook
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def key(number: int, turn: int = 0) -> StartKey:
+    return StartKey(number, "TAG", f"2026-03-01T00:00:{turn:02d}Z", 0)
+
+
+def test_a_later_run_gives_no_number_an_earlier_one_gave() -> None:
+    first = TransactionBook(NOW)
+    given_out = {first.start(key(1, turn)).transaction for turn in range(59)}
+    later = TransactionBook(NOW + timedelta(seconds=60))
+
+    assert later.start(key(1)).transaction not in given_out
+    assert len(given_out) == 59
+
+
+def test_numbers_fit_what_stations_keep_them_in() -> None:
+    assert 0 < TransactionBook(datetime(2080, 1, 1, tzinfo=UTC)).new_number() < 2**31
+
+
+def test_a_clock_that_was_never_set_still_gives_numbers() -> None:
+    assert TransactionBook(datetime(1970, 1, 1, tzinfo=UTC)).new_number() > 0
+
+
+def test_what_ended_is_not_adopted_again_until_it_is_forgotten() -> None:
+    book = TransactionBook(NOW)
+
+    assert book.adopt(1, 500)
+    assert not book.adopt(1, 500)
+    assert not book.adopt(2, 500)  # It runs elsewhere.
+    assert book.stop(500) == 1
+    assert not book.adopt(1, 500)
+    assert not any(book.adopt(2, none) for none in (None, 0, -1))
+
+
+@given(
+    acts=st.lists(
+        st.tuples(st.sampled_from(["start", "stop", "adopt"]), st.integers(1, 3), st.integers(0, 9))
+    )
+)
+def test_a_connector_has_one_transaction_and_memory_is_bounded(
+    acts: list[tuple[str, int, int]],
+) -> None:
+    book = TransactionBook(NOW)
+    for act, number, value in acts:
+        match act:
+            case "start":
+                started = book.start(key(number, value))
+                assert not started.is_new or book.running_on(number) == started.transaction
+            case "stop":
+                running = book.running_on(number)
+                assert running is None or book.stop(running) == number
+                assert book.running_on(number) is None
+            case _:
+                book.adopt(number, 1_000 + value)
+        running_now = [t for n in (1, 2, 3) if (t := book.running_on(n)) is not None]
+        assert len(set(running_now)) == len(running_now)
+    assert len(book._starts) <= REMEMBERED
+    assert len(book._ended) <= REMEMBERED
