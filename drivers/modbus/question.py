@@ -25,7 +25,7 @@ class BusTiming:
 
     timeout_s: float = 0.5
     connect_timeout_s: float = 2.0
-    min_gap_s: float = 0.004
+    min_gap_s: float = 0.002
     drain_s: float = 0.05
     answer_life_s: float = 3.0
     retry_max_s: float = 5.0

@@ -1,13 +1,23 @@
 """The linter of meter profiles: every file is whole, and what is wrong with one is said."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
+from drivers.modbus.codec import RegisterType
 from drivers.modbus.endpoint import SerialEndpoint, TcpEndpoint
 from drivers.modbus.plan import plan_guard, plan_reads, wire_s
-from drivers.modbus.profile import ProfileError, load_profile, parse_profile, profile_names
+from drivers.modbus.profile import (
+    UNIT_OF_NAME,
+    ProfileError,
+    load_profile,
+    parse_profile,
+    profile_names,
+)
 
+ROOT = Path(__file__).resolve().parents[3]
 LINES = {
     "9600 8N1": SerialEndpoint(port="-", baud=9_600).cost,
     "19200 8E1": SerialEndpoint(port="-", baud=19_200, format="8E1").cost,
@@ -107,6 +117,17 @@ def test_reading_piece_by_piece_touches_no_register_without_a_value() -> None:
         range(read.block.address, read.block.end) for read in reads
     )
     assert set(read_addresses) == owned
+
+
+def test_the_example_of_the_guide_is_a_profile() -> None:
+    guide = (ROOT / "docs" / "how-to" / "add-a-meter.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+
+    profile = parse_profile(example)
+
+    assert profile.registers["power_active_l1"].scale == 1_000
+    words = set(re.findall(r"[a-z0-9_]+", guide))
+    assert words >= {*UNIT_OF_NAME, *(str(kind) for kind in RegisterType)}
 
 
 def test_a_minimal_profile_is_enough() -> None:
