@@ -24,11 +24,12 @@ class StationConnection(ServerConnection):
     more than `MAX_MESSAGES_A_S`, nothing more is read from it. `recv` must not be used.
     """
 
-    __slots__ = ("_counted", "_counted_since_s", "_held", "_parts", "_take")
+    __slots__ = ("_counted", "_counted_since_s", "_held", "_parts", "_take", "is_adopted")
 
     def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
         """Hold messages until `deliver_to` says where they go."""
         super().__init__(protocol, server, **options)
+        self.is_adopted = False  # Whether the handshake proved a station of ours.
         self._take: Callable[[bytes], bytes | None] | None = None
         self._held: deque[bytes] | None = None
         self._parts: list[bytes] | None = None

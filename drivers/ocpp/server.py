@@ -162,8 +162,13 @@ class OcppServer:
         offers = request.headers.get_all("Sec-WebSocket-Protocol")
         version = choose_version(offers, self._versions)
         if version is None:
+            self._log_stranger(
+                "%s from %s offers no version of OCPP spoken here", station, connection
+            )
             return None  # websockets answers 400 and says that the subprotocol is missing.
-        if self._door.is_adopted(station):
+        assert isinstance(connection, StationConnection)  # As `create_connection` says.
+        connection.is_adopted = self._door.is_adopted(station)
+        if connection.is_adopted:
             turned = self._door.turn_away(
                 station,
                 peer=_peer(connection),
@@ -196,7 +201,7 @@ class OcppServer:
             return
         version = OcppVersion(connection.subprotocol)
         connection.forget_handshake()
-        if self._door.is_adopted(station):
+        if connection.is_adopted:  # As it was when the key was asked for.
             await self._serve_adopted(station, version, connection)
         else:
             await self._serve_pending(station, version, connection)
@@ -248,13 +253,16 @@ class OcppServer:
             await connection.close(1013, "too many stations wait for adoption")
             return
         self._pending[station] = session, adapter
-        if self._stranger_lines.spend(self._clock.monotonic_s()):
-            _log.warning("%s from %s waits for adoption", station, _peer(connection))
+        self._log_stranger("%s from %s waits for adoption", station, connection)
         try:
             await session.run()
         finally:
             if self._pending.get(station, (None,))[0] is session:
                 del self._pending[station]
+
+    def _log_stranger(self, line: str, station: StationId, connection: ServerConnection) -> None:
+        if self._stranger_lines.spend(self._clock.monotonic_s()):
+            _log.warning(line, station, _peer(connection))
 
     def _context(self, station: StationId) -> StationContext:
         return StationContext(

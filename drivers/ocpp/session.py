@@ -152,7 +152,13 @@ class Session:
     def close(self, code: int, reason: str) -> None:
         """Lose the connection; the closing handshake goes on behind."""
         self.lose()
-        self._spawn(self._connection.close(code, reason), f"ocpp close {self.station}")
+        self._spawn(self._finish(code, reason), f"ocpp close {self.station}")
+
+    async def _finish(self, code: int, reason: str) -> None:
+        try:
+            await self._connection.close(code, reason)
+        except Exception:  # noqa: BLE001 - a fault of one connection ends no other
+            _log.exception("%s: the connection did not close", self.station)
 
     # Inward.
 
@@ -192,7 +198,8 @@ class Session:
             return encode_error(call.id, refusal.code, refusal.description)
         except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
             self._counters["internal-error"] += 1
-            _log.exception("%s: cannot answer %r", self.station, call.action[:50])
+            if self._log_lines.spend(self._loop.time()):
+                _log.exception("%s: cannot answer %r", self.station, call.action[:50])
             return encode_error(call.id, "InternalError", "the fault is ours and was logged")
 
     def _check_answer(self, action: str, answer: Mapping[str, object]) -> None:

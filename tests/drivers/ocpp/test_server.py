@@ -152,7 +152,9 @@ def test_the_path_names_the_station(path: str, station: str | None) -> None:
 
 
 @pytest.mark.parametrize("offered", [[], ["ocpp1.5"], ["ocpp0.1"]])
-def test_no_version_in_common_is_a_clear_refusal(offered: list[str]) -> None:
+def test_no_version_in_common_is_a_clear_refusal(
+    offered: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     async def scene(hall: Hall) -> None:
         with pytest.raises(InvalidStatus) as caught:
             async with connect(
@@ -166,6 +168,7 @@ def test_no_version_in_common_is_a_clear_refusal(offered: list[str]) -> None:
         assert b"subprotocol" in bytes(response.body or b"")
 
     in_hall(scene)
+    assert "CP-01 from 127.0.0.1 offers no version" in caplog.text
 
 
 def test_of_several_versions_the_server_s_order_counts() -> None:
