@@ -63,7 +63,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
     """Stores what it is told by the rules of block K, and answers as its options say.
 
     `variables` is its device model, `max_limits` their limits; `statuses` overrides what is
-    answered to an action (or a triggered message, or a variable set); an action in `refused`
+    answered to an action (or a purpose, a triggered message, a variable set); one in `refused`
     gets that CALLERROR. `ahead_s` is how far its clock is off.
     """
 
@@ -78,6 +78,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
         self.refused: dict[str, type[Exception]] = dict(options.pop("refused", {}))
         self.delays_s: dict[str, float] = dict(options.pop("delays_s", {}))
         self.most_per_message = options.pop("most_per_message", 100)
+        self.gives_reasons = options.pop("gives_reasons", True)
         self.is_silent_on_reports = options.pop("is_silent_on_reports", False)
         self.ahead_s: float = options.pop("ahead_s", 0.0)
         # The installed profiles by id, each with its evse_id and source.
@@ -119,8 +120,9 @@ class Station201(ChargePoint):  # type: ignore[misc]
     async def _hear(self, action: str, payload: dict[str, Any], kind: str = "") -> str | None:
         self.heard.append((action, payload))
         await asyncio.sleep(self.delays_s.get(action, 0.0))
-        if action in self.refused:
-            raise self.refused[action]
+        refusal = self.refused.get(kind, self.refused.get(action))
+        if refusal is not None:
+            raise refusal
         return self.statuses.get(kind, self.statuses.get(action))
 
     # The device model.
@@ -230,7 +232,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
             stored = {"evse_id": evse_id, "source": "CSO", **charging_profile}
             self.profiles[charging_profile["id"]] = stored
             return call_result.SetChargingProfile(status="Accepted")
-        if reason == "Rejected":
+        if reason == "Rejected" or not self.gives_reasons:
             return call_result.SetChargingProfile(status="Rejected")
         info = {"reasonCode": reason}
         return call_result.SetChargingProfile(status="Rejected", status_info=info)
