@@ -1,4 +1,4 @@
-"""The log on standard error, written by a thread of its own: no slow reader delays control."""
+"""The log, written by a thread of its own: no slow reader delays control."""
 
 import contextlib
 import json
@@ -6,11 +6,11 @@ import logging
 import logging.handlers
 import os
 import queue
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TextIO
 
 WAITING_LINES = 10_000
 LAST_WORDS_S = 2.0
@@ -51,16 +51,17 @@ class _JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def logging_to_stderr(
+def logging_to(
+    stream: TextIO,
     *,
     level: int = logging.INFO,
     as_json: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Iterator[None]:
-    """Write what is logged from `level` up, a line each, until the block ends."""
+    """Write what is logged from `level` up to `stream`, a line each, until the block ends."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    writing = logging.StreamHandler(sys.stderr)
+    writing = logging.StreamHandler(stream)
     # The journal has the time already (systemd.exec(5), JOURNAL_STREAM).
     has_time = "JOURNAL_STREAM" not in environment
     writing.setFormatter(_JsonFormatter() if as_json else _LineFormatter(has_time=has_time))

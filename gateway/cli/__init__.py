@@ -8,8 +8,10 @@ from gateway import __version__
 
 COMMANDS = {
     "check": "gateway.cli.check:check_command",
+    "demo": "gateway.cli.demo:demo_command",
     "read": "gateway.cli.read:read_command",
     "run": "gateway.cli.run:run_command",
+    "watch": "gateway.cli.watch:watch_command",
     "why": "gateway.cli.why:why_command",
 }
 """Where each command lives; it is imported only when it is asked for."""

@@ -8,10 +8,18 @@ from pathlib import Path
 
 import click
 
-from gateway.adapters.log_output import logging_to_stderr
+from gateway.adapters.log_output import logging_to
 from gateway.adapters.status_socket import StatusUnavailableError, bind_status_socket
 from gateway.bootstrap import Daemon, UnusableRequestError
-from gateway.cli.serving import FAILED, REFUSED, load_or_exit, run_loop, serve, start_report
+from gateway.cli.serving import (
+    FAILED,
+    REFUSED,
+    leave_stuck,
+    load_or_exit,
+    run_loop,
+    start_report,
+    stop_on_signals,
+)
 from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.services.supervisor import ServiceEndedError
 from gateway.settings import Settings
@@ -41,7 +49,8 @@ def run_command(config: Path, *, state: Path | None, verbose: bool, as_json: boo
     """
     settings = load_or_exit(config)
     folder = choose_state_folder(state)
-    with logging_to_stderr(level=logging.DEBUG if verbose else logging.INFO, as_json=as_json):
+    level = logging.DEBUG if verbose else logging.INFO
+    with logging_to(sys.stderr, level=level, as_json=as_json):
         code = _run(settings, folder)
     sys.exit(code)
 
@@ -52,18 +61,18 @@ def _run(settings: Settings, folder: Path) -> int:
         _log.warning("%s", warning.describe(str(settings.path)))
     for station, problem in credentials.problems.items():
         _log.warning("station %s: %s", station, problem)
+
+    def on_ready(port: int) -> None:
+        _log.info("%s", start_report(settings, ocpp_port=port, state=folder))
+
     try:
         with bind_status_socket(folder) as status:
             daemon = Daemon(settings, keys=credentials.keys, status=status)
 
             async def main() -> None:
-                await serve(
-                    daemon,
-                    stop=asyncio.Event(),
-                    on_ready=lambda port: _log.info(
-                        "%s", start_report(settings, ocpp_port=port, state=folder)
-                    ),
-                )
+                stop = asyncio.Event()
+                stop_on_signals(stop)
+                await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
 
             run_loop(main())
     except UnusableRequestError as error:

@@ -6,14 +6,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import uvloop
 
-from gateway.bootstrap import Daemon, describe_buses
+from gateway.bootstrap import describe_buses
 from gateway.settings import Settings, SettingsRefusedError, load_site
 
 _log = logging.getLogger(__name__)
@@ -56,16 +56,6 @@ def leave_stuck(names: Sequence[str]) -> NoReturn:
     with contextlib.suppress(Exception):
         click.echo(f"{', '.join(names)} did not end in time", err=True)
     os._exit(FAILED)
-
-
-async def serve(daemon: Daemon, *, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
-    """Run the daemon until `stop` is set or a signal comes.
-
-    Raises:
-        ServiceEndedError: see `Daemon.run`.
-    """
-    stop_on_signals(stop)
-    await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
 
 
 def start_report(settings: Settings, *, ocpp_port: int, state: Path) -> str:

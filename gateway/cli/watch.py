@@ -1,0 +1,50 @@
+"""`headroom watch`: the terminal view of a daemon that runs on this machine."""
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+
+from gateway.adapters.status_socket import StatusUnavailableError
+from gateway.cli.state_folder import state_option
+from gateway.cli.view import render
+from gateway.cli.why import fetch_snapshot
+
+FAILED = 1
+INTERVAL_S = 1.0
+
+
+@click.command("watch")
+@state_option
+def watch_command(*, state: Path | None) -> None:
+    """Show every circuit and connector of the running daemon, live, until Ctrl-C.
+
+    Where the output is no terminal, shows them once.
+
+    Exits with 1 when no daemon runs here.
+    """
+    console = Console()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            if console.is_terminal:
+                _show(console, state)
+            else:
+                for line in render(fetch_snapshot(state), width=100):
+                    click.echo(line.plain.rstrip())
+    except StatusUnavailableError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(FAILED)
+
+
+def _show(console: Console, state: Path | None) -> None:
+    snapshot = fetch_snapshot(state)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            lines = render(snapshot, width=console.width, height=console.height)
+            live.update(Group(*lines), refresh=True)
+            time.sleep(INTERVAL_S)  # noqa: TID251 - nothing else runs in this process
+            snapshot = fetch_snapshot(state)

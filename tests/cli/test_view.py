@@ -1,0 +1,142 @@
+"""The view fits whatever terminal it is on, and says of each connector the sentence of the log."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli.view import render
+from gateway.cli.why import find_connectors
+from gateway.control.decide import decide
+from gateway.control.explain import sentence
+from gateway.control.fold import evolve_all
+from gateway.domain.charging import ConnectorStatus
+from gateway.domain.events import (
+    ConnectorMetered,
+    ConnectorStatusChanged,
+    Event,
+    LimitSent,
+    StationConnected,
+    TransactionStarted,
+)
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.services.control_loop import Cycle
+from gateway.services.snapshot import Snapshot, snapshot_of
+from tests.support.small_site import at_start, main_read, small_site
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+CP_01 = StationId("CP-01")
+PLUG = ConnectorRef(CP_01, 1)
+
+
+def a_cycle(*facts: Event, station_count: int = 3, at_s: float = 2.0) -> Cycle:
+    state = evolve_all(at_start(small_site(station_count)), facts)
+    return Cycle(state=state, decision=decide(state, at_s))
+
+
+def a_snapshot(*facts: Event, station_count: int = 3, at_s: float = 2.0) -> Snapshot:
+    cycle = a_cycle(*facts, station_count=station_count, at_s=at_s)
+    return snapshot_of(cycle, at=NOON, counters={}, limit_latencies_s=[0.1, 0.3])
+
+
+CHARGING: tuple[Event, ...] = (
+    main_read(1, 60.0),
+    StationConnected(at_s=0, station=CP_01),
+    ConnectorStatusChanged(at_s=0, connector=PLUG, status=ConnectorStatus.OCCUPIED),
+    TransactionStarted(at_s=0, connector=PLUG, transaction=TransactionId("1")),
+    LimitSent(at_s=0, connector=PLUG, limit_ma=16_000, phase_count=1, lease_until_s=75, sequence=1),
+    ConnectorMetered(at_s=1, connector=PLUG, current_a=(15.2, 0.0, 0.0)),
+)
+
+
+def shown(snapshot: Snapshot, width: int, height: int | None = None) -> str:
+    """Return the view as one paragraph: every line, its ends joined."""
+    lines = render(snapshot, width=width, height=height)
+    return " ".join(" ".join(line.plain.split()) for line in lines)
+
+
+@given(
+    width=st.integers(40, 250),
+    height=st.integers(6, 80),
+    station_count=st.integers(1, 60),
+    ticker=st.lists(st.text(alphabet="abc ", max_size=120), max_size=5),
+    pending=st.lists(st.just("CP-UNKNOWN"), max_size=20),
+)
+def test_the_view_has_the_size_of_the_terminal(
+    width: int, height: int, station_count: int, ticker: list[str], pending: list[str]
+) -> None:
+    snapshot = a_snapshot(*CHARGING, station_count=station_count)
+    snapshot = replace(snapshot, pending=tuple(pending), is_stopped=station_count == 1)
+
+    lines = render(snapshot, width=width, height=height, ticker=ticker)
+
+    assert len(lines) == height
+    assert all(line.cell_len <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_every_connector_has_the_sentence_of_the_log(width: int) -> None:
+    cycle = a_cycle(*CHARGING)
+    snapshot = snapshot_of(cycle, at=NOON, counters={}, limit_latencies_s=[])
+
+    text = shown(snapshot, width)
+
+    for connector, reason in cycle.decision.reasons.items():
+        assert str(connector) in text
+        assert sentence(reason) in text
+
+
+def test_a_phase_shows_reading_set_point_rating_base_reserve_and_age() -> None:
+    text = shown(a_snapshot(*CHARGING), 100, 40)
+
+    # 15.2 A less its tolerance is the car's, the rest base; 15 % of the rating is the reserve.
+    assert "carpark L1" in text
+    for figure in ("60.0", "95.0", "100.0", "15.0", "1.0 s"):
+        assert f" {figure} " in text
+    assert "charging 15.2 0.0 0.0" in text
+
+
+def test_what_nobody_measured_is_not_shown_as_nothing() -> None:
+    text = shown(a_snapshot(), 100, 40)
+
+    assert "– 95.0 100.0 40.0 0.0 never" in text
+
+
+def test_connectors_that_do_not_fit_are_counted() -> None:
+    text = shown(a_snapshot(station_count=60), 100, 40)
+
+    assert "CP-01/1" in text
+    assert "more: headroom why" in text
+
+
+def test_too_many_phases_leave_the_one_that_binds() -> None:
+    text = shown(a_snapshot(*CHARGING), 100, 8)
+
+    assert text.count("carpark L") == 1
+
+
+def test_a_snapshot_survives_the_wire() -> None:
+    snapshot = a_snapshot(*CHARGING)
+
+    again = msgspec.json.decode(msgspec.json.encode(snapshot), type=Snapshot | None)
+
+    assert again == snapshot
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("CP-02/1", "CP-02/1"), ("cp-02/1", "CP-02/1"), ("CP-02", "CP-02/1")],
+)
+def test_a_connector_is_found_by_its_name_or_its_stations(name: str, found: str) -> None:
+    (view,) = find_connectors(a_snapshot(), name)
+
+    assert view.connector == found
+
+
+@pytest.mark.parametrize("name", ["CP-2/1", "CP02", "", "🚗" * 1_000])
+def test_a_connector_that_is_not_there_is_said_so(name: str) -> None:
+    with pytest.raises(LookupError, match="there is no connector"):
+        find_connectors(a_snapshot(), name)
