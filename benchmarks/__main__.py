@@ -15,7 +15,9 @@ def measure_all(names: list[str]) -> dict[str, object]:
     known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
     chosen = [name for name in known if not name.startswith("_") and (not names or name in names)]
     figures: dict[str, object] = {}
+    cores = os.sched_getaffinity(0)
     for name in chosen:
+        os.sched_setaffinity(0, cores)  # Some keep to one of them.
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
         figures[name] = importlib.import_module(f"benchmarks.{name}").measure()
     return figures
