@@ -135,10 +135,12 @@ class _Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refused:
-    """A limit that did not get through, and when."""
+    """A limit that did not get through, and when; since when none did, and whether it was told."""
 
     at_s: float
     limit: CurrentLimit
+    since_s: float
+    is_told: bool
 
 
 class _Line:
@@ -187,18 +189,18 @@ class _Line:
 
     async def _send_limit(self, order: LimitOrder) -> None:
         clock, parameters = self._shared.clock, self._shared.parameters
-        connector, now_s = order.connector, clock.monotonic_s()
+        connector, sent_at_s = order.connector, clock.monotonic_s()
         refused = self._refused.get(connector)
         is_repeat = refused is not None and refused.limit == order.limit
-        if refused is not None and is_repeat and now_s - refused.at_s < parameters.resend_s:
+        if refused is not None and is_repeat and sent_at_s - refused.at_s < parameters.resend_s:
             return
         self._sequence[connector] += 1
         sequence, decided_at_s = self._sequence[connector], self._decided_at_s
         # It may reach the station as late as the deadline, and its lease begins there.
-        latest_s = now_s + parameters.acknowledgement_s + parameters.lease_margin_s
+        latest_s = sent_at_s + parameters.acknowledgement_s + parameters.lease_margin_s
         self._shared.post(
             LimitSent(
-                at_s=now_s,
+                at_s=sent_at_s,
                 connector=connector,
                 limit_ma=order.limit.limit_ma,
                 phase_count=order.limit.phase_count,
@@ -214,7 +216,7 @@ class _Line:
         )
         now_s = clock.monotonic_s()
         self._shared.counters[f"limit {outcome}"] += 1
-        self._note(connector, order.limit, outcome, detail, now_s=now_s)
+        self._note(connector, order.limit, outcome, detail, sent_at_s=sent_at_s)
         answer: LimitEvent
         match outcome:
             case _Outcome.ACCEPTED:
@@ -262,16 +264,26 @@ class _Line:
         outcome: _Outcome,
         detail: str,
         *,
-        now_s: float,
+        sent_at_s: float,
     ) -> None:
-        """Remember a failure, and say it once; say once when limits are taken again."""
+        """Remember a failure; tell once of those that last, and once when they are over.
+
+        Just after plugging in a refusal is usual: there is no transaction yet to be limited.
+        """
+        before = self._refused.pop(connector, None)
         if outcome is _Outcome.ACCEPTED:
-            if self._refused.pop(connector, None) is not None:
+            if before is not None and before.is_told:
                 _log.info("%s takes limits again", connector)
             return
-        if connector not in self._refused:
+        now_s = self._shared.clock.monotonic_s()
+        since_s = sent_at_s if before is None else before.since_s
+        is_told = before is not None and before.is_told
+        if not is_told and now_s - since_s >= self._shared.parameters.acknowledgement_s:
+            is_told = True
             _log.warning("%s: limit %s: %s", connector, outcome, detail)
-        self._refused[connector] = _Refused(at_s=now_s, limit=limit)
+        self._refused[connector] = _Refused(
+            at_s=now_s, limit=limit, since_s=since_s, is_told=is_told
+        )
 
     async def _send_fallback(self, order: FallbackOrder) -> None:
         now_s, limit_ma = self._shared.clock.monotonic_s(), order.limit.limit_ma

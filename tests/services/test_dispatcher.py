@@ -295,6 +295,23 @@ def test_refusals_are_said_once_and_so_is_their_end(caplog: pytest.LogCaptureFix
     ]
 
 
+def test_a_refusal_that_does_not_last_is_not_worth_a_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    temper = Temper(is_refusing=True)
+
+    async def test(bench: Bench) -> None:
+        for second in range(30):
+            temper.is_refusing = second < 4
+            bench.offer(order("CP-01", 10 + second))
+            await asyncio.sleep(1)
+
+    on_bench(test, {"CP-01": temper})
+
+    assert caplog.records == []
+
+
 def fallback(limit_a: float) -> tuple[FallbackOrder, ...]:
     limit = CurrentLimit(limit_ma=int(limit_a * 1_000))
     return (FallbackOrder(connector=ConnectorRef(CP_01, 1), limit=limit),)
