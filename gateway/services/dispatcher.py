@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,11 +58,12 @@ class Dispatcher:
             latencies_s=deque(maxlen=LATENCIES_KEPT),
             pace=FallbackPace(),
         )
+        self._offered: set[StationId] = set()
         self._lines = {station.id: _Line(self._shared) for station in stations}
 
     def offer(self, decision: Decision) -> None:
         """Take a decision in the place of the one before; never waits."""
-        outgoing = {station: _Outgoing() for station in self._lines}
+        outgoing: defaultdict[StationId, _Outgoing] = defaultdict(_Outgoing)
         # To whom nothing can go on the wire, nothing may be believed to be sent.
         connected = self._shared.driver.connected_stations()
         for order in decision.orders:
@@ -74,6 +75,9 @@ class Dispatcher:
         for connector in decision.ask:
             if connector.station in connected:
                 outgoing[connector.station].questions.append(connector)
+        for station in self._offered - outgoing.keys():
+            self._lines[station].offer(_Outgoing(), decided_at_s=decision.at_s)
+        self._offered = set(outgoing)
         # Who is to be cut is woken first.
         for station in sorted(
             outgoing, key=lambda s: not any(o.is_cut for o in outgoing[s].limits)
