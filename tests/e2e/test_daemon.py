@@ -115,6 +115,11 @@ def test_why_knows_what_was_meant_and_says_when_nobody_is_there(tmp_path: Path) 
             code, out, _ = await headroom("why", "CP-02", *state)
             assert out.startswith("CP-02/1: ")
 
+            code, out, _ = await headroom("watch", *state)
+            assert code == 0
+            assert "supply      L1" in out
+            assert "CP-02/1   out of reach" in out
+
             socket_mode = (process.state / "headroom.sock").stat().st_mode
             assert stat.S_IMODE(socket_mode) == 0o600
             assert await process.end(lambda p: p.terminate()) == 0
