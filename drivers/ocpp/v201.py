@@ -35,6 +35,7 @@ from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
 
 MAX_FRAME_BYTES: Final = 1024 * 1024  # Reports of a device model are long.
+MAX_KEPT_LENGTH: Final = 255  # Of an id, which should have 36 characters at most.
 
 # Valid answers to messages nothing follows from; docs/ocpp-2.0.1.md says why of each.
 ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
@@ -198,6 +199,8 @@ class V201Adapter:
         return _ACKNOWLEDGED
 
     def _on_report(self, action: str, report: Report) -> Answer:
+        # Unlike a status, which may be as old as it likes, a report is made now.
+        self._station.observe_age_s(report.get("generatedAt"))
         if not self._station.reports.take(report):
             self._counters[f"unasked.{action}"] += 1
         return _ACKNOWLEDGED
@@ -207,7 +210,7 @@ class V201Adapter:
         answer = _ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
         info = event.transaction_info
         transaction = info.transaction_id if info is not None else None
-        if not transaction:
+        if not transaction or len(transaction) > MAX_KEPT_LENGTH:
             self._counters["transaction-unnamed"] += 1
             return answer
         heard = self._hear(transaction, event)
@@ -220,14 +223,19 @@ class V201Adapter:
         if told.is_repeat:
             self._counters["repeated-event"] += 1
             return answer
+        number = told.number if told.number is not None else heard.number
+        if told.left is not None:
+            self._post_end(told.left, transaction)
+        if not is_end:
+            self._post_ends(told.ended, number)
         if told.is_begin:
             self._post_begin(transaction, told)
         if told.number is None:
             self._seek(transaction, heard, is_end=is_end)
-        number = told.number if told.number is not None else heard.number
         if heard.is_present and number is not None:
             self._post_present(number, event, is_end=is_end)
-        self._post_ends(told, number)
+        if is_end:
+            self._post_ends(told.ended, number)
         return answer
 
     def _hear(self, transaction: str, event: messages.TransactionEvent) -> Heard:
@@ -246,7 +254,7 @@ class V201Adapter:
             sequence=event.seq_no,
             written_at=read_time(event.timestamp),
             number=number,
-            id_token=(token.id_token or None) if token is not None else None,
+            id_token=(token.id_token or "")[:MAX_KEPT_LENGTH] or None if token else None,
             is_present=not event.offline and age_s <= STALE_AFTER_S,
         )
 
@@ -287,16 +295,19 @@ class V201Adapter:
         # The end carries samples of the whole transaction (J02): the last is of now.
         self._station.post_measured(number, values[-1:] if is_end else values)
 
-    def _post_ends(self, told: Told, number: int | None) -> None:
-        for transaction in told.ended:
+    def _post_ends(self, transactions: tuple[str, ...], number: int | None) -> None:
+        for transaction in transactions:
             assert number is not None  # What was announced has an EVSE.
-            self._post(
-                TransactionEnded(
-                    at_s=self._clock.monotonic_s(),
-                    connector=self._station.ref(number),
-                    transaction=TransactionId(transaction),
-                )
+            self._post_end(number, transaction)
+
+    def _post_end(self, number: int, transaction: str) -> None:
+        self._post(
+            TransactionEnded(
+                at_s=self._clock.monotonic_s(),
+                connector=self._station.ref(number),
+                transaction=TransactionId(transaction),
             )
+        )
 
     # Outward.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
@@ -42,13 +43,14 @@ _log = logging.getLogger(__name__)
 class V201Questions:
     """Asks a station in the words of 2.0.1."""
 
-    __slots__ = ("_has_cleared_leases", "_station", "_words")
+    __slots__ = ("_has_cleared_leases", "_inventory", "_station", "_words")
 
     def __init__(self, station: V201Station, words: V201Words) -> None:
         """Ask nothing yet."""
         self._station = station
         self._words = words
         self._has_cleared_leases = False
+        self._inventory: tuple[str, Model] | None = None
 
     async def ask_who_it_is(self) -> None:
         """See `Questions`. A station we have accepted before says no (F06.FR.17)."""
@@ -134,7 +136,7 @@ class V201Questions:
             reports = await self.get_report((*WANTED, PROFILES))
             model = read_reports(reports or ())
             if PROFILES not in model:
-                model = merge(read_reports(await self.get_base_report() or ()), model)
+                model = merge(await self._read_inventory(), model)
         except ConnectionLostError:
             raise
         except StationUnreachableError as error:
@@ -142,6 +144,16 @@ class V201Questions:
             self._station.counters["report-missing"] += 1
             return {}
         return {name: model[name] for name in (*WANTED, PROFILES) if name in model}
+
+    async def _read_inventory(self) -> Model:
+        """Return the whole device model; it is long, so it is read once for each firmware."""
+        if self._inventory is None or self._inventory[0] != self._station.firmware:
+            reports = await self.get_base_report()
+            whole = read_reports(reports or ())
+            kept = {name: whole[name] for name in (*WANTED, PROFILES) if name in whole}
+            self._inventory = self._station.firmware, kept
+        # Values may have changed since; what they may be has not.
+        return {name: replace(row, value=None) for name, row in self._inventory[1].items()}
 
     async def get_report(self, names: tuple[VariableName, ...]) -> list[Report] | None:
         """Return what the station reports of variables, None if it knows no such report.

@@ -27,7 +27,8 @@ class Told(NamedTuple):
 
     `number` is the EVSE, None while nobody knows which. `is_begin`: the transaction is to be
     announced, for the first time or with the token it now has. `ended` are the transactions
-    that are over by it, as far as they were announced.
+    that are over by it, as far as they were announced. `left` is the EVSE it was announced on
+    by mistake.
     """
 
     number: int | None
@@ -35,6 +36,7 @@ class Told(NamedTuple):
     is_repeat: bool = False
     ended: tuple[str, ...] = ()
     id_token: str | None = None
+    left: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,13 +100,17 @@ class TransactionBook:
             return Told(None, is_repeat=True)
         entry = self._running.get(event.transaction)
         if entry is None:
+            if len(self._running) >= REMEMBERED:
+                self._forget_one()
             entry = self._running[event.transaction] = _Running()
-            if len(self._running) > REMEMBERED:
-                del self._running[next(iter(self._running))]
         elif entry.has_heard(event):
             return Told(entry.number, is_repeat=True)
         entry.take(event)
+        before = entry.number
         ended = self._place(entry, event)
+        left = before if entry.is_announced and entry.number != before else None
+        if left is not None:
+            entry.is_announced = False
         is_begin = (
             event.is_present
             and entry.number is not None
@@ -112,7 +118,9 @@ class TransactionBook:
         )
         if is_begin:
             entry.is_announced, entry.has_told_token = True, bool(entry.id_token)
-        return Told(entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token)
+        return Told(
+            entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token, left=left
+        )
 
     def end(self, transaction: str) -> Told:
         """Enter the end of a transaction, known or not."""
@@ -129,7 +137,12 @@ class TransactionBook:
         if event.number is None or event.number == entry.number:
             return ()
         before = self.running_on(event.number)
-        if before is not None and not event.is_present:
-            return ()  # An old word does not drive out what is heard of now.
+        if not event.is_present and (before is not None or entry.number is not None):
+            return ()  # An old word moves nothing that is heard of now.
         entry.number = event.number
         return () if before is None else self.end(before).ended
+
+    def _forget_one(self) -> None:
+        """Forget the oldest, of those whose EVSE is not known if there are any."""
+        homeless = (t for t, entry in self._running.items() if entry.number is None)
+        del self._running[next(homeless, next(iter(self._running)))]

@@ -80,6 +80,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
         self.most_per_message = options.pop("most_per_message", 100)
         self.gives_reasons = options.pop("gives_reasons", True)
         self.is_silent_on_reports = options.pop("is_silent_on_reports", False)
+        self.tells_time = options.pop("tells_time", True)
         self.ahead_s: float = options.pop("ahead_s", 0.0)
         # The installed profiles by id, each with its evse_id and source.
         self.profiles: dict[int, dict[str, Any]] = dict(options.pop("profiles", {}))
@@ -192,13 +193,16 @@ class Station201(ChargePoint):  # type: ignore[misc]
             await self.call(
                 call.NotifyReport(
                     request_id=request_id,
-                    generated_at=now(),
+                    generated_at=self._report_time(),
                     seq_no=number,
                     tbc=number < len(parts) - 1,
                     report_data=[self._row(name) for name in part] or None,
                 ),
                 suppress=False,
             )
+
+    def _report_time(self) -> str:
+        return now(ahead_s=self.ahead_s) if self.tells_time else ""
 
     def _row(self, name: str) -> dict[str, Any]:
         component, variable, *instance = name.split(".")

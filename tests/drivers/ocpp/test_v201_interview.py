@@ -139,6 +139,13 @@ def test_a_station_without_custom_reports_is_asked_for_all_it_has() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await wait_until(lambda: last(hall).profile_count == 20)
 
+        await station.boot()
+        await wait_until(lambda: len(station.said("GetReport")) == 2)
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await wait_until(lambda: station.said("GetChargingProfiles"))  # The interview is over.
+
+        assert last(hall).profile_count == 20
+        # It is long, and the same as long as the firmware is.
         assert [said["report_base"] for said in station.said("GetBaseReport")] == ["FullInventory"]
 
     with_station(scene, statuses={"GetReport": "NotSupported"})

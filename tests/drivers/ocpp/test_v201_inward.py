@@ -253,8 +253,26 @@ def test_a_start_on_a_busy_evse_ends_what_ran() -> None:
             await station.say_event("Started", "T2", number=1)
             await station.say_event("Ended", "T1")  # It was only late.
 
-        assert [e.transaction for e in hall.facts_of(TransactionEnded)] == ["T1"]
-        assert [s.transaction for s in hall.facts_of(TransactionStarted)] == ["T1", "T2"]
+        told = [f for f in hall.facts if isinstance(f, TransactionStarted | TransactionEnded)]
+        assert [(type(fact).__name__, fact.transaction) for fact in told] == [
+            ("TransactionStarted", "T1"),
+            ("TransactionEnded", "T1"),
+            ("TransactionStarted", "T2"),
+        ]
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
+def test_a_transaction_told_on_another_evse_leaves_the_one_before() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.say_event("Updated", "T1", number=1)
+            await station.say_event("Updated", "T1", number=2)
+            await station.say_event("Ended", "T1")
+
+        began = [s.connector.number for s in hall.facts_of(TransactionStarted)]
+        ended = [e.connector.number for e in hall.facts_of(TransactionEnded)]
+        assert (began, ended) == ([1, 2], [1, 2])
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 

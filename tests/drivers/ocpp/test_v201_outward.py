@@ -151,6 +151,18 @@ def test_without_a_transaction_a_lease_lies_above_the_fallback_and_wears_flash()
     with_station(scene)
 
 
+def test_an_old_status_says_nothing_of_the_clock() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await station.say_status(1, "Occupied", timestamp=now(ahead_s=-7_200))
+        await learnt(hall)
+        await hall.server.set_fallback(FIRST, amperes(16))
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        assert (station.limit_at(1), station.limit_at(1, in_s=61)) == (6.0, 16.0)
+
+    with_station(scene)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -159,7 +171,7 @@ def test_without_a_transaction_a_lease_lies_above_the_fallback_and_wears_flash()
             {"max_limits": {"SmartChargingCtrlr.Entries.ChargingProfiles": 1.0}},
             "above its fallback",
         ),
-        ({}, "clock is not known"),
+        ({"tells_time": False}, "clock is not known"),
     ],
 )
 def test_without_a_transaction_no_lease_is_sent_that_might_not_lapse(

@@ -1,0 +1,96 @@
+"""Which transactions of a 2.0.1 station run, and what of an event is news."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.ocpp.v201_transactions import REMEMBERED, Heard, TransactionBook
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def heard(
+    transaction: str = "T1",
+    sequence: int | None = 0,
+    *,
+    number: int | None = 1,
+    at_s: float = 0,
+    token: str | None = None,
+    is_present: bool = True,
+) -> Heard:
+    written_at = AT + timedelta(seconds=at_s)
+    return Heard(transaction, sequence, written_at, number, token, is_present)
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["T1", "T2", "T3"]),
+        st.integers(0, 5),
+        st.sampled_from([None, 1, 2]),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@given(events=events)
+def test_whatever_comes_what_was_announced_ends_once_where_it_was_announced(
+    events: list[tuple[str, int, int | None, bool, bool]],
+) -> None:
+    book, announced = TransactionBook(), dict[str, int]()
+    for at_s, (transaction, sequence, number, is_present, is_end) in enumerate(events):
+        if is_end:
+            told = book.end(transaction)
+        else:
+            told = book.enter(
+                heard(transaction, sequence, number=number, at_s=at_s, is_present=is_present)
+            )
+        if told.left is not None:
+            assert announced.pop(transaction) == told.left
+        for ended in told.ended:
+            assert announced.pop(ended) == told.number
+        if told.is_begin:
+            assert told.number is not None
+            announced[transaction] = told.number
+        assert len(set(announced.values())) == len(announced)  # An EVSE has one at most.
+    for transaction, number in announced.items():
+        told = book.end(transaction)
+        assert (told.number, told.ended) == (number, (transaction,))
+
+
+def test_what_is_no_newer_is_a_repeat() -> None:
+    book = TransactionBook()
+
+    assert not book.enter(heard(sequence=4, at_s=4)).is_repeat
+    assert book.enter(heard(sequence=4, at_s=4)).is_repeat
+    assert book.enter(heard(sequence=3, at_s=3)).is_repeat  # It came late.
+    assert not book.enter(heard(sequence=0, at_s=5)).is_repeat  # It does not count on.
+    assert not book.enter(heard(sequence=None, at_s=5)).is_repeat
+
+
+def test_an_old_word_does_not_drive_out_what_runs_now() -> None:
+    book = TransactionBook()
+    book.enter(heard("T2"))
+
+    assert book.enter(heard("T1", is_present=False)).ended == ()
+    assert book.running_on(1) == "T2"
+
+
+def test_a_transaction_put_in_the_wrong_place_is_announced_anew() -> None:
+    book = TransactionBook()
+    book.enter(heard(number=1))
+    told = book.enter(heard(sequence=1, number=2))
+
+    assert (told.left, told.number, told.is_begin) == (1, 2, True)
+    assert (book.running_on(1), book.running_on(2)) == (None, "T1")
+
+
+def test_of_too_many_transactions_those_without_an_evse_are_forgotten_first() -> None:
+    book = TransactionBook()
+    book.enter(heard("T0"))
+    for turn in range(2 * REMEMBERED):
+        book.enter(heard(f"X{turn}", number=None))
+
+    assert book.running() == (("T0", 1),)
