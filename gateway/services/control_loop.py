@@ -10,6 +10,7 @@ from gateway.control.decide import Decision, decide
 from gateway.control.fold import ControlEvent, Decided, evolve
 from gateway.control.guard import guard
 from gateway.control.state import SiteState
+from gateway.domain.reasons import ReasonKind
 from gateway.ports import Clock
 from gateway.services.chronicle import Chronicle
 from gateway.services.inbox import Inbox
@@ -85,18 +86,28 @@ class ControlLoop:
         for fact in self._inbox.take(limit=MAX_FACTS_A_CYCLE):  # What arrives now waits a cycle.
             self._fold(fact)
         decision = decide(self._state, now_s)
-        orders = guard(self._state, decision.orders, now_s)
-        asked_ma = {order.connector: order.limit.limit_ma for order in decision.orders}
-        self.counters["guarded"] += sum(
-            order.limit.limit_ma < asked_ma[order.connector] for order in orders
-        )
-        decision = replace(decision, orders=orders)
+        decision = self._guarded(decision)
         self._state = evolve(self._state, Decided(at_s=now_s, memory=decision.memory))
         self._offer(decision)
         self._chronicle.tell(self._state, decision)
         self.latest = Cycle(state=self._state, decision=decision)
         self.counters["cycles"] += 1
         return decision
+
+    def _guarded(self, decision: Decision) -> Decision:
+        """Return the decision as the guard lets it pass; what is said of a limit stays true."""
+        orders = guard(self._state, decision.orders, decision.at_s)
+        reasons = dict(decision.reasons)
+        for order in orders:
+            connector, limit_ma = order.connector, order.limit.limit_ma
+            reason = reasons[connector]
+            if limit_ma < reason.limit_ma:
+                self.counters["guarded"] += 1
+                kind = reason.kind
+                if kind is ReasonKind.AT_MAXIMUM:
+                    kind = ReasonKind.RAISED_IN_STEPS  # Only raises are held: cuts always pass.
+                reasons[connector] = replace(reason, kind=kind, limit_ma=limit_ma)
+        return replace(decision, orders=orders, reasons=reasons)
 
     def _fold(self, fact: ControlEvent) -> None:
         try:

@@ -10,6 +10,7 @@ from drivers.sim.generator import generate
 from drivers.sim.plant import Plant
 from drivers.sim.report import Report
 from drivers.sim.scenario import Scenario, ScenarioKind
+from gateway.control.decide import Decision
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import SiteState
 from gateway.control.wiring import Wiring
@@ -30,6 +31,8 @@ class Outcome:
     loop: ControlLoop
     dispatcher: Dispatcher
     inbox: Inbox
+    misread: list[str]
+    """Orders whose limit is not the one their reason speaks of."""
 
 
 def run_shell(scenario: Scenario) -> Outcome:
@@ -43,7 +46,16 @@ def run_shell(scenario: Scenario) -> Outcome:
             scenario.site.stations, driver, clock=clock, post=inbox.post, parameters=parameters
         )
         start = SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0)
-        loop = ControlLoop(start, inbox, dispatcher.offer, clock=clock)
+        misread: list[str] = []
+
+        def offer(decision: Decision) -> None:
+            for order in decision.orders:
+                reason = decision.reasons[order.connector]
+                if reason.limit_ma != order.limit.limit_ma:
+                    misread.append(f"{decision.at_s}: {order} but {reason}")
+            dispatcher.offer(decision)
+
+        loop = ControlLoop(start, inbox, offer, clock=clock)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(part) for part in (driver.run(), dispatcher.run(), loop.run())
@@ -51,7 +63,9 @@ def run_shell(scenario: Scenario) -> Outcome:
             await asyncio.sleep(DURATION_S - 0.5)
             for task in running:
                 task.cancel()
-        return Outcome(report=plant.report(), loop=loop, dispatcher=dispatcher, inbox=inbox)
+        return Outcome(
+            report=plant.report(), loop=loop, dispatcher=dispatcher, inbox=inbox, misread=misread
+        )
 
     return run_virtual(run())
 
@@ -79,6 +93,7 @@ def test_no_circuit_suffers_and_no_cycle_is_lost(kind: ScenarioKind, seed: int) 
     assert outcome.dispatcher.counters["fault"] == 0
     assert outcome.dispatcher.counters["limit accepted"] > 100
     assert outcome.inbox.dropped_count == 0
+    assert outcome.misread == []
 
 
 def test_the_same_day_passes_twice_in_the_same_way() -> None:
