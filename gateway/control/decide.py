@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
-from gateway.control.headroom import LOWEST_VOLTAGE_V, Survey
+from gateway.control.headroom import NOMINAL_VOLTAGE_V, Survey
 from gateway.control.questions import to_ask
 from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
 from gateway.control.standing import settled
@@ -138,15 +138,24 @@ def _with_timers(moment: Moment, board: Board) -> ControlMemory:
     memory, dead_band_ma = state.memory, state.parameters.dead_band_ma
     headroom: list[float | None] = []
     start_room: list[float | None] = []
+    climb: list[int] = []
     for row, room_ma in enumerate(board.proven_room_ma):
         is_fresh = _is_fresh(state, seen, row)
         since_s, start_since_s = memory.headroom_since_s[row], memory.start_room_since_s[row]
         has_room, has_start = room_ma >= dead_band_ma, room_ma >= MIN_CHARGING_MA
         headroom.append((now_s if since_s is None else since_s) if is_fresh and has_room else None)
+        is_ready = since_s is not None and now_s - since_s >= state.parameters.raise_after_s
+        is_climbing = is_ready and headroom[-1] is not None
+        climb.append(max(memory.climb_ma[row], room_ma) if is_climbing else 0)
         start_room.append(
             (now_s if start_since_s is None else start_since_s) if is_fresh and has_start else None
         )
-    return replace(memory, headroom_since_s=tuple(headroom), start_room_since_s=tuple(start_room))
+    return replace(
+        memory,
+        headroom_since_s=tuple(headroom),
+        climb_ma=tuple(climb),
+        start_room_since_s=tuple(start_room),
+    )
 
 
 def _waiting(moment: Moment, board: Board) -> list[int]:
@@ -196,12 +205,7 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
 
 def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
     """Raise who can take more into headroom that has been fresh for long enough."""
-    state, now_s = moment.state, moment.now_s
-    ready = [
-        since_s is not None and now_s - since_s >= state.parameters.raise_after_s
-        for since_s in memory.headroom_since_s
-    ]
-    candidates = []
+    state, candidates = moment.state, []
     for at, is_moved in enumerate(moment.controlled):
         if not is_moved or not is_proven(state, at):
             continue
@@ -213,7 +217,7 @@ def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
         if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at] and not is_at_rest:
             candidates.append(at)
     _free_unused(moment, board, candidates)
-    raise_in_steps(board, candidates, ready, state.parameters)
+    raise_in_steps(board, candidates, memory.climb_ma, state.parameters)
 
 
 def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
@@ -260,7 +264,7 @@ def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
                 limit=CurrentLimit(
                     limit_ma=limit_ma,
                     phase_count=1 if mask is None else sum(mask),
-                    voltage_v=LOWEST_VOLTAGE_V,
+                    voltage_v=NOMINAL_VOLTAGE_V,
                 ),
                 valid_for_s=parameters.lease_s,
                 is_cut=limit_ma < belief.in_force_ma,
@@ -283,7 +287,7 @@ def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
         is_forbidden = state.is_stopped or connector.ref in forbidden
         wanted_ma = 0 if is_forbidden else connector.fallback_ma
         if belief.fallback_ma != wanted_ma:
-            limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=LOWEST_VOLTAGE_V)
+            limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=NOMINAL_VOLTAGE_V)
             orders.append(FallbackOrder(connector=connector.ref, limit=limit))
     return tuple(orders)
 

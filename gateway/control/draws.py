@@ -2,7 +2,12 @@
 
 from dataclasses import replace
 
-from gateway.control.headroom import draw_as_limit_ma, overdraw_ma, tolerance_ma
+from gateway.control.headroom import (
+    NOMINAL_VOLTAGE_V,
+    draw_as_limit_ma,
+    is_overdrawn,
+    tolerance_ma,
+)
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw
 from gateway.domain.circuits import Connector
@@ -10,6 +15,7 @@ from gateway.domain.electric import PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
+FIT_RATIO = 0.3
 KEPT_DRAWS = 6
 KEPT_DRAW_S = 90.0
 CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
@@ -57,10 +63,39 @@ def after_reading(
     )
     if bites:
         belief = replace(belief, limits=(newest,))
-    is_over = drawn_ma > overdraw_ma(belief.in_force_ma, parameters)
+    is_over = is_overdrawn(connector, belief, parameters)
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     belief = replace(belief, over_since_s=over_since_s)
+    belief = _with_phase_count(belief, connector, draw, parameters)
     return _learn(belief, draw, drawn_ma, parameters), bites
+
+
+def _with_phase_count(
+    belief: ConnectorBelief, connector: Connector, draw: Draw, parameters: ControlParameters
+) -> ConnectorBelief:
+    """Return the belief with the number of phases its watts fit, when they fit one well."""
+    newest = belief.limits[-1]
+    if draw.current_ma is not None or draw.power_w is None or belief.phase_count is not None:
+        return belief
+    if not newest.limit_ma or newest.acknowledged_at_s is None or len(belief.limits) > 1:
+        return belief
+    if draw.at_s - parameters.sample_age_s < newest.acknowledged_at_s + parameters.settling_s:
+        return belief
+    fits = draw.power_w * 1_000 / NOMINAL_VOLTAGE_V / newest.limit_ma
+    phase_count = round(fits)
+    if not 1 <= phase_count <= len(connector.phases) or abs(fits - phase_count) > FIT_RATIO:
+        return belief
+    return replace(belief, phase_count=phase_count)
+
+
+def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
+    """Return whether readings have been above every limit in force for too long."""
+    draw, since_s = belief.draw, belief.over_since_s
+    return (
+        draw is not None
+        and since_s is not None
+        and draw.at_s - since_s >= (parameters.disobedience_s)
+    )
 
 
 def _learn(
@@ -79,12 +114,12 @@ def _learn(
         belief = replace(belief, mask_seen=seen)
     rests = drawn_ma < parameters.dormant_draw_ma
     resting_since_s = (belief.resting_since_s or draw.at_s) if rests else None
-    newest = belief.limits[-1]
-    is_unused = drawn_ma + parameters.accepts_margin_ma < newest.limit_ma
-    if not is_unused:
-        accepts_ma = belief.accepts_ma
-        if accepts_ma is not None and drawn_ma + tolerance_ma(drawn_ma, parameters) >= accepts_ma:
-            accepts_ma = None  # It takes all it was left: it may take more.
+    offered_ma = belief.limits[-1].limit_ma
+    margin_ma = parameters.accepts_margin_ma + int(offered_ma * parameters.accepts_margin_ratio)
+    accepts_ma = belief.accepts_ma
+    if draw.at_s - belief.accepts_at_s > parameters.accepts_for_s:
+        accepts_ma = None
+    if drawn_ma + margin_ma >= offered_ma:
         return replace(
             belief, unused_since_s=None, accepts_ma=accepts_ma, resting_since_s=resting_since_s
         )
@@ -97,14 +132,20 @@ def _learn(
     since_s = belief.unused_since_s
     peak_ma = drawn_ma if since_s is None else max(belief.unused_peak_ma, drawn_ma)
     since_s = draw.at_s if since_s is None else since_s
-    accepts_ma = belief.accepts_ma
-    if draw.at_s - since_s >= parameters.accepts_after_s:
-        accepts_ma = peak_ma + parameters.accepts_margin_ma
-        since_s, peak_ma = draw.at_s, drawn_ma
-    return replace(
+    belief = replace(
         belief,
         unused_since_s=since_s,
         unused_peak_ma=peak_ma,
         accepts_ma=accepts_ma,
         resting_since_s=resting_since_s,
+    )
+    if draw.at_s - since_s < parameters.accepts_after_s:
+        return belief
+    margin_ma = parameters.accepts_margin_ma + int(peak_ma * parameters.accepts_margin_ratio)
+    return replace(
+        belief,
+        unused_since_s=draw.at_s,
+        unused_peak_ma=drawn_ma,
+        accepts_ma=peak_ma + margin_ma,
+        accepts_at_s=draw.at_s,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.control.draws import after_reading, draw_of, kept_draws
+from gateway.control.draws import after_reading, draw_of, is_disobedient, kept_draws
 from gateway.control.headroom import is_idle
 from gateway.control.metered import with_reading
 from gateway.control.standing import (
@@ -221,9 +221,15 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
             assert_never(event)
     after = settled(belief, station, state.parameters, event.at_s)
     connectors = (*state.connectors[:at], after, *state.connectors[at + 1 :])
-    stations = state.stations
-    if is_proof and not station.is_proven:
-        stations = {**stations, connector.ref.station: replace(station, is_proven=True)}
+    stations, is_proven = state.stations, station.is_proven or is_proof
+    if is_proven and is_disobedient(after, state.parameters):
+        # It obeyed once and does no more: what it may draw is anything, until proven again.
+        is_proven = False
+        unknown = StandingLimit(limit_ma=connector.max_ma)
+        after = replace(after, limits=(unknown, after.limits[-1]), over_since_s=None)
+        connectors = (*state.connectors[:at], after, *state.connectors[at + 1 :])
+    if is_proven is not station.is_proven:
+        stations = {**stations, connector.ref.station: replace(station, is_proven=is_proven)}
     return replace(state, connectors=connectors, stations=stations)
 
 
@@ -256,6 +262,7 @@ def _plugged(
         started_at_s=at_s,
         mask=None,
         mask_seen=None,
+        phase_count=None,
         accepts_ma=None,
         unused_since_s=None,
         resting_since_s=None,

@@ -77,7 +77,8 @@ def _has_room(
 def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool) -> int:
     """Return what a connector was told on a phase, less what its reading shows it draws."""
     belief = state.connectors[at]
-    if belief.plugged_at_s is None or phase not in state.wiring.connectors[at].phases:
+    uses = belief.mask or state.wiring.wired[at]
+    if belief.plugged_at_s is None or not uses[phase]:
         return 0
     told_ma = belief.wanted_ma
     if not is_metered or belief.draw is None or belief.draw.current_ma is None:

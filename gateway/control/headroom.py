@@ -23,11 +23,13 @@ from gateway.control.state import (
     StationBelief,
 )
 from gateway.control.wiring import Mask
+from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId
 
 ENDLESS_S = float("inf")
+NOMINAL_VOLTAGE_V = 230.0  # What a station divides watts by (OCPP 1.6 errata 3.69).
 LOWEST_VOLTAGE_V = 207.0  # EN 50160: 230 V less 10 %.
 
 
@@ -80,15 +82,29 @@ def overdraw_ma(limit_ma: int, parameters: ControlParameters) -> int:
 
 
 def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) -> int | None:
-    """Return the draw in the terms its limit was set in: per phase, or watts over the phases."""
+    """Return the draw per phase, the terms its limit was set in; of watts, by the phases in use.
+
+    Until a vehicle's phases are learnt from its watts they are taken to be as many as would
+    fit its limit best.
+    """
     if draw.current_ma is not None:
         return max(draw.current_ma)
     if draw.power_w is None:
         return None
-    # A limit in watts is made with the lowest voltage (`CurrentLimit.voltage_v`), so the same
-    # division tells what part of it is used.
-    phase_count = max(1, min(belief.limits[-1].phase_count, len(connector.phases)))
-    return int(draw.power_w * 1_000 / (LOWEST_VOLTAGE_V * phase_count))
+    on_one_ma = int(draw.power_w * 1_000 / NOMINAL_VOLTAGE_V)
+    phase_count = belief.phase_count
+    if phase_count is None:
+        offered_ma = max(1, belief.limits[-1].limit_ma)
+        phase_count = min(len(connector.phases), max(1, round(on_one_ma / offered_ma)))
+    return on_one_ma // phase_count
+
+
+def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
+    """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
+    capabilities = station.capabilities
+    if capabilities is None or RateUnit.AMPERES in capabilities.rate_units:
+        return limit_ma
+    return -int(-limit_ma * NOMINAL_VOLTAGE_V // LOWEST_VOLTAGE_V)
 
 
 def is_idle(belief: ConnectorBelief) -> bool:
@@ -124,7 +140,7 @@ def interval_of_s(station: StationBelief, parameters: ControlParameters) -> floa
 def is_overdrawn(
     connector: Connector, belief: ConnectorBelief, parameters: ControlParameters
 ) -> bool:
-    """Return whether the last reading is above every limit that may be in force.
+    """Return whether the last reading was above every limit that may be in force.
 
     A sample taken before the oldest of them had settled still shows the limit before it.
     """
@@ -151,11 +167,13 @@ def high_ma(
         return _high_unreachable_ma(connector, belief, station, now_s)
     if is_idle(belief):
         return 0
-    if is_overdrawn(connector, belief, parameters):
+    is_over = is_overdrawn(connector, belief, parameters)
+    if is_over and reading_is_current(belief, station, parameters, now_s):
         return max(connector.max_ma, _drawn_ma(connector, belief))
+    high = counted_limit_ma(belief.in_force_ma, station)
     if _may_have_lapsed(belief.limits, parameters, now_s):
-        return max(belief.in_force_ma, fallback_ma(connector, belief))
-    return belief.in_force_ma
+        return max(high, fallback_ma(connector, belief))
+    return high
 
 
 def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
@@ -245,13 +263,13 @@ def survey(state: SiteState, now_s: float) -> Survey:
         station = stations[connector.ref.station]
         high = high_ma(connector, belief, station, parameters, now_s)
         mask = belief.mask or wiring.wired[at]
-        path, draw, low = wiring.paths[at], belief.draw, NOTHING
+        path, draw, low, is_current = wiring.paths[at], belief.draw, NOTHING, False
         if draw is not None:
             draw = counted_draw(belief, min([read_at_s[circuit] for circuit in path]))
             is_current = reading_is_current(belief, station, parameters, now_s)
             low = low_ma(draw, parameters, is_current=is_current)
         highs_ma.append(high)
-        overdrawn.append(is_overdrawn(connector, belief, parameters))
+        overdrawn.append(is_current and is_overdrawn(connector, belief, parameters))
         masks.append(mask)
         low_of.append(low)
         if high:

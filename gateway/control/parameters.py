@@ -47,14 +47,16 @@ class ControlParameters:
     # Cutting and raising.
     raise_after_s: float = 30.0
     raise_share_ratio: float = 0.25
-    raise_from_ma: int = 3_000  # Headroom below this is left: it comes and goes with noise.
+    raise_from_ma: int = 4_500  # Headroom below this is left: it comes and goes with noise.
     dead_band_ma: int = 1_000
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
     rotation_s: float = 900.0
     rebalance_s: float = 300.0
     accepts_after_s: float = 60.0
-    accepts_margin_ma: int = 1_500
+    accepts_for_s: float = 900.0
+    accepts_margin_ma: int = 1_500  # Some vehicles round down to whole amperes,
+    accepts_margin_ratio: float = 0.08  # and stay a little below what they are offered.
     dormant_after_s: float = 180.0
     dormant_draw_ma: int = 1_000
 

@@ -211,19 +211,20 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
 
 
 def raise_in_steps(
-    board: Board, candidates: list[int], ready: list[bool], parameters: ControlParameters
+    board: Board, candidates: list[int], climb_ma: tuple[int, ...], parameters: ControlParameters
 ) -> None:
     """Raise those who can take more: at most a quarter of a row's headroom in all, a step.
 
-    `ready` says per row whether its headroom has been fresh for long enough. The most important
-    first, the smallest first among equals; a step smaller than the dead-band is not taken.
+    `climb_ma` is per row the headroom that has been fresh for long enough, 0 where there is
+    none. The most important first, the smallest first among equals; a step smaller than the
+    dead-band is not taken.
     """
     dead_band_ma = parameters.dead_band_ma
     budget_ma = [
-        max(dead_band_ma, int(room_ma * parameters.raise_share_ratio))
-        if ready[row] and room_ma >= parameters.raise_from_ma
+        max(dead_band_ma, int(headroom_ma * parameters.raise_share_ratio))
+        if headroom_ma and room_ma >= parameters.raise_from_ma
         else 0
-        for row, room_ma in enumerate(board.proven_room_ma)
+        for headroom_ma, room_ma in zip(climb_ma, board.proven_room_ma, strict=True)
     ]
     for at in sorted(candidates, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
         step_ma = min(

@@ -62,6 +62,8 @@ class ConnectorBelief:
     """The last few readings since it was plugged in, oldest first."""
     mask: Mask | None = None
     mask_seen: Mask | None = None
+    phase_count: int | None = None
+    """How many phases it uses, learnt from watts where the station tells no currents."""
     fallback_ma: int | None = None
     """The persistent fallback the station accepted; None: not written yet."""
     raised_at_s: float = NEVER_S
@@ -73,6 +75,8 @@ class ConnectorBelief:
     unused_since_s: float | None = None
     unused_peak_ma: int = 0
     accepts_ma: int | None = None
+    """The most the vehicle was seen to take when offered more, for a while."""
+    accepts_at_s: float = NEVER_S
     resting_since_s: float | None = None
 
     @property
@@ -179,6 +183,8 @@ class ControlMemory:
 
     headroom_since_s: tuple[float | None, ...] = ()
     """Per row: since when there has been headroom worth raising into."""
+    climb_ma: tuple[int, ...] = ()
+    """Per row: the headroom a climb began with, while it lasts; its steps are parts of that."""
     start_room_since_s: tuple[float | None, ...] = ()
     """Per row: since when there has been room for one more minimum."""
     short_since_s: tuple[float | None, ...] = ()
@@ -224,6 +230,7 @@ class SiteState:
             stations={station.id: StationBelief() for station in wiring.site.stations},
             memory=ControlMemory(
                 headroom_since_s=(None,) * (3 * len(wiring.circuits)),
+                climb_ma=(0,) * (3 * len(wiring.circuits)),
                 start_room_since_s=(None,) * (3 * len(wiring.circuits)),
                 short_since_s=(None,) * (3 * len(wiring.circuits)),
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),

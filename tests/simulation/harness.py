@@ -1,6 +1,6 @@
 """The control law against the plant in memory, second by second in virtual time."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drivers.sim.observations import (
     Answered,
@@ -18,8 +18,9 @@ from gateway.control.decide import Decision, decide
 from gateway.control.explain import sentence
 from gateway.control.fold import ControlEvent, Decided, evolve_all
 from gateway.control.guard import guard
+from gateway.control.metered import DAY_S, RISE_BINS
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import SiteState
+from gateway.control.state import RiseHistory, SiteState
 from gateway.control.wiring import Wiring
 from gateway.domain.events import (
     LimitAcknowledged,
@@ -47,10 +48,17 @@ class Run:
     guarded: int = 0
 
     @staticmethod
-    def of(scenario: Scenario, parameters: ControlParameters | None = None) -> "Run":
-        """Return a run at its first second."""
+    def of(
+        scenario: Scenario,
+        parameters: ControlParameters | None = None,
+        *,
+        knows_base: bool = False,
+    ) -> "Run":
+        """Return a run at its first second, at a new site or at one whose base is known."""
         parameters = parameters or ControlParameters()
         state = SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0)
+        if knows_base:
+            state = _knowing_base(state)
         return Run(plant=Plant(scenario), parameters=parameters, state=state)
 
     def to_end(self, duration_s: float) -> Report:
@@ -125,6 +133,27 @@ class Run:
         for connector, reason in decision.reasons.items():
             if not sentence(reason):
                 self.unexplained.append(f"{now_s}: {connector}")
+
+
+def _knowing_base(state: SiteState) -> SiteState:
+    """Return the state after weeks in which base never rose by more than the reserve's floor."""
+    circuits = []
+    for circuit, seen in zip(state.wiring.circuits, state.circuits, strict=True):
+        rises_ma = [int(ma * state.parameters.reserve_floor_ratio) for ma in circuit.rating_ma]
+        l1, l2, l3 = (
+            replace(
+                phase,
+                rises=RiseHistory(
+                    since_s=-30 * DAY_S,
+                    day_since_s=0.0,
+                    days=((0,) * RISE_BINS,),
+                    quantile_ma=rise_ma,
+                ),
+            )
+            for phase, rise_ma in zip(seen.phases, rises_ma, strict=True)
+        )
+        circuits.append(replace(seen, phases=(l1, l2, l3)))
+    return replace(state, circuits=tuple(circuits))
 
 
 def _answer(
