@@ -1,6 +1,7 @@
 """`headroom demo`: the daemon on a simulated building, to be looked at, and judged by the building."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -189,6 +190,8 @@ def demo_command(
     Exits with 0 only if the building saw no invariant violated.
     """
     del no_browser
+    if report is not None and not report.absolute().parent.is_dir():
+        raise click.UsageError(f"there is no folder {report.parent} to write the report to")
     settings = load_or_exit(config or _find_config())
     terminal = Console()
     folder = Path(tempfile.mkdtemp(prefix=DEMO_PREFIX))
@@ -229,9 +232,11 @@ def _conclude(demo: _Demo, copy_to: Path | None, *, as_json: bool) -> int:
         copy_to.write_text(text, encoding="utf-8")
     if text is not None and as_json:
         click.echo(text)
-    report = None if text is None else json.loads(text)
+    report: dict[str, Any] | None = None
+    with contextlib.suppress(ValueError):
+        report = None if text is None else json.loads(text)
     if demo.failure is None and report is None:
-        demo.failure = "the simulated building wrote no report"
+        demo.failure = "the simulated building wrote no report that can be read"
     if report is not None and not as_json:
         for line in _summary(report):
             click.echo(line)

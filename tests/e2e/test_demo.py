@@ -49,7 +49,7 @@ def test_a_demo_ends_by_itself_with_the_plants_report(site_file: Path) -> None:
     ("mood", "words"),
     [
         ("violated", "1 invariants were violated"),
-        ("silent", "wrote no report"),
+        ("silent", "wrote no report that can be read"),
         ("crash", "ended at its start: the roof fell in"),
     ],
 )
@@ -79,6 +79,19 @@ def test_a_duration_that_is_none_is_refused(site_file: Path, duration: str) -> N
 
     assert code == 2
     assert "such as 60s" in err
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_runs(
+    site_file: Path,
+) -> None:
+    report = site_file.parent / "nowhere" / "report.json"
+
+    code, _, err = asyncio.run(
+        headroom(*DEMO, "-c", str(site_file), "--for", "1h", "--report", str(report))
+    )
+
+    assert code == 2
+    assert "there is no folder" in err
 
 
 def test_on_a_terminal_it_is_looked_at_until_it_is_interrupted(site_file: Path) -> None:
