@@ -180,9 +180,11 @@ def parse_tcp(question: bytes) -> tuple[int, int, int, int]:
     return unit, function_code, address, count
 
 
-async def poll_often(bus: Bus, dice: random.Random, outcomes: Counter[str]) -> None:
+async def poll_often(
+    bus: Bus, dice: random.Random, outcomes: Counter[str], poll_count: int
+) -> None:
     """Ask as a restless site would, now and then walking away, and judge every answer."""
-    for poll in range(POLLS_A_LINE):
+    for poll in range(poll_count):
         # A few polls in a row to each unit, so that its late answers meet questions to itself.
         first = Span(address=dice.randrange(1_000), count=dice.choice([2, 2, 2, 4]))
         request = ReadRequest(
@@ -209,25 +211,33 @@ async def poll_often(bus: Bus, dice: random.Random, outcomes: Counter[str]) -> N
         assert answer.window.covers(first)
 
 
-async def poll_serial_line(seed: int) -> tuple[Counter[str], Counter[str]]:
+async def poll_serial_line(seed: int, poll_count: int) -> tuple[Counter[str], Counter[str]]:
     dice, outcomes = random.Random(seed), Counter[str]()
     line = Line(dice=dice, frame=rtu_frame, parse=parse_rtu, faults=names(SERIAL_FAULTS))
     async with PtyPeer(line.script) as peer:
         async with running_bus(SerialEndpoint(port=peer.path, baud=115_200), TIMING) as bus:
-            await poll_often(bus, random.Random(-seed), outcomes)
+            await poll_often(bus, random.Random(-seed), outcomes, poll_count)
     return line.seen, outcomes
 
 
-async def poll_network_line(seed: int) -> tuple[Counter[str], Counter[str]]:
+async def poll_network_line(seed: int, poll_count: int) -> tuple[Counter[str], Counter[str]]:
     dice, outcomes = random.Random(seed), Counter[str]()
     line = Line(dice=dice, frame=tcp_frame, parse=parse_tcp, faults=names(NETWORK_FAULTS))
     async with TcpPeer(line.script) as peer:
         async with running_bus(TcpEndpoint(host="127.0.0.1", port=peer.port), TIMING) as bus:
-            await poll_often(bus, random.Random(-seed), outcomes)
+            await poll_often(bus, random.Random(-seed), outcomes, poll_count)
     return line.seen, outcomes
 
 
-PollLine = Callable[[int], Awaitable[tuple[Counter[str], Counter[str]]]]
+PollLine = Callable[[int, int], Awaitable[tuple[Counter[str], Counter[str]]]]
+
+
+async def poll_lines(
+    poll_line: PollLine, seeds: range, poll_count: int
+) -> tuple[Counter[str], Counter[str]]:
+    """Poll one line for each seed, all at once; return the faults met and the outcomes."""
+    both = await asyncio.gather(*(poll_line(seed, poll_count) for seed in seeds))
+    return sum((seen for seen, _ in both), Counter()), sum((out for _, out in both), Counter())
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
@@ -240,14 +250,22 @@ def test_no_reading_is_ever_wrong(
     faults: tuple[str, str, str],
     loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:
-    async def poll_all() -> tuple[Counter[str], Counter[str]]:
-        both = await asyncio.gather(*(poll_line(seed) for seed in range(1, LINES + 1)))
-        return sum((s for s, _ in both), Counter()), sum((o for _, o in both), Counter())
-
     with asyncio.Runner(loop_factory=loop) as runner:
-        seen, outcomes = runner.run(poll_all())
+        seen, outcomes = runner.run(poll_lines(poll_line, range(1, LINES + 1), POLLS_A_LINE))
 
     assert outcomes["WRONG"] == 0
     assert outcomes["right"] > LINES * POLLS_A_LINE / 4
     assert set(seen) == {"none", *names(faults)}
     assert {"NoAnswerError", "BadAnswerError", "DeviceExceptionError"} <= set(outcomes)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("poll_line", [poll_serial_line, poll_network_line])
+def test_no_reading_of_half_a_million_is_wrong(poll_line: PollLine) -> None:
+    polls_a_line, lines = 1_250, 40  # So that no unit is asked more often than it has windows.
+    for seed in range(1, 401, lines):
+        seeds = range(1_000 + seed, 1_000 + seed + lines)
+        _, outcomes = asyncio.run(poll_lines(poll_line, seeds, polls_a_line))
+
+        assert outcomes["WRONG"] == 0, f"seeds {seeds}"
+        assert outcomes["right"] > lines * polls_a_line / 4
