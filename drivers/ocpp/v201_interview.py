@@ -80,7 +80,7 @@ class V201Questions:
         if not self._has_cleared_leases:
             await self._clear_leases()
             self._has_cleared_leases = True
-        self._publish(model)
+        self._publish(model, is_first=True)
         model = merge(model, await self._read_report())
         self._publish(model)
         changes = find_changes(
@@ -103,12 +103,13 @@ class V201Questions:
         self._station.quirks = find_quirks(vendor, make)
         self._station.lacks_tx_profile |= not self._station.quirks.has_tx_profile
 
-    def _publish(self, model: Model) -> None:
+    def _publish(self, model: Model, *, is_first: bool = False) -> None:
+        """Publish what is known, once after each boot and then only what is new."""
         station = self._station
         capabilities = read_capabilities(
             model, vendor=station.vendor, model_name=station.model, firmware=station.firmware
         )
-        if capabilities != station.capabilities or not station.known.is_given:
+        if is_first or capabilities != station.capabilities:
             station.publish(capabilities)
 
     async def get_variables(self, names: tuple[VariableName, ...]) -> Model:

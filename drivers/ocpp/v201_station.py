@@ -84,7 +84,8 @@ class V201Station(StationRecord):
 
     def numbers(self) -> tuple[int, ...]:
         """Return the EVSEs that are known to be there."""
-        return tuple(sorted({*self.connectors, *self._statuses}))
+        running = (number for _, number in self.book.running())
+        return tuple(sorted({*self.connectors, *self._statuses, *running}))
 
     def connectors_of(self, number: int) -> tuple[int, ...]:
         """Return the connectors of an EVSE, as far as they were heard of; there is always one."""

@@ -80,6 +80,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
         self.most_per_message = options.pop("most_per_message", 100)
         self.gives_reasons = options.pop("gives_reasons", True)
         self.is_silent_on_reports = options.pop("is_silent_on_reports", False)
+        self.has_queue = options.pop("has_queue", False)
         self.tells_time = options.pop("tells_time", True)
         self.ahead_s: float = options.pop("ahead_s", 0.0)
         # The installed profiles by id, each with its evse_id and source.
@@ -354,7 +355,7 @@ class Station201(ChargePoint):  # type: ignore[misc]
     async def on_get_transaction_status(self, **payload: Any) -> Any:
         await self._hear("GetTransactionStatus", payload)
         return call_result.GetTransactionStatus(
-            messages_in_queue=False,
+            messages_in_queue=self.has_queue,
             ongoing_indicator=payload["transaction_id"] in self.running.values(),
         )
 

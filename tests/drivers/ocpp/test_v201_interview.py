@@ -70,6 +70,10 @@ def test_variables_that_are_good_enough_or_fixed_are_not_written() -> None:
         await wait_until(lambda: station.said("GetChargingProfiles"))  # The interview is over.
 
         assert station.said("SetVariables") == []
+        counts = [fact.capabilities.profile_count for fact in hall.facts_of(CapabilitiesRead)]
+        assert counts == [None, 20]  # What is no news is posted after a boot alone.
+        await station.boot()
+        await wait_until(lambda: len(hall.facts_of(CapabilitiesRead)) == 4)
 
     with_station(
         scene,
@@ -268,6 +272,107 @@ def test_a_transaction_that_ended_unheard_is_found_out() -> None:
     in_hall(scene)
 
 
+def test_a_transaction_that_is_heard_of_is_not_asked_about() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.boot()
+            await station.say_event("Started", "T1", number=1)
+            await station.say_event("Started", "T2", number=2)
+        async with station201(hall, running={1: "T1"}) as again:
+            again.sequences["T1"] = 1
+            await again.say_event("Updated", "T1")
+            await wait_until(lambda: hall.facts_of(TransactionEnded))
+
+            asked = [said["transaction_id"] for said in again.said("GetTransactionStatus")]
+            assert asked == ["T2"]
+
+    in_hall(scene)
+
+
+def test_an_answer_that_an_event_overtook_ends_nothing() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.boot()
+            await station.say_event("Started", "T1", number=1)
+        async with station201(hall, delays_s={"GetTransactionStatus": 0.3}) as again:
+            await wait_until(lambda: again.said("GetTransactionStatus"))
+            again.sequences["T1"] = 1
+            await again.say_event("Updated", "T1")
+            await wait_until(lambda: again.said("TriggerMessage")[-1].get("evse"))  # It is over.
+
+        assert hall.facts_of(TransactionEnded) == []
+
+    in_hall(scene)
+
+
+def test_a_transaction_whose_end_is_on_its_way_is_waited_for() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.boot()
+            await station.say_event("Started", "T1", number=1)
+        async with station201(hall, has_queue=True) as again:
+            await wait_until(lambda: again.said("GetTransactionStatus"))
+            await wait_until(lambda: again.said("TriggerMessage")[-1].get("evse"))  # It is over.
+
+        assert hall.facts_of(TransactionEnded) == []
+
+    in_hall(scene)
+
+
+def test_what_ran_before_a_boot_is_asked_about() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T1", number=1)
+        station.running.clear()
+        await station.boot()
+        await wait_until(lambda: hall.facts_of(TransactionEnded))
+
+    with_station(scene)
+
+
+def test_a_station_that_boots_tells_its_status_by_itself() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await wait_until(lambda: station.said("TriggerMessage"))
+
+        messages = [said["requested_message"] for said in station.said("TriggerMessage")]
+        assert messages == ["TransactionEvent"]
+
+    with_station(scene)
+
+
+def test_every_new_connection_is_looked_around_on() -> None:
+    async def connect_and_wait(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.say_status(1, "Available", connector=2)
+            await wait_until(lambda: len(station.said("TriggerMessage")) == 3)
+
+            wanted = station.said("TriggerMessage")[1]
+            assert wanted["requested_message"] == "StatusNotification"
+            assert wanted["evse"] == {"id": 1, "connector_id": 2}
+
+    async def scene(hall: Hall) -> None:
+        await connect_and_wait(hall)
+        await connect_and_wait(hall)
+
+    in_hall(scene)
+
+
+def test_another_transactions_event_is_not_taken_for_the_one_asked_for() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T2", number=2)
+        station.statuses["TransactionEvent"] = "Accepted"
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await wait_until(lambda: station.said("TriggerMessage"))
+        assert station.said("TriggerMessage")[-1]["evse"] == {"id": 1}
+        await station.say_event("Updated", "T2", trigger="Trigger")
+
+        assert [s.connector for s in hall.facts_of(TransactionStarted)] == [SECOND]
+
+    with_station(scene)
+
+
 def test_a_transaction_the_station_denies_is_asked_about() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
@@ -339,6 +444,9 @@ def test_people_can_start_stop_reset_and_look() -> None:
         installed = await adapter.installed_profiles("TxDefaultProfile", number=1)
         assert installed is not None
         assert [(p.id, p.number, p.stack_level, p.is_ours) for p in installed] == [(11, 1, 0, True)]
+        assert await adapter.installed_profiles("TxProfile") == []
+        station.refused["GetChargingProfiles"] = ocpp.exceptions.NotSupportedError
+        assert await adapter.installed_profiles("TxProfile") is None
 
     with_station(scene)
 

@@ -113,7 +113,9 @@ def test_an_old_status_that_waited_for_a_connection_changes_nothing() -> None:
 
 
 def test_a_status_may_come_as_a_monitored_event_instead() -> None:
-    def availability(component: dict[str, Any], value: str) -> dict[str, Any]:
+    def availability(
+        component: dict[str, Any], value: str, variable: str = "AvailabilityState"
+    ) -> dict[str, Any]:
         return {
             "eventId": 1,
             "timestamp": now(),
@@ -121,13 +123,16 @@ def test_a_status_may_come_as_a_monitored_event_instead() -> None:
             "actualValue": value,
             "eventNotificationType": "HardWiredNotification",
             "component": component,
-            "variable": {"name": "AvailabilityState"},
+            "variable": {"name": variable},
         }
 
     async def scene(hall: Hall) -> None:
         rows = [
             availability({"name": "Connector", "evse": {"id": 1, "connectorId": 1}}, "Occupied"),
             availability({"name": "EVSE", "evse": {"id": 1}}, "Faulted"),
+            availability(
+                {"name": "Connector", "evse": {"id": 1, "connectorId": 1}}, "Faulted", "X"
+            ),
             availability({"name": "ChargingStation"}, "Faulted"),
             availability({"name": "Connector", "evse": {"id": 1, "connectorId": 1}}, "Melted"),
         ]
@@ -205,6 +210,18 @@ def test_an_event_sent_twice_is_one_event() -> None:
         assert len(hall.facts_of(ConnectorStatusChanged)) == 1
         assert len(hall.facts_of(TransactionEnded)) == 1
         assert hall.server.counters["repeated-event"] == 3
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
+def test_the_same_words_under_the_same_id_get_the_same_answer_and_no_more() -> None:
+    async def scene(hall: Hall) -> None:
+        frame = event(idToken={"idToken": "TAG", "type": "ISO14443"})
+        async with hall.connect("CP-01", version=OcppVersion.V201) as station:
+            assert await ask(station, frame) == await ask(station, frame)
+
+        assert hall.server.counters["duplicate"] == 1
+        assert len(hall.facts_of(TransactionStarted)) == 1
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
@@ -411,10 +428,12 @@ def test_a_transaction_event_is_never_refused_for_its_form() -> None:
             assert (await ask(station, event(**odd)))[:2] == [3, "e"]
             assert (await ask(station, event(transactionInfo=None)))[:2] == [3, "e"]
             assert (await ask(station, event(transactionInfo={})))[:2] == [3, "e"]
+            endless = {"transactionId": "T" * 300}
+            assert (await ask(station, event(transactionInfo=endless)))[:2] == [3, "e"]
 
         (started,) = hall.facts_of(TransactionStarted)
         assert (started.connector, started.transaction) == (FIRST, "T1")
-        assert hall.server.counters["transaction-unnamed"] == 2
+        assert hall.server.counters["transaction-unnamed"] == 3
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 

@@ -163,6 +163,42 @@ def test_an_old_status_says_nothing_of_the_clock() -> None:
     with_station(scene)
 
 
+def test_what_waited_for_a_connection_says_nothing_of_the_clock() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        past = now(ahead_s=-7_200)
+        for kind in ("Started", "Ended"):
+            await station.say_event(kind, "T1", number=1, timestamp=past, offline=True)
+        with pytest.raises(LimitRejectedError, match="clock is not known"):
+            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+
+    with_station(scene, tells_time=False)
+
+
+def test_a_station_that_keeps_nothing_absolute_gets_a_lease_with_a_last_instant() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T1", number=1)
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+
+        lease = station.profiles_sent()[-1]
+        assert lease["charging_profile_kind"] == "Relative"
+        assert (station.limit_at(1), station.limit_at(1, in_s=61)) == (16.0, 6.0)
+
+    with_station(scene, vendor="Timxon")
+
+
+def test_a_station_that_denies_smart_charging_and_does_it_is_told_amperes() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await station.say_event("Started", "T1", number=1)
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        assert station.limit_at(1) == 10.0
+
+    with_station(scene, variables={"SmartChargingCtrlr.Available": "false"})
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -240,19 +276,44 @@ def test_a_fallback_needs_no_clock_and_says_what_holds_when_no_lease_does() -> N
     with_station(scene)
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize(("number", "profile"), [(0, 77), (0, 1), (1, 77)])
 @pytest.mark.parametrize("gives_reasons", [True, False])
 def test_a_profile_of_others_in_the_place_of_the_fallback_gives_way(
-    number: int, *, gives_reasons: bool
+    number: int, profile: int, *, gives_reasons: bool
 ) -> None:
+    left = {profile: foreign(number, 0, id=profile), 78: foreign(number, 3, id=78)}
+
     async def scene(hall: Hall, station: Station201) -> None:
         await hall.server.set_fallback(FIRST, amperes(6))
 
-        assert station.limit_at(1) == 6.0
-        assert set(station.profiles) == {11}
+        written = [action for action, _ in station.heard if action == "SetChargingProfile"]
+        assert len(written) == 2
+        at = max(at for at, said in enumerate(station.heard) if said[0] == "SetChargingProfile")
+        cleared = [
+            said["charging_profile_id"]
+            for _, said in station.heard[:at]
+            if "charging_profile_id" in said
+        ]
+        assert cleared == [profile]  # What lies above is cleared when ours holds.
         assert len(hall.facts_of(FallbackInstalled)) == 1
+        await wait_until(lambda: set(station.profiles) == {11})
+        assert station.limit_at(1) == 6.0
 
-    with_station(scene, profiles={77: foreign(number, 0, id=77)}, gives_reasons=gives_reasons)
+    with_station(scene, profiles=left, gives_reasons=gives_reasons)
+
+
+def test_the_place_of_the_fallback_is_cleared_where_nobody_can_say_who_has_it() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await hall.server.set_fallback(FIRST, amperes(6))
+
+        assert set(station.profiles) == {11}
+        assert station.limit_at(1) == 6.0
+
+    with_station(
+        scene,
+        refused={"GetChargingProfiles": ocpp.exceptions.NotSupportedError},
+        profiles={77: foreign(0, 0, id=77)},
+    )
 
 
 @pytest.mark.parametrize("gives_reasons", [True, False])
