@@ -279,7 +279,7 @@ class V201Questions:
         station.doubtful.discard(transaction)
         if answer.get("ongoingIndicator") is not False or answer.get("messagesInQueue"):
             return
-        told = station.book.end(transaction)
+        told = station.book.end(transaction, is_sure=False)
         station.counters["ended-unheard"] += 1
         for ended in told.ended:
             assert told.number is not None  # What was announced has an EVSE.

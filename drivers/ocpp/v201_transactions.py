@@ -122,11 +122,15 @@ class TransactionBook:
             entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token, left=left
         )
 
-    def end(self, transaction: str) -> Told:
-        """Enter the end of a transaction, known or not."""
+    def end(self, transaction: str, *, is_sure: bool = True) -> Told:
+        """Enter the end of a transaction, known or not.
+
+        If it is not sure, what is heard of the transaction later begins it anew.
+        """
         if transaction in self._ended:
             return Told(None, is_repeat=True)
-        self._ended = [*self._ended, transaction][-REMEMBERED:]
+        if is_sure:
+            self._ended = [*self._ended, transaction][-REMEMBERED:]
         entry = self._running.pop(transaction, None)
         if entry is None:
             return Told(None)

@@ -305,6 +305,21 @@ def test_an_answer_that_an_event_overtook_ends_nothing() -> None:
     in_hall(scene)
 
 
+def test_a_transaction_that_was_denied_and_goes_on_begins_anew() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            await station.boot()
+            await station.say_event("Started", "T1", number=1)
+        async with station201(hall) as again:
+            await wait_until(lambda: hall.facts_of(TransactionEnded))
+            again.sequences["T1"] = 1
+            await again.say_event("Updated", "T1", number=1)
+
+        assert [s.transaction for s in hall.facts_of(TransactionStarted)] == ["T1", "T1"]
+
+    in_hall(scene)
+
+
 def test_a_transaction_whose_end_is_on_its_way_is_waited_for() -> None:
     async def scene(hall: Hall) -> None:
         async with station201(hall) as station:
