@@ -159,6 +159,10 @@ class ProfileStore:
         self._stored = kept
         return found
 
+    def installed(self) -> tuple[tuple[int, ChargingProfile], ...]:
+        """Return what is stored, with the connector each is for."""
+        return tuple((stored.connector_number, stored.profile) for stored in self._stored)
+
     def end_transaction(self, transaction: TransactionId) -> None:
         """Forget the TxProfiles of a transaction that is over."""
         self._stored = [s for s in self._stored if s.profile.transaction != transaction]

@@ -196,6 +196,28 @@ class Station:
         self._frozen[number] = metered
         return metered
 
+    def begin_transaction(self, number: int, at_s: float) -> bool:
+        """Take a remote start; return whether there was a vehicle waiting for one."""
+        evse = self.evses.get(number)
+        if evse is None or evse.vehicle is None or evse.transaction or not self.is_powered:
+            return False
+        self._start_transaction(evse, at_s)
+        return True
+
+    def stop_transaction(self, transaction: TransactionId, at_s: float) -> bool:
+        """Take a remote stop; return whether that transaction ran."""
+        for evse in self.evses.values():
+            if evse.transaction == transaction and self.is_powered:
+                self._cut_off(evse, at_s)
+                self._end_transaction(evse, at_s)
+                return True
+        return False
+
+    def reset(self, at_s: float) -> None:
+        """Take a reset: it reboots."""
+        if self.is_powered:
+            self._reboot(at_s)
+
     # What happens to it.
 
     def plug_in(self, at_s: float, visit: Visit) -> None:
