@@ -7,7 +7,7 @@ from gateway.control.headroom import NOMINAL_VOLTAGE_V, Survey
 from gateway.control.questions import to_ask
 from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
 from gateway.control.standing import settled
-from gateway.control.state import ControlMemory, SiteState
+from gateway.control.state import ConnectorBelief, ControlMemory, SiteState
 from gateway.control.why import reasons_of
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import CircuitId, ConnectorRef
@@ -90,14 +90,17 @@ def decide(state: SiteState, now_s: float) -> Decision:
 
 def with_settled(state: SiteState, now_s: float) -> SiteState:
     """Return the state with the limits put out of force whose time has come."""
-    connectors = state.connectors
-    for at, belief in enumerate(connectors):
+    after: dict[int, ConnectorBelief] = {}
+    for at, belief in enumerate(state.connectors):
         if len(belief.limits) > 1:
             station = state.stations[state.wiring.connectors[at].ref.station]
-            after = settled(belief, station, state.parameters, now_s)
-            if after is not belief:
-                connectors = (*connectors[:at], after, *connectors[at + 1 :])
-    return state if connectors is state.connectors else replace(state, connectors=connectors)
+            without = settled(belief, station, state.parameters, now_s)
+            if without is not belief:
+                after[at] = without
+    if not after:
+        return state
+    connectors = tuple(after.get(at, belief) for at, belief in enumerate(state.connectors))
+    return replace(state, connectors=connectors)
 
 
 def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
@@ -223,6 +226,7 @@ def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
 def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
     """Cut what a vehicle leaves unused, all of it if it rests, where others want it."""
     state, wanting = moment.state, set(candidates)
+    is_wanted_on: dict[int, bool] = {}
     for at, is_moved in enumerate(moment.controlled):
         if not is_moved or not board.limit_ma[at]:
             continue
@@ -231,13 +235,14 @@ def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
             takes_ma = 0
         if board.limit_ma[at] - takes_ma < state.parameters.dead_band_ma:
             continue
-        is_wanted = any(
-            board.proven_room_ma[row] < state.parameters.dead_band_ma
-            and not wanting.isdisjoint(board.on_row[row])
-            for row in board.rows[at]
-        )
-        if is_wanted:
-            board.move(at, takes_ma)
+        for row in board.rows[at]:
+            if board.proven_room_ma[row] >= state.parameters.dead_band_ma:
+                continue
+            if row not in is_wanted_on:
+                is_wanted_on[row] = not wanting.isdisjoint(board.on_row[row])
+            if is_wanted_on[row]:
+                board.move(at, takes_ma)
+                break
 
 
 def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:

@@ -19,6 +19,7 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
     """
     passed: list[LimitOrder] = []
     spent_ma: dict[int, int] = {}
+    promised_ma: dict[int, int] = {}
     for order in sorted(orders, key=lambda o: o.limit.limit_ma):
         at = state.wiring.connector_at.get(order.connector)
         if at is None:
@@ -27,8 +28,10 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
         if state.is_stopped:
             limit_ma = 0
         told_ma = state.connectors[at].wanted_ma
-        if limit_ma > told_ma and not _has_room(state, at, limit_ma - told_ma, spent_ma, now_s):
-            limit_ma = _sendable_ma(told_ma, state.wiring.connectors[at].max_ma)
+        if limit_ma > told_ma:
+            raise_ma = limit_ma - told_ma
+            if not _has_room(state, at, raise_ma, spent_ma, promised_ma, now_s=now_s):
+                limit_ma = _sendable_ma(told_ma, state.wiring.connectors[at].max_ma)
         passed.append(replace(order, limit=replace(order.limit, limit_ma=limit_ma)))
     return tuple(passed)
 
@@ -40,12 +43,18 @@ def _sendable_ma(limit_ma: int, max_ma: int) -> int:
 
 
 def _has_room(
-    state: SiteState, at: int, raise_ma: int, spent_ma: dict[int, int], now_s: float
+    state: SiteState,
+    at: int,
+    raise_ma: int,
+    spent_ma: dict[int, int],
+    promised_ma: dict[int, int],
+    *,
+    now_s: float,
 ) -> bool:
     """Return whether every circuit above has a fresh reading that leaves room for the raise.
 
     Room is the set-point less what flows, less what connectors below were told and have not
-    yet drawn.
+    yet drawn (`promised_ma`, summed once per row, as all orders are looked at on one state).
     """
     wiring = state.wiring
     phases = {int(phase) for phase in wiring.connectors[at].phases}
@@ -59,13 +68,9 @@ def _has_room(
                 if now_s - measured.read_at_s > state.parameters.stale_no_raises_s:
                     return False
                 flows_ma = max(0, measured.current_ma)
-            promised_ma = sum(
-                _undrawn_ma(
-                    state, other, phase, is_metered=wiring.circuits[circuit].meter is not None
-                )
-                for other in wiring.below[circuit]
-            )
-            room_ma = wiring.set_point_ma[key] - flows_ma - promised_ma - spent_ma.get(key, 0)
+            if key not in promised_ma:
+                promised_ma[key] = _promised_ma(state, circuit, phase)
+            room_ma = wiring.set_point_ma[key] - flows_ma - promised_ma[key] - spent_ma.get(key, 0)
             if room_ma < raise_ma:
                 return False
             taken.append(key)
@@ -74,13 +79,23 @@ def _has_room(
     return True
 
 
+def _promised_ma(state: SiteState, circuit: int, phase: int) -> int:
+    """Return what connectors below were told on a phase and have not yet drawn."""
+    is_metered = state.wiring.circuits[circuit].meter is not None
+    promised_ma = 0
+    for at in state.wiring.below[circuit]:
+        promised_ma += _undrawn_ma(state, at, phase, is_metered=is_metered)
+    return promised_ma
+
+
 def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool) -> int:
     """Return what a connector was told on a phase, less what its reading shows it draws."""
     belief = state.connectors[at]
     uses = belief.mask or state.wiring.wired[at]
     if belief.plugged_at_s is None or not uses[phase]:
         return 0
-    told_ma = belief.wanted_ma
-    if not is_metered or belief.draw is None or belief.draw.current_ma is None:
-        return told_ma if not is_metered else 0
-    return max(0, told_ma - max(belief.draw.current_ma))
+    told_ma = belief.limits[-1].limit_ma
+    if not is_metered:
+        return told_ma
+    drawn_ma = belief.draws[-1].current_ma if belief.draws else None
+    return 0 if drawn_ma is None else max(0, told_ma - max(drawn_ma))

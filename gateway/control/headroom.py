@@ -72,13 +72,15 @@ class Survey:
 def tolerance_ma(current_ma: int, parameters: ControlParameters) -> int:
     """Return how far a station's own reading of `current_ma` may be from the truth."""
     by_ratio_ma = int(current_ma * parameters.draw_tolerance_ratio)
-    return max(parameters.draw_tolerance_ma, by_ratio_ma)
+    at_least_ma = parameters.draw_tolerance_ma
+    return max(at_least_ma, by_ratio_ma)
 
 
 def overdraw_ma(limit_ma: int, parameters: ControlParameters) -> int:
     """Return the draw above which a connector is over its limit, not merely imprecise."""
     by_ratio_ma = int(limit_ma * parameters.disobedience_ratio)
-    return limit_ma + max(parameters.disobedience_ma, by_ratio_ma)
+    at_least_ma = parameters.disobedience_ma
+    return limit_ma + (max(at_least_ma, by_ratio_ma))
 
 
 def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) -> int | None:
@@ -124,10 +126,10 @@ def reading_is_current(
     belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
 ) -> bool:
     """Return whether the connector's last reading still says what it draws."""
-    if belief.draw is None or not station.is_connected:
+    if not belief.draws or not station.is_connected:
         return False
     interval_s = interval_of_s(station, parameters)
-    return now_s - belief.draw.at_s <= interval_s + parameters.interval_grace_s
+    return now_s - belief.draws[-1].at_s <= interval_s + parameters.interval_grace_s
 
 
 def interval_of_s(station: StationBelief, parameters: ControlParameters) -> float:
@@ -144,9 +146,9 @@ def is_overdrawn(
 
     A sample taken before the oldest of them had settled still shows the limit before it.
     """
-    draw, oldest = belief.draw, belief.limits[0]
-    if draw is None:
+    if not belief.draws:
         return False
+    draw, oldest = belief.draws[-1], belief.limits[0]
     if oldest.acknowledged_at_s is not None:
         settled_at_s = oldest.acknowledged_at_s + parameters.settling_s
         if draw.at_s - parameters.sample_age_s < settled_at_s:
@@ -206,8 +208,11 @@ def _may_have_lapsed(
     """Return whether no lease that the station confirmed may still be running."""
     if limits[0].lease_until_s is None:  # What stands without a lease is always the oldest.
         return False
-    confirmed_s = [limit.confirmed_at_s for limit in limits if limit.confirmed_at_s is not None]
-    return not confirmed_s or now_s > max(confirmed_s) + parameters.lease_s
+    confirmed_at_s = -ENDLESS_S
+    for limit in limits:
+        if limit.confirmed_at_s is not None and limit.confirmed_at_s > confirmed_at_s:
+            confirmed_at_s = limit.confirmed_at_s
+    return now_s > confirmed_at_s + parameters.lease_s
 
 
 def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
@@ -216,8 +221,10 @@ def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | N
     What a reading younger than the circuit's adds may not be in the circuit's reading yet; what
     it takes away counts at once.
     """
-    draw = belief.draw
-    if draw is None or draw.at_s <= circuits_read_at_s:
+    if not belief.draws:
+        return None
+    draw = belief.draws[-1]
+    if draw.at_s <= circuits_read_at_s:
         return draw
     before = belief.draws[-2] if len(belief.draws) > 1 else None
     if before is None or before.current_ma is None or draw.current_ma is None:
@@ -230,8 +237,12 @@ def low_ma(draw: Draw | None, parameters: ControlParameters, *, is_current: bool
     if draw is None or draw.current_ma is None or not is_current:
         return NOTHING
     l1, l2, l3 = draw.current_ma
-    less_ma = tolerance_ma(max(l1, l2, l3), parameters)
-    return max(0, l1 - less_ma), max(0, l2 - less_ma), max(0, l3 - less_ma)
+    less_ma = tolerance_ma(max(draw.current_ma), parameters)
+    return (
+        l1 - less_ma if l1 > less_ma else 0,
+        l2 - less_ma if l2 > less_ma else 0,
+        l3 - less_ma if l3 > less_ma else 0,
+    )
 
 
 def undrawn_ma(
@@ -247,12 +258,9 @@ def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
     wiring, parameters, stations = state.wiring, state.parameters, state.stations
     count = len(wiring.rating_ma)
+    # Summed on each connector's own circuit first: what is above is summed from circuits.
     claimed_ma, lows_ma, idle_ma = [0] * count, [0] * count, [0] * count
-    read_at_s = [
-        now_s if circuit.meter is None else min(phase.read_at_s for phase in measured.phases)
-        for circuit, measured in zip(wiring.circuits, state.circuits, strict=True)
-    ]
-    told_at_s = [ENDLESS_S] * len(read_at_s)
+    read_at_s, told_at_s = _read_at_s(state, now_s), [ENDLESS_S] * len(wiring.circuits)
     highs_ma: list[int] = []
     overdrawn: list[bool] = []
     masks: list[Mask] = []
@@ -263,9 +271,9 @@ def survey(state: SiteState, now_s: float) -> Survey:
         station = stations[connector.ref.station]
         high = high_ma(connector, belief, station, parameters, now_s)
         mask = belief.mask or wiring.wired[at]
-        path, draw, low, is_current = wiring.paths[at], belief.draw, NOTHING, False
-        if draw is not None:
-            draw = counted_draw(belief, min([read_at_s[circuit] for circuit in path]))
+        circuit, draw, low, is_current = wiring.paths[at][0], None, NOTHING, False
+        if belief.draws:
+            draw = counted_draw(belief, read_at_s[circuit])
             is_current = reading_is_current(belief, station, parameters, now_s)
             low = low_ma(draw, parameters, is_current=is_current)
         highs_ma.append(high)
@@ -273,24 +281,27 @@ def survey(state: SiteState, now_s: float) -> Survey:
         masks.append(mask)
         low_of.append(low)
         if high:
-            for row in wiring.rows[at][mask]:
+            for row in wiring.own_rows[at][mask]:
                 claimed_ma[row] += high
             sampled_s = -ENDLESS_S if draw is None else draw.at_s - parameters.sample_age_s
-            told_s = max(sampled_s, belief.started_at_s)
             sampled_at_s.append(sampled_s)
+            told_s = max(belief.started_at_s, sampled_s)
+            told_at_s[circuit] = min(told_at_s[circuit], told_s)
             l1, l2, l3 = low
-            for circuit in path:
-                told_at_s[circuit] = min(told_at_s[circuit], told_s)
-                row = 3 * circuit
-                lows_ma[row] += min(high, l1)
-                lows_ma[row + 1] += min(high, l2)
-                lows_ma[row + 2] += min(high, l3)
+            row = 3 * circuit
+            lows_ma[row] += min(high, l1)
+            lows_ma[row + 1] += min(high, l2)
+            lows_ma[row + 2] += min(high, l3)
             continue
         sampled_at_s.append(-ENDLESS_S)
         if is_idle(belief):
             starts_ma = fallback_ma(connector, belief)
             for row in wiring.rows[at][mask]:
                 idle_ma[row] = max(idle_ma[row], starts_ma)
+    for circuit, path in enumerate(wiring.above):
+        for higher in path:
+            told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
+    lows_ma = wiring.with_all_below(lows_ma)
     rows = []
     for at, (lows, idle) in enumerate(zip(lows_ma, idle_ma, strict=True)):
         changes = state.circuits[at // 3].phases[at % 3].changes
@@ -299,8 +310,25 @@ def survey(state: SiteState, now_s: float) -> Survey:
             lows = min(lows, changed_ma.lows_ma) + changed_ma.given_ma  # noqa: PLW2901
         rows.append(_row(state, at, lows, idle, now_s))
     return Survey(
-        rows=rows, high_ma=highs_ma, overdrawn=overdrawn, masks=masks, claimed_ma=claimed_ma
+        rows=rows,
+        high_ma=highs_ma,
+        overdrawn=overdrawn,
+        masks=masks,
+        claimed_ma=wiring.with_all_below(claimed_ma),
     )
+
+
+def _read_at_s(state: SiteState, now_s: float) -> list[float]:
+    """Return, per circuit, when the oldest of the readings of it and of those above is from."""
+    wiring = state.wiring
+    own_s = [
+        now_s if circuit.meter is None else min([phase.read_at_s for phase in measured.phases])
+        for circuit, measured in zip(wiring.circuits, state.circuits, strict=True)
+    ]
+    return [
+        min([read_s, *[own_s[higher] for higher in path]])
+        for read_s, path in zip(own_s, wiring.above, strict=True)
+    ]
 
 
 def _row(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:

@@ -40,20 +40,29 @@ class Board:
     """Connector cut -> connector it was cut for."""
     crowded: set[int] = field(default_factory=set)
     """Rows where not even everyone's minimum fits."""
+    spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
+    """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
 
     def move(self, at: int, limit_ma: int) -> None:
         """Tell a connector another limit; a raise within what it is counted at costs nothing."""
-        before_ma, high_ma = self.limit_ma[at], self.high_ma[at]
+        before_ma, high_ma, floor_ma = self.limit_ma[at], self.high_ma[at], self.floor_ma[at]
         self.limit_ma[at] = limit_ma
         claimed_ma = max(0, max(limit_ma, high_ma) - max(before_ma, high_ma))
+        gives_otherwise = max(before_ma, floor_ma) != max(limit_ma, floor_ma)
         for row in self.rows[at]:
             self.room_ma[row] += before_ma - limit_ma
             self.proven_room_ma[row] -= claimed_ma
+            if gives_otherwise and row in self.spare_ma:
+                del self.spare_ma[row]
 
     def fits(self, at: int, limit_ma: int) -> bool:
         """Return whether every row the connector loads has room for it, claims counted high."""
-        more_ma = max(0, limit_ma - max(self.limit_ma[at], self.high_ma[at]))
-        return all(self.proven_room_ma[row] >= more_ma for row in self.rows[at])
+        more_ma, room_ma = limit_ma - max(self.limit_ma[at], self.high_ma[at]), self.proven_room_ma
+        more_ma = max(0, more_ma)
+        for row in self.rows[at]:  # noqa: SIM110 - asked of every connector each second
+            if room_ma[row] < more_ma:
+                return False
+        return True
 
 
 def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameters) -> None:
@@ -103,9 +112,10 @@ def _cut_above_floor(board: Board, row: int, need_ma: int, *, step_ma: int) -> i
 def _cut_group(board: Board, group: list[int], need_ma: int, *, step_ma: int) -> int:
     """Take from the largest, as few as can give it, and keep those few level."""
     chosen: list[int] = []
+    can_ma = 0
     for at in group:
         chosen.append(at)
-        can_ma = sum(board.limit_ma[c] - board.floor_ma[c] for c in chosen)
+        can_ma += board.limit_ma[at] - board.floor_ma[at]
         if can_ma >= need_ma:
             break
     for count, at in enumerate(chosen):
@@ -150,14 +160,29 @@ def start_waiting(
             board.room_ma[row] -= MIN_CHARGING_MA
 
 
+def _least_rank(board: Board, waiting: int) -> Rank:
+    """Return the rank from which connectors give way to one waiting."""
+    return (min(1, board.rank[waiting][0]), 0.0)
+
+
 def _givers(board: Board, row: int, waiting: int) -> list[int]:
     """Return who has more than the minimum on a row and does not stand above the one waiting."""
-    least_rank = (min(1, board.rank[waiting][0]), 0.0)
+    least_rank = _least_rank(board, waiting)
     return [
         at
         for at in board.on_row[row]
         if board.limit_ma[at] > board.floor_ma[at] and board.rank[at] >= least_rank
     ]
+
+
+def _spare_ma(board: Board, row: int, waiting: int) -> int:
+    """Return what the givers on a row have above their floors."""
+    by_rank, least_rank = board.spare_ma.setdefault(row, {}), _least_rank(board, waiting)
+    if least_rank not in by_rank:
+        by_rank[least_rank] = sum(
+            board.limit_ma[at] - board.floor_ma[at] for at in _givers(board, row, waiting)
+        )
+    return by_rank[least_rank]
 
 
 def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
@@ -169,10 +194,7 @@ def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
     for row in board.rows[waiting]:
         have_ma = board.room_ma[row]
         if have_ma < MIN_CHARGING_MA and row not in board.crowded:
-            have_ma += sum(
-                board.limit_ma[at] - board.floor_ma[at] for at in _givers(board, row, waiting)
-            )
-            have_ma -= margin_ma
+            have_ma += _spare_ma(board, row, waiting) - margin_ma
         if have_ma < MIN_CHARGING_MA:
             short.append(row)
     return short
@@ -192,9 +214,12 @@ def _make_room(
 
 def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlParameters) -> bool:
     """Pause the longest served for the longest waiting, where minimums do not fit; say if so."""
+    seen: set[tuple[int, Rank]] = set()  # Rows and ranks at which nobody can be paused.
     for at in waiting:
-        crowded = [row for row in board.rows[at] if row in board.crowded]
-        for row in crowded:
+        for row in board.rows[at]:
+            if row not in board.crowded or (row, board.rank[at]) in seen:
+                continue
+            seen.add((row, board.rank[at]))
             served = [
                 other
                 for other in board.on_row[row]
@@ -226,10 +251,12 @@ def raise_in_steps(
         else 0
         for headroom_ma, room_ma in zip(climb_ma, board.proven_room_ma, strict=True)
     ]
-    for at in sorted(candidates, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
+    may_rise = [at for at in candidates if _least_ma(budget_ma, board.rows[at]) > 0]
+    for at in sorted(may_rise, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
         step_ma = min(
-            min(budget_ma[row], board.proven_room_ma[row], board.room_ma[row])
-            for row in board.rows[at]
+            _least_ma(budget_ma, board.rows[at]),
+            _least_ma(board.proven_room_ma, board.rows[at]),
+            _least_ma(board.room_ma, board.rows[at]),
         )
         step_ma = min(step_ma, board.cap_ma[at] - board.limit_ma[at]) // STEP_MA * STEP_MA
         if step_ma < min(dead_band_ma, board.cap_ma[at] - board.limit_ma[at]):
@@ -237,3 +264,7 @@ def raise_in_steps(
         board.move(at, board.limit_ma[at] + step_ma)
         for row in board.rows[at]:
             budget_ma[row] -= step_ma
+
+
+def _least_ma(of_row: list[int], rows: tuple[int, ...]) -> int:
+    return min([of_row[row] for row in rows])

@@ -15,11 +15,18 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     """Return each connector's limit with its one primary reason."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[int, RowFigures] = {}
+    tightest: dict[tuple[int, ...], int] = {}
 
     def row_figures(row: int) -> RowFigures:
         if row not in known:
             known[row] = figures(state, seen, row)
         return known[row]
+
+    def tightest_row(at: int) -> int:
+        rows = board.rows[at]
+        if rows not in tightest:
+            tightest[rows] = _tightest_row(board, at)
+        return tightest[rows]
 
     reasons: dict[ConnectorRef, Reason] = {}
     for at, connector in enumerate(state.wiring.connectors):
@@ -36,13 +43,13 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = Reason(
                 kind=ReasonKind.MAKES_ROOM,
                 limit_ma=limit_ma,
-                row=row_figures(_tightest_row(board, at)),
+                row=row_figures(tightest_row(at)),
                 name=str(other),
             )
         elif limit_ma >= board.cap_ma[at] or is_at_rest(state, state.connectors[at], now_s):
             reason = _of_appetite(state, at, limit_ma)
         else:
-            row = _tightest_row(board, at)
+            row = tightest_row(at)
             reason = _of_row(moment, board, memory, at, row_figures(row))
         reasons[connector.ref] = reason
     return reasons
@@ -81,7 +88,7 @@ def _of_row(
     moment: Moment, board: Board, memory: ControlMemory, at: int, figures_of_row: RowFigures
 ) -> Reason:
     parameters, now_s, limit_ma = moment.state.parameters, moment.now_s, board.limit_ma[at]
-    row = _tightest_row(board, at)
+    row = 3 * moment.state.wiring.circuit_at[figures_of_row.circuit] + figures_of_row.phase
     if limit_ma == 0 and row in board.crowded:
         since_s = memory.waiting_since_s[at]
         return Reason(

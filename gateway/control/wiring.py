@@ -27,12 +27,16 @@ class Wiring:
     metered_circuit_at: dict[MeterId, int]
     paths: tuple[tuple[int, ...], ...]
     """Per connector: the positions of every circuit above it, nearest first."""
+    above: tuple[tuple[int, ...], ...]
+    """Per circuit: the positions of every circuit above it, nearest first."""
     below: tuple[tuple[int, ...], ...]
     """Per circuit: the positions of every connector below it."""
     wired: tuple[Mask, ...]
     """Per connector: the supply phases it is wired to."""
     rows: tuple[dict[Mask, tuple[int, ...]], ...]
     """Per connector: the rows it loads, for each set of phases a vehicle may use."""
+    own_rows: tuple[dict[Mask, tuple[int, ...]], ...]
+    """Per connector: those of its rows that are its own circuit's."""
     rating_ma: tuple[int, ...]
     """Per row."""
     set_point_ma: tuple[int, ...]
@@ -70,16 +74,37 @@ class Wiring:
                 if circuit.meter is not None
             },
             paths=paths,
+            above=tuple(
+                tuple(circuit_at[c] for c in site.path_to_root(circuit.id))[1:]
+                for circuit in site.circuits
+            ),
             below=tuple(tuple(ats) for ats in below),
             wired=tuple(_wired(connector) for connector in connectors),
             rows=tuple(
                 _rows_by_mask(path, _wired(connector))
                 for path, connector in zip(paths, connectors, strict=True)
             ),
+            own_rows=tuple(
+                _rows_by_mask(path[:1], _wired(connector))
+                for path, connector in zip(paths, connectors, strict=True)
+            ),
             rating_ma=tuple(ma for circuit in site.circuits for ma in circuit.rating_ma),
             set_point_ma=tuple(ma for circuit in site.circuits for ma in circuit.set_point_ma),
             worst_case_ma=tuple(ma for circuit in site.circuits for ma in uncontrolled[circuit.id]),
         )
+
+    def with_all_below(self, own_ma: list[int]) -> list[int]:
+        """Return, per row, the sum of what is the circuit's own and what is that of all below."""
+        summed_ma = own_ma.copy()
+        for circuit, path in enumerate(self.above):
+            l1, l2, l3 = own_ma[3 * circuit : 3 * circuit + 3]
+            if l1 or l2 or l3:
+                for higher in path:
+                    row = 3 * higher
+                    summed_ma[row] += l1
+                    summed_ma[row + 1] += l2
+                    summed_ma[row + 2] += l3
+        return summed_ma
 
 
 def _wired(connector: Connector) -> Mask:
