@@ -78,8 +78,9 @@ def is_at_rest(state: SiteState, belief: ConnectorBelief, now_s: float) -> bool:
 def told_ma(state: SiteState, at: int) -> int:
     """Return the limit the connector works to: the newest told, or what it starts with."""
     belief = state.connectors[at]
-    if belief.limits[-1].last_sequence or is_proven(state, at):
-        return belief.wanted_ma
+    newest = belief.limits[-1]
+    if newest.last_sequence or is_proven(state, at):
+        return newest.limit_ma
     return MIN_CHARGING_MA
 
 
@@ -107,11 +108,9 @@ def board_of(moment: Moment) -> Board:
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     controlled, caps, trials = moment.controlled, moment.caps, moment.trials
     wiring = state.wiring
-    room_ma = [row.available_ma for row in seen.rows]
-    proven_room_ma = [
-        room - claimed for room, claimed in zip(room_ma, seen.claimed_ma, strict=True)
-    ]
-    on_row: list[list[int]] = [[] for _ in seen.rows]
+    # Summed on each connector's own circuit first: what is above is summed from circuits.
+    claims_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
+    may_move: list[bool] = []
     rows: list[tuple[int, ...]] = []
     limits_ma: list[int] = []
     caps_ma: list[int] = []
@@ -125,12 +124,15 @@ def board_of(moment: Moment) -> Board:
             caps_ma.append(0)
             floors_ma.append(0)
             ranks.append((AT_REST_RANK, ENDLESS_S))
+            may_move.append(False)
             high = seen.high_ma[at]
             if high:
-                for row in of_connector:
-                    room_ma[row] -= high
+                for row in wiring.own_rows[at][seen.masks[at]]:
+                    claims_ma[row] += high
             continue
-        priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
+        priority = ORDINARY
+        if state.priorities:
+            priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
         cap_ma = _cap_ma(state, at, caps[at], trials[at])
         limit_ma = min(told_ma(state, at), cap_ma)
         trial = trials[at]
@@ -138,28 +140,45 @@ def board_of(moment: Moment) -> Board:
             limit_ma = min(trial.limit_ma, cap_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
         claim_ma = limit_ma if confirmable else max(limit_ma, seen.high_ma[at])
-        for row in of_connector:
-            room_ma[row] -= claim_ma
-            if limit_ma > seen.high_ma[at]:
-                proven_room_ma[row] -= limit_ma - seen.high_ma[at]
-            if confirmable:
-                on_row[row].append(at)
+        raise_ma = max(0, limit_ma - seen.high_ma[at])
+        for row in wiring.own_rows[at][seen.masks[at]]:
+            claims_ma[row] += claim_ma
+            raises_ma[row] += raise_ma
+        may_move.append(confirmable)
         limits_ma.append(limit_ma)
         caps_ma.append(cap_ma)
         floors_ma.append(min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma)))
         ranks.append(_rank(state, belief, priority, now_s))
+    claims_ma, raises_ma = wiring.with_all_below(claims_ma), wiring.with_all_below(raises_ma)
     return Board(
         rows=rows,
-        on_row=on_row,
+        on_row=_on_row(state, seen, may_move),
         limit_ma=limits_ma,
         high_ma=seen.high_ma,
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,
         started_at_s=[belief.started_at_s for belief in state.connectors],
-        room_ma=room_ma,
-        proven_room_ma=proven_room_ma,
+        room_ma=[
+            row.available_ma - claim_ma for row, claim_ma in zip(seen.rows, claims_ma, strict=True)
+        ],
+        proven_room_ma=[
+            row.available_ma - claimed_ma - raise_ma
+            for row, claimed_ma, raise_ma in zip(seen.rows, seen.claimed_ma, raises_ma, strict=True)
+        ],
     )
+
+
+def _on_row(state: SiteState, seen: Survey, may_move: list[bool]) -> list[list[int]]:
+    """Return, per row, the connectors that load it and can be moved."""
+    wired, masks = state.wiring.wired, seen.masks
+    on_row: list[list[int]] = []
+    for below in state.wiring.below:
+        moving = [at for at in below if may_move[at]]
+        on_row += [
+            [at for at in moving if masks[at][phase] and wired[at][phase]] for phase in range(3)
+        ]
+    return on_row
 
 
 def _cap_ma(state: SiteState, at: int, cap: Reason | None, trial: Trial | None) -> int:

@@ -10,7 +10,7 @@ to draw within [low, high] (design §3):
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
@@ -302,11 +302,17 @@ def survey(state: SiteState, now_s: float) -> Survey:
         for higher in path:
             told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
     lows_ma = wiring.with_all_below(lows_ma)
+    in_order: list[list[_Sample]] = []
+    dropped: dict[int, list[list[_Drop]]] = {}
     rows = []
     for at, (lows, idle) in enumerate(zip(lows_ma, idle_ma, strict=True)):
         changes = state.circuits[at // 3].phases[at % 3].changes
         if changes and changes[-1].at_s >= told_at_s[at // 3]:
-            changed_ma = _changed_ma(state, at, low_of, highs_ma, sampled_at_s)
+            if not in_order:
+                in_order = _in_order_of_sample(state, low_of, highs_ma, sampled_at_s)
+            if at % 3 not in dropped:
+                dropped[at % 3] = _dropped(state, at % 3)
+            changed_ma = _changed_ma(state, at, in_order[at // 3], dropped[at % 3][at // 3])
             lows = min(lows, changed_ma.lows_ma) + changed_ma.given_ma  # noqa: PLW2901
         rows.append(_row(state, at, lows, idle, now_s))
     return Survey(
@@ -392,6 +398,25 @@ def _tightest(
     return bound_ma, source
 
 
+_Sample = tuple[float, PerPhase, int, Mask, ConnectorBelief]
+"""When a connector was sampled, its lows and its high, the phases that count, its belief."""
+
+
+def _in_order_of_sample(
+    state: SiteState, low_of: list[PerPhase], highs_ma: list[int], sampled_at_s: list[float]
+) -> list[list[_Sample]]:
+    """Return, per circuit, the connectors below it, the oldest sample first."""
+    wiring = state.wiring
+    in_order: list[list[_Sample]] = [[] for _ in wiring.circuits]
+    for at in sorted(range(len(sampled_at_s)), key=sampled_at_s.__getitem__):
+        belief = state.connectors[at]
+        mask = belief.mask or wiring.wired[at]
+        sample = (sampled_at_s[at], low_of[at], highs_ma[at], mask, belief)
+        for circuit in wiring.paths[at]:
+            in_order[circuit].append(sample)
+    return in_order
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Changed:
     """What a row's changes leave of the readings: `lows_ma` of them, and `given_ma` to raises."""
@@ -400,14 +425,24 @@ class _Changed:
     given_ma: int
 
 
+@dataclass(slots=True)
+class _Drop:
+    """What a connector's draw fell by between its last two readings, still to be explained."""
+
+    since_s: float
+    until_s: float
+    left_ma: int
+
+
 def _changed_ma(
     state: SiteState,
     row: int,
-    low_of: list[PerPhase],
-    highs: list[int],
-    sampled_at_s: list[float],
+    below: list[_Sample],
+    dropped: list[_Drop],
 ) -> _Changed:
     """Correct the sum of readings on a row by what the circuit has shown since.
+
+    `below` are the connectors below in order of their samples, `dropped` their draws' falls.
 
     A fall that a connector's own newer reading shows is explained by it. The rest of it is taken
     from the readings of all whose sample is older; a rise is given to those just raised or
@@ -418,23 +453,20 @@ def _changed_ma(
     """
     parameters, circuit_at, phase = state.parameters, row // 3, row % 3
     changes = state.circuits[circuit_at].phases[phase].changes
+    rises_at_s = [change.at_s for change in changes if change.delta_ma >= 0]
+    last_rise_at_s = max(rises_at_s, default=-ENDLESS_S)
     total_ma = 0
-    sampled: list[tuple[float, int]] = []
+    times_s: list[float] = []
+    held_ma = [0]
     raised: list[tuple[float, int, ConnectorBelief]] = []
-    dropped: list[_Drop] = []
-    for at in state.wiring.below[circuit_at]:
-        belief = state.connectors[at]
-        low, high = low_of[at][phase], highs[at]
+    for sampled_s, lows, high, mask, belief in below:
+        low = lows[phase]
         if low and high:
             total_ma += low
-            sampled.append((sampled_at_s[at], low))
-        if high > low and (belief.mask or state.wiring.wired[at])[phase]:
-            raised.append((sampled_at_s[at], high - low, belief))
-        if len(belief.draws) > 1:
-            dropped += _drops_of(belief, phase, parameters)
-    sampled.sort()
-    times_s = [time_s for time_s, _ in sampled]
-    held_ma = list(accumulate((low for _, low in sampled), initial=0))
+            times_s.append(sampled_s)
+            held_ma.append(total_ma)
+        if high > low and sampled_s <= last_rise_at_s and mask[phase]:
+            raised.append((sampled_s, high - low, belief))
     taken_ma = given_ma = 0
     for change in changes:
         if change.delta_ma < 0:
@@ -447,13 +479,16 @@ def _changed_ma(
     return _Changed(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
 
 
-@dataclass(slots=True)
-class _Drop:
-    """What a connector's draw fell by between its last two readings, still to be explained."""
-
-    since_s: float
-    until_s: float
-    left_ma: int
+def _dropped(state: SiteState, phase: int) -> list[list[_Drop]]:
+    """Return, per circuit, what the draws below it fell by, each for this circuit alone."""
+    dropped: list[list[_Drop]] = [[] for _ in state.wiring.circuits]
+    for at, belief in enumerate(state.connectors):
+        if len(belief.draws) > 1:
+            drops = _drops_of(belief, phase, state.parameters)
+            if drops:
+                for circuit in state.wiring.paths[at]:
+                    dropped[circuit] += [_Drop(d.since_s, d.until_s, d.left_ma) for d in drops]
+    return dropped
 
 
 def _drops_of(belief: ConnectorBelief, phase: int, parameters: ControlParameters) -> list[_Drop]:
@@ -461,7 +496,7 @@ def _drops_of(belief: ConnectorBelief, phase: int, parameters: ControlParameters
 
     The circuit's meter is polled apart from the station: it may show the same fall later.
     """
-    drops = []
+    drops: list[_Drop] = []
     age_s = parameters.sample_age_s
     for before, draw in pairwise(belief.draws):
         if before.current_ma is not None and draw.current_ma is not None:

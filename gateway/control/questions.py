@@ -1,7 +1,7 @@
 """Which connectors are asked for a reading at once: TriggerMessage, rate-limited."""
 
 from gateway.control.headroom import interval_of_s
-from gateway.control.state import ConnectorBelief, SiteState, StationBelief
+from gateway.control.state import NEVER_S, ConnectorBelief, SiteState, StationBelief
 
 LATE_S = 1.0
 RECENT_S = 3.0
@@ -9,7 +9,7 @@ RECENT_S = 3.0
 
 def to_ask(state: SiteState, controlled: list[bool], now_s: float) -> set[int]:
     """Return the positions of connectors whose reading is needed sooner than it would come."""
-    changed_at_s = _unexplained_at_s(state)
+    changed_at_s = _lately_unexplained_at_s(state, now_s)
     asked: set[int] = set()
     for at, is_moved in enumerate(controlled):
         if not is_moved:
@@ -18,14 +18,20 @@ def to_ask(state: SiteState, controlled: list[bool], now_s: float) -> set[int]:
             continue
         belief = state.connectors[at]
         station = state.stations[state.wiring.connectors[at].ref.station]
-        read_at_s = belief.draw.at_s if belief.draw is not None else float("-inf")
-        is_unexplained = any(
-            now_s - RECENT_S <= changed_at_s[circuit] and read_at_s < changed_at_s[circuit]
-            for circuit in state.wiring.paths[at]
-        )
+        read_at_s = belief.draws[-1].at_s if belief.draws else NEVER_S
+        is_unexplained = read_at_s < changed_at_s[state.wiring.paths[at][0]]
         if is_unexplained or _is_needed(state, belief, station, read_at_s, now_s):
             asked.add(at)
     return asked
+
+
+def _lately_unexplained_at_s(state: SiteState, now_s: float) -> list[float]:
+    """Return, per circuit, when its current or that of one above last changed so, if lately."""
+    lately_s = [at_s if now_s - RECENT_S <= at_s else NEVER_S for at_s in _unexplained_at_s(state)]
+    return [
+        max([at_s, *[lately_s[higher] for higher in path]])
+        for at_s, path in zip(lately_s, state.wiring.above, strict=True)
+    ]
 
 
 def _unexplained_at_s(state: SiteState) -> list[float]:
@@ -38,7 +44,7 @@ def _unexplained_at_s(state: SiteState) -> list[float]:
                 for change in phase.changes[-3:]
                 if change.unexplained_ma
             ),
-            default=float("-inf"),
+            default=NEVER_S,
         )
         for circuit in state.circuits
     ]

@@ -81,7 +81,7 @@ def _of_appetite(state: SiteState, at: int, limit_ma: int) -> Reason:
 
 
 def _tightest_row(board: Board, at: int) -> int:
-    return min(board.rows[at], key=lambda row: (board.proven_room_ma[row], row))
+    return min([(board.proven_room_ma[row], row) for row in board.rows[at]])[1]
 
 
 def _of_row(
