@@ -303,16 +303,15 @@ def survey(state: SiteState, now_s: float) -> Survey:
             told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
     lows_ma = wiring.with_all_below(lows_ma)
     in_order: list[list[_Sample]] = []
-    dropped: dict[int, list[list[_Drop]]] = {}
+    dropped: list[list[_Drop]] = []
     rows = []
     for at, (lows, idle) in enumerate(zip(lows_ma, idle_ma, strict=True)):
         changes = state.circuits[at // 3].phases[at % 3].changes
         if changes and changes[-1].at_s >= told_at_s[at // 3]:
             if not in_order:
                 in_order = _in_order_of_sample(state, low_of, highs_ma, sampled_at_s)
-            if at % 3 not in dropped:
-                dropped[at % 3] = _dropped(state, at % 3)
-            changed_ma = _changed_ma(state, at, in_order[at // 3], dropped[at % 3][at // 3])
+                dropped = _dropped(state)
+            changed_ma = _changed_ma(state, at, in_order[at // 3], dropped[at])
             lows = min(lows, changed_ma.lows_ma) + changed_ma.given_ma  # noqa: PLW2901
         rows.append(_row(state, at, lows, idle, now_s))
     return Survey(
@@ -479,16 +478,28 @@ def _changed_ma(
     return _Changed(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
 
 
-def _dropped(state: SiteState, phase: int) -> list[list[_Drop]]:
-    """Return, per circuit, what the draws below it fell by, each for this circuit alone."""
-    dropped: list[list[_Drop]] = [[] for _ in state.wiring.circuits]
+def _dropped(state: SiteState) -> list[list[_Drop]]:
+    """Return, per row, what the draws below it fell by, each for this row alone."""
+    dropped: list[list[_Drop]] = [[] for _ in state.wiring.rating_ma]
     for at, belief in enumerate(state.connectors):
-        if len(belief.draws) > 1:
+        if len(belief.draws) < 2 or _is_level(belief.draws):  # noqa: PLR2004 - a pair
+            continue
+        for phase in range(3):
             drops = _drops_of(belief, phase, state.parameters)
             if drops:
                 for circuit in state.wiring.paths[at]:
-                    dropped[circuit] += [_Drop(d.since_s, d.until_s, d.left_ma) for d in drops]
+                    own = [_Drop(drop.since_s, drop.until_s, drop.left_ma) for drop in drops]
+                    dropped[3 * circuit + phase] += own
     return dropped
+
+
+def _is_level(draws: tuple[Draw, ...]) -> bool:
+    """Return whether all readings are the same, so that none of them shows a fall."""
+    current_ma = draws[0].current_ma
+    for draw in draws:  # noqa: SIM110 - asked of every connector each second
+        if draw.current_ma != current_ma:
+            return False
+    return True
 
 
 def _drops_of(belief: ConnectorBelief, phase: int, parameters: ControlParameters) -> list[_Drop]:
