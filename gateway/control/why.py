@@ -16,6 +16,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[int, RowFigures] = {}
     tightest: dict[tuple[int, ...], int] = {}
+    of_row: dict[tuple[int, int], Reason] = {}
 
     def row_figures(row: int) -> RowFigures:
         if row not in known:
@@ -50,7 +51,10 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = _of_appetite(state, at, limit_ma)
         else:
             row = tightest_row(at)
-            reason = _of_row(moment, board, memory, at, row_figures(row))
+            shared = of_row.get((row, limit_ma))
+            reason = shared or _of_row(moment, board, memory, at, row_figures(row))
+            if limit_ma:  # One that has nothing has its own time of waiting.
+                of_row[row, limit_ma] = reason
         reasons[connector.ref] = reason
     return reasons
 
