@@ -13,15 +13,16 @@ from gateway.domain.ids import MeterId
 ROUND_S = 150.0  # One round of faults; a shorter run has it pressed together.
 LATER_ROUND_S = 300.0  # Between rounds the building comes to rest.
 STEP_OF_RESERVE = 0.9  # What is announced by nobody, and must be borne all the same.
+EARLY_S = 8.0  # Vehicles that come before this are there from the start.
 LATE_SHARE = 0.25  # Of the vehicles; the others are there from the start.
 
-# Kind, from, until, in seconds of a round. They overlap: the lease of the lost station lapses
-# (60 s after its last renewal) while another disobeys, the base is up and the meter goes mute.
+# Kind, from, until, in seconds of a round. They overlap, and come when there is something to cut;
+# a station is lost for longer than its lease (60 s) and what a gateway allows for skew.
 PLAN = (
-    (FaultKind.STATION_LOST, 50.0, 127.0),
-    (FaultKind.STATION_DISOBEDIENT, 62.0, 122.0),
-    (FaultKind.BASE_STEP, 70.0, 108.0),
-    (FaultKind.METER_LOST, 90.0, 120.0),
+    (FaultKind.STATION_LOST, 70.0, 137.0),
+    (FaultKind.STATION_DISOBEDIENT, 84.0, 128.0),
+    (FaultKind.BASE_STEP, 92.0, 130.0),
+    (FaultKind.METER_LOST, 100.0, 127.0),
 )
 # What later rounds have in the place of a mute meter, in turn.
 METER_FAULTS = (FaultKind.METER_NAN, FaultKind.METER_FROZEN, FaultKind.METER_LOST)
@@ -53,7 +54,14 @@ def demonstrate(site: Site, *, seed: int, duration_s: float) -> Scenario:
     count = 0
     while begins_s < duration_s:
         meter_kind = FaultKind.METER_LOST if count == 0 else METER_FAULTS[(count - 1) % 3]
-        faults += _round(drawn, begins_s, round_s / ROUND_S, meter_kind, rng)
+        faults += _round(
+            drawn,
+            visits,
+            begins_s=begins_s,
+            pace_ratio=round_s / ROUND_S,
+            meter_kind=meter_kind,
+            rng=rng,
+        )
         begins_s += LATER_ROUND_S
         count += 1
     return replace(
@@ -76,16 +84,22 @@ def _station(traits: StationTraits, position: int, drawn: Scenario) -> StationTr
 def _visit(visit: Visit, round_s: float, rng: Random) -> Visit:
     """Return the visit at a time that suits a run of this length."""
     if rng.random() < LATE_SHARE:
-        return replace(visit, at_s=rng.uniform(0.1, 0.3) * round_s)
+        return replace(visit, at_s=EARLY_S + rng.uniform(0.05, 0.3) * round_s)
     return replace(visit, at_s=rng.uniform(1.0, 6.0))
 
 
 def _round(
-    drawn: Scenario, begins_s: float, pace: float, meter_kind: FaultKind, rng: Random
+    drawn: Scenario,
+    visits: tuple[Visit, ...],
+    *,
+    begins_s: float,
+    pace_ratio: float,
+    meter_kind: FaultKind,
+    rng: Random,
 ) -> list[Fault]:
-    """Return one round of faults; `pace` is how much of its usual time it takes."""
-    subjects = _subjects(drawn, rng)
-    if meter_kind is not FaultKind.METER_LOST:
+    """Return one round of faults; `pace_ratio` is how much of its usual time it takes."""
+    subjects = _subjects(drawn, visits, rng)
+    if FaultKind.METER_LOST in subjects:
         subjects[meter_kind] = subjects[FaultKind.METER_LOST]
     reserve_a = dict(drawn.reserve_a)
     faults: list[Fault] = []
@@ -100,8 +114,8 @@ def _round(
         faults.append(
             Fault(
                 kind=kind,
-                at_s=begins_s + from_s * pace,
-                until_s=begins_s + until_s * pace,
+                at_s=begins_s + from_s * pace_ratio,
+                until_s=begins_s + until_s * pace_ratio,
                 subject=subject,
                 value=value,
             )
@@ -109,14 +123,15 @@ def _round(
     return faults
 
 
-def _subjects(drawn: Scenario, rng: Random) -> dict[FaultKind, str]:
+def _subjects(drawn: Scenario, visits: tuple[Visit, ...], rng: Random) -> dict[FaultKind, str]:
     """Return to whom each kind happens, as far as the site has somebody for it."""
     site = drawn.site
-    # Where a meter shows what they do, if there is such a place; the last one takes watts.
+    # Where a meter shows what they do and somebody charges, if possible; the last takes watts.
     metered = {circuit.id for circuit in site.circuits if circuit.meter}
+    late = {visit.connector.station for visit in visits if visit.at_s > EARLY_S}
     amperes = list(site.stations[:-1])
     rng.shuffle(amperes)
-    amperes.sort(key=lambda station: station.connectors[0].circuit not in metered)
+    amperes.sort(key=lambda s: (s.connectors[0].circuit not in metered, s.id in late))
     kinds = (FaultKind.STATION_LOST, FaultKind.STATION_DISOBEDIENT)
     found: dict[FaultKind, str] = dict(zip(kinds, (s.id for s in amperes), strict=False))
     roots = [circuit for circuit in site.circuits if circuit.parent is None and circuit.meter]

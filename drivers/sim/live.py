@@ -17,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from drivers.sim.demonstration import demonstrate
+from drivers.sim.demonstration import EARLY_S, demonstrate
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.live_meters import ServedMeter, serving_rtu, serving_tcp
-from drivers.sim.pace import Pace
+from drivers.sim.pace import WARM_UP_S, Pace
 from drivers.sim.point16 import Point16
 from drivers.sim.point201 import Point201
 from drivers.sim.register_map import UnservableMeterError
@@ -35,7 +35,7 @@ from gateway.domain.events import StationEvent
 from gateway.domain.ids import MeterId, StationId
 
 ENDLESS_S = 86_400.0  # What a run without an end is drawn for; after it nothing new happens.
-EARLY_S = 8.0  # Vehicles that come before this are there from the start.
+CONNECTS_WITHIN_S = 3.0  # A station, from the start or from the end of what kept it away.
 
 BEGINNINGS = {
     FaultKind.BASE_STEP: "{subject}: {value:g} A more on each phase, unannounced",
@@ -81,6 +81,18 @@ def say(**word: object) -> None:
         pass
 
 
+def link_of(station: Station, pace: Pace, answer_times_s: list[float]) -> StationLink:
+    """Return the connection of a station, in the version it speaks."""
+    is_16 = station.traits.ocpp_version is OcppVersion.V16
+    return StationLink(
+        station,
+        pace,
+        make_point=Point16 if is_16 else Point201,
+        rng=pace.world.stream(f"link/{station.id}"),
+        answer_times_s=answer_times_s,
+    )
+
+
 class LivePlant:
     """A scenario in real time."""
 
@@ -92,7 +104,6 @@ class LivePlant:
         """
         self._buses = buses
         self._links: dict[StationId, StationLink] = {}
-        self._early: list[tuple[StationId, StationEvent]] = []
         self._answer_times_s: list[float] = []
         self._world = World(scenario, on_word=self._hear, on_gateway_fault=_ignore)
         self._pace = Pace(self._world)
@@ -100,23 +111,32 @@ class LivePlant:
             name: ServedMeter(meter, self._pace) for name, meter in self._world.meters.items()
         }
         for name, station in self._world.stations.items():
-            self._links[name] = self._link(station)
+            self._links[name] = link_of(station, self._pace, self._answer_times_s)
+        self._announce(scenario)
+        self._hasten(scenario)
+        self._pace.warm_up()
+
+    def _announce(self, scenario: Scenario) -> None:
+        """Have said what is done to the building, when it is."""
+        agenda = self._world.agenda
         for fault in scenario.faults:
-            self._world.agenda.add(fault.at_s, _tell_beginning, fault)
-            self._world.agenda.add(fault.until_s, _tell_end, fault)
+            agenda.add(max(fault.at_s, CONNECTS_WITHIN_S), _tell_beginning, fault)
+            agenda.add(fault.until_s, _tell_end, fault)
         for visit in scenario.visits:
             if visit.at_s > EARLY_S:
-                self._world.agenda.add(visit.at_s, _tell_arrival, visit)
+                agenda.add(visit.at_s, _tell_arrival, visit)
 
-    def _link(self, station: Station) -> StationLink:
-        is_16 = station.traits.ocpp_version is OcppVersion.V16
-        return StationLink(
-            station,
-            self._pace,
-            make_point=Point16 if is_16 else Point201,
-            rng=self._world.stream(f"link/{station.id}"),
-            answer_times_s=self._answer_times_s,
-        )
+    def _hasten(self, scenario: Scenario) -> None:
+        """Have the stations connect sooner than the world would: a demo is short."""
+        rng = self._world.stream("hasten")
+        returns = [
+            (fault.until_s, StationId(fault.subject))
+            for fault in scenario.faults
+            if fault.kind is FaultKind.STATION_LOST
+        ]
+        for from_s, name in [*((WARM_UP_S, name) for name in self._links), *returns]:
+            at_s = from_s + rng.uniform(0.1, CONNECTS_WITHIN_S)
+            self._world.agenda.add(at_s, self._world.stations[name].raise_link)
 
     def _hear(self, station: Station, event: StationEvent) -> None:
         self._links[station.id].hear(event)
@@ -139,15 +159,17 @@ class LivePlant:
         """Let time pass, with the stations connecting to `url`, until its end or `stop`."""
         self._pace.begin()
         async with asyncio.TaskGroup() as tasks:
-            connecting = [
+            for name, link in self._links.items():
                 tasks.create_task(link.run(url), name=f"station {name}")
-                for name, link in self._links.items()
-            ]
             passing = tasks.create_task(self._pace.run(until_s), name="time")
             stopping = tasks.create_task(stop.wait(), name="stop")
-            await asyncio.wait([passing, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for task in (*connecting, passing, stopping):
-                task.cancel()
+            try:
+                await asyncio.wait([passing, stopping], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for link in self._links.values():
+                    link.close()
+                passing.cancel()
+                stopping.cancel()
 
     def report(self) -> bytes:
         """Return the report, as JSON."""

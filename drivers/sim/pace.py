@@ -6,33 +6,41 @@ from datetime import UTC, datetime, timedelta
 from drivers.sim.station import Station
 from drivers.sim.world import World
 
+WARM_UP_S = 0.6  # The world has run this long before anybody looks: its meters have values.
 STEP_S = 0.05  # How often the world moves by itself; whoever asks it something moves it too.
 
 
 class Pace:
-    """Moves a world with the machine's clock from `begin` on; before that it stands at second 0.
+    """Moves a world with the machine's clock from `begin` on; before that it stands.
 
     Nothing in the world calls back into here, so `catch_up` may be called wherever the present
     matters; it is never entered twice.
     """
 
     def __init__(self, world: World) -> None:
-        """Let the world stand."""
+        """Let the world stand where it is."""
         self.world = world
         self._began_s: float | None = None
         self._began_at = datetime.fromtimestamp(0, UTC)
 
     def begin(self) -> None:
         """Let time pass from now on."""
-        self._began_s = asyncio.get_running_loop().time()
-        self._began_at = datetime.now(UTC)  # noqa: TID251 - the stations' own clocks start from it
+        stood_s = self.world.agenda.now_s
+        self._began_s = asyncio.get_running_loop().time() - stood_s
+        now_at = datetime.now(UTC)  # noqa: TID251 - the stations' own clocks start from it
+        self._began_at = now_at - timedelta(seconds=stood_s)
 
     @property
     def now_s(self) -> float:
         """Return the world's second."""
         if self._began_s is None:
-            return 0.0
+            return self.world.agenda.now_s
         return asyncio.get_running_loop().time() - self._began_s
+
+    def warm_up(self) -> None:
+        """Have the first moments behind it, so that whoever looks finds it in full work."""
+        assert self._began_s is None
+        self.world.agenda.run(WARM_UP_S)
 
     def catch_up(self) -> float:
         """Let happen what is due; return the world's second after it."""

@@ -12,7 +12,7 @@ from ocpp.v16.enums import Action
 from websockets.asyncio.client import ClientConnection
 
 from drivers.sim.profile_words import PURPOSES, composite_periods, read_profile
-from drivers.sim.station_link import StationLink, Word
+from drivers.sim.station_link import StationLink, Word, is_cancelled
 from gateway.domain.charging import ChargingState, OcppVersion, RateUnit
 from gateway.domain.events import (
     ConnectorMetered,
@@ -94,7 +94,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
 
     async def beat(self) -> None:
         """See `Point`."""
-        while True:
+        while not is_cancelled():
             await asyncio.sleep(self._heartbeat_s)
             await self.call(call.Heartbeat(), suppress=False)
 
@@ -115,7 +115,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
                 pass
 
     async def _boot(self) -> None:
-        while True:
+        while not is_cancelled():
             answer = await self.call(
                 call.BootNotification(
                     charge_point_vendor="Sim", charge_point_model="S1", firmware_version="1.0"
@@ -247,6 +247,8 @@ class Point16(ChargePoint):  # type: ignore[misc]
         self, connector_id: int, cs_charging_profiles: dict[str, Any]
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer SetChargingProfile: stored, not obeyed; the limit follows from what is stored."""
+        came_s = self._link.pace.now_s
+        at_s = await self._link.act()  # By now the answer that named a transaction has been read.
         number = cs_charging_profiles.get("transaction_id")
         try:
             profile = read_profile(
@@ -257,7 +259,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
             )
         except (ValueError, KeyError):
             return call_result.SetChargingProfile(status="Rejected")
-        reason = await self._link.install(connector_id, profile)
+        reason = self._link.install(connector_id, profile, came_s=came_s, at_s=at_s)
         return call_result.SetChargingProfile(status="Rejected" if reason else "Accepted")
 
     def _transaction(self, number: int) -> TransactionId:

@@ -20,7 +20,7 @@ from drivers.sim.point16 import (
 )
 from drivers.sim.profile_words import PURPOSES, composite_periods, read_profile, write_profile
 from drivers.sim.profiles import ChargingProfile
-from drivers.sim.station_link import StationLink, Word
+from drivers.sim.station_link import StationLink, Word, is_cancelled
 from gateway.domain.charging import OcppVersion, RateUnit
 from gateway.domain.events import (
     ConnectorMetered,
@@ -59,7 +59,7 @@ class Point201(ChargePoint):  # type: ignore[misc]
 
     async def beat(self) -> None:
         """See `Point`."""
-        while True:
+        while not is_cancelled():
             await asyncio.sleep(self._heartbeat_s)
             await self.call(call.Heartbeat(), suppress=False)
 
@@ -85,7 +85,7 @@ class Point201(ChargePoint):  # type: ignore[misc]
                 pass
 
     async def _boot(self) -> None:
-        while True:
+        while not is_cancelled():
             answer = await self.call(
                 call.BootNotification(
                     charging_station={
@@ -267,6 +267,8 @@ class Point201(ChargePoint):  # type: ignore[misc]
     @answers(Action.set_charging_profile)
     async def on_set_charging_profile(self, evse_id: int, charging_profile: dict[str, Any]) -> Any:  # noqa: ANN401 - the library's
         """Answer SetChargingProfile: stored, not obeyed; the limit follows from what is stored."""
+        came_s = self._link.pace.now_s
+        at_s = await self._link.act()
         name = charging_profile.get("transaction_id")
         try:
             profile = read_profile(
@@ -278,7 +280,7 @@ class Point201(ChargePoint):  # type: ignore[misc]
         except (ValueError, KeyError):
             reason = "InvalidProfile"
         else:
-            reason = await self._link.install(evse_id, profile)
+            reason = self._link.install(evse_id, profile, came_s=came_s, at_s=at_s)
         if not reason:
             return call_result.SetChargingProfile(status="Accepted")
         return call_result.SetChargingProfile(status="Rejected", status_info={"reasonCode": reason})

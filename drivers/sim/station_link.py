@@ -17,7 +17,7 @@ from drivers.sim.faults import FaultKind
 from drivers.sim.pace import Pace
 from drivers.sim.profiles import ChargingProfile, Purpose
 from drivers.sim.station import Station
-from drivers.sim.wire import DIES_SILENTLY_RATIO, LATE_S, READING_AFTER_S
+from drivers.sim.wire import LATE_S, READING_AFTER_S
 from gateway.domain.charging import ChargingState
 from gateway.domain.events import (
     CapabilitiesRead,
@@ -35,6 +35,7 @@ from gateway.domain.ids import TransactionId
 ACTS_AFTER_S = (0.05, 0.6)
 BACK_OFF_S = (1.0, 30.0)  # The first wait after a lost connection, and the longest.
 CONNECT_WITHIN_S = 10.0
+DIES_SILENTLY_RATIO = 0.25  # A demo shows oftener what a gateway sees at once.
 LEASE_S = 60.0  # Design §3: what a lease lasts, and so when it must have lapsed.
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,16 @@ class Point(Protocol):
 
     async def say(self, word: Word) -> None:
         """Say it, and wait for the answer."""
+
+
+def is_cancelled() -> bool:
+    """Return whether the present task has been cancelled, though the library may not have heard.
+
+    It waits for answers with `asyncio.wait_for`, which before Python 3.12 loses a cancellation
+    that comes in the same instant as the answer.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _HungUpError(Exception):
@@ -108,6 +119,7 @@ class StationLink:
         self._back_off_s = BACK_OFF_S[0]
         self._aligned_s = 0
         self._is_new = True
+        self._is_over = False
 
     # What the plant has it say.
 
@@ -178,10 +190,8 @@ class StationLink:
         await asyncio.sleep(self.rng.uniform(*(LATE_S if is_late else ACTS_AFTER_S)))
         return self.pace.catch_up()
 
-    async def install(self, number: int, profile: ChargingProfile) -> str:
-        """Store a profile; return "" or why not."""
-        came_s = self.pace.now_s
-        at_s = await self.act()
+    def install(self, number: int, profile: ChargingProfile, *, came_s: float, at_s: float) -> str:
+        """Store a profile that came at one second and is acted on at another; return "" or why not."""
         reason = self.station.install(number, profile, at_s)
         if not reason and profile.purpose is Purpose.TX:
             # By the length of a lease as designed, never by what the message says of it.
@@ -244,13 +254,20 @@ class StationLink:
     # The connection.
 
     async def run(self, url: str) -> None:
-        """Be connected whenever the station is; lose and find the connection as it comes."""
+        """Be connected whenever the station is, until `close`."""
         try:
-            while True:
+            while not self._is_over:
                 await self._dials.wait()
-                await self._connect(url)
+                if not self._is_over:
+                    await self._connect(url)
         finally:
             self._bury()
+
+    def close(self) -> None:
+        """Let `run` come to its end; a cancellation alone may be lost (`is_cancelled`)."""
+        self._is_over = True
+        self._hangs_up.set()
+        self._dials.set()
 
     async def _connect(self, url: str) -> None:
         try:
@@ -313,7 +330,7 @@ class StationLink:
     async def _speak(self, point: Point) -> None:
         async with asyncio.TaskGroup() as tasks:
             beating = tasks.create_task(point.beat(), name="beat")
-            while not self._hangs_up.is_set():
+            while not self._hangs_up.is_set() and not is_cancelled():
                 while not self._outbox:
                     self._has_words.clear()
                     await self._has_words.wait()
