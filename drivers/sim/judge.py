@@ -25,7 +25,7 @@ USUAL_EXCURSION_S = 15.0
 FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
 UNUSED_AFTER_S = 900.0
 # Limits are above draws (whole amperes, tolerances), and what is not known is counted at its worst.
-UNUSED_BEYOND_RESERVE_A = 12.0
+UNUSED_BEYOND_RESERVE_RATIO = 0.15  # Of the rating.
 LEASE_GRACE_S = 20.0
 TROUBLE_LASTS_S = 300.0  # After a fault a station must be proven again.
 LOCKOUT_EXCURSIONS = 3
@@ -363,7 +363,8 @@ class Judge:
 
     def _is_room_unused(self, circuit: CircuitWatch, phase: int) -> bool:
         """Return whether there is room on a row that no rule of the control law explains."""
-        beyond_a = circuit.wires.spare_a(phase) - circuit.reserve_a - UNUSED_BEYOND_RESERVE_A
+        unused_a = UNUSED_BEYOND_RESERVE_RATIO * circuit.wires.rating_a[phase]
+        beyond_a = circuit.wires.spare_a(phase) - circuit.reserve_a - unused_a
         if beyond_a < 0.0:
             return False
         # What a station does not tell counts twice: in the base that is measured, and as a limit.

@@ -85,6 +85,31 @@ class Plant:
         """
         return self._wire.request_reading(connector, at_s=at_s)
 
+    def true_currents_a(self) -> list[tuple[float, float]]:
+        """Return what truly flows: per row (a phase of a circuit) base and vehicles, amperes."""
+        return [
+            (wires.base_a[phase], wires.current_a[phase] - wires.base_a[phase])
+            for wires in self._wire.world.wires.values()
+            for phase in range(3)
+        ]
+
+    def true_reach_a(self) -> dict[ConnectorRef, float]:
+        """Return how much each connector with a vehicle might draw per phase, for all one can know.
+
+        What its stored profiles allow; its maximum where it is seen to draw more than that. A
+        station whose clock jumped is left out: its leases end when nobody can know.
+        """
+        reach_a = {}
+        for station in self._wire.world.stations.values():
+            if station.has_clock_jumped:
+                continue
+            for evse in station.evses.values():
+                if evse.vehicle is None:
+                    continue
+                is_seen_above = evse.draw_a > evse.limit_a + 2.0 and not station.hides_its_draw
+                reach_a[evse.connector.ref] = evse.max_a if is_seen_above else evse.limit_a
+        return reach_a
+
     def report(self) -> Report:
         """Return what the plant itself saw up to `now_s`, judged by its own currents."""
         return report_of(self._wire.world, answer_times_s=self._wire.answer_times_s)

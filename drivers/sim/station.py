@@ -99,6 +99,11 @@ class Station:
         return any(fault.kind is kind for fault in self.faults)
 
     @property
+    def has_clock_jumped(self) -> bool:
+        """Return whether its clock is no longer ahead by what it was at first."""
+        return self._ahead_s != self.traits.clock_skew_s
+
+    @property
     def hides_its_draw(self) -> bool:
         """Return whether its meter values do not say what it gives."""
         return (

@@ -164,6 +164,22 @@ def _with_station(state: SiteState, event: StationFact) -> SiteState:
     return state
 
 
+def _unknown_again(
+    state: SiteState, station: StationId, at: int, after: ConnectorBelief
+) -> tuple[ConnectorBelief, ...]:
+    """Return the connectors with those of a station that obeys no more at their maximum.
+
+    It obeyed once: what it may draw now is anything, until it is proven again.
+    """
+    connectors = [*state.connectors[:at], after, *state.connectors[at + 1 :]]
+    for other in state.wiring.connectors_of[station]:
+        if connectors[other].is_plugged:
+            unknown = StandingLimit(limit_ma=state.wiring.connectors[other].max_ma)
+            limits = (unknown, connectors[other].limits[-1])
+            connectors[other] = replace(connectors[other], limits=limits)
+    return tuple(connectors)
+
+
 def _after_boot(before: StationBelief, firmware: str) -> StationBelief:
     """Return the station with its proofs open again: other firmware may obey otherwise."""
     is_same = before.firmware in (None, firmware)
@@ -223,11 +239,9 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     connectors = (*state.connectors[:at], after, *state.connectors[at + 1 :])
     stations, is_proven = state.stations, station.is_proven or is_proof
     if is_proven and is_disobedient(after, state.parameters):
-        # It obeyed once and does no more: what it may draw is anything, until proven again.
         is_proven = False
-        unknown = StandingLimit(limit_ma=connector.max_ma)
-        after = replace(after, limits=(unknown, after.limits[-1]), over_since_s=None)
-        connectors = (*state.connectors[:at], after, *state.connectors[at + 1 :])
+        after = replace(after, over_since_s=None)
+        connectors = _unknown_again(state, connector.ref.station, at, after)
     if is_proven is not station.is_proven:
         stations = {**stations, connector.ref.station: replace(station, is_proven=is_proven)}
     return replace(state, connectors=connectors, stations=stations)

@@ -1,5 +1,6 @@
 """The control law against the plant in memory, second by second in virtual time."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from drivers.sim.observations import (
@@ -28,14 +29,25 @@ from gateway.domain.events import (
     LimitSent,
     LimitUnanswered,
 )
-from gateway.domain.ids import ConnectorRef
+from gateway.domain.ids import ConnectorRef, StationId
 
 FALLBACK_GAP_S = 60.0
+FALLBACK_WRITES_A_DAY = 10
+SLACK_MA = 3_000
+REACH_SLACK_MA = 1_000
+SEEN_S = 20.0  # How long too little may be counted: until a reading that was asked for came.
+SEEN_WITH_FAULTS_S = 60.0  # The same where stations lie, disobey or are silent.
 
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One scenario under control; `unexplained` lists limits that had no reason."""
+    """One scenario under control.
+
+    `unexplained` lists limits that had no reason, `unsound` the rows on which for a while more
+    flowed than was counted, and the connectors that might for as long have drawn more than
+    they were counted at: what is believed must contain what is true (with faults, up to the
+    reserve, which is there for that).
+    """
 
     plant: Plant
     parameters: ControlParameters
@@ -43,8 +55,13 @@ class Run:
     sequence: int = 0
     calls: dict[int, tuple[ConnectorRef, int]] = field(default_factory=dict)
     fallback_at_s: dict[ConnectorRef, float] = field(default_factory=dict)
+    fallback_writes: Counter[StationId] = field(default_factory=Counter)
     is_dead: bool = False
     unexplained: list[str] = field(default_factory=list)
+    has_faults: bool = False
+    seen_s: float | None = None
+    unsound: list[str] = field(default_factory=list)
+    unsound_since_s: dict[int | ConnectorRef, float] = field(default_factory=dict)
     guarded: int = 0
 
     @staticmethod
@@ -59,7 +76,12 @@ class Run:
         state = SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0)
         if knows_base:
             state = _knowing_base(state)
-        return Run(plant=Plant(scenario), parameters=parameters, state=state)
+        return Run(
+            plant=Plant(scenario),
+            parameters=parameters,
+            state=state,
+            has_faults=bool(scenario.faults),
+        )
 
     def to_end(self, duration_s: float) -> Report:
         """Run to the end; return the plant's report."""
@@ -78,8 +100,48 @@ class Run:
         self.state = evolve_all(self.state, facts)
         decision = decide(self.state, to_s)
         self.state = evolve_all(self.state, [Decided(at_s=to_s, memory=decision.memory)])
+        self._compare_with_truth(decision, to_s)
         self._send(decision, to_s)
         return decision
+
+    def _compare_with_truth(self, decision: Decision, now_s: float) -> None:
+        for row, (base_a, vehicles_a) in enumerate(self.plant.true_currents_a()):
+            seen, claimed_ma = decision.survey.rows[row], decision.survey.claimed_ma[row]
+            slack_ma = SLACK_MA + (seen.reserve_ma if self.has_faults else 0)
+            is_base_low = base_a * 1_000 > seen.base_ma + slack_ma
+            is_claim_low = vehicles_a * 1_000 > claimed_ma + slack_ma
+            # A vehicle above its limit is in the circuit's reading: what is claimed too low is
+            # in base, unless that is too low as well.
+            is_sum_low = (base_a + vehicles_a) * 1_000 > (claimed_ma + seen.base_ma + slack_ma)
+            self._note(
+                row,
+                now_s,
+                f"row {row}: base {base_a:.1f} A counted {seen.base_ma} mA, "
+                f"vehicles {vehicles_a:.1f} A counted {claimed_ma} mA",
+                is_unsound=is_base_low or (is_claim_low and is_sum_low),
+            )
+        reach_a = self.plant.true_reach_a()
+        for at, connector in enumerate(self.state.wiring.connectors):
+            high_ma, could_a = decision.survey.high_ma[at], reach_a.get(connector.ref, 0.0)
+            is_idle = not self.state.connectors[at].is_plugged
+            self._note(
+                connector.ref,
+                now_s,
+                f"{connector.ref} may draw {could_a:.1f} A, counted {high_ma} mA",
+                is_unsound=not is_idle and could_a * 1_000 > high_ma + REACH_SLACK_MA,
+            )
+
+    def _note(
+        self, subject: int | ConnectorRef, now_s: float, told: str, *, is_unsound: bool
+    ) -> None:
+        if not is_unsound:
+            self.unsound_since_s.pop(subject, None)
+            return
+        since_s = self.unsound_since_s.setdefault(subject, now_s)
+        is_row = isinstance(subject, int)
+        seen_s = SEEN_S if is_row and not self.has_faults else SEEN_WITH_FAULTS_S
+        if now_s - since_s == (seen_s if self.seen_s is None else self.seen_s):
+            self.unsound.append(f"{now_s:.0f} s: {told}")
 
     def _facts_of(self, observation: Observation) -> list[ControlEvent]:
         match observation:
@@ -125,7 +187,10 @@ class Run:
             self.calls[number] = (order.connector, self.sequence)
         for fallback in decision.fallbacks:
             last_s = self.fallback_at_s.get(fallback.connector, float("-inf"))
-            if now_s - last_s >= FALLBACK_GAP_S:
+            station = fallback.connector.station
+            is_allowed = self.fallback_writes[station] < FALLBACK_WRITES_A_DAY
+            if now_s - last_s >= FALLBACK_GAP_S and is_allowed:
+                self.fallback_writes[station] += 1
                 self.fallback_at_s[fallback.connector] = now_s
                 self.plant.set_fallback(fallback.connector, fallback.limit, at_s=now_s)
         for connector in decision.ask:

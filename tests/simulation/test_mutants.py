@@ -1,0 +1,37 @@
+"""Each safety rule is needed: with it switched off, some seed shows it."""
+
+import pytest
+
+from gateway.control.parameters import ControlParameters
+from tests.simulation.harness import Run
+from tests.simulation.mutants import MUTANTS, Mutant
+
+SAFETY = {
+    "third_of_thermal_budget",
+    "thermal_budget",
+    "over_rating_60s",
+    "back_under_rating_p95",
+    "old_limit",
+}
+
+
+def failures(mutant: Mutant, parameters: ControlParameters) -> list[str]:
+    """Return what the plant and the comparison with its truth say against a run."""
+    scenario = mutant.scenario()
+    run = Run.of(scenario, parameters)
+    run.seen_s = mutant.seen_s
+    report = run.to_end(scenario.duration_s)
+    told = [f"{v.at_s:.0f} s: {v.what}: {v.detail}" for v in report.violations if v.what in SAFETY]
+    return told + run.unsound
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_a_rule_switched_off_is_missed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mutant.first_line is not None:
+        mutant.first_line(monkeypatch)
+    with_the_rule = failures(mutant, ControlParameters())
+
+    without_it = failures(mutant, mutant.switch_off(monkeypatch))
+
+    assert with_the_rule == []
+    assert without_it != []
