@@ -21,7 +21,7 @@ LATE_SHARE = 0.25  # Of the vehicles; the others are there from the start.
 PLAN = (
     (FaultKind.STATION_LOST, 70.0, 137.0),
     (FaultKind.STATION_DISOBEDIENT, 84.0, 128.0),
-    (FaultKind.BASE_STEP, 92.0, 130.0),
+    (FaultKind.BASE_STEP, 82.0, 130.0),
     (FaultKind.METER_LOST, 100.0, 127.0),
 )
 # What later rounds have in the place of a mute meter, in turn.

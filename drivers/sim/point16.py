@@ -100,6 +100,8 @@ class Point16(ChargePoint):  # type: ignore[misc]
 
     async def say(self, word: Word) -> None:
         """See `Point`."""
+        if word.payload is not None:
+            await self.call(word.payload, suppress=False)
         match word.event:
             case StationBooted():
                 await self._boot()
@@ -322,6 +324,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
                 link.put_later(lambda at_s: Word(event=link.booted(at_s)))
             case "Heartbeat":
                 is_able = True
+                link.put_later(lambda _: Word(payload=call.Heartbeat()))
             case _:
                 return call_result.TriggerMessage(status="NotImplemented")
         return call_result.TriggerMessage(status="Accepted" if is_able else "Rejected")
