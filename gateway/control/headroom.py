@@ -266,6 +266,7 @@ def survey(state: SiteState, now_s: float) -> Survey:
     masks: list[Mask] = []
     low_of: list[PerPhase] = []
     sampled_at_s: list[float] = []
+    waits: set[int] = set()  # Connectors whose newest reading waits for their circuits'.
     for at, connector in enumerate(wiring.connectors):
         belief = state.connectors[at]
         station = stations[connector.ref.station]
@@ -274,6 +275,8 @@ def survey(state: SiteState, now_s: float) -> Survey:
         circuit, draw, low, is_current = wiring.paths[at][0], None, NOTHING, False
         if belief.draws:
             draw = counted_draw(belief, read_at_s[circuit])
+            if draw is not belief.draws[-1]:
+                waits.add(at)
             is_current = reading_is_current(belief, station, parameters, now_s)
             low = low_ma(draw, parameters, is_current=is_current)
         highs_ma.append(high)
@@ -303,15 +306,15 @@ def survey(state: SiteState, now_s: float) -> Survey:
             told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
     lows_ma = wiring.with_all_below(lows_ma)
     in_order: list[list[_Sample]] = []
-    dropped: list[list[_Drop]] = []
+    told: list[list[_Told]] = []
     rows = []
     for at, (lows, idle) in enumerate(zip(lows_ma, idle_ma, strict=True)):
         changes = state.circuits[at // 3].phases[at % 3].changes
         if changes and changes[-1].at_s >= told_at_s[at // 3]:
             if not in_order:
                 in_order = _in_order_of_sample(state, low_of, highs_ma, sampled_at_s)
-                dropped = _dropped(state)
-            changed_ma = _changed_ma(state, at, in_order[at // 3], dropped[at])
+                told = _told(state, waits)
+            changed_ma = _changed_ma(state, at, in_order[at // 3], told[at])
             lows = min(lows, changed_ma.lows_ma) + changed_ma.given_ma  # noqa: PLW2901
         rows.append(_row(state, at, lows, idle, now_s))
     return Survey(
@@ -385,6 +388,7 @@ def age_of_s(measured: PhaseState, parameters: ControlParameters, now_s: float) 
 
 
 FLOWING_MA = 2_000
+JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 
 
 def _tightest(
@@ -425,8 +429,8 @@ class _Changed:
 
 
 @dataclass(slots=True)
-class _Drop:
-    """What a connector's draw fell by between its last two readings, still to be explained."""
+class _Told:
+    """What a connector's readings tell of a move of its draw, as far as not yet used up."""
 
     since_s: float
     until_s: float
@@ -437,13 +441,14 @@ def _changed_ma(
     state: SiteState,
     row: int,
     below: list[_Sample],
-    dropped: list[_Drop],
+    told: list[_Told],
 ) -> _Changed:
     """Correct the sum of readings on a row by what the circuit has shown since.
 
-    `below` are the connectors below in order of their samples, `dropped` their draws' falls.
+    `below` are the connectors below in order of their samples, `told` how their
+    readings moved.
 
-    A fall that a connector's own newer reading shows is explained by it. The rest of it is taken
+    A change that a connector's own newer reading shows is explained by it. The rest of it is taken
     from the readings of all whose sample is older; a rise is given to those just raised or
     started whose sample is older, up to what they had not yet drawn. The sets of connectors a
     change concerns grow with its time, so taking what each set still holds, in order of time,
@@ -469,32 +474,34 @@ def _changed_ma(
     taken_ma = given_ma = 0
     for change in changes:
         if change.delta_ma < 0:
-            fall_ma = _unexplained_fall_ma(change, dropped)
+            fall_ma = _unexplained_fall_ma(change, told)
             holds_ma = held_ma[bisect_left(times_s, change.at_s)] + given_ma - taken_ma
             taken_ma += min(fall_ma, max(0, holds_ma))
         else:
-            given_ma += _given_ma(change, raised, parameters, given_ma)
+            rise_ma = _untold_rise_ma(change, told)
+            given_ma += _given_ma(rise_ma, change.at_s, raised, parameters, given_ma)
     of_given_ma = max(0, taken_ma - total_ma)
     return _Changed(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
 
 
-def _dropped(state: SiteState) -> list[list[_Drop]]:
-    """Return, per row, what the draws below it fell by, each for this row alone."""
-    dropped: list[list[_Drop]] = [[] for _ in state.wiring.rating_ma]
+def _told(state: SiteState, waits: set[int]) -> list[list[_Told]]:
+    """Return, per row, how the readings below it moved, each for this row alone."""
+    told: list[list[_Told]] = [[] for _ in state.wiring.rating_ma]
     for at, belief in enumerate(state.connectors):
-        if len(belief.draws) < 2 or _is_level(belief.draws):  # noqa: PLR2004 - a pair
+        draws = belief.draws[:-1] if at in waits else belief.draws
+        if len(draws) < 2 or _is_level(draws):  # noqa: PLR2004 - a pair
             continue
         for phase in range(3):
-            drops = _drops_of(belief, phase, state.parameters)
-            if drops:
+            tells = _told_by(draws, phase, state.parameters)
+            if tells:
                 for circuit in state.wiring.paths[at]:
-                    own = [_Drop(drop.since_s, drop.until_s, drop.left_ma) for drop in drops]
-                    dropped[3 * circuit + phase] += own
-    return dropped
+                    own = [_Told(tell.since_s, tell.until_s, tell.left_ma) for tell in tells]
+                    told[3 * circuit + phase] += own
+    return told
 
 
 def _is_level(draws: tuple[Draw, ...]) -> bool:
-    """Return whether all readings are the same, so that none of them shows a fall."""
+    """Return whether all readings are the same, so that none of them shows a move."""
     current_ma = draws[0].current_ma
     for draw in draws:  # noqa: SIM110 - asked of every connector each second
         if draw.current_ma != current_ma:
@@ -502,34 +509,46 @@ def _is_level(draws: tuple[Draw, ...]) -> bool:
     return True
 
 
-def _drops_of(belief: ConnectorBelief, phase: int, parameters: ControlParameters) -> list[_Drop]:
-    """Return the falls between one reading and the next.
+def _told_by(draws: tuple[Draw, ...], phase: int, parameters: ControlParameters) -> list[_Told]:
+    """Return the moves from one reading to the next.
 
-    The circuit's meter is polled apart from the station: it may show the same fall later.
+    The circuit's meter is polled apart from the station: it may show the same move later.
     """
-    drops: list[_Drop] = []
+    tells: list[_Told] = []
     age_s = parameters.sample_age_s
-    for before, draw in pairwise(belief.draws):
+    for before, draw in pairwise(draws):
         if before.current_ma is not None and draw.current_ma is not None:
-            fell_ma = before.current_ma[phase] - draw.current_ma[phase]
-            if fell_ma > 0:
-                drops.append(_Drop(before.at_s - age_s, draw.at_s + age_s, fell_ma))
-    return drops
+            moved_ma = draw.current_ma[phase] - before.current_ma[phase]
+            if abs(moved_ma) > JITTER_MA:
+                tells.append(_Told(before.at_s - age_s, draw.at_s + age_s, moved_ma))
+    return tells
 
 
-def _unexplained_fall_ma(change: Change, dropped: list[_Drop]) -> int:
+def _unexplained_fall_ma(change: Change, told: list[_Told]) -> int:
     """Return the part of a fall that no connector's own reading shows; each shows it once."""
     fall_ma = -change.delta_ma
-    for drop in dropped:
-        if drop.since_s <= change.at_s <= drop.until_s:
-            explained_ma = min(fall_ma, drop.left_ma)
-            drop.left_ma -= explained_ma
+    for tell in told:
+        if tell.left_ma < 0 and tell.since_s <= change.at_s <= tell.until_s:
+            explained_ma = min(fall_ma, -tell.left_ma)
+            tell.left_ma += explained_ma
             fall_ma -= explained_ma
     return fall_ma
 
 
+def _untold_rise_ma(change: Change, told: list[_Told]) -> int:
+    """Return the part of a rise that no connector's own reading shows: the rest is in its low."""
+    rise_ma = change.delta_ma
+    for tell in told:
+        if tell.left_ma > 0 and tell.since_s <= change.at_s <= tell.until_s:
+            explained_ma = min(rise_ma, tell.left_ma)
+            tell.left_ma -= explained_ma
+            rise_ma -= explained_ma
+    return rise_ma
+
+
 def _given_ma(
-    change: Change,
+    rise_ma: int,
+    at_s: float,
     raised: list[tuple[float, int, ConnectorBelief]],
     parameters: ControlParameters,
     given_ma: int,
@@ -538,6 +557,6 @@ def _given_ma(
     room_ma = sum(
         undrawn
         for sampled_s, undrawn, belief in raised
-        if sampled_s <= change.at_s and undrawn_ma(belief, 0, undrawn, parameters, change.at_s)
+        if sampled_s <= at_s and undrawn_ma(belief, 0, undrawn, parameters, at_s)
     )
-    return min(change.delta_ma, max(0, room_ma - given_ma))
+    return min(rise_ma, max(0, room_ma - given_ma))
