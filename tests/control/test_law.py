@@ -1,0 +1,251 @@
+"""The control law in statements about one circuit of 100 A (design §3)."""
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.domain.charging import ConnectorStatus
+from gateway.domain.events import (
+    ConnectorStatusChanged,
+    ConstraintLifted,
+    ConstraintSet,
+    StationBooted,
+    StationDisconnected,
+    StopInputChanged,
+)
+from gateway.domain.limits import Authority, Constraint
+from gateway.domain.reasons import Reason, ReasonKind
+from tests.support.one_circuit import BOARD, OneCircuit, ref
+
+
+def reason_of(site: OneCircuit, number: int) -> Reason:
+    return site.decide().reasons[ref(number)]
+
+
+def test_an_idle_connector_counts_nothing_and_its_fallback_is_in_the_reserve() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+
+    seen = site.seen()
+
+    assert seen.high_ma == [0, 0, 0]
+    assert seen.rows[0].reserve_ma == 15_000
+    assert seen.rows[0].available_ma == 95_000 - 20_000 - 15_000
+
+
+def test_an_unproven_station_counts_its_installed_maximum_and_gets_the_minimum() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+    site.plug_in(1)
+
+    reason = reason_of(site, 1)
+
+    assert (reason.kind, reason.limit_ma) == (ReasonKind.STATION_UNPROVEN, 6_000)
+    assert site.seen().high_ma[0] == 32_000
+
+
+def test_a_cut_seen_to_bite_proves_the_station() -> None:
+    site = OneCircuit()
+    site.prove(1)
+
+    assert site.state.stations[ref(1).station].is_proven
+    assert site.seen().high_ma[0] == 6_000
+
+
+def test_a_boot_opens_the_proof_again() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.learn(StationBooted(at_s=site.now_s, station=ref(1).station))
+
+    assert not site.state.stations[ref(1).station].is_proven
+    assert site.seen().high_ma[0] == 32_000
+
+
+def test_a_raise_counts_once_sent_and_a_cut_once_it_has_settled() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 16_000)
+    assert site.seen().high_ma[0] == 16_000
+
+    site.send(1, 8_000)
+    site.decide()
+    assert site.seen().high_ma[0] == 16_000
+
+    site.run(13, base_a=20.0, draws_a={1: 8.0})
+    assert site.state.connectors[0].in_force_ma < 16_000
+
+
+def test_a_cut_without_an_answer_keeps_the_old_limit_counted() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 16_000)
+    site.answers = False
+    site.send(1, 6_000)
+    site.run(60, base_a=20.0, draws_a={1: 15.8})
+
+    assert site.seen().high_ma[0] >= 16_000
+
+
+def test_subtract_lows_count_highs() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.now_s += 1.0
+    site.flow(26.0)  # 20 A of base and the 6 A read.
+
+    row = site.seen().rows[0]
+
+    assert row.base_ma == 26_000 - 6_000 + 300  # What the station's meter may be wrong by.
+
+
+def test_headroom_is_raised_into_after_thirty_seconds_in_steps() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(25, base_a=20.0, draws_a={1: 6.0})
+    assert site.state.connectors[0].wanted_ma == 6_000
+
+    site.run(10, base_a=20.0, draws_a={1: 6.0})
+
+    assert 6_000 < site.state.connectors[0].wanted_ma <= 32_000
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "kind"), [(16, ReasonKind.METER_STALE), (60, ReasonKind.METER_STALE)]
+)
+def test_a_silent_meter_takes_the_circuit_to_its_fallback(silent_s: int, kind: ReasonKind) -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(60, base_a=20.0, draws_a={1: 6.0})
+    raised_ma = site.state.connectors[0].wanted_ma
+
+    site.now_s += silent_s
+    reason = reason_of(site, 1)
+
+    assert raised_ma > 6_000
+    assert (reason.kind, reason.limit_ma) == (kind, 6_000)
+    assert site.seen().rows[0].base_ma == 70_000
+    assert site.seen().rows[0].reserve_ma == 0
+
+
+def test_a_meter_that_repeats_itself_is_stale() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(60, base_a=20.0, draws_a={1: 6.0})
+    for _ in range(25):
+        site.now_s += 1.0
+        site.flow(33.3)
+        site.draw(1, 6.0)
+
+    assert reason_of(site, 1).kind is ReasonKind.METER_STALE
+
+
+def test_base_that_rises_is_made_room_for_at_once() -> None:
+    site = OneCircuit()
+    site.prove(1, 2)
+    site.run(50, base_a=20.0, draws_a={1: 6.0, 2: 6.0})
+    before_ma = sum(b.wanted_ma for b in site.state.connectors[:2])
+
+    site.now_s += 1.0
+    site.flow(45.0 + 12.0)
+    site.decide()
+
+    assert before_ma > 40_000
+    assert sum(b.wanted_ma for b in site.state.connectors[:2]) <= 95_000 - 15_000 - 45_000
+
+
+def test_an_overload_projected_through_the_thermal_budget_pauses_everyone() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(5, base_a=20.0, draws_a={1: 6.0})
+    site.now_s += 1.0
+    site.flow(115.0)
+
+    reason = reason_of(site, 1)
+
+    assert (reason.kind, reason.limit_ma) == (ReasonKind.THERMAL_BUDGET, 0)
+
+
+def test_a_minute_over_the_rating_asks_for_the_trip_output_and_locks_out() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    decision = site.run(70, base_a=101.0, draws_a={1: 0.0})
+
+    assert decision.trips == (BOARD,)
+    assert site.state.circuits[0].lockout_until_s > site.now_s + 3_600
+
+
+def test_three_excursions_in_a_day_lock_the_circuit_at_its_fallback() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    for _ in range(3):
+        site.run(18, base_a=101.0, draws_a={1: 0.0})
+        site.run(60, base_a=20.0, draws_a={1: 0.0})
+
+    assert reason_of(site, 1).kind is ReasonKind.LOCKOUT
+
+
+def test_an_unreachable_station_counts_its_limit_until_the_lease_is_over() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 20_000)
+    site.send(1, 20_000)
+    site.now_s += 1.0
+    site.learn(StationDisconnected(at_s=site.now_s, station=ref(1).station))
+    assert site.seen().high_ma[0] == 20_000
+
+    site.now_s += 66.0
+
+    assert site.seen().high_ma[0] == 32_000  # Its dead-man is not proven: the installed maximum.
+
+
+def test_a_station_above_its_limit_counts_its_maximum_and_is_named() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(20, base_a=20.0, draws_a={1: 12.0})
+
+    assert site.seen().high_ma[0] == 32_000
+    reason = reason_of(site, 1)
+    assert reason.kind in {ReasonKind.STATION_DISOBEYS, ReasonKind.STATION_UNPROVEN}
+
+
+def test_the_stop_input_takes_everyone_to_nothing_in_one_cycle_and_for_good() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.flow(26.0)
+    site.learn(StopInputChanged(at_s=site.now_s, is_stopped=True))
+
+    decision = site.decide()
+
+    assert decision.reasons[ref(1)].kind is ReasonKind.STOPPED
+    assert site.state.connectors[0].wanted_ma == 0
+    assert {order.limit.limit_ma for order in decision.fallbacks} == {0}
+
+
+def test_a_limit_from_outside_narrows_and_is_lifted() -> None:
+    site = OneCircuit()
+    grid = Constraint(
+        subject=BOARD, limit_ma=(50_000,) * 3, authority=Authority.GRID, source="grid limit"
+    )
+    site.flow(20.0)
+    site.learn(ConstraintSet(at_s=site.now_s, constraint=grid))
+    assert site.seen().rows[0].bound_ma == 50_000
+
+    site.learn(ConstraintLifted(at_s=site.now_s, constraint=grid))
+    assert site.seen().rows[0].bound_ma == 95_000
+
+
+def test_a_vehicle_that_leaves_takes_its_claim_with_it() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.learn(
+        ConnectorStatusChanged(at_s=site.now_s, connector=ref(1), status=ConnectorStatus.AVAILABLE)
+    )
+
+    assert site.seen().high_ma[0] == 0
+    assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
+
+
+@pytest.mark.parametrize("kind", list(ReasonKind))
+def test_every_reason_has_a_sentence_that_begins_with_its_limit(kind: ReasonKind) -> None:
+    told = sentence(Reason(kind=kind, limit_ma=6_500))
+
+    assert told.startswith("6.5 A: ")
+    assert told.endswith(".")
