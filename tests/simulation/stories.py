@@ -24,14 +24,21 @@ def _busy_car_park(duration_s: float) -> Scenario:
     return replace(generate(ScenarioKind.HARSH, 1, duration_s=duration_s), steps=())
 
 
-def step_behind_a_lost_meter() -> Scenario:
-    """Return a car park whose base steps up while its meter is lost."""
+def _step_behind(fault: FaultKind) -> Scenario:
     park = _busy_car_park(700.0)
     step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(22.0, 22.0, 22.0))
-    lost = Fault(
-        kind=FaultKind.METER_LOST, at_s=480.0, until_s=700.0, subject=park.site.meters[0].id
-    )
-    return replace(park, steps=(step,), faults=(lost,))
+    blind = Fault(kind=fault, at_s=480.0, until_s=700.0, subject=park.site.meters[0].id)
+    return replace(park, steps=(step,), faults=(blind,))
+
+
+def step_behind_a_lost_meter() -> Scenario:
+    """Return a car park whose base steps up while its meter is lost."""
+    return _step_behind(FaultKind.METER_LOST)
+
+
+def step_behind_a_frozen_meter() -> Scenario:
+    """Return a car park whose base steps up while its meter repeats itself."""
+    return _step_behind(FaultKind.METER_FROZEN)
 
 
 def step_beyond_reserve() -> Scenario:
