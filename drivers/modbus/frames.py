@@ -65,22 +65,25 @@ def find_rtu_answer(heard: bytes, ask: Ask) -> bytes | None:
 def find_tcp_answer(heard: bytes, ask: Ask, transaction: bytes) -> bytes | None:
     """Return the MBAP frame in `heard` that answers `ask`, or None while more may come.
 
-    Frames of other transactions are passed over.
+    Whole frames of other transactions, before it and behind it, are passed over.
 
     Raises:
         NotModbusError: the bytes are no Modbus, or a frame of this very transaction does not
-            answer the question.
+            answer the question, or what stands behind it is no frame: then the stream has lost
+            its step, and without check bytes nothing tells which of it is true.
     """
-    start = 0
+    start, answer = 0, None
     while len(heard) - start >= 7:
         length = int.from_bytes(heard[start + 4 : start + 6], "big")
         if heard[start + 2 : start + 4] != b"\0\0" or not 3 <= length <= 254:
             raise NotModbusError(f"this is not Modbus: {shown(heard[start:])}")
         end = start + 6 + length
-        if heard[start : start + 2] == transaction:
-            return _checked(heard[start:end], ask) if len(heard) >= end else None
+        if heard[start : start + 2] == transaction and len(heard) >= end:
+            answer = _checked(heard[start:end], ask)
         start = end
-    return None
+    if answer is not None and start != len(heard):
+        raise NotModbusError(f"behind the answer stands no frame: {shown(heard[-7:])}")
+    return answer
 
 
 def _checked(frame: bytes, ask: Ask) -> bytes:

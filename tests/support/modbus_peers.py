@@ -64,6 +64,13 @@ def hexed(text: str) -> bytes:
 
 
 @dataclass
+class Stream:
+    """One way of a connection: what is sent on it is sent one frame after the other."""
+
+    free_s: float = 0.0
+
+
+@dataclass
 class Peer:
     """What both kinds share: the script, and what was asked."""
 
@@ -72,20 +79,26 @@ class Peer:
     _timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def _on_question(
-        self, question: bytes, send: Callable[[bytes], None], hang_up: Callable[[], None]
+        self,
+        question: bytes,
+        send: Callable[[bytes], None],
+        hang_up: Callable[[], None],
+        stream: Stream,
     ) -> None:
         self.asked.append(question)
         loop = asyncio.get_running_loop()
         for act in self.script(question):
+            begin_s = loop.time() + act.after_s
             if isinstance(act, HangUp):
-                self._timers.append(loop.call_later(act.after_s, hang_up))
+                self._timers.append(loop.call_at(begin_s, hang_up))
                 continue
             piece = act.piece or len(act.frame) or 1
+            begin_s = max(begin_s, stream.free_s)
             for start in range(0, len(act.frame), piece):
-                delay_s = act.after_s + start / piece * 0.0005
-                self._timers.append(
-                    loop.call_later(delay_s, send, act.frame[start : start + piece])
-                )
+                part = act.frame[start : start + piece]
+                at_s = begin_s + start / piece * 0.0005
+                self._timers.append(loop.call_at(at_s, send, part))
+                stream.free_s = at_s + 1e-6  # Timers of one instant have no order.
 
     def _stop(self) -> None:
         for timer in self._timers:
@@ -123,6 +136,7 @@ class TcpPeer(Peer):
         self.open_connections += 1
         self.most_open_connections = max(self.most_open_connections, self.open_connections)
         self._writers.add(writer)
+        stream = Stream()
 
         def send(frame: bytes) -> None:
             if not writer.is_closing():
@@ -138,7 +152,7 @@ class TcpPeer(Peer):
 
         try:
             while question := await reader.read(1024):
-                self._on_question(question, send, hang_up)
+                self._on_question(question, send, hang_up, stream)
         except ConnectionError:
             pass
         finally:
@@ -179,7 +193,8 @@ class PtyPeer(Peer):
             self._ours = -1
 
     def _on_bytes(self) -> None:
-        self._on_question(os.read(self._ours, 1024), self._send, self.vanish)
+        # A new stream each time: on a serial line, frames may collide.
+        self._on_question(os.read(self._ours, 1024), self._send, self.vanish, Stream())
 
     def _send(self, frame: bytes) -> None:
         if self._ours >= 0:

@@ -87,7 +87,8 @@ def test_noise_before_a_serial_answer_does_not_hide_it(
     ("heard", "answer"),
     [
         (TCP, TCP),
-        (TCP + b"\x00", TCP),
+        (TCP + TCP, TCP),
+        (TCP + bytes.fromhex("00 06 00 00 00 05 01 04 02 00 01"), TCP),
         (TCP[:-1], None),
         (TCP[:5], None),
         # The answer of transaction 6 comes late, and is passed over.
@@ -111,6 +112,9 @@ def test_only_the_right_network_frame_answers(heard: bytes, answer: bytes | None
         ("00 07 00 00 00 09 01 04 04 43 66 33 34 00 00", "got 4 bytes of 6"),
         ("00 07 00 01 00 07 01 04 04 43 66 33 34", "not Modbus"),
         ("00 07 00 00 40 07 01", "not Modbus"),
+        ("00 07 00 00 00 07 01 04 04 43 66 33 34 00", "behind the answer stands no frame: .* 00$"),
+        # Two answers of a broken gateway, mixed byte by byte: the header is ours, the values not.
+        ("00 07 00 00 00 07 01 04 04 da 33 da 52 04 04 43 66 33 34", "not Modbus|no frame"),
         ("48 54 54 50 2f 31 2e 31 20 34 30 30", "not Modbus.*HTTP/1.1"),
         ("53 53 48 2d 32 2e 30 2d", "not Modbus.*SSH-2.0-"),
     ],
