@@ -161,6 +161,11 @@ def _with_timers(moment: Moment, board: Board) -> ControlMemory:
     )
 
 
+def _is_pause_over(belief: ConnectorBelief) -> bool:
+    """Return whether its old limit is out of force: till then its old phases are counted."""
+    return belief.mask is None or not belief.in_force_ma
+
+
 def _waiting(moment: Moment, board: Board) -> list[int]:
     """Return the connectors that have nothing and may have the minimum, in order of turn."""
     since_s = moment.state.memory.waiting_since_s
@@ -173,7 +178,10 @@ def _waiting(moment: Moment, board: Board) -> list[int]:
         (
             at
             for at, is_moved in enumerate(moment.controlled)
-            if is_moved and board.limit_ma[at] == 0 and board.cap_ma[at] >= MIN_CHARGING_MA
+            if is_moved
+            and board.limit_ma[at] == 0
+            and board.cap_ma[at] >= MIN_CHARGING_MA
+            and _is_pause_over(moment.state.connectors[at])
         ),
         key=turn,
     )

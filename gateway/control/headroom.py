@@ -272,6 +272,8 @@ def survey(state: SiteState, now_s: float) -> Survey:
         station = stations[connector.ref.station]
         high = high_ma(connector, belief, station, parameters, now_s)
         mask = belief.mask or wiring.wired[at]
+        if not belief.in_force_ma:  # After a pause it may come back on any of its phases.
+            mask = wiring.wired[at]
         circuit, draw, low, is_current = wiring.paths[at][0], None, NOTHING, False
         if belief.draws:
             draw = counted_draw(belief, read_at_s[circuit])
@@ -388,6 +390,7 @@ def age_of_s(measured: PhaseState, parameters: ControlParameters, now_s: float) 
 
 
 FLOWING_MA = 2_000
+FIRST_DRAW_S = 90.0
 JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 
 
@@ -489,6 +492,10 @@ def _told(state: SiteState, waits: set[int]) -> list[list[_Told]]:
     told: list[list[_Told]] = [[] for _ in state.wiring.rating_ma]
     for at, belief in enumerate(state.connectors):
         draws = belief.draws[:-1] if at in waits else belief.draws
+        since_s = belief.plugged_at_s
+        if draws and since_s is not None and draws[0].at_s - since_s < FIRST_DRAW_S:
+            # The first reading tells of all that was drawn since it was plugged in.
+            draws = (Draw(at_s=since_s, current_ma=NOTHING), *draws)
         if len(draws) < 2 or _is_level(draws):  # noqa: PLR2004 - a pair
             continue
         for phase in range(3):

@@ -81,9 +81,9 @@ def after_sending(belief: ConnectorBelief, event: LimitSent) -> ConnectorBelief:
         belief = replace(belief, raised_at_s=event.at_s, raised_from_ma=was_ma)
         if was_ma == 0:
             belief = replace(belief, started_at_s=event.at_s, resting_since_s=None)
-    if not event.limit_ma:
-        # Learnt again after every pause (design §3): it may come back on other phases.
-        belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
+        if newest.limit_ma == 0:
+            # Learnt again after every pause (design §3): it may come back on other phases.
+            belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
     paused_at_s = None if event.limit_ma else (belief.paused_at_s or event.at_s)
     return replace(
         belief,

@@ -33,7 +33,7 @@ from gateway.domain.ids import ConnectorRef, StationId
 
 FALLBACK_GAP_S = 60.0
 FALLBACK_WRITES_A_DAY = 10
-SLACK_MA = 3_000
+SLACK_MA = 5_000  # Tolerances of eight readings, and the noise band of the meter.
 REACH_SLACK_MA = 1_000
 SEEN_S = 20.0  # How long too little may be counted: until a reading that was asked for came.
 SEEN_WITH_FAULTS_S = 60.0  # The same where stations lie, disobey or are silent.
