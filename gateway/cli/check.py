@@ -24,7 +24,6 @@ REFUSED = 2
 MAX_SHOWN_COUNT = 50
 STATION_PROOFS = ("adopted", "fallback written", "obeys a limit", "falls back by itself")
 METER_PROOFS = ("on the right phases", "the right way round")
-STOP_PROOFS = ("takes every connector to 0 A",)
 
 
 @click.command("check")
@@ -102,7 +101,7 @@ def _show_mistake(
 def _show_settings(terminal: Console, settings: Settings, credentials: Credentials) -> None:
     site, proof = settings.site, settings.proof
     terminal.print(
-        Text(site.name, style="bold").append(f"  {settings.path}", style="dim"), soft_wrap=True
+        Text.assemble((site.name, "bold"), (f"  {settings.path}", "dim")), soft_wrap=True
     )
     terminal.print(
         f"{len(site.circuits)} circuits, {len(site.meters)} meters, "
@@ -154,8 +153,6 @@ def _unproven(settings: Settings) -> Iterator[tuple[str, tuple[str, ...], tuple[
         yield "station", tuple(station.id for station in settings.site.stations), STATION_PROOFS
     if settings.site.meters:
         yield "meter", tuple(meter.id for meter in settings.site.meters), METER_PROOFS
-    if settings.stop_input is not None:
-        yield "stop input", ("stop_input",), STOP_PROOFS
 
 
 def _as_json(

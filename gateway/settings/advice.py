@@ -3,13 +3,14 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
-from gateway.settings.amperes import PHASE_NAMES, Amperes
+from gateway.domain.electric import PerPhase
+from gateway.settings.amperes import PHASE_NAMES, Amperes, Present, ma_up, spread
 from gateway.settings.mistakes import Finding, Route
-from gateway.settings.models import ConnectorEntry, SiteFile
-from gateway.settings.tree import by_name, path_up, phases_of
+from gateway.settings.models import CircuitEntry, ConnectorEntry, SiteFile
+from gateway.settings.tree import by_name, path_up, phases_by_name
 
 _MOVING_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 
@@ -45,13 +46,14 @@ def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
 def _doubt_meters(file: SiteFile) -> Iterator[Finding]:
     named = by_name(file.circuits)
     measured = {c.meter: c.id for c in named.values() if c.meter is not None}
+    present = phases_by_name(named)
     for at, meter in enumerate(file.meters):
         circuit = measured.get(meter.id)
         if circuit is None:
             problem = "no circuit names this meter; what it says is not used"
             yield Finding(route=("meters", at), problem=problem)
             continue
-        for phase, is_there in zip(PHASE_NAMES, phases_of(circuit, named), strict=True):
+        for phase, is_there in zip(PHASE_NAMES, present[circuit], strict=True):
             if is_there and phase not in meter.phases:
                 problem = (
                     f"does not measure {phase} of circuit {circuit}: "
@@ -62,6 +64,7 @@ def _doubt_meters(file: SiteFile) -> Iterator[Finding]:
 
 def _doubt_circuits(file: SiteFile) -> Iterator[Finding]:
     named = by_name(file.circuits)
+    present = phases_by_name(named)
     for at, circuit in enumerate(file.circuits):
         route: Route = ("circuits", at)
         if circuit.parent is None and circuit.meter is None:
@@ -73,17 +76,27 @@ def _doubt_circuits(file: SiteFile) -> Iterator[Finding]:
                 f"aims closer to the rating than the {usual:g} that suit a device {circuit.device}"
             )
             yield Finding(route=(*route, "set_point_ratio"), problem=problem)
-        children = [c for c in named.values() if c.parent == circuit.id and c is not circuit]
-        for phase, name in enumerate(PHASE_NAMES):
-            own_a = _on(circuit.worst_case_base_a, phase)
-            below_a = sum(_on(child.worst_case_base_a, phase) for child in children)
-            if own_a < below_a:
-                problem = (
-                    f"{own_a:g} A on {name} is less than the {below_a:g} A "
-                    "of the circuits below, which it includes: the larger counts"
-                )
-                yield Finding(route=(*route, "worst_case_base_a"), problem=problem)
-                break
+        below = [child for child in named.values() if child.parent == circuit.id]
+        if shortfall := _find_shortfall(circuit, below, present):
+            yield Finding(route=(*route, "worst_case_base_a"), problem=shortfall)
+
+
+def _find_shortfall(
+    circuit: CircuitEntry, below: list[CircuitEntry], present: Mapping[str, Present]
+) -> str | None:
+    """Return on which phase a base figure is less than the circuits below add up to, if on any."""
+
+    def base_ma(entry: CircuitEntry) -> PerPhase:
+        return spread(entry.worst_case_base_a, present[entry.id], to_ma=ma_up)
+
+    rows = zip(PHASE_NAMES, base_ma(circuit), *map(base_ma, below), strict=True)
+    for phase, own_ma, *below_ma in rows:
+        if own_ma < sum(below_ma):
+            return (
+                f"{own_ma / 1_000:g} A on {phase} is less than the {sum(below_ma) / 1_000:g} A "
+                "of the circuits below, which it includes: the larger counts"
+            )
+    return None
 
 
 def _doubt_loads(file: SiteFile) -> Iterator[Finding]:

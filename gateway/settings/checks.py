@@ -11,7 +11,7 @@ from gateway.settings.drafts import BusDraft, ConnectorDraft, SiteFileDraft, dra
 from gateway.settings.mistakes import Finding, Route, shown, suggest
 from gateway.settings.models import MIN_CHARGING_A, ListenersEntry
 from gateway.settings.nodes import Plain
-from gateway.settings.tree import by_name, find_circles, phases_of
+from gateway.settings.tree import by_name, find_circles, phases_by_name
 
 LAST_SERIAL_UNIT = 247  # Modbus over serial line V1.02, 2.2: 248 to 255 are reserved.
 
@@ -32,6 +32,7 @@ def find_misfits(plain: Plain) -> tuple[Finding, ...]:
         _check_connectors,
         _check_listeners,
         _check_control,
+        _check_stop_input,
     )
     return tuple(finding for rule in rules for finding in rule(draft))
 
@@ -216,7 +217,7 @@ def _check_phases(draft: SiteFileDraft) -> Iterator[Finding]:
     """Find what is put on a phase that its circuit, or one above it, does not have."""
     named = by_name(draft.circuits)
     # A circuit without any phase is a mistake of its own, said once.
-    present = {name: p for name in named if any(p := phases_of(name, named))}
+    present = {name: has for name, has in phases_by_name(named).items() if any(has)}
     amounts: list[tuple[Route, str | None, Amperes | None]] = [
         *(
             (("circuits", at, "worst_case_base_a"), circuit.id, circuit.worst_case_base_a)
@@ -330,3 +331,12 @@ def _check_control(draft: SiteFileDraft) -> Iterator[Finding]:
                 f"control.stale_no_raises_s is {stale_s:g}"
             )
             yield Finding(route=("meters", at, "interval_s"), problem=problem)
+
+
+def _check_stop_input(draft: SiteFileDraft) -> Iterator[Finding]:
+    # No driver reads one. A site that counts on it must not run as if there were none.
+    if draft.stop_input is not None:
+        problem = (
+            "this version cannot watch a stop input, so it does not run this site; take it out"
+        )
+        yield Finding(route=("stop_input",), problem=problem, at="key")

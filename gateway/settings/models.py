@@ -259,7 +259,10 @@ class StationEntry(Entry):
 
 
 class StopInputEntry(Entry):
-    """A contact (fire alarm, emergency stop) that takes every connector to 0 A until a person releases it."""
+    """A contact (fire alarm, emergency stop) that takes every connector to 0 A until a person releases it.
+
+    This version cannot watch one yet, and refuses a site that has it.
+    """
 
     bus: Name
     unit: int = Field(ge=0, le=255)

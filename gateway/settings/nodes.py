@@ -19,7 +19,7 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from gateway.settings.mistakes import Finding, Mistake, Place, Route
+from gateway.settings.mistakes import Finding, Mistake, Place, Route, shown
 from gateway.settings.syntax import explain_syntax, find_tabs
 
 MAX_DEPTH = 32  # The deepest setting is five levels down.
@@ -137,7 +137,7 @@ def name_route(root: Node | None, route: Route) -> str:
     name, node = "", root
     for step in route:
         if isinstance(step, str):
-            word = step if _MENTIONABLE.fullmatch(step) else repr(step)
+            word = step if _MENTIONABLE.fullmatch(step) else shown(step)
             name += f".{word}" if name else word
             node = node.entries.get(step) if isinstance(node, Mapping) else None
         else:

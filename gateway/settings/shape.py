@@ -56,6 +56,8 @@ def _meaning(route: Route) -> str:
 
 def _describe(detail: ErrorDetails, value: Plain) -> str:
     context = detail.get("ctx", {})
+    if value is None and detail["type"] == "tuple_type":
+        return "no value is given (take the key out, or write [])"
     if value is None and detail["type"] != "headroom":
         return "no value is given"
     match detail["type"]:

@@ -53,7 +53,7 @@ class Listeners:
 class StopInput:
     """A Modbus discrete input that stops everything while it is open, or while it is closed.
 
-    Whoever starts the daemon must refuse a site whose stop input it cannot watch.
+    Every site file with one is refused (`checks`) until a driver reads it.
     """
 
     bus: BusId
@@ -87,8 +87,9 @@ class ProofRefusedError(SettingsRefusedError):
     def __init__(self, settings: Settings) -> None:
         """Take the settings whose proof fails; the message is the sums that fail."""
         self.settings = settings
-        sums = [describe_failure(row) for row in settings.proof.failures]
-        super().__init__("\n".join(f"{settings.path}: {line}" for line in sums))
+        lines = [describe_failure(row) for row in settings.proof.failures]
+        lines.append(f"`headroom check {settings.path}` shows every term, and what would mend it")
+        super().__init__("\n".join(f"{settings.path}: {line}" for line in lines))
 
 
 def describe_failure(row: PhaseProof) -> str:

@@ -45,21 +45,30 @@ def find_circles(circuits: Mapping[str, Branch]) -> tuple[tuple[str, ...], ...]:
     circles: list[tuple[str, ...]] = []
     settled: set[str] = set()
     for start in circuits:
-        path: list[str] = []
+        path: dict[str, None] = {}  # In order, and quick to look into.
         name: str | None = start
         while name is not None and name in circuits and name not in settled and name not in path:
-            path.append(name)
+            path[name] = None
             name = circuits[name].parent
-        if name in path:
-            circles.append(tuple(path[path.index(name) :]))
+        if name is not None and name in path:
+            along = list(path)
+            circles.append(tuple(along[along.index(name) :]))
         settled.update(path)
     return tuple(circles)
 
 
-def phases_of(name: str, circuits: Mapping[str, Branch]) -> Present:
-    """Return which phases a circuit has; where a rating or a parent is not known, all it may."""
-    present = ALL_PHASES
-    for circuit in reversed(path_up(name, circuits)):
-        if circuit.rating_a is not None:
-            present = phases_left(circuit.rating_a, present)
+def phases_by_name(circuits: Mapping[str, Branch]) -> dict[str, Present]:
+    """Return which phases each circuit has; where a rating or parent is not known, all it may."""
+    present: dict[str, Present] = {}
+    for start in circuits:
+        path: dict[str, Branch] = {}
+        name: str | None = start
+        while name is not None and name in circuits and name not in present and name not in path:
+            path[name] = circuits[name]
+            name = circuits[name].parent
+        above = ALL_PHASES if name is None else present.get(name, ALL_PHASES)
+        for below, circuit in reversed(path.items()):
+            if circuit.rating_a is not None:
+                above = phases_left(circuit.rating_a, above)
+            present[below] = above
     return present

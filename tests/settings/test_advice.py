@@ -102,3 +102,10 @@ def test_what_is_probably_not_meant_is_said(
         text = text.replace("id: sub, bus: rs485, unit: 1", "id: sub, bus: rs485, unit: 2")
 
     assert doubts_of(text, tmp_path) == said
+
+
+def test_one_number_below_counts_on_the_phases_that_are_there(tmp_path: Path) -> None:
+    text = RIGHT.replace("rating_a: [20, 20, 16]", "rating_a: [0, 0, 20]")
+    text = text.replace("worst_case_base_a: 10", "worst_case_base_a: [0, 0, 10]")
+
+    assert doubts_of(text, tmp_path) == []

@@ -102,6 +102,9 @@ SHAPE = [
     ("  - {id: chiller, circuit: supply, worst_case_a: 20}", "  - chiller", [
         "12:5: loads[0]: takes keys and values, not 'chiller'",
     ]),
+    ("loads:\n  - {id: chiller, circuit: supply, worst_case_a: 20}\n", "loads:\n", [
+        "11:1: loads: no value is given (take the key out, or write [])",
+    ]),
     # Choices and bounds.
     ("device: mccb", "device: mbc", [
         "9:41: circuits.supply.device: takes mcb, mccb or fuse, not 'mbc' (did you mean mcb?)",
@@ -229,9 +232,11 @@ FIT = [
         "6:49: meters.main.interval_s: a meter read each 5 s is always stale: control.stale_no_raises_s is 5",
     ]),
     ("loads:", "stop_input: {bus: plan, unit: 1, address: 0}\nloads:", [
+        "11:1: stop_input: this version cannot watch a stop input, so it does not run this site; take it out",
         "11:19: stop_input.bus: there is no bus 'plan' (did you mean plant?)",
     ]),
     ("loads:", "stop_input: {bus: plant, unit: 250, address: 0}\nloads:", [
+        "11:1: stop_input: this version cannot watch a stop input, so it does not run this site; take it out",
         "11:32: stop_input.unit: a unit on a serial line is 1 to 247, not 250",
     ]),
 ]  # fmt: skip

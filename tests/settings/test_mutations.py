@@ -105,7 +105,8 @@ def test_no_file_brings_anything_but_settings_or_its_mistakes(
         assert mistake.place is not None
         assert 1 <= mistake.place.line <= len(lines) + content.count(b"\r")
         assert mistake.place.column >= 1
-        # It goes to a terminal.
+        # It goes to a terminal, and is in our words.
+        assert "Input should" not in mistake.problem
         assert mistake.describe("site.yaml").isprintable()
 
 

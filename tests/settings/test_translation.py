@@ -1,6 +1,8 @@
 """What people write becomes the domain's words: mA, phases, parents before children."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,8 @@ from gateway.settings import (
     load_site,
     read_site,
 )
+from gateway.settings.models import SiteFile
+from gateway.settings.translation import translate
 
 SITE = "site: {name: Here, timezone: Europe/London, voltage_v: 230}\n"
 
@@ -122,7 +126,6 @@ meters:
 circuits: [{id: a, rating_a: 63, device: mcb, meter: main, worst_case_base_a: 0}]
 stations:
   - {id: CP-1, circuit: a, connectors: [{id: 2, phases: [L2, L3, L1], max_a: 16, fallback_a: 0}]}
-stop_input: {bus: lan, unit: 1, address: 3, stops_when: closed}
 listen: {ocpp: {host: 0.0.0.0}, api: {port: 0}}
 """,
         tmp_path,
@@ -141,11 +144,24 @@ listen: {ocpp: {host: 0.0.0.0}, api: {port: 0}}
     assert connector.phases == (Phase.L2, Phase.L3, Phase.L1)
     assert (connector.ref, connector.circuit) == ((StationId("CP-1"), 2), CircuitId("a"))
     assert settings.site.circuits[0].meter == MeterId("main")
-    assert settings.stop_input == StopInput(
-        bus=BusId("lan"), unit=1, address=3, stops_when_closed=True
-    )
     assert (settings.listen.ocpp.host, settings.listen.ocpp.port) == ("0.0.0.0", 9000)
     assert (settings.listen.api.host, settings.listen.api.port) == ("127.0.0.1", 0)
+
+
+def test_a_stop_input_stops_when_its_wire_breaks_unless_told_otherwise(tmp_path: Path) -> None:
+    # No site file gets so far until a driver reads one.
+    file: dict[str, Any] = {
+        "site": {"name": "Here", "timezone": "Europe/London", "voltage_v": 230},
+        "circuits": ({"id": "a", "rating_a": 63, "device": "mcb", "worst_case_base_a": 0},),
+        "stop_input": {"bus": "lan", "unit": 1, "address": 3},
+    }
+
+    open_ = translate(SiteFile.model_validate(file), path=tmp_path)
+    file["stop_input"]["stops_when"] = "closed"
+    closed = translate(SiteFile.model_validate(file), path=tmp_path)
+
+    stop = StopInput(bus=BusId("lan"), unit=1, address=3, stops_when_closed=False)
+    assert (open_.stop_input, closed.stop_input) == (stop, replace(stop, stops_when_closed=True))
 
 
 def test_safety_numbers_in_amperes_become_milliamperes(tmp_path: Path) -> None:
@@ -194,4 +210,5 @@ stations:
             "site.yaml: circuit a, L3: fallbacks 6.0 A + base 36.5 A + loads 0.0 A = 42.5 A, "
             "4.5 A over the set-point of 38.0 A"
         ),
+        "site.yaml: `headroom check site.yaml` shows every term, and what would mend it",
     ]
