@@ -73,6 +73,17 @@ def test_power_is_that_of_its_loads() -> None:
     assert power_w[2] == pytest.approx(0.0, abs=100.0)
 
 
+def test_energy_is_power_over_time() -> None:
+    meter, wires = wired()
+    wires.set_base([20.0, 0.0, 0.0], 0.0)
+    wires.shift_vehicle((0, 1), 10.0, 1_800.0)
+
+    energy_wh = read(meter, 3_600.0).import_energy_wh
+
+    # Base at a power factor of 0.95 for an hour, the vehicle for half of it.
+    assert energy_wh == pytest.approx(230.0 * 20.0 * 0.95 + (230.0 + 231.0) * 10.0 / 2)
+
+
 def test_frozen_it_repeats_itself_to_the_last_bit_while_time_goes_on() -> None:
     meter, wires = wired()
     wires.set_base([20.0, 20.0, 20.0], 0.0)

@@ -333,6 +333,18 @@ def test_a_lost_station_is_noticed_at_once_or_by_its_pings() -> None:
     assert max(noticed_s) > 20.0
 
 
+def test_a_station_that_is_back_before_it_was_missed_was_away_all_the_same() -> None:
+    lost = fault(FaultKind.STATION_LOST, 100.0, 103.0, CP1)
+    for seed in range(20):
+        plant = Plant(small_scenario(seed=seed, visits=(visit(),), faults=(lost,)))
+        plant.advance(99.0)
+
+        told = plant.advance(160.0)
+
+        links = [type(o) for o in told if isinstance(o, StationConnected | StationDisconnected)]
+        assert links == [StationDisconnected, StationConnected]
+
+
 def test_calls_to_a_lost_station_are_unanswered_and_change_nothing() -> None:
     for plant in lost_plants():
         plant.advance(100.5)

@@ -94,6 +94,13 @@ def test_a_tx_profile_overrules_the_default_even_when_it_allows_more(version: Oc
     assert limit_at(store, 120.0) == 16.0
 
 
+def test_a_tx_profile_overrules_a_default_of_a_higher_level() -> None:
+    store = store_of()
+    install(store, default(1, 6.0, stack_level=5), lease(2, 16.0, stack_level=1))
+
+    assert limit_at(store, 120.0) == 16.0
+
+
 @EITHER_VERSION
 @pytest.mark.parametrize(
     ("clock_s", "limit_a"),

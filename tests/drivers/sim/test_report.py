@@ -15,12 +15,14 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 from tests.support.sim_scenarios import (
     CP1,
+    CP2,
     METER,
     ONE,
     PLAIN,
     TWO,
     small_scenario,
     step,
+    traits_of,
     visit,
 )
 
@@ -124,6 +126,15 @@ def test_a_session_that_left_keeps_its_figures() -> None:
     assert session.delivered_wh == pytest.approx(16.0 * 690.0 * 990.0 / 3_600, rel=0.05)
     assert session.omniscient_wh == pytest.approx(32.0 * 690.0 * 990.0 / 3_600, rel=0.001)
     assert session.finished_at is None
+
+
+def test_a_lease_that_lapses_is_no_change_that_was_sent() -> None:
+    plant = Plant(small_scenario(visits=(visit(),)))
+    plant.advance(100.0)
+    plant.send_limit(ONE, CurrentLimit(limit_ma=20_000), valid_for_s=60.0, at_s=100.0)
+    plant.advance(3_600.0)
+
+    assert plant.report().limit_changes_per_connector_h == pytest.approx(1.0, rel=0.01)
 
 
 def test_renewals_are_not_changes() -> None:
@@ -248,6 +259,37 @@ def test_a_rise_in_small_steps_counts_as_one_within_a_reaction() -> None:
     assert inside == [[True, False, False], [True, True, True]]
 
 
+@pytest.mark.parametrize(
+    ("is_blind", "violations"), [(False, ["third_of_thermal_budget"]), (True, [])]
+)
+def test_without_a_meter_what_has_risen_since_adds_up(
+    is_blind: bool, violations: list[str]
+) -> None:
+    # Two steps inside the reserve, more than a reaction apart: from 80 to 107 A.
+    lost = fault(FaultKind.METER_LOST, 600.0, 640.0, METER)
+    scenario = small_scenario(
+        visits=both(),
+        base_a=50.0,
+        steps=(step(602.0, 14.0), step(622.0, 13.0), step(634.0, -27.0)),
+        faults=(lost,) if is_blind else (),
+        duration_s=900.0,
+    )
+
+    assert what(run(scenario, always(15.0)).report()) == violations
+
+
+def test_what_a_runaway_draws_is_a_rise_like_any_other() -> None:
+    away = fault(FaultKind.STATION_RUNAWAY, 600.0, 620.0, CP1)
+    scenario = small_scenario(visits=both(), base_a=62.0, faults=(away,), duration_s=900.0)
+    report = run(scenario, always(15.0)).report()
+
+    (circuit,) = report.circuits
+    assert circuit.peak_ratio == pytest.approx(1.09)
+    assert circuit.thermal_budget_peak > 1 / 3
+    assert circuit.thermal_budget_peak_inside_reserve == 0.0
+    assert what(report) == []
+
+
 def test_a_connector_left_hungry_is_forgotten() -> None:
     plant = run(small_scenario(visits=both(), duration_s=7_200.0), pausing(600.0))
 
@@ -264,6 +306,35 @@ def test_room_that_nobody_is_given_never_came_back() -> None:
     plant = run(small_scenario(visits=both()), always(8.0))
 
     assert set(what(plant.report())) == {"headroom_never_came_back"}
+
+
+@pytest.mark.parametrize(
+    ("tells", "violations"), [(True, {"headroom_never_came_back"}), (False, set())]
+)
+def test_what_a_station_does_not_tell_cannot_be_given_away(
+    tells: bool, violations: set[str]
+) -> None:
+    def law(connector: ConnectorRef, _second: float) -> float:
+        return 32.0 if connector == ONE else 8.0
+
+    stations = (traits_of(CP1, sends_meter_values=tells), traits_of(CP2))
+    plant = run(small_scenario(stations=stations, visits=both()), law)
+
+    assert set(what(plant.report())) == violations
+
+
+def test_after_three_long_excursions_a_circuit_may_be_held_back() -> None:
+    steps: tuple[StepAt, ...] = ()
+    for index in range(3):
+        steps += (step(600.0 + 100.0 * index, 21.0), step(620.0 + 100.0 * index, -21.0))
+    scenario = small_scenario(
+        visits=both(), base_a=50.0, steps=steps, reserve_a=10.0, duration_s=7_200.0
+    )
+
+    def law(_connector: ConnectorRef, second: float) -> float:
+        return 15.0 if second < 900.0 else 0.0
+
+    assert what(run(scenario, law).report()) == []
 
 
 def test_a_full_vehicle_needs_no_room() -> None:

@@ -8,6 +8,7 @@ from drivers.sim.evse import Evse
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.observations import Answered, Observation, Outcome
 from drivers.sim.plant import Plant
+from drivers.sim.profiles import ChargingProfile, Kind, Period, Purpose
 from drivers.sim.scenario import Scenario, StationTraits
 from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion, RateUnit
 from gateway.domain.events import (
@@ -21,6 +22,7 @@ from gateway.domain.events import (
     TransactionEnded,
     TransactionStarted,
 )
+from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
 from tests.support.sim_scenarios import CP1, CP2, ONE, small_scenario, traits_of, visit
 
@@ -384,6 +386,43 @@ def test_states_are_told_as_they_come() -> None:
         ConnectorStatus.OCCUPIED,
         ConnectorStatus.AVAILABLE,
     ]
+
+
+def test_a_lease_ends_with_its_transaction() -> None:
+    plant = Plant(one_car(leave_s=130.0))
+    plant.advance(100.0)
+    send(plant, 20.0, valid_for_s=600.0)
+    plant.advance(131.0)
+    station = plant.world.stations[CP1]
+
+    assert evse_of(plant).limit_a == 6.0
+    assert station.clear(131.0, purpose=Purpose.TX) is False
+    assert station.clear(131.0, purpose=Purpose.TX_DEFAULT) is True
+
+
+def test_the_maximum_of_a_station_is_shared_by_its_connectors() -> None:
+    plant = Plant(one_car())
+    plant.advance(100.0)
+    send(plant, 20.0)
+    plant.advance(110.0)
+    station = plant.world.stations[CP1]
+    whole = ChargingProfile(
+        number=99,
+        stack_level=0,
+        purpose=Purpose.STATION_MAX,
+        kind=Kind.ABSOLUTE,
+        rate_unit=RateUnit.AMPERES,
+        periods=(Period(start_s=0.0, limit=14.0),),
+        start_s=0.0,
+    )
+
+    assert station.install(0, whole, 110.0) == ""
+    assert evse_of(plant).limit_a == 14.0
+    second = Evse(evse_of(plant).connector)
+    second.transaction = TransactionId("another")
+    station.evses[2] = second
+    station.refresh(110.0, was_sent=False)
+    assert evse_of(plant).limit_a == 7.0
 
 
 def test_a_station_without_a_transaction_rejects_a_lease() -> None:
