@@ -254,6 +254,11 @@ def undrawn_ma(
     return max(0, high - low) if is_raised or is_started else 0
 
 
+def mask_of(belief: ConnectorBelief, wired: Mask) -> Mask:
+    """Return the phases that count: all wired until learnt, and again once a pause has settled."""
+    return belief.mask if belief.mask is not None and belief.in_force_ma else wired
+
+
 def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
     wiring, parameters, stations = state.wiring, state.parameters, state.stations
@@ -271,9 +276,7 @@ def survey(state: SiteState, now_s: float) -> Survey:
         belief = state.connectors[at]
         station = stations[connector.ref.station]
         high = high_ma(connector, belief, station, parameters, now_s)
-        mask = belief.mask or wiring.wired[at]
-        if not belief.in_force_ma:  # After a pause it may come back on any of its phases.
-            mask = wiring.wired[at]
+        mask = mask_of(belief, wiring.wired[at])
         circuit, draw, low, is_current = wiring.paths[at][0], None, NOTHING, False
         if belief.draws:
             draw = counted_draw(belief, read_at_s[circuit])
