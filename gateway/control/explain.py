@@ -17,7 +17,10 @@ def sentence(reason: Reason) -> str:
         case ReasonKind.OUTSIDE_LIMIT:
             return f"{limit}: {reason.name}."
         case ReasonKind.NOT_CONNECTED:
-            return f"{limit}: no vehicle is connected; the fallback holds."
+            holds = (
+                "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
+            )
+            return f"{limit}: no vehicle is connected; {holds}."
         case ReasonKind.VEHICLE_TAKES_LESS:
             takes = amps(reason.current_ma)
             return f"{limit}: the vehicle takes {takes} at most; the rest is left to others."

@@ -243,6 +243,14 @@ def test_a_vehicle_that_leaves_takes_its_claim_with_it() -> None:
     assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
 
 
+def test_an_unwritten_fallback_is_not_said_to_hold() -> None:
+    site = OneCircuit(has_fallbacks=False)
+
+    told = sentence(reason_of(site, 1))
+
+    assert told == "32.0 A: no vehicle is connected; no fallback is written yet."
+
+
 @pytest.mark.parametrize("kind", list(ReasonKind))
 def test_every_reason_has_a_sentence_that_begins_with_its_limit(kind: ReasonKind) -> None:
     told = sentence(Reason(kind=kind, limit_ma=6_500))

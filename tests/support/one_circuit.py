@@ -73,8 +73,8 @@ def site() -> Site:
 class OneCircuit:
     """The board under control; stations answer at once unless told not to."""
 
-    def __init__(self, *, answers: bool = True) -> None:
-        """Connect every station, with its fallback written."""
+    def __init__(self, *, answers: bool = True, has_fallbacks: bool = True) -> None:
+        """Connect every station, with its fallback written unless told not to."""
         self.now_s = 1_000.0
         self.answers = answers
         self.sequence = 0
@@ -83,11 +83,13 @@ class OneCircuit:
             connector = ref(number)
             self.learn(
                 StationConnected(at_s=self.now_s, station=connector.station),
-                FallbackInstalled(at_s=self.now_s, connector=connector, fallback_ma=6_000),
                 ConnectorStatusChanged(
                     at_s=self.now_s, connector=connector, status=ConnectorStatus.AVAILABLE
                 ),
             )
+            if has_fallbacks:
+                written = FallbackInstalled(at_s=self.now_s, connector=connector, fallback_ma=6_000)
+                self.learn(written)
 
     def learn(self, *facts: ControlEvent) -> None:
         """Fold facts in."""
