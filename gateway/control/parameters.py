@@ -52,7 +52,6 @@ class ControlParameters:
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
     rotation_s: float = 900.0
-    rebalance_s: float = 300.0
     accepts_after_s: float = 60.0
     accepts_for_s: float = 900.0
     accepts_margin_ma: int = 1_500  # Some vehicles round down to whole amperes,

@@ -78,7 +78,7 @@ def after_sending(belief: ConnectorBelief, event: LimitSent) -> ConnectorBelief:
     )
     was_ma = newest.limit_ma if newest.last_sequence > 0 else 0
     if event.limit_ma > was_ma:
-        belief = replace(belief, raised_at_s=event.at_s, raised_from_ma=was_ma)
+        belief = replace(belief, raised_at_s=event.at_s)
         if was_ma == 0:
             belief = replace(belief, started_at_s=event.at_s, resting_since_s=None)
         if newest.limit_ma == 0:

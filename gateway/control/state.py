@@ -67,7 +67,6 @@ class ConnectorBelief:
     fallback_ma: int | None = None
     """The persistent fallback the station accepted; None: not written yet."""
     raised_at_s: float = NEVER_S
-    raised_from_ma: int = 0
     started_at_s: float = NEVER_S
     """When it last got its minimum after nothing: plugged in or resumed."""
     paused_at_s: float | None = None
