@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.control.headroom import reading_is_current
+from gateway.control.bounds import reading_is_current
 from gateway.control.state import PhaseState, SiteState
 
 LEAST_RATIO, MOST_RATIO = 0.7, 1.3  # Of the cut: what the circuit must have fallen by.

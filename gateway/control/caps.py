@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.headroom import Survey, draw_as_limit_ma, fallback_ma
+from gateway.control.bounds import draw_as_limit_ma, fallback_ma
+from gateway.control.headroom import Survey
 from gateway.control.metered import projected_ratio
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA, Phase

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from gateway.control.bounds import is_idle
 from gateway.control.caps import connector_cap, row_caps
-from gateway.control.headroom import Survey, is_idle, survey
+from gateway.control.headroom import Survey, survey
 from gateway.control.share import Board, Rank
 from gateway.control.state import ConnectorBelief, Priority, SiteState
 from gateway.control.trial import Trial, trial_of
@@ -152,7 +153,8 @@ def board_of(moment: Moment) -> Board:
     claims_ma, raises_ma = wiring.with_all_below(claims_ma), wiring.with_all_below(raises_ma)
     return Board(
         rows=rows,
-        on_row=_on_row(state, seen, may_move),
+        below=wiring.below,
+        may_move=may_move,
         limit_ma=limits_ma,
         high_ma=seen.high_ma,
         cap_ma=caps_ma,
@@ -167,18 +169,6 @@ def board_of(moment: Moment) -> Board:
             for row, claimed_ma, raise_ma in zip(seen.rows, seen.claimed_ma, raises_ma, strict=True)
         ],
     )
-
-
-def _on_row(state: SiteState, seen: Survey, may_move: list[bool]) -> list[list[int]]:
-    """Return, per row, the connectors that load it and can be moved."""
-    wired, masks = state.wiring.wired, seen.masks
-    on_row: list[list[int]] = []
-    for below in state.wiring.below:
-        moving = [at for at in below if may_move[at]]
-        on_row += [
-            [at for at in moving if masks[at][phase] and wired[at][phase]] for phase in range(3)
-        ]
-    return on_row
 
 
 def _cap_ma(state: SiteState, at: int, cap: Reason | None, trial: Trial | None) -> int:

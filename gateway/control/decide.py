@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
-from gateway.control.headroom import NOMINAL_VOLTAGE_V, Survey
+from gateway.control.headroom import Survey
 from gateway.control.questions import to_ask
 from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
 from gateway.control.standing import settled
@@ -247,7 +247,7 @@ def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
             if board.proven_room_ma[row] >= state.parameters.dead_band_ma:
                 continue
             if row not in is_wanted_on:
-                is_wanted_on[row] = not wanting.isdisjoint(board.on_row[row])
+                is_wanted_on[row] = not wanting.isdisjoint(board.on_row(row))
             if is_wanted_on[row]:
                 board.move(at, takes_ma)
                 break
@@ -277,7 +277,7 @@ def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
                 limit=CurrentLimit(
                     limit_ma=limit_ma,
                     phase_count=1 if mask is None else sum(mask),
-                    voltage_v=NOMINAL_VOLTAGE_V,
+                    voltage_v=state.wiring.site.voltage_v,
                 ),
                 valid_for_s=parameters.lease_s,
                 is_cut=limit_ma < belief.in_force_ma,
@@ -300,7 +300,7 @@ def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
         is_forbidden = state.is_stopped or connector.ref in forbidden
         wanted_ma = 0 if is_forbidden else connector.fallback_ma
         if belief.fallback_ma != wanted_ma:
-            limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=NOMINAL_VOLTAGE_V)
+            limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=state.wiring.site.voltage_v)
             orders.append(FallbackOrder(connector=connector.ref, limit=limit))
     return tuple(orders)
 

@@ -2,40 +2,54 @@
 
 from dataclasses import replace
 
-from gateway.control.headroom import (
-    NOMINAL_VOLTAGE_V,
-    draw_as_limit_ma,
-    is_overdrawn,
-    tolerance_ma,
-)
+from gateway.control.bounds import draw_as_limit_ma, is_overdrawn, tolerance_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, Draw
+from gateway.control.state import ConnectorBelief, Draw, Move
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import PerPhase
+from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
 FIT_RATIO = 0.3
-KEPT_DRAWS = 6
-KEPT_DRAW_S = 90.0
 CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
+KEPT_MOVES = 6
+KEPT_MOVE_S = 90.0
+FIRST_DRAW_S = 90.0
+JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 
 
-def draw_of(event: ConnectorMetered, connector: Connector) -> Draw:
+def draw_of(event: ConnectorMetered, connector: Connector, voltage_v: float) -> Draw:
     """Return the reading on supply phases, rounded up; what a phase did not tell is nothing."""
+    power_w, power_ma = event.power_w, None
+    if power_w is not None:
+        power_ma = -int(-power_w * 1_000 / voltage_v // 1)
     if all(value is None for value in event.current_a):
-        return Draw(at_s=event.at_s, current_ma=None, power_w=event.power_w)
+        return Draw(at_s=event.at_s, current_ma=None, power_w=power_w, power_ma=power_ma)
     on_supply = [0, 0, 0]
     for phase, value in zip(connector.phases, event.current_a, strict=False):
         on_supply[phase] = -int(-(value or 0.0) * 1_000 // 1)
     current_ma: PerPhase = (on_supply[0], on_supply[1], on_supply[2])
-    return Draw(at_s=event.at_s, current_ma=current_ma, power_w=event.power_w)
+    return Draw(at_s=event.at_s, current_ma=current_ma, power_w=power_w, power_ma=power_ma)
 
 
-def kept_draws(belief: ConnectorBelief, draw: Draw) -> tuple[Draw, ...]:
-    """Return the readings to keep: the newest, and those that explain what circuits showed."""
-    recent = tuple(d for d in belief.draws[1 - KEPT_DRAWS :] if d.at_s > draw.at_s - KEPT_DRAW_S)
-    return (*(recent or belief.draws[-1:]), draw)
+def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
+    """Return the belief with the reading as its newest, and what moved since the one before."""
+    before = belief.draw
+    if before is None:
+        since_s = belief.plugged_at_s
+        if since_s is not None and draw.at_s - since_s < FIRST_DRAW_S:
+            # The first reading tells of all that was drawn since it was plugged in.
+            before = Draw(at_s=since_s, current_ma=NOTHING)
+    moves = belief.moves
+    if moves and moves[0].at_s <= draw.at_s - KEPT_MOVE_S:
+        moves = tuple(move for move in moves if move.at_s > draw.at_s - KEPT_MOVE_S)
+    if before is not None and before.current_ma is not None and draw.current_ma is not None:
+        (l1, l2, l3), (was1, was2, was3) = draw.current_ma, before.current_ma
+        moved_ma = (l1 - was1, l2 - was2, l3 - was3)
+        if max(moved_ma) > JITTER_MA or min(moved_ma) < -JITTER_MA:
+            move = Move(since_s=before.at_s, at_s=draw.at_s, moved_ma=moved_ma)
+            moves = (*moves[1 - KEPT_MOVES :], move)
+    return replace(belief, draws=(*belief.draws[-1:], draw), moves=moves)
 
 
 def after_reading(
@@ -47,7 +61,7 @@ def after_reading(
     """Return the belief after a reading, and whether it proves the station obeys."""
     before, newest = belief.draw, belief.limits[-1]
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    belief = replace(belief, draws=kept_draws(belief, draw))
+    belief = with_draw(belief, draw)
     if drawn_ma is None:
         return belief, False
     sampled_at_s = draw.at_s - parameters.sample_age_s
@@ -75,13 +89,13 @@ def _with_phase_count(
 ) -> ConnectorBelief:
     """Return the belief with the number of phases its watts fit, when they fit one well."""
     newest = belief.limits[-1]
-    if draw.current_ma is not None or draw.power_w is None or belief.phase_count is not None:
+    if draw.current_ma is not None or draw.power_ma is None or belief.phase_count is not None:
         return belief
     if not newest.limit_ma or newest.acknowledged_at_s is None or len(belief.limits) > 1:
         return belief
     if draw.at_s - parameters.sample_age_s < newest.acknowledged_at_s + parameters.settling_s:
         return belief
-    fits = draw.power_w * 1_000 / NOMINAL_VOLTAGE_V / newest.limit_ma
+    fits = draw.power_ma / newest.limit_ma
     phase_count = round(fits)
     if not 1 <= phase_count <= len(connector.phases) or abs(fits - phase_count) > FIT_RATIO:
         return belief

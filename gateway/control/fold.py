@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.control.draws import after_reading, draw_of, is_disobedient, kept_draws
-from gateway.control.headroom import is_idle
+from gateway.control.bounds import is_idle
+from gateway.control.draws import after_reading, draw_of, is_disobedient, with_draw
 from gateway.control.metered import with_reading
 from gateway.control.standing import (
     after_acknowledgement,
@@ -211,9 +211,8 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     is_proof = False
     match event:
         case ConnectorMetered():
-            belief, is_proof = after_reading(
-                belief, connector, draw_of(event, connector), state.parameters
-            )
+            draw = draw_of(event, connector, state.wiring.site.voltage_v)
+            belief, is_proof = after_reading(belief, connector, draw, state.parameters)
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)
         case TransactionStarted(transaction=transaction, at_s=at_s):
@@ -282,6 +281,7 @@ def _plugged(
         resting_since_s=None,
         paused_at_s=None,
         draws=(),
+        moves=(),
         limits=limits_at_rest(connector, belief, station),
     )
 
@@ -292,11 +292,10 @@ def _unplugged(
     if not belief.is_plugged and belief.draw is not None:
         return belief
     return replace(
-        belief,
+        with_draw(belief, Draw(at_s=at_s, current_ma=NOTHING)),
         plugged_at_s=None,
         transaction=None,
         charging_state=ChargingState.IDLE,
-        draws=kept_draws(belief, Draw(at_s=at_s, current_ma=NOTHING)),
         over_since_s=None,
         paused_at_s=None,
         resting_since_s=None,

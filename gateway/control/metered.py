@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import exp
 
 from gateway.control.bites import with_bite_seen
-from gateway.control.headroom import high_ma, undrawn_ma
+from gateway.control.bounds import high_ma, is_overdrawn, reading_is_current, undrawn_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import Change, CircuitState, PhaseState, RiseHistory, SiteState
 from gateway.domain.circuits import TripCurve
@@ -90,7 +90,10 @@ def _expected_rise_ma(state: SiteState, circuit_at: int, phase: int, at_s: float
         station = state.stations[connector.ref.station]
         drawn = belief.draw.current_ma if belief.draw is not None else None
         low = 0 if drawn is None else drawn[phase]
-        high = high_ma(connector, belief, station, parameters, at_s)
+        is_over = reading_is_current(belief, station, parameters, at_s) and is_overdrawn(
+            connector, belief, parameters
+        )
+        high = high_ma(connector, belief, station, parameters, at_s, is_over=is_over)
         expected_ma += undrawn_ma(belief, low, high, parameters, at_s)
     return expected_ma
 

@@ -1,6 +1,6 @@
 """Which connectors are asked for a reading at once: TriggerMessage, rate-limited."""
 
-from gateway.control.headroom import interval_of_s
+from gateway.control.bounds import interval_of_s
 from gateway.control.state import NEVER_S, ConnectorBelief, SiteState, StationBelief
 
 LATE_S = 1.0

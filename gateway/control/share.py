@@ -20,8 +20,10 @@ class Board:
 
     rows: list[tuple[int, ...]]
     """Per connector: the rows it loads."""
-    on_row: list[list[int]]
-    """Per row: the connectors that load it and can be moved."""
+    below: tuple[tuple[int, ...], ...]
+    """Per circuit: the connectors below it."""
+    may_move: list[bool]
+    """Per connector: whether it can be told another limit and will follow."""
     limit_ma: list[int]
     """Per connector: the limit to be told."""
     high_ma: list[int]
@@ -42,6 +44,17 @@ class Board:
     """Rows where not even everyone's minimum fits."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
     """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
+    movable: dict[int, list[int]] = field(default_factory=dict)
+    """Row -> the connectors that load it and can be moved, of the rows asked for so far."""
+
+    def on_row(self, row: int) -> list[int]:
+        """Return the connectors that load a row and can be moved."""
+        movable = self.movable.get(row)
+        if movable is None:
+            rows, may_move = self.rows, self.may_move
+            movable = [at for at in self.below[row // 3] if may_move[at] and row in rows[at]]
+            self.movable[row] = movable
+        return movable
 
     def move(self, at: int, limit_ma: int) -> None:
         """Tell a connector another limit; a raise within what it is counted at costs nothing."""
@@ -73,7 +86,7 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
     """
     slack_ma = parameters.dead_band_ma
     for row, room_ma in enumerate(board.room_ma):
-        if room_ma >= -slack_ma or not board.on_row[row]:
+        if room_ma >= -slack_ma or not board.on_row(row):
             continue
         # A little more than needed, or the next breath of noise cuts again.
         _cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma)
@@ -84,7 +97,7 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
 
 def _pause_to_fit(board: Board, row: int, least_room_ma: int) -> None:
     """Pause the least important, and among equals the longest served, until the row fits."""
-    served = [at for at in board.on_row[row] if board.limit_ma[at] > 0]
+    served = [at for at in board.on_row(row) if board.limit_ma[at] > 0]
     served.sort(key=lambda at: (board.rank[at], -board.started_at_s[at], at), reverse=True)
     for at in served:
         if board.room_ma[row] >= least_room_ma:
@@ -97,7 +110,7 @@ def _cut_above_floor(board: Board, row: int, need_ma: int, *, step_ma: int) -> i
 
     Classes give way in order, the least important first, and within one the fewest connectors.
     """
-    givers = [at for at in board.on_row[row] if board.limit_ma[at] > board.floor_ma[at]]
+    givers = [at for at in board.on_row(row) if board.limit_ma[at] > board.floor_ma[at]]
     for rank in sorted({board.rank[at] for at in givers}, reverse=True):
         if need_ma <= 0:
             break
@@ -170,7 +183,7 @@ def _givers(board: Board, row: int, waiting: int) -> list[int]:
     least_rank = _least_rank(board, waiting)
     return [
         at
-        for at in board.on_row[row]
+        for at in board.on_row(row)
         if board.limit_ma[at] > board.floor_ma[at] and board.rank[at] >= least_rank
     ]
 
@@ -222,7 +235,7 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
             seen.add((row, board.rank[at]))
             served = [
                 other
-                for other in board.on_row[row]
+                for other in board.on_row(row)
                 if 0 < board.limit_ma[other] <= MIN_CHARGING_MA
                 and board.rank[other] >= board.rank[at]
                 and now_s - board.started_at_s[other] >= parameters.rotation_s

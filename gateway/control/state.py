@@ -34,16 +34,29 @@ class StandingLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """A connector's own reading, on supply phases; `current_ma` is None when only watts came."""
+    """A connector's own reading, on supply phases; `current_ma` is None when only watts came.
+
+    `power_ma` is the current of its watts, were they on one phase at the site's nominal voltage.
+    """
 
     at_s: float
     current_ma: PerPhase | None
     power_w: float | None = None
+    power_ma: int | None = None
 
     @property
     def highest_ma(self) -> int | None:
         """Return the current of the phase that carries most, None when no current was given."""
         return None if self.current_ma is None else max(self.current_ma)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """How a connector's draw moved from one reading (`since_s`) to the next (`at_s`)."""
+
+    since_s: float
+    at_s: float
+    moved_ma: PerPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +72,9 @@ class ConnectorBelief:
     transaction: TransactionId | None = None
     plugged_at_s: float | None = None
     draws: tuple[Draw, ...] = ()
-    """The last few readings since it was plugged in, oldest first."""
+    """The last two readings since it was plugged in, oldest first."""
+    moves: tuple[Move, ...] = ()
+    """The last few moves of its draw, oldest first: they explain what circuits show."""
     mask: Mask | None = None
     mask_seen: Mask | None = None
     phase_count: int | None = None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.control.headroom import draw_as_limit_ma, interval_of_s, tolerance_ma
+from gateway.control.bounds import draw_as_limit_ma, interval_of_s, tolerance_ma
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
 

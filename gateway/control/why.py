@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
 from gateway.control.claims import Moment, is_at_rest
-from gateway.control.headroom import Survey, fallback_ma
+from gateway.control.headroom import Survey
 from gateway.control.share import Board
 from gateway.control.state import ControlMemory, SiteState
 from gateway.domain.ids import ConnectorRef

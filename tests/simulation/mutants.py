@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from drivers.sim.scenario import Scenario
-from gateway.control import caps, claims, decide, draws, headroom
+from gateway.control import attribution, bounds, caps, claims, decide, draws, headroom
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
 from gateway.control.wiring import Mask
@@ -57,7 +57,7 @@ def _without_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _unreachable_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headroom, "_high_unreachable_ma", lambda *_: 0)
+    monkeypatch.setattr(bounds, "_high_unreachable_ma", lambda *_: 0)
 
 
 def _overdraw_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _falls_are_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headroom, "_unexplained_fall_ma", lambda *_: 0)
+    monkeypatch.setattr(attribution, "bisect_left", lambda *_: 0)
 
 
 def _lows_are_forgotten_highs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +118,14 @@ def _unconfirmed_is_taken_for_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         headroom,
         "high_ma",
-        lambda _c, belief, station, *_: (
-            0 if headroom.is_idle(belief) or not station.is_connected else belief.wanted_ma
+        lambda _c, belief, station, *_, **__: (
+            0 if bounds.is_idle(belief) or not station.is_connected else belief.wanted_ma
         ),
     )
 
 
 def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headroom, "_may_have_lapsed", lambda *_: False)
+    monkeypatch.setattr(bounds, "_may_have_lapsed", lambda *_: False)
 
     def high_ma(
         connector: Connector, belief: ConnectorBelief, station: StationBelief, now_s: float
@@ -133,7 +133,7 @@ def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         del connector, station, now_s
         return belief.wanted_ma
 
-    monkeypatch.setattr(headroom, "_high_unreachable_ma", high_ma)
+    monkeypatch.setattr(bounds, "_high_unreachable_ma", high_ma)
 
 
 def _nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,167 @@
+"""Whose a circuit's change is: what its meter has shown since connectors were read.
+
+A connector's reading is seconds old when it is taken off its circuit's. What the circuit has
+fallen by since may be the connector's, and so is no longer surely drawn; what it has risen by
+may be a raise just given, and so is not base.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import accumulate
+
+from gateway.control.bounds import rises_until_s, undrawn_ma
+from gateway.control.draws import JITTER_MA
+from gateway.control.state import Move, SiteState
+from gateway.domain.electric import PerPhase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What one decision takes connectors to draw. All lists are per connector."""
+
+    low_ma: list[PerPhase]
+    high_ma: list[int]
+    read_at_s: list[float]
+    """When the reading that is counted came; minus infinity without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """What a row's changes leave of the readings: `lows_ma` of them, and `given_ma` to raises."""
+
+    lows_ma: int
+    given_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Below:
+    """The connectors below a circuit that count, the oldest sample first."""
+
+    sampled_at_s: list[float]
+    low_ma: list[PerPhase]
+    raising: list[int]
+    """Those that may still be drawing more, raised or started lately."""
+    moves: list[Move]
+    """How draws below moved, as far as readings that count tell, from the oldest sample on."""
+    from_s: float
+    """Older changes concern no reading, and no move that may explain a younger change."""
+
+
+@dataclass(slots=True)
+class _Tell:
+    """What a connector's readings tell of a move of its draw, as far as not yet used up."""
+
+    since_s: float
+    until_s: float
+    left_ma: int
+
+
+class Attribution:
+    """The comparison of connectors' readings with circuits' changes, of one decision.
+
+    What is below a circuit is gathered when one of its rows asks: in most seconds few have
+    changed.
+    """
+
+    def __init__(self, state: SiteState, readings: Readings) -> None:
+        """Compare what is known in `state`."""
+        self._state = state
+        self._readings = readings
+        self._below: dict[int, _Below] = {}
+
+    def corrected(self, row: int, told_at_s: float) -> Corrected:
+        """Return the sum of readings on a row, corrected by what the circuit has shown since.
+
+        `told_at_s` is the oldest sample that counts on the circuit or below it.
+
+        A change that a connector's own newer reading shows is explained by it. The rest of a
+        fall is taken from the readings of all whose sample is older; a rise is given to those
+        just raised or started whose sample is older, up to what they had not yet drawn. The
+        sets of connectors a change concerns grow with its time, so taking what each set still
+        holds, in order of time, is the most that can have been taken. Readings count whole
+        here, above a limit that has come into force since too: the fall that limit made is
+        theirs.
+        """
+        circuit, phase = row // 3, row % 3
+        below = self._below.get(circuit)
+        if below is None:
+            below = self._below[circuit] = self._gathered(circuit, told_at_s)
+        changes = self._state.circuits[circuit].phases[phase].changes
+        changes = tuple(change for change in changes if change.at_s >= below.from_s)
+        falls, rises = _tells(below.moves, phase, self._state.parameters.sample_age_s)
+        held_ma = [0, *accumulate([low[phase] for low in below.low_ma])]
+        total_ma, taken_ma, given_ma = held_ma[-1], 0, 0
+        for change in changes:
+            if change.delta_ma < 0:
+                fall_ma = _untold_ma(-change.delta_ma, change.at_s, falls)
+                until = bisect_left(below.sampled_at_s, change.at_s)
+                taken_ma += min(fall_ma, max(0, held_ma[until] + given_ma - taken_ma))
+            else:
+                rise_ma = _untold_ma(change.delta_ma, change.at_s, rises)
+                room_ma = self._undrawn_ma(below, phase, change.at_s)
+                given_ma += min(rise_ma, max(0, room_ma - given_ma))
+        of_given_ma = max(0, taken_ma - total_ma)
+        return Corrected(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
+
+    def _gathered(self, circuit: int, told_at_s: float) -> _Below:
+        """Return what is below a circuit, in order of sample."""
+        state, readings = self._state, self._readings
+        read_at_s, parameters = readings.read_at_s, state.parameters
+        below, age_s = state.wiring.below[circuit], parameters.sample_age_s
+        in_order = sorted([at for at in below if readings.high_ma[at]], key=read_at_s.__getitem__)
+        moves = [
+            move
+            for at in below
+            for move in state.connectors[at].moves
+            if told_at_s - age_s <= move.at_s <= read_at_s[at]
+        ]
+        from_s = min([told_at_s, *[move.since_s - age_s for move in moves]])
+        return _Below(
+            sampled_at_s=[read_at_s[at] - age_s for at in in_order],
+            low_ma=[readings.low_ma[at] for at in in_order],
+            raising=[
+                at for at in in_order if rises_until_s(state.connectors[at], parameters) >= from_s
+            ],
+            moves=moves,
+            from_s=from_s,
+        )
+
+    def _undrawn_ma(self, below: _Below, phase: int, at_s: float) -> int:
+        """Return what those raised or started, whose sample is older, may yet have to draw."""
+        state, readings = self._state, self._readings
+        sampled_by_s, undrawn = at_s + state.parameters.sample_age_s, 0
+        for at in below.raising:
+            belief, low = state.connectors[at], readings.low_ma[at][phase]
+            if readings.read_at_s[at] > sampled_by_s:
+                continue
+            if (belief.mask or state.wiring.wired[at])[phase]:
+                undrawn += undrawn_ma(belief, low, readings.high_ma[at], state.parameters, at_s)
+        return undrawn
+
+
+def _tells(moves: list[Move], phase: int, age_s: float) -> tuple[list[_Tell], list[_Tell]]:
+    """Return the falls and the rises on a phase that readings tell of.
+
+    The circuit's meter is polled apart from the stations: it may show the same move later.
+    """
+    falls: list[_Tell] = []
+    rises: list[_Tell] = []
+    for move in moves:
+        moved_ma = move.moved_ma[phase]
+        if moved_ma < -JITTER_MA:
+            falls.append(_Tell(move.since_s - age_s, move.at_s + age_s, -moved_ma))
+        elif moved_ma > JITTER_MA:
+            rises.append(_Tell(move.since_s - age_s, move.at_s + age_s, moved_ma))
+    return falls, rises
+
+
+def _untold_ma(changed_ma: int, at_s: float, tells: list[_Tell]) -> int:
+    """Return the part of a change that no connector's own reading shows; each shows it once."""
+    for tell in tells:
+        if tell.since_s <= at_s <= tell.until_s and tell.left_ma:
+            explained_ma = min(changed_ma, tell.left_ma)
+            tell.left_ma -= explained_ma
+            changed_ma -= explained_ma
+            if not changed_ma:
+                break
+    return changed_ma

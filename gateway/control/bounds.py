@@ -1,0 +1,217 @@
+"""The least and the most that one connector may draw, given what is and is not known of it."""
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import ConnectorBelief, Draw, StandingLimit, StationBelief
+from gateway.control.wiring import Mask
+from gateway.domain.charging import RateUnit
+from gateway.domain.circuits import Connector
+from gateway.domain.electric import NOTHING, PerPhase
+
+ENDLESS_S = float("inf")
+LOWEST_VOLTAGE_PCT = 90  # EN 50160: the nominal voltage less 10 %.
+
+
+def tolerance_ma(current_ma: int, parameters: ControlParameters) -> int:
+    """Return how far a station's own reading of `current_ma` may be from the truth."""
+    by_ratio_ma = int(current_ma * parameters.draw_tolerance_ratio)
+    at_least_ma = parameters.draw_tolerance_ma
+    return max(at_least_ma, by_ratio_ma)
+
+
+def overdraw_ma(limit_ma: int, parameters: ControlParameters) -> int:
+    """Return the draw above which a connector is over its limit, not merely imprecise."""
+    by_ratio_ma = int(limit_ma * parameters.disobedience_ratio)
+    at_least_ma = parameters.disobedience_ma
+    return limit_ma + (max(at_least_ma, by_ratio_ma))
+
+
+def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) -> int | None:
+    """Return the draw per phase, the terms its limit was set in; of watts, by the phases in use.
+
+    Until a vehicle's phases are learnt from its watts they are taken to be as many as would
+    fit its limit best.
+    """
+    if draw.current_ma is not None:
+        return max(draw.current_ma)
+    if draw.power_ma is None:
+        return None
+    phase_count = belief.phase_count
+    if phase_count is None:
+        offered_ma = max(1, belief.limits[-1].limit_ma)
+        phase_count = min(len(connector.phases), max(1, round(draw.power_ma / offered_ma)))
+    return draw.power_ma // phase_count
+
+
+def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
+    """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
+    capabilities = station.capabilities
+    if capabilities is None or RateUnit.AMPERES in capabilities.rate_units:
+        return limit_ma
+    return -(-limit_ma * 100 // LOWEST_VOLTAGE_PCT)
+
+
+def is_idle(belief: ConnectorBelief) -> bool:
+    """Return whether no vehicle is connected: it holds its fallback and counts nothing.
+
+    A vehicle takes seconds to begin, in which others are cut.
+    """
+    return belief.plugged_at_s is None and belief.status is not None
+
+
+def fallback_ma(connector: Connector, belief: ConnectorBelief) -> int:
+    """Return the limit that holds when no lease does: the installed maximum until written."""
+    return connector.max_ma if belief.fallback_ma is None else belief.fallback_ma
+
+
+def reading_is_current(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> bool:
+    """Return whether the connector's last reading still says what it draws."""
+    if not belief.draws or not station.is_connected:
+        return False
+    interval_s = interval_of_s(station, parameters)
+    return now_s - belief.draws[-1].at_s <= interval_s + parameters.interval_grace_s
+
+
+def interval_of_s(station: StationBelief, parameters: ControlParameters) -> float:
+    """Return how often the station sends meter values, as it told or as is assumed."""
+    if station.capabilities is None or station.capabilities.sample_interval_s is None:
+        return parameters.default_interval_s
+    return station.capabilities.sample_interval_s
+
+
+def is_overdrawn(
+    connector: Connector,
+    belief: ConnectorBelief,
+    parameters: ControlParameters,
+) -> bool:
+    """Return whether the last reading was above every limit that may be in force.
+
+    A sample taken before the oldest of them had settled still shows the limit before it.
+    """
+    if not belief.draws:
+        return False
+    draw, in_force_ma = belief.draws[-1], belief.in_force_ma
+    drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    if drawn_ma is None or drawn_ma <= in_force_ma:  # Nearly always, and told at once.
+        return False
+    oldest = belief.limits[0]
+    if oldest.acknowledged_at_s is not None:
+        settled_at_s = oldest.acknowledged_at_s + parameters.settling_s
+        if draw.at_s - parameters.sample_age_s < settled_at_s:
+            return False
+    return drawn_ma > overdraw_ma(in_force_ma, parameters)
+
+
+def high_ma(
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    parameters: ControlParameters,
+    now_s: float,
+    *,
+    is_over: bool,
+) -> int:
+    """Return the most the connector may draw per phase until proven otherwise (design §3).
+
+    `is_over` is whether a reading that still holds shows it above its limits.
+    """
+    if not station.is_connected:
+        return _high_unreachable_ma(connector, belief, station, now_s)
+    if is_idle(belief):
+        return 0
+    if is_over:
+        return max(connector.max_ma, _drawn_ma(connector, belief))
+    high = counted_limit_ma(belief.in_force_ma, station)
+    if _may_have_lapsed(belief.limits, parameters, now_s):
+        return max(high, fallback_ma(connector, belief))
+    return high
+
+
+def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
+    if belief.draw is None:
+        return 0
+    return draw_as_limit_ma(belief.draw, connector, belief) or 0
+
+
+def _high_unreachable_ma(
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    now_s: float,
+) -> int:
+    standing_ma = [
+        limit.limit_ma
+        for limit in belief.limits
+        if limit.lease_until_s is None or limit.lease_until_s > now_s
+    ]
+    if standing_ma:
+        return max(*standing_ma, fallback_ma(connector, belief))
+    if station.is_dead_man_proven:
+        return fallback_ma(connector, belief)
+    return max(connector.max_ma, _drawn_ma(connector, belief))
+
+
+def _may_have_lapsed(
+    limits: tuple[StandingLimit, ...], parameters: ControlParameters, now_s: float
+) -> bool:
+    """Return whether no lease that the station confirmed may still be running."""
+    if limits[0].lease_until_s is None:  # What stands without a lease is always the oldest.
+        return False
+    confirmed_at_s = -ENDLESS_S
+    for limit in limits:
+        if limit.confirmed_at_s is not None and limit.confirmed_at_s > confirmed_at_s:
+            confirmed_at_s = limit.confirmed_at_s
+    return now_s > confirmed_at_s + parameters.lease_s
+
+
+def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
+    """Return the reading to count low: not yet one that shows more than the circuits could show.
+
+    What a reading younger than the circuit's adds may not be in the circuit's reading yet; what
+    it takes away counts at once.
+    """
+    if not belief.draws:
+        return None
+    draw = belief.draws[-1]
+    if draw.at_s <= circuits_read_at_s:
+        return draw
+    before = belief.draws[-2] if len(belief.draws) > 1 else None
+    if before is None or before.current_ma is None or draw.current_ma is None:
+        return None
+    return draw if max(draw.current_ma) < max(before.current_ma) else before
+
+
+def low_ma(draw: Draw | None, parameters: ControlParameters, *, is_current: bool) -> PerPhase:
+    """Return what a reading says is surely drawn on each supply phase; nothing when not known."""
+    if draw is None or draw.current_ma is None or not is_current:
+        return NOTHING
+    l1, l2, l3 = draw.current_ma
+    less_ma = tolerance_ma(max(draw.current_ma), parameters)
+    return (
+        l1 - less_ma if l1 > less_ma else 0,
+        l2 - less_ma if l2 > less_ma else 0,
+        l3 - less_ma if l3 > less_ma else 0,
+    )
+
+
+def undrawn_ma(
+    belief: ConnectorBelief, low: int, high: int, parameters: ControlParameters, at_s: float
+) -> int:
+    """Return how much a raise or a start may still add to the draw at `at_s`, else 0."""
+    is_raised = belief.raised_at_s <= at_s <= belief.raised_at_s + parameters.raise_settling_s
+    is_started = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
+    return max(0, high - low) if is_raised or is_started else 0
+
+
+def rises_until_s(belief: ConnectorBelief, parameters: ControlParameters) -> float:
+    """Return until when a raise or a start may still add to the draw."""
+    return max(
+        belief.raised_at_s + parameters.raise_settling_s,
+        belief.started_at_s + parameters.start_settling_s,
+    )
+
+
+def mask_of(belief: ConnectorBelief, wired: Mask) -> Mask:
+    """Return the phases that count: all wired until learnt, and again once a pause has settled."""
+    return belief.mask if belief.mask is not None and belief.in_force_ma else wired
