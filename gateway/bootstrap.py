@@ -24,6 +24,7 @@ from gateway.domain.errors import HeadroomError
 from gateway.domain.ids import BusId, StationId
 from gateway.domain.metering import Sample
 from gateway.ports import Clock
+from gateway.services.alarms import Alarms
 from gateway.services.control_loop import ControlLoop
 from gateway.services.dispatcher import Dispatcher
 from gateway.services.inbox import Inbox
@@ -109,6 +110,7 @@ class Daemon:
             raise UnusableRequestError(f"{settings.path}: stop_input: {message}")
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
+        self.alarms = Alarms(self._clock)
         self._status = status
         self._inbox = Inbox()
         self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
@@ -172,6 +174,7 @@ class Daemon:
             return None
         counters = Counter({"control.dropped": self._inbox.dropped_count})
         for part, counts in (
+            ("alarms", self.alarms.counters),
             ("control", self._control.counters),
             ("dispatcher", self._dispatcher.counters),
             ("ocpp", self._server.counters),
@@ -181,6 +184,7 @@ class Daemon:
             cycle,
             at=self._clock.now_at(),
             pending=tuple(station.id for station in self._server.pending_stations()),
+            alarms=self.alarms.sounding(),
             counters=dict(sorted(counters.items())),
             limit_latencies_s=self._dispatcher.limit_latencies_s(),
         )

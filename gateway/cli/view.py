@@ -1,11 +1,13 @@
 """The terminal view: every circuit against its set-point and rating, every connector and why."""
 
+import itertools
 import re
 import textwrap
 from collections.abc import Sequence
 
 from rich.text import Text
 
+from gateway.services.alarms import Alarm
 from gateway.services.snapshot import CircuitView, ConnectorView, PhaseView, Snapshot
 
 NARROW_WIDTH = 78
@@ -49,6 +51,7 @@ def render(
     bottom = [Text(line, style=DOUBTFUL) for line in ticker[-3:]] if height > TICKER_HEIGHT else []
     if snapshot.pending:
         bottom.insert(0, Text(f"waiting for adoption: {', '.join(snapshot.pending)}", DOUBTFUL))
+    top += _alarms(snapshot.alarms, width, most=max(1, height // 3))
     room = height - len(top) - len(bottom)
     circuits = _circuits(snapshot.circuits, width, most=room // 2)
     connectors = _connectors(snapshot.connectors, width, most=room - len(circuits))
@@ -73,6 +76,12 @@ def _header(snapshot: Snapshot, width: int) -> Text:
     if snapshot.is_stopped:
         line = Text(f"{name}   STOPPED: the stop input is closed", style=BAD)
     return line
+
+
+def _alarms(alarms: Sequence[Alarm], width: int, *, most: int) -> list[Text]:
+    """Return the alarms in at most so many lines: what is left out, the log has said."""
+    told = [textwrap.wrap(f"ALARM {alarm.name}: {alarm.text}", width) for alarm in alarms]
+    return [Text(line, style=BAD) for line in itertools.chain.from_iterable(told)][:most]
 
 
 # Circuits.

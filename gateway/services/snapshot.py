@@ -10,6 +10,7 @@ from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Circuit, Connector
 from gateway.domain.electric import Phase
 from gateway.domain.reasons import Reason
+from gateway.services.alarms import Alarm
 from gateway.services.control_loop import Cycle
 
 FLOWING_MA = 500
@@ -85,6 +86,8 @@ class Snapshot:
     connectors: tuple[ConnectorView, ...]
     pending: tuple[str, ...] = ()
     """Stations that are connected and wait for adoption."""
+    alarms: tuple[Alarm, ...] = ()
+    """What is wrong with Headroom itself and wants a person."""
     counters: dict[str, int]
     limit_latency_p50_s: float | None = None
     limit_latency_p99_s: float | None = None
@@ -95,6 +98,7 @@ def snapshot_of(
     *,
     at: datetime,
     pending: tuple[str, ...] = (),
+    alarms: tuple[Alarm, ...] = (),
     counters: dict[str, int],
     limit_latencies_s: list[float],
 ) -> Snapshot:
@@ -125,6 +129,7 @@ def snapshot_of(
             for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
         ),
         pending=pending,
+        alarms=alarms,
         counters=counters,
         limit_latency_p50_s=_quantile_s(latencies_s, 0.5),
         limit_latency_p99_s=_quantile_s(latencies_s, 0.99),

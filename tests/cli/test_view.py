@@ -23,6 +23,7 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.services.alarms import Alarm
 from gateway.services.control_loop import Cycle
 from gateway.services.snapshot import Snapshot, snapshot_of
 from tests.support.small_site import at_start, main_read, small_site
@@ -140,3 +141,15 @@ def test_a_connector_is_found_by_its_name_or_its_stations(name: str, found: str)
 def test_a_connector_that_is_not_there_is_said_so(name: str) -> None:
     with pytest.raises(LookupError, match="there is no connector"):
         find_connectors(a_snapshot(), name)
+
+
+def test_an_alarm_stands_on_top_and_leaves_room_for_the_circuits() -> None:
+    alarm = Alarm(name="ledger", text="the disk is full: make room. " * 40, since_at=NOON)
+    snapshot = replace(a_snapshot(*CHARGING), alarms=(alarm, alarm))
+
+    lines = [line.plain for line in render(snapshot, width=60, height=12)]
+
+    assert lines[1].startswith("ALARM ledger: the disk is full: make room.")
+    assert sum("disk is full" in line for line in lines) <= 4
+    assert any(line.startswith("carpark") for line in lines)
+    assert max(len(line) for line in lines) <= 60
