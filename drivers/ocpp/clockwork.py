@@ -1,9 +1,10 @@
-"""Times as OCPP writes them, and how far a station's clock is from ours."""
+"""Times as OCPP writes them, and what a station's clock shows."""
 
 from datetime import UTC, datetime
 from typing import Final
 
 OBSERVATIONS: Final = 8
+YEARS: Final = range(1970, 2200)  # What a clock may show, lost or not; sums with it stay dates.
 
 
 def wire_time(instant: datetime) -> str:
@@ -25,10 +26,11 @@ def read_time(text: str | None) -> datetime | None:
         return None
 
 
-class ClockSkew:
-    """How far a station's clock is ahead of ours, from the timestamps of its messages.
+class StationClock:
+    """What a station's clock shows, from the timestamps of its messages.
 
-    A message takes time to arrive and may have waited for a connection first, so every
+    It is told in seconds ahead of our monotonic clock: a jump of our own wall clock moves nothing
+    of it. A message takes time to arrive and may have waited for a connection first, so every
     observation is too low; the highest of the last few is the nearest.
     """
 
@@ -38,20 +40,34 @@ class ClockSkew:
         """Know nothing yet."""
         self._ahead_s: list[float] = []
 
-    def observe_age_s(self, written_at: datetime, *, arrived_at: datetime) -> float:
-        """Take a message's timestamp; return how old it is by the station's own clock."""
-        ahead_s = (written_at - arrived_at).total_seconds()
+    def observe_age_s(self, written_at: datetime, *, now_s: float) -> float:
+        """Take the timestamp of a message that came now; return its age by the same clock.
+
+        One that no clock shows says nothing: of that message the age is 0.
+        """
+        if written_at.year not in YEARS:
+            return 0.0
+        ahead_s = written_at.timestamp() - now_s
         observed = self._ahead_s
         observed.append(ahead_s)
         if len(observed) > OBSERVATIONS:
             del observed[0]
         return max(observed) - ahead_s
 
+    def note_told(self, told_at: datetime, *, now_s: float) -> None:
+        """Take that the station is being told the time, which it may set its clock by or not.
+
+        Until it writes again the earlier of both counts: what ends by that ends in time.
+        """
+        if self._ahead_s:
+            self._ahead_s = [min(max(self._ahead_s), told_at.timestamp() - now_s)]
+
     def forget(self) -> None:
-        """Begin anew: the station has just been told the time."""
+        """Begin anew: the station booted, and its clock may show anything."""
         self._ahead_s.clear()
 
-    @property
-    def ahead_s(self) -> float | None:
-        """Return the seconds the station is ahead, negative if behind, None if not known."""
-        return max(self._ahead_s, default=None)
+    def shows_at(self, now_s: float) -> datetime | None:
+        """Return the instant it shows now, None if not known."""
+        if not self._ahead_s:
+            return None
+        return datetime.fromtimestamp(now_s + max(self._ahead_s), UTC)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from drivers.ocpp.adapter import Priority
@@ -15,8 +15,9 @@ from drivers.ocpp.leases import (
     profile_id,
     quantise_ma,
 )
-from drivers.ocpp.rpc import CallUnansweredError, ConnectionLostError
+from drivers.ocpp.rpc import ConnectionLostError
 from drivers.ocpp.station import StationRecord, ToldConnector
+from gateway.domain.charging import RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import FallbackInstalled
 from gateway.domain.ids import ConnectorRef
@@ -28,7 +29,7 @@ _NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
 class Words(Protocol):
     """How a version says what limits need said.
 
-    `largest_skew_s`: with a clock further off than this, a lease is relative if it can be.
+    `largest_skew_s`: with a clock further from ours than this, a lease is relative if it can be.
     """
 
     @property
@@ -68,6 +69,7 @@ class Limits:
         transaction = self._words.transaction_on(number)
         self._forget_lease_of_another(number, transaction)
         if transaction is not None and not self._station.lacks_tx_profile:
+            self._check_transaction_lease(number, limit)
             status = await self._lease(number, limit, valid_for=valid_for, transaction=transaction)
             if status == "Accepted":
                 return
@@ -101,11 +103,29 @@ class Limits:
     def _is_fallback_enough(self, number: int, limit: CurrentLimit) -> bool:
         """Return whether the fallback alone says what the limit says: then nothing wears."""
         connector = self._station.connectors.get(number)
+        now_s = self._station.clock.monotonic_s()
         return (
             connector is not None
-            and connector.fallback_ma == self._quantise(limit)
-            and connector.lease_until_s <= self._station.clock.monotonic_s()
+            and self._is_fallback(connector, limit)
+            and max(connector.lease_until_s, connector.default_until_s) <= now_s
         )
+
+    def _is_fallback(self, connector: ToldConnector, limit: CurrentLimit) -> bool:
+        """Return whether a limit is what the connector has as its fallback, in any unit."""
+        is_same = connector.fallback_ma == self._quantise(limit)
+        if self._station.form.unit is RateUnit.AMPERES:
+            return is_same
+        return is_same and connector.fallback_phase_count == limit.phase_count
+
+    def _check_transaction_lease(self, number: int, limit: CurrentLimit) -> None:
+        """Refuse a lease told by a clock that is not known, for it might not lapse.
+
+        A cut may be: nothing is drawn the more for its lasting longer.
+        """
+        is_told_by_clock = self._kind_of_lease() is Kind.ABSOLUTE
+        if is_told_by_clock and self._shows_at() is None and not self._is_cut(number, limit):
+            detail = "its clock is not known, so a lease might not lapse"
+            raise LimitRejectedError(self._station.id, detail)
 
     def _check_default_lease(self, number: int, limit: CurrentLimit) -> None:
         """Refuse a `TxDefaultProfile` lease where it would not lapse, or would wear too much.
@@ -118,7 +138,7 @@ class Limits:
             detail = "cannot keep a lease above its fallback"
         elif self._station.form.stack_level < 1:
             detail = "takes profiles on level 0 only"
-        elif self._station.skew.ahead_s is None:
+        elif self._shows_at() is None:
             detail = "its clock is not known, so a lease might not lapse"
         elif self._station.flash.is_spent(self._station.clock.monotonic_s()) and not self._is_cut(
             number, limit
@@ -141,40 +161,62 @@ class Limits:
         if transaction is None:
             self._station.flash.count(now_s)
         is_urgent = self._is_cut(number, limit) or not connector.is_leased(now_s)
-        ahead_s = self._station.skew.ahead_s or 0.0
         profile = make_lease(
             number,
             limit,
             form=self._station.form,
             kind=self._kind_of_lease(),
             valid_for=valid_for,
-            station_at=self._station.clock.now_at() + timedelta(seconds=ahead_s),
+            # By our clock if its own is not known: only what needs none, or a cut, is sent then.
+            station_at=self._shows_at() or self._station.clock.now_at(),
             transaction=transaction,
         )
-        try:
-            status = await self._install(
-                profile,
-                priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
-                key=f"limit {number}",
-            )
-        except CallUnansweredError:
-            # It may be in force: the next is a cut if it is below either.
-            connector.lease_ma = max(connector.lease_ma or 0, self._quantise(limit))
-            connector.lease_until_s = max(connector.lease_until_s, until_s)
-            connector.leased_to = transaction
-            raise
+        lease_ma = self._quantise(limit)
+        # Before it is sent: whoever waits for the answer may give up while it is on its way.
+        connector.note_sending(lease_ma, until_s=until_s, transaction=transaction, now_s=now_s)
+        status = await self._install(
+            profile,
+            priority=Priority.SAFETY if is_urgent else Priority.ALLOCATION,
+            key=f"limit {number}",
+        )
         if status == "Accepted":
-            connector.lease_ma = self._quantise(limit)
-            connector.lease_until_s = until_s
-            connector.leased_to = transaction
+            connector.note_accepted(lease_ma, until_s=until_s)
         return status
 
     async def _install(self, profile: Profile, *, priority: Priority, key: str) -> str:
         payload = self._words.encode_profile(profile)
         status = await self._station.ask("SetChargingProfile", payload, priority=priority, key=key)
-        if status == "Accepted" or not await self._words.make_room(profile, status):
+        if status == "Accepted" or status in _NOT_SUPPORTED:
+            return status
+        has_room = await self._words.make_room(profile, status)
+        if not has_room and not await self._clear_own(profile):
             return status
         return await self._station.ask("SetChargingProfile", payload, priority=priority, key=key)
+
+    async def _clear_own(self, profile: Profile) -> bool:
+        """Clear our lease for no transaction that one for a transaction makes needless.
+
+        Return whether there was one: it has a place where places may be few. Below the fallback
+        it stays while it is in force, for what falls back must not rise.
+        """
+        connector = self._station.told(profile.number)
+        if profile.role is not Role.TRANSACTION_LEASE or not connector.has_default:
+            return False
+        is_over = connector.default_until_s <= self._station.clock.monotonic_s()
+        is_above = (connector.lease_ma or 0) >= (connector.fallback_ma or 0)
+        if not is_over and not is_above:
+            return False
+        await self._clear(profile.number, Role.DEFAULT_LEASE)
+        connector.has_default, connector.default_until_s = False, 0.0
+        return True
+
+    async def _clear(self, number: int, role: Role) -> None:
+        # "Unknown" is as good as "Accepted": there is none.
+        await self._station.ask(
+            "ClearChargingProfile",
+            self._words.encode_clear(profile_id(number, role)),
+            priority=Priority.ALLOCATION,
+        )
 
     def _kind_of_lease(self) -> Kind:
         """Return absolute where the station's clock is known to be near, else relative.
@@ -182,11 +224,18 @@ class Limits:
         A relative lease needs no clock; where the station counts it from the transaction's
         start it may be over when it arrives, which errs to the fallback.
         """
-        ahead_s = self._station.skew.ahead_s
-        is_near = ahead_s is not None and abs(ahead_s) <= self._words.largest_skew_s
+        shows_at, now_at = self._shows_at(), self._station.clock.now_at()
+        is_near = (
+            shows_at is not None
+            and abs((shows_at - now_at).total_seconds()) <= self._words.largest_skew_s
+        )
         if not self._station.quirks.has_relative or (self._station.quirks.has_absolute and is_near):
             return Kind.ABSOLUTE
         return Kind.RELATIVE
+
+    def _shows_at(self) -> datetime | None:
+        """Return what the station's clock shows now, None if not known."""
+        return self._station.time.shows_at(self._station.clock.monotonic_s())
 
     def _is_cut(self, number: int, limit: CurrentLimit) -> bool:
         """Return whether a limit is lower than what the connector was last told."""
@@ -203,10 +252,11 @@ class Limits:
         await self._await_known()
         connector = self._station.told(number)
         fallback_ma = self._quantise(limit)
-        if connector.fallback_ma != fallback_ma:
+        if not self._is_fallback(connector, limit):
             connector.fallback_ma = None  # Not known, should the answer be lost.
             await self._write_fallback(number, limit)
             connector.fallback_ma = fallback_ma
+            connector.fallback_phase_count = limit.phase_count
         self._station.context.post(
             FallbackInstalled(
                 at_s=self._station.clock.monotonic_s(),
@@ -239,12 +289,8 @@ class Limits:
             StationUnreachableError: no answer in time.
         """
         for role in (Role.TRANSACTION_LEASE, Role.DEFAULT_LEASE):
-            # "Unknown" is as good as "Accepted": there is none.
-            await self._station.ask(
-                "ClearChargingProfile",
-                self._words.encode_clear(profile_id(number, role)),
-                priority=Priority.ALLOCATION,
-            )
-        if number in self._station.connectors:
-            self._station.connectors[number].lease_ma = None
-            self._station.connectors[number].lease_until_s = 0.0
+            await self._clear(number, role)
+        connector = self._station.connectors.get(number)
+        if connector is not None:
+            connector.lease_ma, connector.lease_until_s = None, 0.0
+            connector.has_default, connector.default_until_s = False, 0.0

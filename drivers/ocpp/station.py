@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.ocpp.adapter import Link, Priority, StationContext
-from drivers.ocpp.clockwork import ClockSkew, read_time
+from drivers.ocpp.clockwork import StationClock, read_time, wire_time
 from drivers.ocpp.leases import Form
 from drivers.ocpp.metering import MeterValue, measure
 from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
@@ -26,19 +26,43 @@ DAY_S: Final = 86_400.0
 class ToldConnector:
     """What we have told a connector.
 
-    `leased_to` is the transaction the lease ends with, None if it is not one's; `is_alone` is
-    true once what others left above the fallback is cleared.
+    A lease counts from before it is sent: without an answer it may be in force all the same.
+    `leased_to` is the transaction it ends with, None if it is not one's. One for no transaction
+    is in force until `default_until_s` whatever ends, and has a place among the station's
+    profiles until it is cleared (`has_default`). `fallback_phase_count` matters where watts are
+    told. `is_alone` is true once what others left above the fallback is cleared.
     """
 
     lease_ma: int | None = None
     lease_until_s: float = 0.0
     leased_to: str | int | None = None
+    default_until_s: float = 0.0
+    has_default: bool = False
     fallback_ma: int | None = None
+    fallback_phase_count: int | None = None
     is_alone: bool = False
 
     def is_leased(self, now_s: float) -> bool:
         """Return whether a lease of ours is in force."""
         return self.lease_ma is not None and now_s < self.lease_until_s
+
+    def note_sending(
+        self, lease_ma: int, *, until_s: float, transaction: str | int | None, now_s: float
+    ) -> None:
+        """Take that a lease is about to be sent: it, or what was in force, is from now on."""
+        before_ma = (self.lease_ma or 0) if self.is_leased(now_s) else 0
+        self.lease_ma = max(before_ma, lease_ma)
+        self.lease_until_s = max(self.lease_until_s, until_s)
+        self.leased_to = transaction
+        if transaction is None:
+            self.has_default = True
+            self.default_until_s = max(self.default_until_s, until_s)
+
+    def note_accepted(self, lease_ma: int, *, until_s: float) -> None:
+        """Take that the lease that was sent is in force, and no other of its kind."""
+        self.lease_ma, self.lease_until_s = lease_ma, until_s
+        if self.leased_to is None:
+            self.default_until_s = until_s
 
 
 @dataclass(slots=True)
@@ -107,7 +131,7 @@ class StationRecord:
         "link",
         "model",
         "quirks",
-        "skew",
+        "time",
         "vendor",
     )
 
@@ -117,7 +141,7 @@ class StationRecord:
         self.id = context.station
         self.clock = context.clock
         self.counters = context.counters
-        self.skew = ClockSkew()
+        self.time = StationClock()
         self.link: Link | None = None
         self.capabilities: StationCapabilities | None = None
         self.vendor = self.model = self.firmware = ""
@@ -148,7 +172,13 @@ class StationRecord:
         written_at = read_time(timestamp)
         if written_at is None:
             return 0.0
-        return self.skew.observe_age_s(written_at, arrived_at=self.clock.now_at())
+        return self.time.observe_age_s(written_at, now_s=self.clock.monotonic_s())
+
+    def tell_time(self) -> str:
+        """Return our time as the station is told it, which it may set its clock by."""
+        told_at = self.clock.now_at()
+        self.time.note_told(told_at, now_s=self.clock.monotonic_s())
+        return wire_time(told_at)
 
     def post_measured(self, number: int, values: Sequence[MeterValue]) -> None:
         """Post what a connector's meter values say, if anything."""

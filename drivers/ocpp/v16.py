@@ -6,7 +6,6 @@ from typing import Final
 
 from drivers.ocpp import v16_messages as messages
 from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import wire_time
 from drivers.ocpp.interview import Interview
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits
@@ -104,7 +103,7 @@ class V16Adapter:
             case messages.MeterValues():
                 return self._on_meter_values(payload)
             case messages.Heartbeat():
-                return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
+                return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
             case messages.StatusNotification():
                 return self._on_status(payload)
             case messages.StartTransaction():
@@ -119,7 +118,7 @@ class V16Adapter:
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
-        self._station.skew.forget()  # The answer tells the station the time.
+        self._station.time.forget()
         self._status_at_s.clear()
         vendor = plain_text(boot.charge_point_vendor or "")
         model = plain_text(boot.charge_point_model or "")
@@ -137,7 +136,7 @@ class V16Adapter:
         # Spread, so that a hall of stations switched on at once does not beat as one.
         interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
         return {
-            "currentTime": wire_time(self._clock.now_at()),
+            "currentTime": self._station.tell_time(),
             "interval": max(1, int(interval_s)),
             "status": "Accepted",
         }

@@ -6,7 +6,7 @@ from typing import Final
 
 from drivers.ocpp import v201_messages as messages
 from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import read_time, wire_time
+from drivers.ocpp.clockwork import read_time
 from drivers.ocpp.interview import Interview
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits
@@ -106,7 +106,7 @@ class V201Adapter:
             case messages.MeterValues():
                 return self._on_meter_values(payload)
             case messages.Heartbeat():
-                return b'{"currentTime":"' + wire_time(self._clock.now_at()).encode() + b'"}'
+                return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
             case messages.StatusNotification():
                 self._note_status(
                     payload.evse_id,
@@ -128,7 +128,7 @@ class V201Adapter:
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, station: messages.ChargingStationType) -> Answer:
-        self._station.skew.forget()  # The answer tells the station the time.
+        self._station.time.forget()
         self._status_at_s.clear()
         vendor, model = station.vendor_name or "", station.model or ""
         firmware = station.firmware_version or ""
@@ -147,7 +147,7 @@ class V201Adapter:
         # Spread, so that a hall of stations switched on at once does not beat as one.
         interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
         return {
-            "currentTime": wire_time(self._clock.now_at()),
+            "currentTime": self._station.tell_time(),
             "interval": max(1, int(interval_s)),
             "status": "Accepted",
         }

@@ -47,6 +47,9 @@ class Station16(ChargePoint):  # type: ignore[misc]
         # What to answer to an action, or to a SetChargingProfile of a purpose.
         self.statuses: dict[str, str] = dict(options.pop("statuses", {}))
         self.delays_s: dict[str, float] = dict(options.pop("delays_s", {}))
+        # Profiles beyond so many are refused, as they are where a flash has no more room.
+        self.most_profiles: int | None = options.pop("most_profiles", None)
+        self.installed: set[int] = set()
         assert not options
         self.heard: list[tuple[str, dict[str, Any]]] = []
 
@@ -92,11 +95,19 @@ class Station16(ChargePoint):  # type: ignore[misc]
     async def on_set_charging_profile(self, **payload: Any) -> Any:
         purpose = payload["cs_charging_profiles"]["charging_profile_purpose"]
         status = await self._hear("SetChargingProfile", payload, kind=purpose)
+        installed = self.installed | {payload["cs_charging_profiles"]["charging_profile_id"]}
+        if self.most_profiles is not None and len(installed) > self.most_profiles:
+            status = "Rejected"
+        if status == "Accepted":
+            self.installed = installed
         return call_result.SetChargingProfile(status=status)
 
     @answers(Action.clear_charging_profile)
     async def on_clear_charging_profile(self, **payload: Any) -> Any:
         await self._hear("ClearChargingProfile", payload)
+        if payload.get("id") in self.installed:
+            self.installed.discard(payload["id"])
+            return call_result.ClearChargingProfile(status="Accepted")
         return call_result.ClearChargingProfile(status="Unknown")
 
     @answers(Action.get_composite_schedule)
@@ -151,6 +162,18 @@ class Station16(ChargePoint):  # type: ignore[misc]
             connector_id=number, error_code="NoError", status=status, timestamp=timestamp
         )
         await self.call(notice, suppress=False)
+
+    async def heartbeat(self) -> None:
+        await self.call(call.Heartbeat(), suppress=False)
+
+    async def say_meter_values(self, number: int, *, transaction: int | None = None) -> None:
+        """Send a current, and no time of it: the schema wants one, and stations leave it out."""
+        values = call.MeterValues(
+            connector_id=number,
+            transaction_id=transaction,
+            meter_value=[{"sampledValue": [{"value": "6.0", "measurand": "Current.Import"}]}],
+        )
+        await self.call(values, suppress=False, skip_schema_validation=True)
 
     async def start_transaction(
         self, number: int, *, timestamp: str, id_tag: str = "TAG", meter_start: int = 0

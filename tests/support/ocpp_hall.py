@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,10 +20,20 @@ from gateway.adapters.clock import SystemClock
 from gateway.domain.charging import OcppVersion
 from gateway.domain.events import Event
 from gateway.domain.ids import StationId
+from gateway.ports import Clock
 
 PATIENCE_S = 10.0
 
 Fact = TypeVar("Fact")
+
+
+class JumpingClock(SystemClock):
+    """The machine's clock, whose wall clock jumps when a test says so."""
+
+    jumped: timedelta = timedelta(0)
+
+    def now_at(self) -> datetime:
+        return super().now_at() + self.jumped
 
 
 @dataclass
@@ -86,6 +97,7 @@ def in_hall(
     versions: Mapping[OcppVersion, VersionSupport] = SUPPORTED,
     boot_patience_s: float = 0.2,
     call_deadline_s: float = PATIENCE_S,
+    clock: Clock | None = None,
     run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
@@ -101,7 +113,7 @@ def in_hall(
             host="127.0.0.1",
             port=0,
             credentials=given,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             post=facts.append,
             rng=random.Random(1),
             versions=versions,

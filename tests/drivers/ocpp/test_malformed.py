@@ -228,7 +228,7 @@ def test_a_fault_of_ours_is_answered_and_logged(caplog: pytest.LogCaptureFixture
     async def scene(hall: Hall) -> None:
         async with hall.connect("CP-01") as station:
             await wait_until(hall.server.connected_stations)
-            hall.server.station(StationId("CP-01"))._clock = None  # type: ignore[attr-defined]
+            hall.server.station(StationId("CP-01"))._station.clock = None  # type: ignore[attr-defined]
 
             answer = await ask(station, HEARTBEAT)
             assert answer[:3] == [4, "alive", "InternalError"]

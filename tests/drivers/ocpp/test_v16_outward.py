@@ -14,8 +14,9 @@ from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import CapabilitiesRead, FallbackInstalled
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
+from gateway.ports import Clock
 from tests.support.ocpp16_station import Station16, station16
-from tests.support.ocpp_hall import Hall, in_hall, wait_until
+from tests.support.ocpp_hall import Hall, JumpingClock, in_hall, wait_until
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
 LEASE = timedelta(seconds=60)
@@ -35,6 +36,7 @@ def with_station(
     *,
     vendor: str = "Vendor",
     call_deadline_s: float = 10.0,
+    clock: Clock | None = None,
     **options: Any,
 ) -> None:
     """Run a scene with a station that has booted and been interviewed."""
@@ -45,7 +47,7 @@ def with_station(
             await wait_until(lambda: hall.facts_of(CapabilitiesRead))
             await scene(hall, station)
 
-    in_hall(run, call_deadline_s=call_deadline_s)
+    in_hall(run, call_deadline_s=call_deadline_s, clock=clock)
 
 
 def lease_end(profile: dict[str, Any]) -> datetime:
@@ -220,6 +222,127 @@ def test_a_station_whose_clock_is_wrong_gets_a_lease_that_needs_none(ahead_s: fl
         assert profile["charging_schedule"]["duration"] == 50
 
     with_station(scene)
+
+
+@pytest.mark.parametrize("jump_s", [-40.0, 40.0])
+def test_a_jump_of_our_own_clock_moves_no_lease(jump_s: float) -> None:
+    clock = JumpingClock()
+
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.start_transaction(1, timestamp=now())
+        clock.jumped = timedelta(seconds=jump_s)
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        (profile,) = station.profiles()
+        left = lease_end(profile) - datetime.fromisoformat(now())
+        assert timedelta(seconds=40) < left <= LEASE
+
+    with_station(scene, clock=clock)
+
+
+@pytest.mark.parametrize("jump_s", [-50.0, 50.0])
+def test_a_station_told_the_time_gets_no_lease_too_long_whether_it_sets_its_clock_or_not(
+    jump_s: float,
+) -> None:
+    clock = JumpingClock()
+
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.start_transaction(1, timestamp=now())
+        clock.jumped = timedelta(seconds=jump_s)
+        await station.heartbeat()
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        (profile,) = station.profiles()
+        for ahead_s in (0, jump_s):
+            assert lease_end(profile) - datetime.fromisoformat(now(ahead_s=ahead_s)) <= LEASE
+
+    with_station(scene, clock=clock)
+
+
+def test_a_station_that_knows_nothing_relative_gets_no_more_until_its_clock_is_known() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_meter_values(1, transaction=17)  # Adopted, and says no time.
+        await hall.server.set_fallback(FIRST, amperes(16))
+        with pytest.raises(LimitRejectedError, match="clock is not known"):
+            await hall.server.set_limit(FIRST, amperes(20), valid_for=LEASE)
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        (cut,) = station.profiles("TxProfile")
+        assert cut["charging_schedule"]["charging_schedule_period"][0]["limit"] == 6
+
+    with_station(scene, vendor="Easee")
+
+
+def test_a_limit_nobody_waited_for_is_believed_to_be_in_force() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        station.delays_s["SetChargingProfile"] = 0.2
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        # The fallback alone would leave the 16 A in force for the rest of their lease.
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
+        assert [period["limit"] for period in limits] == [6, 16, 6]
+
+    with_station(scene)
+
+
+def test_a_lease_for_no_transaction_outlives_one_that_came_and_went() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        transaction = await station.start_transaction(1, timestamp=now())
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await station.stop_transaction(transaction, timestamp=now())
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        last = station.profiles()[-1]
+        assert last["charging_profile_purpose"] == "TxDefaultProfile"
+        assert last["charging_schedule"]["charging_schedule_period"][0]["limit"] == 6
+
+    with_station(scene)
+
+
+def test_the_lease_from_before_a_transaction_gives_its_place_where_places_are_few() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await station.start_transaction(1, timestamp=now())
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        assert station.installed == {11, 13}
+
+    with_station(scene, most_profiles=2, configuration={"MaxChargingProfilesInstalled": "2"})
+
+
+def test_a_lease_below_the_fallback_stays_until_it_is_over() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(10))
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await station.start_transaction(1, timestamp=now())
+        with pytest.raises(LimitRejectedError):
+            await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        assert station.installed == {11, 12}
+
+    with_station(scene, most_profiles=2)
+
+
+def test_watts_for_another_number_of_phases_are_another_fallback() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        for phase_count in (1, 1, 3):
+            await hall.server.set_fallback(FIRST, amperes(6, phase_count=phase_count))
+
+        told = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
+        assert [period["limit"] for period in told] == [1_242, 3_726]
+
+    with_station(scene, configuration={"ChargingScheduleAllowedChargingRateUnit": "Power"})
 
 
 def test_a_known_make_gets_the_form_it_takes() -> None:
