@@ -1,7 +1,10 @@
 """A WebSocket connection that hands every message over as it arrives and answers at once."""
 
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
@@ -24,7 +27,16 @@ class StationConnection(ServerConnection):
     more than `MAX_MESSAGES_A_S`, nothing more is read from it. `recv` must not be used.
     """
 
-    __slots__ = ("_counted", "_counted_since_s", "_held", "_parts", "_take", "is_adopted")
+    __slots__ = (
+        "_counted",
+        "_counted_since_s",
+        "_held",
+        "_parts",
+        "_quiet_looks",
+        "_take",
+        "_was_heard",
+        "is_adopted",
+    )
 
     def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
         """Hold messages until `deliver_to` says where they go."""
@@ -35,6 +47,35 @@ class StationConnection(ServerConnection):
         self._parts: list[bytes] | None = None
         self._counted = 0
         self._counted_since_s = self.loop.time()
+        self._was_heard = True
+        self._quiet_looks = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes off the wire: whatever they are, the other end is there."""
+        self._was_heard = True
+        super().data_received(data)
+
+    def look(self) -> int:
+        """Return at how many looks in a row, this one included, nothing had come."""
+        self._quiet_looks = 0 if self._was_heard else self._quiet_looks + 1
+        self._was_heard = False
+        return self._quiet_looks
+
+    def send_ping(self) -> None:
+        """Have the other end say something, if it can; never waits."""
+        if self.protocol.state is State.OPEN and not self.paused:
+            self.protocol.send_ping(b"")
+            self._send_data()
+
+    def abandon(self) -> None:
+        """End the connection at once, and with it what the system still holds of it.
+
+        A limit that came through long after it was sent would count its lease from then.
+        """
+        with suppress(OSError, AttributeError):  # A socket that is gone holds nothing.
+            wire: socket.socket = self.transport.get_extra_info("socket")
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def deliver_to(self, take: Callable[[bytes], bytes | None]) -> None:
         """Deliver every message to `take`, those first that came before."""
@@ -52,6 +93,9 @@ class StationConnection(ServerConnection):
         if self.protocol.state is not State.OPEN:
             return False
         self.protocol.send_text(frame)
+        return self._send_data()
+
+    def _send_data(self) -> bool:
         try:
             self.send_data()
         except (OSError, RuntimeError) as error:  # The socket is gone; the loss is on its way.

@@ -13,6 +13,7 @@ from typing import Final
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
@@ -28,8 +29,9 @@ from drivers.ocpp.adapter import (
 from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
+from drivers.ocpp.liveness import Patience
 from drivers.ocpp.pending import PendingAdapter, PendingStation
-from drivers.ocpp.rpc import CallRefusedError
+from drivers.ocpp.rpc import CallRefusedError, plain_text
 from drivers.ocpp.session import MinuteBudget, Session
 from drivers.ocpp.versions import SUPPORTED
 from gateway.domain.charging import OcppVersion
@@ -39,13 +41,16 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.ports import Clock, Post
 
-PING_INTERVAL_S: Final = 30
-PING_TIMEOUT_S: Final = 60
 OPEN_TIMEOUT_S: Final = 30
 CLOSE_TIMEOUT_S: Final = 10
 BACKLOG: Final = 2048
 MAX_PENDING_STATIONS: Final = 64
 MAX_STRANGER_LINES_A_MINUTE: Final = 10
+
+# What a connection is ended with when its frames break the WebSocket's own rules (RFC 6455 §7.4).
+_FRAMING_FAULTS: Final = frozenset(
+    {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG}
+)
 
 _log = logging.getLogger(__name__)
 
@@ -56,11 +61,15 @@ class CannotListenError(HeadroomError):
 
 @dataclass(slots=True, kw_only=True)
 class _Station:
-    """An adopted station: its adapters live on from connection to connection."""
+    """An adopted station: its adapters live on from connection to connection.
+
+    `is_silent` while nothing comes on the connection it has: it may not hear us.
+    """
 
     adapters: dict[OcppVersion, StationAdapter] = field(default_factory=dict)
     adapter: StationAdapter | None = None
     session: Session | None = None
+    is_silent: bool = False
 
 
 class OcppServer:
@@ -84,8 +93,10 @@ class OcppServer:
         sample_interval_s: int = SAMPLE_INTERVAL_S,
         boot_patience_s: float = BOOT_PATIENCE_S,
         call_deadline_s: float = CALL_DEADLINE_S,
+        patience: Patience | None = None,
     ) -> None:
         """Open nothing yet: `run` does. `versions` are offered in their order."""
+        self._patience = patience or Patience()
         self._sample_interval_s = sample_interval_s
         self._boot_patience_s = boot_patience_s
         self._call_deadline_s = call_deadline_s
@@ -123,8 +134,7 @@ class OcppServer:
                 compression=None,
                 server_header=None,
                 open_timeout=OPEN_TIMEOUT_S,
-                ping_interval=PING_INTERVAL_S,
-                ping_timeout=PING_TIMEOUT_S,
+                ping_interval=None,  # `_watch` pings who is quiet, and nobody else.
                 close_timeout=CLOSE_TIMEOUT_S,
                 backlog=BACKLOG,
                 create_connection=StationConnection,
@@ -138,7 +148,39 @@ class OcppServer:
         async with asyncio.TaskGroup() as tasks, server:
             self._tasks = tasks
             self._listen_future().set_result(next(iter(server.sockets)).getsockname()[1])
-            await asyncio.Event().wait()
+            await self._watch()
+
+    async def _watch(self) -> None:
+        """Look at every connection, for ever: who is quiet, is asked, and who is silent, told."""
+        while True:
+            await asyncio.sleep(self._patience.look_each_s)
+            for station, record in self._stations.items():
+                if record.session is not None:
+                    is_silent = self._is_silent(record.session)
+                    if is_silent != record.is_silent:
+                        self._note_silence(station, record, is_silent=is_silent)
+            for session, _ in self._pending.values():
+                self._is_silent(session)
+
+    def _is_silent(self, session: Session) -> bool:
+        """Return whether nothing came for too long; pings in time, and gives up in the end."""
+        look_count = session.look()
+        if look_count and self._patience.is_due(look_count):
+            session.ping()
+        if self._patience.is_over(look_count):
+            self.counters["given-up"] += 1
+            session.abandon()
+        return self._patience.is_silent(look_count)
+
+    def _note_silence(self, station: StationId, record: _Station, *, is_silent: bool) -> None:
+        record.is_silent = is_silent
+        if is_silent:
+            self.counters["silent"] += 1
+            _log.info("%s: nothing comes on its connection, which is kept for now", station)
+            self._post(StationDisconnected(at_s=self._clock.monotonic_s(), station=station))
+        else:
+            _log.info("%s: its connection carries again", station)
+            self._post(StationConnected(at_s=self._clock.monotonic_s(), station=station))
 
     async def wait_listening(self) -> int:
         """Return the port once stations can connect."""
@@ -226,6 +268,7 @@ class OcppServer:
         try:
             await session.run()
         finally:
+            self._tell_fault(station, connection)
             if record.session is session:  # Else a newer one has its place already.
                 self._part(station, record)
 
@@ -233,7 +276,9 @@ class OcppServer:
         if record.adapter is not None:
             record.adapter.closed()
         record.session = record.adapter = None
-        self._post(StationDisconnected(at_s=self._clock.monotonic_s(), station=station))
+        if not record.is_silent:  # Else it has been told.
+            self._post(StationDisconnected(at_s=self._clock.monotonic_s(), station=station))
+        record.is_silent = False
 
     async def _serve_pending(
         self, station: StationId, version: OcppVersion, connection: StationConnection
@@ -257,8 +302,18 @@ class OcppServer:
         try:
             await session.run()
         finally:
+            self._tell_fault(station, connection)
             if self._pending.get(station, (None,))[0] is session:
                 del self._pending[station]
+
+    def _tell_fault(self, station: StationId, connection: StationConnection) -> None:
+        """Tell of a connection that had to be ended for what came on it."""
+        close = connection.protocol.close_sent
+        if close is None or close.code not in _FRAMING_FAULTS:
+            return
+        self.counters[f"ended.{close.code}"] += 1
+        if connection.is_adopted or self._stranger_lines.spend(self._clock.monotonic_s()):
+            _log.warning("%s: connection ended: %s", station, plain_text(close.reason))
 
     def _log_stranger(self, line: str, station: StationId, connection: ServerConnection) -> None:
         if self._stranger_lines.spend(self._clock.monotonic_s()):
@@ -299,7 +354,11 @@ class OcppServer:
 
     def connected_stations(self) -> frozenset[StationId]:
         """See `gateway.ports.StationDriver`."""
-        return frozenset(s for s, record in self._stations.items() if record.session is not None)
+        return frozenset(
+            station
+            for station, record in self._stations.items()
+            if record.session is not None and not record.is_silent
+        )
 
     def pending_stations(self) -> tuple[PendingStation, ...]:
         """Return the unknown stations that are connected now, by id."""

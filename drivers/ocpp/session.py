@@ -154,6 +154,19 @@ class Session:
         self.lose()
         self._spawn(self._finish(code, reason), f"ocpp close {self.station}")
 
+    def look(self) -> int:
+        """Return at how many looks in a row nothing had come from the station."""
+        return self._connection.look()
+
+    def ping(self) -> None:
+        """Have the station say something."""
+        self._connection.send_ping()
+
+    def abandon(self) -> None:
+        """Lose the connection at once: nobody is at its other end."""
+        self.lose()
+        self._connection.abandon()
+
     async def _finish(self, code: int, reason: str) -> None:
         try:
             await self._connection.close(code, reason)

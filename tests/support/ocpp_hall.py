@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from drivers.ocpp.adapter import VersionSupport
+from drivers.ocpp.liveness import Patience
 from drivers.ocpp.server import OcppServer
 from drivers.ocpp.versions import SUPPORTED
 from gateway.adapters.clock import SystemClock
@@ -98,6 +99,7 @@ def in_hall(
     boot_patience_s: float = 0.2,
     call_deadline_s: float = PATIENCE_S,
     clock: Clock | None = None,
+    patience: Patience | None = None,
     run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
@@ -119,6 +121,7 @@ def in_hall(
             versions=versions,
             boot_patience_s=boot_patience_s,
             call_deadline_s=call_deadline_s,
+            patience=patience,
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.run())

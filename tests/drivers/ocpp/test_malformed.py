@@ -150,7 +150,9 @@ def test_a_binary_frame_is_read_as_what_it_says() -> None:
 
 
 @pytest.mark.parametrize("version", SUPPORTED)
-def test_a_frame_too_large_ends_its_own_connection_only(version: OcppVersion) -> None:
+def test_a_frame_too_large_ends_its_own_connection_only_and_is_told(
+    version: OcppVersion, caplog: pytest.LogCaptureFixture
+) -> None:
     max_bytes = {OcppVersion.V16: 256 * 1024, OcppVersion.V201: 1024 * 1024}[version]
 
     def padded(length: int) -> bytes:
@@ -174,6 +176,23 @@ def test_a_frame_too_large_ends_its_own_connection_only(version: OcppVersion) ->
         await wait_until(lambda: hall.server.connected_stations() == frozenset())
 
     in_hall(scene)
+    (told,) = [r.getMessage() for r in caplog.records if "connection ended" in r.getMessage()]
+    assert told.startswith("CP-01: connection ended: frame ")
+    assert told.endswith(f"exceeds limit of {max_bytes} bytes")
+
+
+@pytest.mark.parametrize("name", ["CP-01", "stranger"])
+def test_bytes_that_are_no_websocket_end_their_own_connection_only_and_are_told(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect(name) as bad, hall.connect("CP-02") as good:
+            bad.transport.write(b"\xff" * 100)
+            await bad.wait_closed()
+            assert await is_alive(good)
+
+    in_hall(scene)
+    assert f"{name}: connection ended: " in caplog.text
 
 
 async def flood(connection: ClientConnection, frame: bytes) -> None:
