@@ -1,10 +1,11 @@
 """The composition root: what was asked for becomes wired parts; the only importer of drivers."""
 
 import asyncio
+import logging
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +17,7 @@ from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.status_socket import serve_status
 from gateway.control.state import SiteState
 from gateway.control.wiring import Wiring
@@ -27,11 +29,14 @@ from gateway.ports import Clock
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import ControlLoop
 from gateway.services.dispatcher import Dispatcher
+from gateway.services.heartbeat import Heartbeat
 from gateway.services.inbox import Inbox
 from gateway.services.metering import poll_meters
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
 from gateway.settings import SerialBus, Settings, TcpBus
+
+_log = logging.getLogger(__name__)
 
 ALONE_PAUSE_S = 5.0
 """How long a mute meter is left unasked when it has its line to itself: it keeps nobody waiting."""
@@ -95,11 +100,13 @@ class Daemon:
         keys: Mapping[StationId, bytes | None],
         clock: Clock | None = None,
         status: socket.socket | None = None,
+        manager: SdNotify | None = None,
     ) -> None:
         """Wire the parts.
 
         `keys` are the stations that may log in, with their passwords; `status` is where people
-        on this machine may ask (`bind_status_socket`), None for nowhere.
+        on this machine may ask (`bind_status_socket`), None for nowhere; `manager` is told how
+        the daemon is.
 
         Raises:
             UnusableRequestError: the site needs what this version cannot do.
@@ -111,6 +118,8 @@ class Daemon:
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
+        self._manager = manager or SdNotify({})
+        self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._status = status
         self._inbox = Inbox()
         self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
@@ -135,6 +144,7 @@ class Daemon:
             self._inbox,
             self._dispatcher.offer,
             clock=self._clock,
+            on_cycle=self._heartbeat.beat,
             is_forgiving=True,
         )
 
@@ -144,28 +154,50 @@ class Daemon:
         stop: asyncio.Event,
         on_ready: Callable[[int], None],
         on_stuck: Callable[[Sequence[str]], None],
+        on_good: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Control the site until `stop` is set; leases then lapse to the fallbacks.
 
         `on_ready` gets the port stations connect to, once they can; `on_stuck` the names of
-        services that do not end (see `supervise`).
+        services that do not end (see `supervise`). `on_good` is awaited beside control once
+        that has run long enough to call the configuration good; its failure harms nothing.
 
         Raises:
             ServiceEndedError: the port is in use, or a service could not be kept running.
         """
         failure: ServiceEndedError | None = None
         async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(self._tell_when_listening(on_ready), name="ready")
+            beside = [
+                tasks.create_task(self._tell_when_listening(on_ready), name="ready"),
+                tasks.create_task(self._tell_when_good(on_good), name="good"),
+                tasks.create_task(self._tell_when_stopping(stop), name="stopping"),
+            ]
             try:
                 await supervise(self._services(), clock=self._clock, stop=stop, on_stuck=on_stuck)
             except ServiceEndedError as error:
                 failure = error
-            listening.cancel()
+            for task in beside:
+                task.cancel()
         if failure is not None:
             raise failure
 
     async def _tell_when_listening(self, on_ready: Callable[[int], None]) -> None:
-        on_ready(await self._server.wait_listening())
+        port = await self._server.wait_listening()
+        self._heartbeat.note_listening()
+        on_ready(port)
+
+    async def _tell_when_good(self, on_good: Callable[[], Awaitable[None]] | None) -> None:
+        await self._heartbeat.wait_good()
+        if on_good is None:
+            return
+        try:
+            await on_good()
+        except Exception:  # noqa: BLE001 - whatever it is, it must not end control
+            _log.exception("what is done with a good configuration has a fault")
+
+    async def _tell_when_stopping(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._manager.stopping("stopping; every limit lapses to its fallback")
 
     def snapshot(self) -> Snapshot | None:
         """Return what people are shown; None before the first cycle."""

@@ -1,6 +1,7 @@
 """`headroom run`: the daemon, in the foreground, as systemd or a person starts it."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import sys
@@ -9,20 +10,22 @@ from pathlib import Path
 import click
 
 from gateway.adapters.log_output import logging_to
+from gateway.adapters.sd_notify import SdNotify
+from gateway.adapters.state_lock import StateFolderError, holding_state
 from gateway.adapters.status_socket import StatusUnavailableError, bind_status_socket
 from gateway.bootstrap import Daemon, UnusableRequestError
 from gateway.cli.serving import (
     FAILED,
     REFUSED,
     leave_stuck,
-    load_or_exit,
     run_loop,
     start_report,
     stop_on_signals,
 )
+from gateway.cli.site_choice import CONFIGURATION, SiteChoice, choose_site, keep_site
 from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.services.supervisor import ServiceEndedError
-from gateway.settings import Settings
+from gateway.settings import SettingsRefusedError
 from gateway.settings.credentials import read_credentials
 
 _log = logging.getLogger(__name__)
@@ -45,40 +48,57 @@ def run_command(config: Path, *, state: Path | None, verbose: bool, as_json: boo
 
     Logs to standard error. When it ends, however it ends, every limit lapses to its fallback.
 
-    Exits with 0 when told to stop, 1 when it cannot go on, 2 when the site file is refused.
+    A site file that is refused is no reason to leave a building at its fallbacks: the last one
+    that ran is run instead, with an alarm, where the state folder holds one.
+
+    Exits with 0 when told to stop, 1 when it cannot go on, 2 when the site file is refused and
+    none that ran can stand in for it.
     """
-    settings = load_or_exit(config)
     folder = choose_state_folder(state)
+    try:
+        choice = choose_site(config.absolute(), folder)
+    except SettingsRefusedError as error:
+        click.echo(str(error), err=True)
+        sys.exit(REFUSED)
+    # Whoever ends us for being stuck (a watchdog's SIGABRT) gets to see where.
+    faulthandler.enable()
     level = logging.DEBUG if verbose else logging.INFO
     with logging_to(sys.stderr, level=level, as_json=as_json):
-        code = _run(settings, folder)
+        code = _run(choice, folder)
     sys.exit(code)
 
 
-def _run(settings: Settings, folder: Path) -> int:
+def _run(choice: SiteChoice, folder: Path) -> int:
+    settings = choice.settings
     credentials = read_credentials(settings, environment=os.environ)
     for warning in settings.warnings:
         _log.warning("%s", warning.describe(str(settings.path)))
     for station, problem in credentials.problems.items():
         _log.warning("station %s: %s", station, problem)
-
-    def on_ready(port: int) -> None:
-        _log.info("%s", start_report(settings, ocpp_port=port, state=folder))
-
     try:
-        with bind_status_socket(folder) as status:
-            daemon = Daemon(settings, keys=credentials.keys, status=status)
-
-            async def main() -> None:
-                stop = asyncio.Event()
-                stop_on_signals(stop)
-                await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
-
-            run_loop(main())
+        with holding_state(folder), bind_status_socket(folder) as status:
+            manager = SdNotify(os.environ)
+            daemon = Daemon(settings, keys=credentials.keys, status=status, manager=manager)
+            if choice.alarm is not None:
+                daemon.alarms.sound(CONFIGURATION, choice.alarm)
+            run_loop(_serve(daemon, choice, folder))
     except UnusableRequestError as error:
         _log.error("%s", error)
         return REFUSED
-    except (ServiceEndedError, StatusUnavailableError) as error:
+    except (ServiceEndedError, StateFolderError, StatusUnavailableError) as error:
         _log.error("%s", error)
         return FAILED
     return 0
+
+
+async def _serve(daemon: Daemon, choice: SiteChoice, folder: Path) -> None:
+    def on_ready(port: int) -> None:
+        _log.info("%s", start_report(choice.settings, ocpp_port=port, state=folder))
+
+    async def on_good() -> None:
+        if choice.alarm is None:
+            await keep_site(choice.settings, folder, daemon.alarms)
+
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck, on_good=on_good)

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 
 REFUSED = 2
 FAILED = 1
+
+STOPS_WITHIN_S = 25.0
+"""A stop takes no longer, whatever hangs; the unit's TimeoutStopSec is above it."""
 
 
 def load_or_exit(path: Path) -> Settings:
@@ -37,15 +41,21 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at the first SIGTERM or SIGINT; the second ends the process at once."""
+def stop_on_signals(stop: asyncio.Event, *, within_s: float = STOPS_WITHIN_S) -> None:
+    """Set `stop` at the first SIGTERM or SIGINT; the second ends the process at once.
+
+    After the first the process ends `within_s`, in order or not, even if its loop hangs.
+    """
     loop = asyncio.get_running_loop()
+    last_resort = threading.Timer(within_s, os._exit, [FAILED])
+    last_resort.daemon = True  # It keeps nobody waiting who ends sooner.
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
             os._exit(128 + number)
         _log.info("%s: stopping; every limit lapses to its fallback", number.name)
         stop.set()
+        last_resort.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)

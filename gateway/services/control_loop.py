@@ -44,13 +44,18 @@ class ControlLoop:
         offer: Callable[[Decision], None],
         *,
         clock: Clock,
+        on_cycle: Callable[[Cycle], None] | None = None,
         is_forgiving: bool = False,
     ) -> None:
-        """Begin with `state`; `offer` takes every decision, guarded, and never waits."""
+        """Begin with `state`; `offer` takes every decision, guarded, and never waits.
+
+        `on_cycle` is told of each cycle once it is complete, and never waits either.
+        """
         self._state = state
         self._inbox = inbox
         self._offer = offer
         self._clock = clock
+        self._on_cycle = on_cycle
         self._is_forgiving = is_forgiving
         self._chronicle = Chronicle()
         self._wall_at = clock.now_at()
@@ -92,6 +97,8 @@ class ControlLoop:
         self._chronicle.tell(self._state, decision)
         self.latest = Cycle(state=self._state, decision=decision)
         self.counters["cycles"] += 1
+        if self._on_cycle is not None:
+            self._on_cycle(self.latest)
         return decision
 
     def _guarded(self, decision: Decision) -> Decision:

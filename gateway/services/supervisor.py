@@ -19,6 +19,12 @@ LONGEST_PAUSE_S = 30.0
 ENDS_WITHIN_S = 12.0
 """What one service may take to end; stations get their ten seconds to close a connection."""
 
+ALL_END_WITHIN_S = 20.0
+"""What all of them together may take: whoever asked us to end will not wait for ever."""
+
+MOMENT_S = 0.5
+"""What a service gets even when the others took all the time: most need no more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -46,8 +52,9 @@ async def supervise(
 ) -> None:
     """Run `services` until `stop` is set, then end them, the last begun first.
 
-    `on_stuck` is told the names of those that do not end within `ENDS_WITHIN_S` each; it is
-    expected to end the process, for they are waited for otherwise.
+    `on_stuck` is told the names of those that do not end within `ENDS_WITHIN_S` each and
+    `ALL_END_WITHIN_S` in all; it is expected to end the process, for they are waited for
+    otherwise.
 
     Raises:
         ServiceEndedError: a service returned, failed too often, or has a fault; all others
@@ -62,7 +69,7 @@ async def supervise(
         done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         reasons = [task.result() for task in running if task in done]
-        await _end(running, on_stuck)
+        await _end(running, on_stuck, clock)
     if reasons:
         raise reasons[0] from reasons[0].__cause__
 
@@ -70,13 +77,16 @@ async def supervise(
 async def _end(
     running: Sequence[asyncio.Task[ServiceEndedError]],
     on_stuck: Callable[[Sequence[str]], None],
+    clock: Clock,
 ) -> None:
     stuck: list[str] = []
+    end_s = clock.monotonic_s() + ALL_END_WITHIN_S
     for task in reversed(running):
         if task.done():
             continue
         task.cancel()
-        _, waiting = await asyncio.wait([task], timeout=ENDS_WITHIN_S)
+        left_s = max(MOMENT_S, end_s - clock.monotonic_s())
+        _, waiting = await asyncio.wait([task], timeout=min(ENDS_WITHIN_S, left_s))
         if waiting:
             _log.error("%s does not end", task.get_name())
             stuck.append(task.get_name())

@@ -1,6 +1,6 @@
 """What Headroom is told about its site: site.yaml, read strictly and translated to the domain."""
 
-from gateway.settings.loading import load_site, read_site
+from gateway.settings.loading import load_site, load_text, read_site
 from gateway.settings.mistakes import Mistake, MistakesError, Place, SettingsRefusedError
 from gateway.settings.schema import schema_text
 from gateway.settings.site_settings import (
@@ -26,6 +26,7 @@ __all__ = [
     "StopInput",
     "TcpBus",
     "load_site",
+    "load_text",
     "read_site",
     "schema_text",
 ]

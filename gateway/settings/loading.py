@@ -1,5 +1,6 @@
 """From the path of a site file to its settings, or to everything that is wrong with it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.settings.advice import find_doubts
@@ -19,7 +20,20 @@ def load_site(path: Path) -> Settings:
         MistakesError: the file cannot be read or has mistakes: all of them are in the error.
         ProofRefusedError: in silence some circuit would be over its set-point.
     """
-    settings = read_site(path)
+    return _proven(read_site(path))
+
+
+def load_text(text: str, *, path: Path) -> Settings:
+    """Return the settings of the text of a site file, as `load_site` does; mistakes name `path`.
+
+    Raises:
+        MistakesError: the text has mistakes: all of them are in the error.
+        ProofRefusedError: in silence some circuit would be over its set-point.
+    """
+    return _proven(_read(text, path))
+
+
+def _proven(settings: Settings) -> Settings:
     if not settings.proof.holds:
         raise ProofRefusedError(settings)
     return settings
@@ -34,6 +48,10 @@ def read_site(path: Path) -> Settings:
     text, unreadable = read_text(path)
     if text is None:
         raise MistakesError(path, (locate(None, finding) for finding in unreadable))
+    return _read(text, path)
+
+
+def _read(text: str, path: Path) -> Settings:
     root, findings = read_nodes(text)
     if root is None:
         raise MistakesError(path, (locate(None, finding) for finding in findings), text)
@@ -44,7 +62,8 @@ def read_site(path: Path) -> Settings:
     if findings or file is None:
         raise MistakesError(path, (locate(root, finding) for finding in findings), text)
     doubts = (locate(root, finding) for finding in find_doubts(file))
-    return translate(file, path=path, warnings=tuple(sorted(doubts, key=in_file_order)))
+    settings = translate(file, path=path, warnings=tuple(sorted(doubts, key=in_file_order)))
+    return replace(settings, text=text)
 
 
 def _not_said_of(said: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -67,7 +67,8 @@ class Settings:
     """A site file that has no mistakes, with its proof worked out (`proof.holds` says if it holds).
 
     `credentials` names, for every station, the credential that holds its password; None only
-    where the file says that it logs in without one.
+    where the file says that it logs in without one. `text` is the file these settings were read
+    from, as it was then.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class Settings:
     stop_input: StopInput | None
     warnings: tuple[Mistake, ...]
     proof: SiteProof
+    text: str = ""
 
 
 class ProofRefusedError(SettingsRefusedError):

@@ -73,7 +73,7 @@ def test_a_limit_reaches_a_station_and_is_explained_in_the_words_of_the_log(
                 assert f"{answer['connector']}: {answer['why']}" == said.strip()
 
                 assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
-            assert not list(process.state.iterdir())
+            assert not (process.state / "headroom.sock").exists()
             assert not [line for line in process.lines if "cannot be folded" in line]
             assert not [line for line in process.lines if "fault" in line.lower()]
 
@@ -150,7 +150,11 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
         async with a_building(tmp_path, Iem3000()) as process:
             await process.ocpp_port()
             async with daemon(tmp_path / "site.yaml", process.state) as second:
-                await second.wait_for_line(r"ERROR: another Headroom runs with the state folder")
+                said = await second.wait_for_line(
+                    r"ERROR: another Headroom runs .*\(process (\d+)\)"
+                )
+                assert int(said[1]) == process.process.pid
+                assert "--state" in said.string
                 assert await second.end(lambda _: None) == 1
             code, _, _ = await headroom("why", "--state", str(process.state))
             assert code == 0

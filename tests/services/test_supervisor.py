@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.errors import HeadroomError
 from gateway.services.supervisor import (
+    ALL_END_WITHIN_S,
     ENDS_WITHIN_S,
     MAX_FAILURES,
     Service,
@@ -205,3 +206,23 @@ def test_who_does_not_end_is_named_after_a_bounded_time() -> None:
     )
 
     assert told == [(round(1 + ENDS_WITHIN_S), ["stubborn"])]
+
+
+def test_however_many_do_not_end_the_end_comes_in_time() -> None:
+    told: list[tuple[float, int]] = []
+    released = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    def on_stuck(names: Sequence[str]) -> None:
+        told.append((asyncio.get_running_loop().time(), len(names)))
+        released.set()
+
+    run_for(100, *(Service(name=f"{n}", run=stubborn) for n in range(6)), on_stuck=on_stuck)
+
+    ((at_s, count),) = told
+    assert count == 6
+    assert 100 < at_s <= 100 + ALL_END_WITHIN_S + 3
