@@ -1,13 +1,16 @@
 """What the gateway asks of the world, as protocols; drivers and adapters make them real."""
 
-from collections.abc import Callable
+from asyncio import Future
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
+from gateway.domain.memory import Entry
 from gateway.domain.metering import MeterReading
+from gateway.domain.moments import Moment
 
 Post = Callable[[Event], None]
 """Where a driver puts its facts: never blocks, never calls back."""
@@ -24,6 +27,37 @@ class Clock(Protocol):
 
     async def sleep_s(self, delay_s: float) -> None:
         """Wait; may wake up to a millisecond early (uvloop), so read the clock again."""
+
+
+class MomentClock(Clock, Protocol):
+    """A clock that also tells instants that still mean something after a restart."""
+
+    def moment(self) -> Moment:
+        """Return now, by every clock the machine has."""
+
+
+class Ledger(Protocol):
+    """What must survive us, written by one writer at its own pace. Nothing here waits or raises.
+
+    Of entries about the same thing the newest counts. While nothing can be written they are
+    kept, and written once that is possible again.
+    """
+
+    def keep(self, *entries: Entry) -> None:
+        """Have entries written with the next batch, within a minute."""
+
+    def keep_durably(self, *entries: Entry) -> Future[None]:
+        """Have entries written at once; the future is done when they would survive a power cut.
+
+        It stays undone while the ledger cannot be written: who must not act before, waits.
+        """
+
+
+class History(Protocol):
+    """What was, for people and reports; nothing depends on it, and it may lose the newest minute."""
+
+    def sample(self, values: Mapping[str, float]) -> None:
+        """Keep a second's values, by the names of their series. Never waits, never raises."""
 
 
 class MeterDriver(Protocol):

@@ -1,0 +1,230 @@
+"""The ledger as the daemon uses it: a thread writes it in groups and tells what is safe there."""
+
+import asyncio
+import errno
+import logging
+import sqlite3
+import threading
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from gateway.adapters.ledger_file import Batch, LedgerFile
+from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError
+from gateway.domain.memory import Act, Entry, Memory, RunMemory, TransactionMemory
+from gateway.ports import MomentClock
+
+BATCH_S: Final = 30.0
+RETRY_S: Final = 5.0
+MAX_ACTS: Final = 10_000
+ENDS_WITHIN_S: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerHealth:
+    """How the ledger does: `problem` says what is wrong and what to do, None while it is well."""
+
+    problem: str | None
+    since_at: datetime | None
+    waiting_count: int
+
+
+class LedgerDb:
+    """`gateway.ports.Ledger` over `ledger.db`. Call `load` once, then `run`.
+
+    While nothing can be written everything waits in memory, and is written as soon as that is
+    possible again; what waits for it to be durable waits too.
+    """
+
+    def __init__(
+        self, folder: Path, *, site: str, clock: MomentClock, batch_s: float = BATCH_S
+    ) -> None:
+        """Touch nothing yet."""
+        self._file = LedgerFile(folder, site=site, now_at=clock.now_at)
+        self._clock = clock
+        self._batch_s = batch_s
+        self._changed = threading.Condition()
+        self._batch = Batch()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._batch_since_s: float | None = None
+        self._is_ending = False
+        self._problem: str | None = None
+        self._problem_since_at: datetime | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._run = RunMemory(run="", began=clock.moment())
+        self.counters: Counter[str] = Counter()
+
+    def load(self, *, run: str) -> Memory:
+        """Return what is remembered, and begin a life of the daemon, named `run`.
+
+        Raises:
+            LedgerRefusedError: it is of a newer version, of another site, or no ledger.
+        """
+        memory = self._file.load()
+        self._run = RunMemory(run=run, began=self._clock.moment())
+        self._batch.put_record(self._run)
+        if memory.problems:
+            self.counters["damaged"] += 1
+        for problem in memory.problems:
+            _log.error("ledger: %s", problem)
+        # Before anything is sent, so that an earlier end in order is not taken for ours.
+        self._write(self._take())
+        return memory
+
+    # What the event loop calls.
+
+    def keep(self, *entries: Entry) -> None:
+        """See `gateway.ports.Ledger`."""
+        with self._changed:
+            self._put(entries)
+            if self._batch_since_s is None:
+                self._batch_since_s = self._clock.monotonic_s()
+                self._changed.notify()
+
+    def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
+        """See `gateway.ports.Ledger`."""
+        waiter = asyncio.get_running_loop().create_future()
+        with self._changed:
+            self._put(entries)
+            self._waiters.append(waiter)
+            self._changed.notify()
+        return waiter
+
+    def _put(self, entries: tuple[Entry, ...]) -> None:
+        for entry in entries:
+            match entry:
+                case TransactionMemory():
+                    self._batch.put_transaction(entry)
+                case Act():
+                    self._batch.acts.append((self._clock.now_at(), entry))
+                    if len(self._batch.acts) > MAX_ACTS:
+                        del self._batch.acts[0]
+                        self.counters["acts lost"] += 1
+                case _:
+                    self._batch.put_record(entry)
+
+    @property
+    def health(self) -> LedgerHealth:
+        """Return how the ledger does."""
+        with self._changed:
+            return LedgerHealth(
+                problem=self._problem,
+                since_at=self._problem_since_at,
+                waiting_count=len(self._batch),
+            )
+
+    @property
+    def audit_head(self) -> str:
+        """Return the newest row of the audit, to be written down where others keep it."""
+        return str(self._file.head)
+
+    async def run(self) -> None:
+        """Write until cancelled; then write what waits, and that this life ended in order."""
+        self._loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._write_for_ever, name="ledger", daemon=True)
+        thread.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            with self._changed:
+                self._is_ending = True
+                self._changed.notify()
+            await asyncio.to_thread(thread.join, ENDS_WITHIN_S)
+
+    # The writer's thread.
+
+    def _write_for_ever(self) -> None:
+        retry_at_s = None if self._problem is None else self._clock.monotonic_s() + RETRY_S
+        while True:
+            with self._changed:
+                while (wait_s := self._wait_s(retry_at_s)) is None or wait_s > 0:
+                    self._changed.wait(wait_s)
+                is_ending, taken = self._is_ending, self._take()
+            if is_ending:
+                self._end(taken)
+                return
+            is_written = self._write(taken)
+            retry_at_s = None if is_written else self._clock.monotonic_s() + RETRY_S
+
+    def _wait_s(self, retry_at_s: float | None) -> float | None:
+        """Return how long nothing is to be written, None for until something changes."""
+        if self._is_ending:
+            return 0.0
+        if retry_at_s is not None:
+            return retry_at_s - self._clock.monotonic_s()
+        if self._waiters:
+            return 0.0
+        if self._batch_since_s is None:
+            return None
+        return self._batch_since_s + self._batch_s - self._clock.monotonic_s()
+
+    def _take(self) -> tuple[Batch, list[asyncio.Future[None]]]:
+        taken = self._batch, self._waiters
+        self._batch, self._waiters, self._batch_since_s = Batch(), [], None
+        return taken
+
+    def _end(self, taken: tuple[Batch, list[asyncio.Future[None]]]) -> None:
+        taken[0].put_record(replace(self._run, ended=self._clock.moment()))
+        self._write(taken)
+        self._file.close()
+
+    def _write(self, taken: tuple[Batch, list[asyncio.Future[None]]]) -> bool:
+        """Return whether a batch was written; if not, it is put back."""
+        batch, waiters = taken
+        try:
+            self._file.write(batch)
+        except (sqlite3.Error, OSError, LedgerRefusedError) as error:
+            self._put_back(batch, waiters, self._explain(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - what waits is kept, whatever the fault
+            _log.exception("the ledger's writer has a fault")
+            self._put_back(batch, waiters, repr(error))
+            return False
+        self.counters["commits"] += 1
+        self.counters["entries"] += len(batch)
+        if self._problem is not None:
+            _log.warning("the ledger can be written again: nothing was lost")
+            with self._changed:
+                self._problem = self._problem_since_at = None
+        if waiters and self._loop is not None:
+            _tell(self._loop, waiters)
+        return True
+
+    def _put_back(self, batch: Batch, waiters: list[asyncio.Future[None]], problem: str) -> None:
+        self.counters["failures"] += 1
+        with self._changed:
+            self._batch.put_back(batch)
+            self._waiters = [*waiters, *self._waiters]
+            is_new = self._problem is None
+            self._problem = problem
+            if is_new:
+                self._problem_since_at = self._clock.now_at()
+        if is_new:
+            _log.error("%s; until then no limit is raised and no transaction begins", problem)
+
+    def _explain(self, error: Exception) -> str:
+        folder = self._file.path.parent
+        text = f"{LEDGER_NAME} cannot be written: {error}"
+        if isinstance(error, LedgerRefusedError):
+            return str(error)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+            return f"{text}: make room on the disk of {folder}"
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return f"{text}: make {folder} writable for the user of the daemon"
+        return f"{text}: see to the disk of {folder}"
+
+
+def _tell(loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[None]]) -> None:
+    def resolve() -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
+        loop.call_soon_threadsafe(resolve)

@@ -1,0 +1,321 @@
+"""The ledger's file over its life: opened, written, salvaged when damaged, begun anew when lost."""
+
+import logging
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from gateway.adapters import audit_chain
+from gateway.adapters.audit_chain import AuditHead, detail_text
+from gateway.adapters.ledger_rows import (
+    Key,
+    Record,
+    keys_of,
+    read_memory,
+    write_record,
+    write_transaction,
+)
+from gateway.adapters.ledger_schema import (
+    LEDGER_NAME,
+    LedgerDamagedError,
+    check_is_ours,
+    is_damage,
+    open_ledger,
+)
+from gateway.domain.memory import Act, Memory, TransactionMemory
+
+RAM_FOLDERS: Final = ("/dev/shm", None)  # noqa: S108 - a folder of our own is made in it
+BESIDE: Final = ("", "-wal", "-shm")
+
+TransactionKey = tuple[str, str]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What is to be written together; of records about the same thing the newest.
+
+    Acts carry the instant they were kept at.
+    """
+
+    records: dict[Key, Record] = field(default_factory=dict)
+    transactions: dict[TransactionKey, TransactionMemory] = field(default_factory=dict)
+    acts: list[tuple[datetime, Act]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return how many entries wait."""
+        return len(self.records) + len(self.transactions) + len(self.acts)
+
+    def put_record(self, record: Record) -> None:
+        """Take a record in the place of the one before."""
+        self.records[keys_of(record)[0]] = record
+
+    def put_transaction(self, record: TransactionMemory) -> None:
+        """Take what is known of a transaction over what was known before."""
+        key = (record.station, record.transaction)
+        self.transactions[key] = merged(self.transactions.get(key), record)
+
+    def put_back(self, unwritten: "Batch") -> None:
+        """Take back what could not be written: what came since counts more."""
+        self.records = {**unwritten.records, **self.records}
+        newer = self.transactions
+        self.transactions = dict(unwritten.transactions)
+        for record in newer.values():
+            self.put_transaction(record)
+        self.acts = [*unwritten.acts, *self.acts]
+
+
+def merged(before: TransactionMemory | None, after: TransactionMemory) -> TransactionMemory:
+    """Return what both say of a transaction, the later where they differ."""
+    if before is None:
+        return after
+    kept = {
+        f.name: getattr(before, f.name)
+        for f in fields(TransactionMemory)
+        if getattr(after, f.name) is None
+    }
+    return replace(after, **kept, is_over=before.is_over or after.is_over)
+
+
+class LedgerFile:
+    """`ledger.db` in a state folder. Everything here may wait for the disk."""
+
+    def __init__(self, folder: Path, *, site: str, now_at: Callable[[], datetime]) -> None:
+        """Touch nothing yet."""
+        self.path = folder / LEDGER_NAME
+        self.head = AuditHead(number=0, hash=audit_chain.GENESIS)
+        self._site = site
+        self._now_at = now_at
+        self._connection: sqlite3.Connection | None = None
+        self._inode: int | None = None
+        # What the file must say, should it have to be written anew.
+        self._mirror: dict[Key, Record] = {}
+        self._running: dict[TransactionKey, TransactionMemory] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether there is a file to write to."""
+        return self._connection is not None
+
+    def load(self) -> Memory:
+        """Return what is remembered, at the start. Whether it can also be written shows later.
+
+        A damaged file is moved aside, and what can be read of it is kept.
+
+        Raises:
+            LedgerRefusedError: it is of a newer version, of another site, or no ledger.
+        """
+        try:
+            self._open()
+            assert self._connection is not None
+            memory = read_memory(self._connection)
+        except LedgerDamagedError as error:
+            memory = self._salvage(error)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and is_damage(error):
+                memory = self._salvage(error)
+            else:
+                self.close()
+                memory = self._read_from_copy(error)
+        self._mirror = {keys_of(record)[0]: record for record in _records_of(memory)}
+        self._running = {
+            (t.station, t.transaction): t for t in memory.transactions if not t.is_over
+        }
+        return memory
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch, whole or not at all; it would survive a power cut when this returns.
+
+        Raises:
+            LedgerRefusedError: another file has taken the ledger's place.
+            sqlite3.Error, OSError: it cannot be written now.
+        """
+        whole = self._mirror | batch.records
+        try:
+            if self._connection is not None and not self._is_in_place():
+                self.close()
+            if self._connection is None:
+                self._open()
+                batch = self._with_what_is_missing(batch)
+            self._commit(batch)
+        except (LedgerDamagedError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
+                raise
+            self._begin_anew(error)
+            batch = self._with_what_is_missing(batch)
+            self._commit(batch)
+        self._mirror = whole
+        for key, record in batch.transactions.items():
+            if record.is_over:
+                self._running.pop(key, None)
+            else:
+                self._running[key] = merged(self._running.get(key), record)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = self._inode = None
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connection = open_ledger(self.path, site=self._site, now_at=self._now_at())
+        self._inode = self.path.stat().st_ino
+        self.head = audit_chain.read_head(self._connection)
+
+    def _is_in_place(self) -> bool:
+        """Return whether the open file is still the one of that name: somebody may have moved it."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _with_what_is_missing(self, batch: Batch) -> Batch:
+        """Return the batch with everything remembered that a file just opened may not know."""
+        whole = Batch(
+            records=self._mirror | batch.records,
+            transactions=dict(self._running),
+            acts=list(batch.acts),
+        )
+        for record in batch.transactions.values():
+            whole.put_transaction(record)
+        return whole
+
+    def _commit(self, batch: Batch) -> None:
+        connection, head = self._connection, self.head
+        assert connection is not None
+        noted_at = self._now_at().isoformat(timespec="milliseconds")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for record in batch.records.values():
+                write_record(connection, record)
+            acts = [(at.isoformat(timespec="milliseconds"), act) for at, act in batch.acts]
+            acts += [
+                (noted_at, _act_of(transaction))
+                for transaction in batch.transactions.values()
+                if write_transaction(connection, transaction, noted_at=noted_at)
+            ]
+            for at, act in acts:
+                head = audit_chain.append(
+                    connection,
+                    head,
+                    noted_at=at,
+                    kind=act.kind,
+                    subject=act.subject,
+                    detail=detail_text(act.detail, by=act.by),
+                )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+        self.head = head
+
+    # When the file is not as it should be.
+
+    def _salvage(self, error: Exception) -> Memory:
+        """Return what can be read of a damaged ledger; it is moved aside and a new one begun."""
+        self.close()
+        memory = Memory()
+        with suppress(sqlite3.Error), closing(_open_to_read(self.path)) as damaged:
+            memory = read_memory(damaged)
+        self._mirror = {keys_of(record)[0]: record for record in _records_of(memory)}
+        self._running = {
+            (t.station, t.transaction): t for t in memory.transactions if not t.is_over
+        }
+        problems = (str(error), *memory.problems)
+        try:
+            self._begin_anew(error)
+            self._commit(self._with_what_is_missing(Batch()))
+        except (sqlite3.Error, OSError) as failure:
+            self.close()
+            problems = (*problems, str(failure))
+        return replace(memory, problems=problems)
+
+    def _begin_anew(self, error: Exception) -> None:
+        """Move a damaged file aside and open a new one, whose audit says so."""
+        self.close()
+        aside = move_aside(self.path, self._now_at(), word="damaged")
+        _log.error("%s; it is now %s, and a new ledger goes on", error, aside.name)
+        before = self.head
+        self._open()
+        detail = {"because": str(error), "before": aside.name, "head": str(before)}
+        act = Act(kind="ledger-begun-anew", subject=self.path.name, detail=detail)
+        self._commit(Batch(acts=[(self._now_at(), act)]))
+
+    def _read_from_copy(self, error: Exception) -> Memory:
+        """Return what is remembered where nothing can be written, not even beside the file.
+
+        Raises:
+            LedgerRefusedError: it is of a newer version, of another site, or no ledger.
+        """
+        problem = f"the ledger cannot be written: {error}"
+        if not self.path.exists():
+            return Memory(problems=(problem,))
+        for folder in RAM_FOLDERS:
+            try:
+                with tempfile.TemporaryDirectory(dir=folder, prefix="headroom-") as made:
+                    copy = Path(made) / LEDGER_NAME
+                    for suffix in BESIDE[:2]:
+                        beside = self.path.with_name(self.path.name + suffix)
+                        if beside.exists():
+                            shutil.copyfile(beside, copy.with_name(copy.name + suffix))
+                    with closing(sqlite3.connect(copy, isolation_level=None)) as reading:
+                        check_is_ours(reading, self.path, site=self._site)
+                        memory = read_memory(reading)
+                return replace(memory, problems=(problem, *memory.problems))
+            except (sqlite3.Error, OSError) as failure:
+                problem = f"{problem}; nor can it be read: {failure}"
+        return Memory(problems=(problem,))
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def _records_of(memory: Memory) -> Iterable[Record]:
+    yield from memory.connectors.values()
+    yield from memory.stations.values()
+    yield from memory.circuits.values()
+    yield memory.site
+    if memory.run is not None:
+        yield memory.run
+
+
+def _act_of(transaction: TransactionMemory) -> Act:
+    """Return what the audit says of a transaction that is news."""
+    known = {
+        "connector": transaction.connector_number,
+        "began_at": transaction.began_at,
+        "ended_at": transaction.ended_at,
+        "meter_start_wh": transaction.meter_start_wh,
+        "meter_stop_wh": transaction.meter_stop_wh,
+        "reason": transaction.reason,
+    }
+    return Act(
+        kind="transaction-over" if transaction.is_over else "transaction-begun",
+        subject=f"{transaction.station} {transaction.transaction}",
+        detail={name: str(value) for name, value in known.items() if value is not None},
+    )
+
+
+def move_aside(path: Path, now_at: datetime, *, word: str) -> Path:
+    """Give a database and what belongs to it another name; return it."""
+    stem = f"{path.stem}-{word}-{now_at:%Y%m%dT%H%M%SZ}"
+    target, number = path.with_name(f"{stem}{path.suffix}"), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{stem}-{number}{path.suffix}")
+    for suffix in BESIDE:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return target

@@ -1,0 +1,267 @@
+"""The ledger's file: its tables, how an older one is brought up to date, and which are refused."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+
+from gateway.domain.errors import HeadroomError
+
+LEDGER_NAME = "ledger.db"
+BACKUP_FOLDER = "backups"
+APPLICATION_ID = 0x48524C44  # "HRLD": what tells this file from any other SQLite file.
+BUSY_MS = 2_000
+WAL_PAGES = 256
+"""How many pages the write-ahead log takes before it is folded in: 1 MB, kept for good."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE site (name TEXT NOT NULL, begun_at TEXT NOT NULL);
+
+    -- One row for each thing remembered: JSON, with a checksum against flipped bits.
+    CREATE TABLE memory (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE transactions (
+        id INTEGER PRIMARY KEY,
+        station TEXT NOT NULL,
+        transaction_id TEXT NOT NULL,
+        connector_number INTEGER,
+        given_number INTEGER,
+        id_token TEXT,
+        told TEXT,
+        began_at TEXT,
+        ended_at TEXT,
+        meter_start_wh REAL,
+        meter_stop_wh REAL,
+        reason TEXT,
+        is_over INTEGER NOT NULL,
+        first_noted_at TEXT NOT NULL,
+        last_noted_at TEXT NOT NULL,
+        UNIQUE (station, transaction_id)
+    );
+    CREATE INDEX running_transactions ON transactions (station) WHERE is_over = 0;
+    CREATE INDEX transactions_by_number ON transactions (given_number);
+    CREATE INDEX transactions_by_time ON transactions (last_noted_at);
+
+    -- Each hash covers the row and the hash before it.
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        noted_at TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        hash BLOB NOT NULL
+    );
+    -- What a shortened chain begins from.
+    CREATE TABLE audit_start (number INTEGER NOT NULL, hash BLOB NOT NULL);
+    """,
+)
+"""The schema's versions: number n leads from version n to n + 1. They are added to, never edited."""
+
+
+class LedgerRefusedError(HeadroomError):
+    """There is a ledger, and it must not be used as it is; the message says what to do."""
+
+
+class LedgerDamagedError(HeadroomError):
+    """The file is no longer a sound database."""
+
+
+def open_ledger(
+    path: Path,
+    *,
+    site: str,
+    now_at: datetime,
+    migrations: Sequence[str] = MIGRATIONS,
+) -> sqlite3.Connection:
+    """Return the ledger open for writing, made or brought up to date where needed.
+
+    Raises:
+        LedgerRefusedError: it is of a newer version, of another site, or no ledger.
+        LedgerDamagedError: its file is damaged.
+        sqlite3.Error, OSError: it cannot be read or written now.
+    """
+    is_new = not path.exists() or path.stat().st_size == 0
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        with _damage_told(path):
+            if is_new:
+                path.chmod(0o600)
+            prepare(connection)
+            check_is_ours(connection, path, site=site, migrations=migrations)
+            check_is_sound(connection, path)
+            _migrate(connection, path, site=site, now_at=now_at, migrations=migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Set how the file is written: nothing that was committed is lost by a power cut."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+
+
+class _damage_told:  # noqa: N801 - a context manager reads as a phrase
+    """Turns SQLite's word for a damaged file into ours."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+            raise LedgerDamagedError(f"{self._path} is damaged: {error}") from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error means that what is in the file is wrong, not that it is out of reach."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return which version of the schema a file has; 0 before it has any."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_is_ours(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    site: str | None,
+    migrations: Sequence[str] = MIGRATIONS,
+) -> None:
+    """Return if the file is a ledger of this site that this version knows; `site` None: of any.
+
+    Raises:
+        LedgerRefusedError: it is not.
+    """
+    version = schema_version(connection)
+    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
+    is_empty = version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if is_empty:
+        return
+    if application != APPLICATION_ID:
+        raise LedgerRefusedError(
+            f"{path} is a database, but no ledger of Headroom: move it away, or choose another"
+            " folder with --state"
+        )
+    if version > len(migrations):
+        raise LedgerRefusedError(
+            f"{path} was written by a newer Headroom (ledger version {version}; this one knows"
+            f" {len(migrations)}): run that version again, or restore the backup it made before it"
+            f" changed the ledger, in {path.parent / BACKUP_FOLDER}"
+        )
+    if site is None or version == 0:
+        return
+    row = connection.execute("SELECT name FROM site").fetchone()
+    if row is not None and row[0] != site:
+        raise LedgerRefusedError(
+            f"{path} is the ledger of the site {row[0]!r}, and the site file is of {site!r}: choose"
+            " that site's own folder with --state, or put the name in the site file right"
+        )
+
+
+def check_is_sound(connection: sqlite3.Connection, path: Path) -> None:
+    """Return if SQLite finds nothing wrong with the file.
+
+    Raises:
+        LedgerDamagedError: it does.
+    """
+    found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise LedgerDamagedError(f"{path} is damaged: {'; '.join(found)}")
+
+
+def _migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    site: str,
+    now_at: datetime,
+    migrations: Sequence[str],
+) -> None:
+    """Bring the schema up to date, one version after the other, each whole or not at all."""
+    for version in range(schema_version(connection), len(migrations)):
+        if version > 0:
+            back_up_before_migration(connection, path, version=version, now_at=now_at)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in split_statements(migrations[version]):
+                connection.execute(statement)
+            if version == 0:
+                connection.execute("INSERT INTO site VALUES (?, ?)", (site, now_at.isoformat()))
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def split_statements(script: str) -> list[str]:
+    """Return the statements of a script: `executescript` would commit what is open before them."""
+    statements, pending = [], ""
+    for part in script.split(";"):
+        pending += part + ";"
+        if sqlite3.complete_statement(pending):
+            if pending.strip(" \n;"):
+                statements.append(pending)
+            pending = ""
+    return statements
+
+
+def back_up_before_migration(
+    connection: sqlite3.Connection, path: Path, *, version: int, now_at: datetime
+) -> Path:
+    """Copy the ledger as it is into the folder of backups; return where."""
+    folder = path.parent / BACKUP_FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = folder / f"ledger-v{version}-{now_at:%Y%m%dT%H%M%SZ}.db"
+    copy_database(connection, target)
+    return target
+
+
+def copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Copy an open database into a file of its own, whole or not at all, and on the disk."""
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(part, isolation_level=None)) as copying:
+            part.chmod(0o600)
+            source.backup(copying, pages=256, sleep=0.0)
+            # A backup is one file: a write-ahead log beside it would be left behind.
+            copying.execute("PRAGMA journal_mode = DELETE")
+        flush_to_disk(part)
+        part.replace(target)
+        flush_to_disk(target.parent)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have what is known of a file or a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

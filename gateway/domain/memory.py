@@ -1,0 +1,133 @@
+"""What must outlive us: the records of the ledger, one for each thing they are about."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.domain.charging import StationCapabilities
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
+from gateway.domain.limits import Constraint
+from gateway.domain.moments import Moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberedLimit:
+    """A limit that may be in force; one that is leased lapses by itself."""
+
+    limit_ma: int
+    phase_count: int = 1
+    is_leased: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorMemory:
+    """What a connector may do: every limit that may be in force, oldest first, and its fallback.
+
+    `max_ma` is its installed maximum as it was declared then; `fallback_ma` the highest
+    persistent fallback it may have, None if none was ever written.
+    """
+
+    connector: ConnectorRef
+    limits: tuple[RememberedLimit, ...]
+    max_ma: int
+    fallback_ma: int | None = None
+    is_plugged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationMemory:
+    """Who a station is and what was proven of it; `firmware` is None while it has not said."""
+
+    station: StationId
+    is_proven: bool = False
+    is_dead_man_proven: bool = False
+    firmware: str | None = None
+    vendor: str = ""
+    model: str = ""
+    capabilities: StationCapabilities | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitMemory:
+    """A circuit's excursions and lockout, as they were at `noted`."""
+
+    circuit: CircuitId
+    noted: Moment
+    excursions_ago_s: tuple[float, ...] = ()
+    is_in_excursion: bool = False
+    lockout_left_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteMemory:
+    """What people and the building have ordered for the site as a whole."""
+
+    is_stopped: bool = False
+    constraints: tuple[Constraint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionMemory:
+    """What is known of a transaction; what a later record leaves None stands as it was.
+
+    `connector_number` is 0 where the station named none; `given_number` the number we gave it, in
+    OCPP 1.6; `told` what makes a second telling of the same start recognisable; `began_at` and
+    `ended_at` are by the station's own clock.
+    """
+
+    station: StationId
+    transaction: TransactionId
+    connector_number: int | None = None
+    given_number: int | None = None
+    is_over: bool = False
+    id_token: str | None = None
+    told: str | None = None
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+    meter_start_wh: float | None = None
+    meter_stop_wh: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Something that is to be found in the audit: what was done, to what, by whom.
+
+    `kind` is a word or two with hyphens; `by` is empty where nobody but Headroom did it.
+    """
+
+    kind: str
+    subject: str
+    detail: dict[str, str] = field(default_factory=dict)
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMemory:
+    """One life of the daemon: when it began, and when it ended if it ended in order."""
+
+    run: str
+    began: Moment
+    ended: Moment | None = None
+
+
+Entry = ConnectorMemory | StationMemory | CircuitMemory | SiteMemory | TransactionMemory | Act
+"""What can be written into the ledger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything the ledger remembers that matters for going on.
+
+    `run` is the process before this one, None if there was none; `transactions` are those that
+    run and the last few that are over, oldest first; `last_given_number` is the highest number
+    given to an OCPP 1.6 transaction. `problems` says, for people, what could not be read.
+    """
+
+    connectors: dict[ConnectorRef, ConnectorMemory] = field(default_factory=dict)
+    stations: dict[StationId, StationMemory] = field(default_factory=dict)
+    circuits: dict[CircuitId, CircuitMemory] = field(default_factory=dict)
+    site: SiteMemory = field(default_factory=SiteMemory)
+    transactions: tuple[TransactionMemory, ...] = ()
+    last_given_number: int = 0
+    run: RunMemory | None = None
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,163 @@
+"""The ledger keeps what it was given over any end, and refuses what it must not use."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters import audit_chain
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.memory import (
+    Act,
+    ConnectorMemory,
+    Memory,
+    RememberedLimit,
+    SiteMemory,
+    StationMemory,
+    TransactionMemory,
+)
+
+CP_01 = StationId("CP-01")
+PLUG = ConnectorRef(CP_01, 1)
+
+
+def connector(limit_ma: int) -> ConnectorMemory:
+    return ConnectorMemory(
+        connector=PLUG,
+        limits=(RememberedLimit(limit_ma=limit_ma),),
+        max_ma=32_000,
+        fallback_ma=6_000,
+    )
+
+
+def ledger(folder: Path, *, site: str = "Dockside") -> LedgerDb:
+    return LedgerDb(folder, site=site, clock=SystemClock(), batch_s=0.05)
+
+
+def load(folder: Path, *, site: str = "Dockside") -> Memory:
+    return ledger(folder, site=site).load(run="reading")
+
+
+def live(folder: Path, test: Callable[[LedgerDb], Awaitable[None]]) -> Memory:
+    """Run a ledger while `test` lasts; return what it remembered at its start."""
+    writing = ledger(folder)
+    memory = writing.load(run="run")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(writing.run())
+            await asyncio.sleep(0)
+            await test(writing)
+            running.cancel()
+
+    asyncio.run(main())
+    return memory
+
+
+def test_what_was_durable_is_there_without_an_end_in_order(tmp_path: Path) -> None:
+    async def test(writing: LedgerDb) -> None:
+        await writing.keep_durably(connector(16_000), StationMemory(station=CP_01, firmware="1"))
+        remembered = load(copy_of(tmp_path))
+
+        assert remembered.connectors[PLUG].limits == (RememberedLimit(limit_ma=16_000),)
+        assert remembered.stations[CP_01].firmware == "1"
+        assert remembered.run is not None
+        assert remembered.run.ended is None
+
+    assert live(tmp_path / "state", test) == Memory()
+
+
+def copy_of(tmp_path: Path) -> Path:
+    """Copy the files as a power cut would leave them."""
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (tmp_path / "state").glob("ledger.db*"):
+        (copy / path.name).write_bytes(path.read_bytes())
+    return copy
+
+
+def test_an_end_in_order_writes_what_waits_and_says_so(tmp_path: Path) -> None:
+    async def test(writing: LedgerDb) -> None:
+        writing.keep(SiteMemory(is_stopped=True))
+
+    live(tmp_path, test)
+    remembered = load(tmp_path)
+
+    assert remembered.site.is_stopped
+    assert remembered.run is not None
+    assert remembered.run.ended is not None
+
+
+def test_a_transaction_is_put_together_from_what_was_told(tmp_path: Path) -> None:
+    begun = TransactionMemory(
+        station=CP_01,
+        transaction=TransactionId("7"),
+        connector_number=1,
+        given_number=7,
+        told="a",
+        meter_start_wh=100.0,
+    )
+    over = TransactionMemory(
+        station=CP_01, transaction=TransactionId("7"), is_over=True, meter_stop_wh=900.0
+    )
+
+    async def test(writing: LedgerDb) -> None:
+        await writing.keep_durably(begun)
+        await writing.keep_durably(over)
+        await writing.keep_durably(begun)  # Told once more, late.
+
+    live(tmp_path, test)
+    remembered = load(tmp_path)
+
+    (kept,) = remembered.transactions
+    assert (kept.is_over, kept.meter_start_wh, kept.meter_stop_wh) == (True, 100.0, 900.0)
+    assert remembered.last_given_number == 7
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as reading:
+        kinds = [row[0] for row in reading.execute("SELECT kind FROM audit ORDER BY number")]
+        assert kinds == ["transaction-begun", "transaction-over"]
+        assert audit_chain.verify(reading) is None
+
+
+def test_another_sites_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    load(tmp_path)
+    before = (tmp_path / LEDGER_NAME).read_bytes()
+
+    with pytest.raises(LedgerRefusedError, match=r"the ledger of the site 'Dockside'.*--state"):
+        load(tmp_path, site="Elsewhere")
+
+    assert (tmp_path / LEDGER_NAME).read_bytes() == before
+
+
+def test_a_ledger_from_the_future_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    load(tmp_path)
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as writing:
+        writing.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(LedgerRefusedError, match=r"newer Headroom.*version 99.*backups"):
+        load(tmp_path)
+
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as reading:
+        assert reading.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+def test_the_audit_shows_what_was_changed_behind_its_back(tmp_path: Path) -> None:
+    async def test(writing: LedgerDb) -> None:
+        await writing.keep_durably(Act(kind="lockout", subject="carpark"))
+        await writing.keep_durably(Act(kind="stopped", subject="Dockside", by="J. Smith"))
+
+    live(tmp_path, test)
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as database:
+        head = audit_chain.read_head(database)
+        assert audit_chain.verify(database, known=head) is None
+        database.execute("UPDATE audit SET subject = 'roof' WHERE number = 1")
+        assert "row 1 " in (audit_chain.verify(database) or "")
+        database.rollback()
+        database.execute("DELETE FROM audit WHERE number = 2")
+        assert audit_chain.verify(database) is None
+        assert audit_chain.verify(database, known=head) == "row 2 is missing at the end"
