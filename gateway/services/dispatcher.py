@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from gateway.control.decide import Decision, FallbackOrder, LimitOrder
 from gateway.control.parameters import ControlParameters
@@ -30,12 +30,48 @@ _log = logging.getLogger(__name__)
 LATENCIES_KEPT = 2_000
 
 
+class Gate(Protocol):
+    """Says whether what is higher than before may go out already: it must outlive us first.
+
+    What may not go yet is asked for again after `wake`, which is called once it may.
+    """
+
+    def may_send(
+        self, connector: ConnectorRef, limit: CurrentLimit, wake: Callable[[], None]
+    ) -> bool:
+        """Return whether a limit may be sent."""
+
+    def may_write_fallback(
+        self, connector: ConnectorRef, fallback_ma: int, wake: Callable[[], None]
+    ) -> bool:
+        """Return whether a persistent fallback may be written."""
+
+
+class OpenGate:
+    """Lets everything pass: for where nothing is to outlive the process."""
+
+    def may_send(
+        self, connector: ConnectorRef, limit: CurrentLimit, wake: Callable[[], None]
+    ) -> bool:
+        """Return that it may."""
+        del connector, limit, wake
+        return True
+
+    def may_write_fallback(
+        self, connector: ConnectorRef, fallback_ma: int, wake: Callable[[], None]
+    ) -> bool:
+        """Return that it may."""
+        del connector, fallback_ma, wake
+        return True
+
+
 class Dispatcher:
     """Sends the newest decision, and only that, to every station at the station's own pace.
 
     Each station has a task of its own, so none waits for another. To one station goes one
     limit at a time: cuts, then fallbacks, then everything else. What is not yet sent when the
-    next decision comes is forgotten: that decision says it anew, or no longer means it.
+    next decision comes is forgotten: that decision says it anew, or no longer means it. What the
+    `gate` holds back lets all else pass: a cut waits for nothing.
     """
 
     def __init__(
@@ -46,6 +82,7 @@ class Dispatcher:
         clock: Clock,
         post: Post,
         parameters: ControlParameters,
+        gate: Gate | None = None,
     ) -> None:
         """Send nothing yet: `run` does."""
         self._clock = clock
@@ -57,6 +94,7 @@ class Dispatcher:
             counters=Counter(),
             latencies_s=deque(maxlen=LATENCIES_KEPT),
             pace=FallbackPace(),
+            gate=gate or OpenGate(),
         )
         self._offered: set[StationId] = set()
         self._lines = {station.id: _Line(self._shared) for station in stations}
@@ -124,6 +162,7 @@ class _Shared:
     counters: Counter[str]
     latencies_s: deque[float]
     pace: FallbackPace
+    gate: Gate
 
 
 class _Outgoing:
@@ -163,6 +202,8 @@ class _Line:
         """Forget what was not sent, and have this instead."""
         outgoing.limits.sort(key=lambda order: (not order.is_cut, order.limit.limit_ma))
         self._outgoing, self._decided_at_s = outgoing, decided_at_s
+        for order in outgoing.limits:
+            self._may_send(order)  # All raises of one decision are made durable together.
         if outgoing.limits or outgoing.fallbacks:
             self._has_limits.set()
         if outgoing.questions:
@@ -172,13 +213,35 @@ class _Line:
         """Send limits and fallbacks, one at a time, for ever."""
         while True:
             await self._has_limits.wait()
-            limits, fallbacks = self._outgoing.limits, self._outgoing.fallbacks
-            if limits and (limits[0].is_cut or not fallbacks):
-                await self._send_limit(limits.pop(0))
-            elif fallbacks:
-                await self._send_fallback(fallbacks.pop(0))
+            limit, fallback = self._next_limit(), self._next_fallback()
+            if limit is not None and (limit.is_cut or fallback is None):
+                self._outgoing.limits.remove(limit)
+                await self._send_limit(limit)
+            elif fallback is not None:
+                self._outgoing.fallbacks.remove(fallback)
+                await self._send_fallback(fallback)
             else:
                 self._has_limits.clear()
+
+    def _next_limit(self) -> LimitOrder | None:
+        """Return the first limit that may go."""
+        return next((order for order in self._outgoing.limits if self._may_send(order)), None)
+
+    def _may_send(self, order: LimitOrder) -> bool:
+        return self._shared.gate.may_send(order.connector, order.limit, self._has_limits.set)
+
+    def _next_fallback(self) -> FallbackOrder | None:
+        """Return the first fallback that may be written."""
+        return next(
+            (
+                order
+                for order in self._outgoing.fallbacks
+                if self._shared.gate.may_write_fallback(
+                    order.connector, order.limit.limit_ma, self._has_limits.set
+                )
+            ),
+            None,
+        )
 
     async def ask(self) -> None:
         """Ask for readings, one at a time, for ever; whether they come shows in the facts."""
