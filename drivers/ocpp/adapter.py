@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -75,10 +75,17 @@ Answer = Mapping[str, object] | bytes
 """The payload of a CALLRESULT: checked before it is sent, or bytes known to be valid."""
 
 
+class Later(NamedTuple):
+    """An answer that may be given only once something is done: the future ends it, or never does."""
+
+    answer: Answer
+    after: asyncio.Future[None]
+
+
 class Conversation(Protocol):
     """What a session needs of whoever speaks with its station."""
 
-    def answer(self, action: str, payload: object) -> Answer:
+    def answer(self, action: str, payload: object) -> Answer | Later:
         """Return the answer to a CALL and post the facts in it. Calls nobody, never waits.
 
         `payload` is the struct of `payload_types` where the action is listed there, else a

@@ -9,7 +9,7 @@ from typing import Final
 
 from websockets.frames import CloseCode
 
-from drivers.ocpp.adapter import CALL_DEADLINE_S, Conversation, Priority
+from drivers.ocpp.adapter import CALL_DEADLINE_S, Answer, Conversation, Later, Priority
 from drivers.ocpp.calls import CallQueue, Ending, Outcome, OutgoingCall
 from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.intake import Intake
@@ -124,7 +124,8 @@ class Session:
         self._is_interview_due = False
         # Ids of calls that went unanswered: their answers are late, not unsolicited.
         self._gone: dict[str, None] = {}
-        self._answered: dict[str, tuple[int, bytes]] = {}
+        # By the call's id: what it said, and the answer, None while that waits.
+        self._answered: dict[str, tuple[int, bytes | None]] = {}
         self._bad_frames = MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
         self._log_lines = MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
@@ -186,25 +187,33 @@ class Session:
             return self._answer(frame, raw)
         return self._settle(frame, raw)
 
-    def _answer_once(self, call: Call, raw: bytes) -> bytes:
+    def _answer_once(self, call: Call, raw: bytes) -> bytes | None:
         fingerprint = hash(raw)
         cached = self._answered.get(call.id)
         if cached is not None and cached[0] == fingerprint:
             self._counters["duplicate"] += 1
-            return cached[1]
-        answer = self._answer(call, raw)
-        self._answered[call.id] = fingerprint, answer
+            return cached[1]  # None while the answer to the first is still to come.
+        self._answered[call.id] = fingerprint, None
         if len(self._answered) > CACHED_ANSWERS:
             del self._answered[next(iter(self._answered))]
+        answer = self._answer(call, raw)
+        self._note_answer(call.id, answer)
         return answer
 
-    def _answer(self, call: Call, raw: bytes) -> bytes:
+    def _note_answer(self, call_id: str, answer: bytes | None) -> None:
+        """Keep the answer for the same call again."""
+        cached = self._answered.get(call_id)
+        if cached is not None:
+            self._answered[call_id] = cached[0], answer
+
+    def _answer(self, call: Call, raw: bytes) -> bytes | None:
+        """Return the frame to answer with, None if it comes later."""
         try:
             payload = self._intake.read(call.action, call.payload)
             answer = self._conversation.answer(call.action, payload)
-            if not isinstance(answer, bytes):
-                self._check_answer(call.action, answer)
-            return encode_result(call.id, answer)
+            if isinstance(answer, Later):
+                return self._answer_later(call, answer)
+            return self._encode(call, answer)
         except RefusedError as refusal:
             self._counters[f"refused.{refusal.code}"] += 1
             self._log_bad(f"refused {call.action[:50]!r}: {refusal}", raw)
@@ -214,6 +223,26 @@ class Session:
             if self._log_lines.spend(self._loop.time()):
                 _log.exception("%s: cannot answer %r", self.station, call.action[:50])
             return encode_error(call.id, "InternalError", "the fault is ours and was logged")
+
+    def _answer_later(self, call: Call, later: Later) -> bytes | None:
+        """Return the frame if it may be sent already; else send it when it may."""
+        frame = self._encode(call, later.answer)
+        if later.after.done():
+            return None if later.after.cancelled() else frame
+
+        def send(after: asyncio.Future[None]) -> None:
+            if not after.cancelled() and not self._is_lost:
+                self._note_answer(call.id, frame)
+                self._connection.transmit(frame)
+
+        self._counters["answered-later"] += 1
+        later.after.add_done_callback(send)
+        return None
+
+    def _encode(self, call: Call, answer: Answer) -> bytes:
+        if not isinstance(answer, bytes):
+            self._check_answer(call.action, answer)
+        return encode_result(call.id, answer)
 
     def _check_answer(self, action: str, answer: Mapping[str, object]) -> None:
         fault = find_fault(self._version, action, answer, is_answer=True)
