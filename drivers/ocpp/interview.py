@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from drivers.ocpp.rpc import ConnectionLostError
@@ -31,6 +33,18 @@ class Questions(Protocol):
 
     async def look_around(self) -> None:
         """See to whatever else is open; called last, and often."""
+
+
+async def write_first_taken(
+    values: Iterable[str], write: Callable[[str], Awaitable[str]], counters: Counter[str]
+) -> str | None:
+    """Write values until the station takes one; return it, None if none is in force for now."""
+    for value in values:
+        status = await write(value)
+        if status != "Rejected":
+            return value if status == "Accepted" else None
+    counters["configuration-refused"] += 1
+    return None
 
 
 class Interview:

@@ -7,11 +7,11 @@ station falls to the next lower level or, from a `TxProfile`, to the `TxDefaultP
 K01.FR.05), so a renewal keeps its id.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
-from typing import Any, Final
+from typing import Final
 
 from drivers.ocpp.adapter import CALL_DEADLINE_S
 from drivers.ocpp.clockwork import wire_time
@@ -103,6 +103,19 @@ class Profile:
     def purpose(self) -> str:
         """Return its ChargingProfilePurposeType."""
         return "TxProfile" if self.role is Role.TRANSACTION_LEASE else "TxDefaultProfile"
+
+    def words(self) -> dict[str, object]:
+        """Return what both versions say of it in the same words: all but its id and schedule."""
+        words: dict[str, object] = {
+            "stackLevel": self.stack_level,
+            "chargingProfilePurpose": self.purpose,
+            "chargingProfileKind": self.kind.value,
+        }
+        if self.transaction is not None:
+            words["transactionId"] = self.transaction
+        if self.valid_to is not None:
+            words["validTo"] = self.valid_to
+        return words
 
 
 def profile_id(number: int, role: Role) -> int:
@@ -200,10 +213,11 @@ def _make_period(limit: CurrentLimit, form: Form) -> Mapping[str, object]:
     return {"startPeriod": 0, "limit": watts, "numberPhases": limit.phase_count}
 
 
-def read_periods(
-    rows: Iterable[Mapping[str, Any]], *, is_current: bool
-) -> tuple[CompositePeriod, ...]:
+def read_composite(schedule: object) -> tuple[CompositePeriod, ...]:
     """Return the periods of a composite schedule that fits its schema, rounded down."""
+    if not isinstance(schedule, Mapping):
+        return ()
+    is_current = schedule.get("chargingRateUnit") == RateUnit.AMPERES
     return tuple(
         CompositePeriod(
             start_s=int(period["startPeriod"]),
@@ -211,7 +225,7 @@ def read_periods(
             power_w=None if is_current else int(period["limit"]),
             phase_count=period.get("numberPhases"),
         )
-        for period in rows
+        for period in schedule.get("chargingSchedulePeriod", ())
     )
 
 

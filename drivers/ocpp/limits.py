@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from drivers.ocpp.adapter import Priority
 from drivers.ocpp.leases import (
+    CompositePeriod,
     Kind,
     Profile,
     Role,
@@ -49,6 +50,16 @@ class Words(Protocol):
         """Clear what others left in the place of a refused profile; return whether to try again.
 
         Raises:
+            StationUnreachableError: no answer in time.
+        """
+
+    async def composite_schedule(
+        self, number: int, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """Return what a connector says its limits add up to. Evidence, not truth.
+
+        Raises:
+            LimitRejectedError: the station answered and refused.
             StationUnreachableError: no answer in time.
         """
 

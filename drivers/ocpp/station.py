@@ -17,7 +17,6 @@ from gateway.domain.events import CapabilitiesRead, ConnectorMetered
 from gateway.domain.ids import ConnectorRef
 
 MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
-STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
 DAY_S: Final = 86_400.0
 
@@ -152,6 +151,15 @@ class StationRecord:
         self.is_learnt = False
         self.known = Signal()
         self.booted = Signal()
+
+    def connect(self, link: Link) -> None:
+        """Begin a connection."""
+        self.link = link
+        self.booted.take_back()
+
+    def disconnect(self) -> None:
+        """End a connection."""
+        self.link = None
 
     def publish(self, capabilities: StationCapabilities) -> None:
         """Post what the station can do; limits may go out from now on."""

@@ -1,37 +1,22 @@
 """OCPP 1.6: one station's messages translated to facts, and limits to its charging profiles."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Final
 
 from drivers.ocpp import v16_messages as messages
-from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
-from drivers.ocpp.interview import Interview
-from drivers.ocpp.leases import CompositePeriod
-from drivers.ocpp.limits import Limits
+from drivers.ocpp.adapter import Answer, Priority, StationContext, VersionSupport
 from drivers.ocpp.rpc import plain_text
-from drivers.ocpp.station import MAX_CONNECTORS, STALE_AFTER_S
+from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v16_configuration import Settings
 from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
 from drivers.ocpp.v16_transactions import StartKey
-from gateway.domain.charging import (
-    ChargingState,
-    ConnectorStatus,
-    OcppVersion,
-    StationCapabilities,
-)
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, VersionAdapter
+from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
 from gateway.domain.errors import StationUnreachableError
-from gateway.domain.events import (
-    ConnectorMetered,
-    ConnectorStatusChanged,
-    StationBooted,
-    TransactionEnded,
-    TransactionStarted,
-)
+from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
-from gateway.domain.limits import CurrentLimit
 
 MAX_FRAME_BYTES: Final = 256 * 1024
 
@@ -61,41 +46,18 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
     "SignedFirmwareStatusNotification": {},
 }
 
-_ACKNOWLEDGED: Final = b"{}"
 
-
-class V16Adapter:
+class V16Adapter(VersionAdapter[V16Station]):
     """One station that speaks OCPP 1.6."""
 
-    __slots__ = (
-        "_book",
-        "_clock",
-        "_counters",
-        "_heartbeat_interval_s",
-        "_interview",
-        "_limits",
-        "_post",
-        "_questions",
-        "_random",
-        "_station",
-        "_status_at_s",
-        "_words",
-    )
+    __slots__ = ("_book", "_questions")
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
-        self._station = V16Station(context)
-        self._questions = V16Questions(self._station)
-        self._interview = Interview(self._station, self._questions)
-        self._words = V16Words(self._station)
-        self._limits = Limits(self._station, self._words)
-        self._random = context.random
-        self._heartbeat_interval_s = context.heartbeat_interval_s
-        self._clock = context.clock
-        self._post = context.post
-        self._counters = context.counters
-        self._book = self._station.book
-        self._status_at_s: dict[int, float] = {}
+        station = V16Station(context)
+        self._questions = V16Questions(station)
+        self._book = station.book
+        super().__init__(context, station, V16Words(station), self._questions)
 
     def answer(self, action: str, payload: object) -> Answer:
         """See `StationAdapter`."""
@@ -103,7 +65,7 @@ class V16Adapter:
             case messages.MeterValues():
                 return self._on_meter_values(payload)
             case messages.Heartbeat():
-                return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
+                return self._answer_heartbeat()
             case messages.StatusNotification():
                 return self._on_status(payload)
             case messages.StartTransaction():
@@ -118,71 +80,39 @@ class V16Adapter:
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, boot: messages.BootNotification) -> Answer:
-        self._station.time.forget()
-        self._status_at_s.clear()
-        vendor = plain_text(boot.charge_point_vendor or "")
-        model = plain_text(boot.charge_point_model or "")
-        firmware = plain_text(boot.firmware_version or "")
-        self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
-        self._post(
-            StationBooted(
-                at_s=self._clock.monotonic_s(),
-                station=self._station.id,
-                vendor=vendor,
-                model=model,
-                firmware=firmware,
-            )
+        return self._accept_boot(
+            vendor=boot.charge_point_vendor or "",
+            model=boot.charge_point_model or "",
+            firmware=boot.firmware_version or "",
         )
-        # Spread, so that a hall of stations switched on at once does not beat as one.
-        interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
-        return {
-            "currentTime": self._station.tell_time(),
-            "interval": max(1, int(interval_s)),
-            "status": "Accepted",
-        }
 
     def _on_status(self, notice: messages.StatusNotification) -> Answer:
         age_s = self._station.observe_age_s(notice.timestamp)
         number, meaning = notice.connector_id, STATUSES.get(notice.status)
         if meaning is None or not 0 < number <= MAX_CONNECTORS:
-            return _ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
-        at_s = self._clock.monotonic_s()
-        said_at_s = at_s - age_s
-        if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(number, said_at_s):
-            self._counters["stale.StatusNotification"] += 1
-            return _ACKNOWLEDGED
-        self._status_at_s[number] = said_at_s
-        status, state = meaning
-        self._post(
-            ConnectorStatusChanged(
-                at_s=at_s, connector=self._station.ref(number), status=status, charging_state=state
-            )
-        )
-        return _ACKNOWLEDGED
-
-    def _on_meter_values(self, message: messages.MeterValues) -> Answer:
-        number = message.connector_id
-        age_s = 0.0
-        for value in message.meter_value:
-            age_s = self._station.observe_age_s(value.timestamp)  # The last is the newest.
-        if not 0 < number <= MAX_CONNECTORS:
-            return _ACKNOWLEDGED  # Connector 0 is the station's own meter.
-        if age_s > STALE_AFTER_S:
-            self._counters["stale.MeterValues"] += 1
-            return _ACKNOWLEDGED
-        at_s = self._clock.monotonic_s()
-        connector = self._station.ref(number)
-        if self._book.adopt(number, message.transaction_id):
-            self._counters["adopted-transaction"] += 1
+            return ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
+        if self._is_news(number, age_s):
+            status, state = meaning
             self._post(
-                TransactionStarted(
-                    at_s=at_s,
-                    connector=connector,
-                    transaction=TransactionId(str(message.transaction_id)),
+                ConnectorStatusChanged(
+                    at_s=self._clock.monotonic_s(),
+                    connector=self._station.ref(number),
+                    status=status,
+                    charging_state=state,
                 )
             )
+        return ACKNOWLEDGED
+
+    def _on_meter_values(self, message: messages.MeterValues) -> Answer:
+        number, age_s = message.connector_id, self._observe_age_s(message.meter_value)
+        # Connector 0 is the station's own meter.
+        if not 0 < number <= MAX_CONNECTORS or not self._are_of_now(age_s):
+            return ACKNOWLEDGED
+        if self._book.adopt(number, message.transaction_id):
+            self._counters["adopted-transaction"] += 1
+            self._post_begin(number, str(message.transaction_id))
         self._station.post_measured(number, message.meter_value)
-        return _ACKNOWLEDGED
+        return ACKNOWLEDGED
 
     def _on_start(self, start: messages.StartTransaction) -> Answer:
         self._station.observe_age_s(start.timestamp)
@@ -196,17 +126,10 @@ class V16Adapter:
         if not started.is_new:
             self._counters["repeated-start"] += 1
             return _started(started.transaction)
-        at_s, connector = self._clock.monotonic_s(), self._station.ref(number)
         if started.replaced is not None:
-            self._post_end(number, started.replaced)
-        self._post(
-            TransactionStarted(
-                at_s=at_s,
-                connector=connector,
-                transaction=TransactionId(str(started.transaction)),
-                id_token=None if start.id_tag is None else plain_text(start.id_tag),
-            )
-        )
+            self._post_end(number, str(started.replaced))
+        id_token = None if start.id_tag is None else plain_text(start.id_tag)
+        self._post_begin(number, str(started.transaction), id_token)
         return _started(started.transaction)
 
     def _on_stop(self, stop: messages.StopTransaction) -> Answer:
@@ -216,7 +139,7 @@ class V16Adapter:
         # station sends it for ever (1.6 errata v4.0).
         if number is None or stop.transaction_id is None:
             self._counters["unknown-stop"] += 1
-            return _ACKNOWLEDGED
+            return ACKNOWLEDGED
         if stop.meter_stop is not None:
             self._post(
                 ConnectorMetered(
@@ -225,51 +148,10 @@ class V16Adapter:
                     energy_wh=float(stop.meter_stop),
                 )
             )
-        self._post_end(number, stop.transaction_id)
-        return _ACKNOWLEDGED
-
-    def _post_end(self, number: int, transaction: int) -> None:
-        self._post(
-            TransactionEnded(
-                at_s=self._clock.monotonic_s(),
-                connector=self._station.ref(number),
-                transaction=TransactionId(str(transaction)),
-            )
-        )
+        self._post_end(number, str(stop.transaction_id))
+        return ACKNOWLEDGED
 
     # Outward.
-
-    def opened(self, link: Link) -> None:
-        """See `StationAdapter`."""
-        self._station.link = link
-        self._station.booted.take_back()
-        self._interview.is_greeted = False
-
-    def closed(self) -> None:
-        """See `StationAdapter`."""
-        self._station.link = None
-
-    async def interview(self) -> None:
-        """See `StationAdapter`."""
-        await self._interview.run()
-
-    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
-        """See `StationAdapter`."""
-        await self._limits.set_limit(number, limit, valid_for=valid_for)
-
-    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
-        """See `StationAdapter`."""
-        await self._limits.set_fallback(number, limit)
-
-    async def clear_lease(self, number: int) -> None:
-        """See `Limits.clear_lease`."""
-        await self._limits.clear_lease(number)
-
-    async def composite_schedule(
-        self, number: int, *, duration_s: int
-    ) -> tuple[CompositePeriod, ...]:
-        """See `V16Words.composite_schedule`."""
-        return await self._words.composite_schedule(number, duration_s=duration_s)
 
     async def read_configuration(self, keys: tuple[str, ...]) -> Settings:
         """See `V16Questions.read_configuration`."""
@@ -303,16 +185,6 @@ class V16Adapter:
         """See `StationAdapter`."""
         payload = {"type": "Hard" if is_hard else "Soft"}
         await self._station.demand("Reset", payload, priority=Priority.TRANSACTION)
-
-    @property
-    def capabilities(self) -> StationCapabilities | None:
-        """See `StationAdapter`."""
-        return self._station.capabilities
-
-    @property
-    def flash_writes(self) -> int:
-        """See `StationAdapter`."""
-        return self._station.flash.total
 
 
 def _started(transaction: int) -> Answer:

@@ -1,13 +1,14 @@
 """What an OCPP 1.6 station is asked: its configuration, and what we want of it."""
 
+from functools import partial
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
+from drivers.ocpp.interview import write_first_taken
 from drivers.ocpp.leases import LEVELS, Role
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
 from drivers.ocpp.v16_configuration import (
     KEYS,
-    Change,
     Setting,
     Settings,
     find_changes,
@@ -62,7 +63,8 @@ class V16Questions:
             quirks=self._station.quirks,
             interval_s=self._station.context.sample_interval_s,
         ):
-            value = await self._change(change)
+            write = partial(self.change_configuration, change.key)
+            value = await write_first_taken(change.values, write, self._station.counters)
             if value is not None:
                 changed[change.key] = Setting(value=value, is_fixed=False)
         if shortest_interval_s(changed) != shortest_interval_s(settings):
@@ -88,15 +90,6 @@ class V16Questions:
                 firmware=self._station.firmware,
             )
         )
-
-    async def _change(self, change: Change) -> str | None:
-        """Return the value the station took, None if it took none for now."""
-        for value in change.values:
-            status = await self.change_configuration(change.key, value)
-            if status != "Rejected":
-                return value if status == "Accepted" else None
-        self._station.counters["configuration-refused"] += 1
-        return None
 
     async def _clear_leases(self) -> None:
         """Clear the leases of an earlier run, whatever their ids.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
-from drivers.ocpp.leases import CompositePeriod, Profile
-from drivers.ocpp.v16_profiles import encode_profile, read_composite
+from drivers.ocpp.leases import CompositePeriod, Profile, read_composite
+from drivers.ocpp.v16_profiles import encode_profile
 from drivers.ocpp.v16_station import V16Station
 from gateway.domain.errors import LimitRejectedError
 
@@ -42,12 +42,7 @@ class V16Words:
     async def composite_schedule(
         self, number: int, *, duration_s: int
     ) -> tuple[CompositePeriod, ...]:
-        """Return what a connector says its limits add up to. Evidence, not truth (§5.7).
-
-        Raises:
-            LimitRejectedError: the station answered and refused.
-            StationUnreachableError: no answer in time.
-        """
+        """See `Words` (§5.7: it is indicative only)."""
         answer = await self._station.call(
             "GetCompositeSchedule",
             {"connectorId": number, "duration": duration_s},
@@ -55,4 +50,4 @@ class V16Words:
         )
         if answer.get("status") != "Accepted":
             raise LimitRejectedError(self._station.id, "GetCompositeSchedule: Rejected")
-        return read_composite(answer)
+        return read_composite(answer.get("chargingSchedule"))

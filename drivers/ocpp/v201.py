@@ -1,38 +1,25 @@
 """OCPP 2.0.1: one station's messages translated to facts, and limits to its charging profiles."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Final
 
 from drivers.ocpp import v201_messages as messages
-from drivers.ocpp.adapter import Answer, Link, Priority, StationContext, VersionSupport
+from drivers.ocpp.adapter import Answer, Priority, StationContext, VersionSupport
 from drivers.ocpp.clockwork import read_time
-from drivers.ocpp.interview import Interview
-from drivers.ocpp.leases import CompositePeriod
-from drivers.ocpp.limits import Limits
-from drivers.ocpp.station import MAX_CONNECTORS, STALE_AFTER_S
+from drivers.ocpp.rpc import plain_text
+from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v201_interview import V201Questions
 from drivers.ocpp.v201_limits import V201Words
 from drivers.ocpp.v201_profiles import InstalledProfile
 from drivers.ocpp.v201_reports import Report
 from drivers.ocpp.v201_station import V201Station
-from drivers.ocpp.v201_transactions import Heard, Told
+from drivers.ocpp.v201_transactions import Heard
 from drivers.ocpp.v201_variables import Model, VariableName
-from gateway.domain.charging import (
-    ChargingState,
-    ConnectorStatus,
-    OcppVersion,
-    StationCapabilities,
-)
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
+from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
-from gateway.domain.events import (
-    ConnectorStatusChanged,
-    StationBooted,
-    TransactionEnded,
-    TransactionStarted,
-)
+from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
-from gateway.domain.limits import CurrentLimit
 
 MAX_FRAME_BYTES: Final = 1024 * 1024  # Reports of a device model are long.
 MAX_KEPT_LENGTH: Final = 255  # Of an id, which should have 36 characters at most.
@@ -59,44 +46,23 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 _REPORTS: Final = frozenset({"NotifyReport", "ReportChargingProfiles"})
-_ACKNOWLEDGED: Final = b"{}"
 _AUTHORIZED: Final = b'{"idTokenInfo":{"status":"Accepted"}}'
 _STATUSES: Final = {str(status): status for status in ConnectorStatus}
 _STATES: Final = {str(state): state for state in ChargingState}
 
 
-class V201Adapter:
+class V201Adapter(VersionAdapter[V201Station]):
     """One station that speaks OCPP 2.0.1."""
 
-    __slots__ = (
-        "_clock",
-        "_counters",
-        "_heartbeat_interval_s",
-        "_interview",
-        "_last_start_number",
-        "_limits",
-        "_post",
-        "_questions",
-        "_random",
-        "_station",
-        "_status_at_s",
-        "_words",
-    )
+    __slots__ = ("_last_start_number", "_profiles", "_questions")
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
-        self._station = V201Station(context)
-        self._words = V201Words(self._station)
-        self._limits = Limits(self._station, self._words)
-        self._questions = V201Questions(self._station, self._words)
-        self._interview = Interview(self._station, self._questions)
-        self._random = context.random
-        self._heartbeat_interval_s = context.heartbeat_interval_s
-        self._clock = context.clock
-        self._post = context.post
-        self._counters = context.counters
-        self._status_at_s: dict[tuple[int, int], float] = {}
+        station = V201Station(context)
+        self._profiles = V201Words(station)
+        self._questions = V201Questions(station, self._profiles)
         self._last_start_number = 0
+        super().__init__(context, station, self._profiles, self._questions)
 
     def answer(self, action: str, payload: object) -> Answer:
         """See `StationAdapter`."""
@@ -106,7 +72,7 @@ class V201Adapter:
             case messages.MeterValues():
                 return self._on_meter_values(payload)
             case messages.Heartbeat():
-                return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
+                return self._answer_heartbeat()
             case messages.StatusNotification():
                 self._note_status(
                     payload.evse_id,
@@ -114,7 +80,7 @@ class V201Adapter:
                     payload.connector_status,
                     timestamp=payload.timestamp,
                 )
-                return _ACKNOWLEDGED
+                return ACKNOWLEDGED
             case messages.NotifyEvent():
                 return self._on_notify_event(payload)
             case messages.BootNotification():
@@ -128,29 +94,13 @@ class V201Adapter:
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, station: messages.ChargingStationType) -> Answer:
-        self._station.time.forget()
-        self._status_at_s.clear()
-        vendor, model = station.vendor_name or "", station.model or ""
-        firmware = station.firmware_version or ""
         self._station.has_booted = True
         self._station.doubt_all()
-        self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
-        self._post(
-            StationBooted(
-                at_s=self._clock.monotonic_s(),
-                station=self._station.id,
-                vendor=vendor,
-                model=model,
-                firmware=firmware,
-            )
+        return self._accept_boot(
+            vendor=station.vendor_name or "",
+            model=station.model or "",
+            firmware=station.firmware_version or "",
         )
-        # Spread, so that a hall of stations switched on at once does not beat as one.
-        interval_s = self._heartbeat_interval_s * self._random.uniform(0.8, 1.2)
-        return {
-            "currentTime": self._station.tell_time(),
-            "interval": max(1, int(interval_s)),
-            "status": "Accepted",
-        }
 
     def _note_status(
         self, number: int, connector: int, word: str, *, timestamp: str | None
@@ -160,19 +110,14 @@ class V201Adapter:
         is_there = 0 < number <= MAX_CONNECTORS and 0 < connector <= MAX_CONNECTORS
         if status is None or not is_there:
             return  # EVSE 0 is the station: no connector of it changed.
-        at_s = self._clock.monotonic_s()
-        said_at_s, place = at_s - age_s, (number, connector)
-        if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(place, said_at_s):
-            self._counters["stale.StatusNotification"] += 1
-            return
-        self._status_at_s[place] = said_at_s
-        self._post(
-            ConnectorStatusChanged(
-                at_s=at_s,
-                connector=self._station.ref(number),
-                status=self._station.note_status(number, connector, status),
+        if self._is_news((number, connector), age_s):
+            self._post(
+                ConnectorStatusChanged(
+                    at_s=self._clock.monotonic_s(),
+                    connector=self._station.ref(number),
+                    status=self._station.note_status(number, connector, status),
+                )
             )
-        )
 
     def _on_notify_event(self, notice: messages.NotifyEvent) -> Answer:
         """Take availability from where it may be told instead of a StatusNotification (G01)."""
@@ -184,30 +129,25 @@ class V201Adapter:
                 self._note_status(
                     evse.id, evse.connector_id, event.actual_value, timestamp=event.timestamp
                 )
-        return _ACKNOWLEDGED
+        return ACKNOWLEDGED
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer:
-        age_s = 0.0
-        for value in message.meter_value:
-            age_s = self._station.observe_age_s(value.timestamp)  # The last is the newest.
-        if not 0 < message.evse_id <= MAX_CONNECTORS:
-            return _ACKNOWLEDGED  # EVSE 0 is the station's grid connection.
-        if age_s > STALE_AFTER_S:
-            self._counters["stale.MeterValues"] += 1
-        else:
-            self._station.post_measured(message.evse_id, message.meter_value)
-        return _ACKNOWLEDGED
+        number, age_s = message.evse_id, self._observe_age_s(message.meter_value)
+        # EVSE 0 is the station's grid connection.
+        if 0 < number <= MAX_CONNECTORS and self._are_of_now(age_s):
+            self._station.post_measured(number, message.meter_value)
+        return ACKNOWLEDGED
 
     def _on_report(self, action: str, report: Report) -> Answer:
         # Unlike a status, which may be as old as it likes, a report is made now.
         self._station.observe_age_s(report.get("generatedAt"))
         if not self._station.reports.take(report):
             self._counters[f"unasked.{action}"] += 1
-        return _ACKNOWLEDGED
+        return ACKNOWLEDGED
 
     def _on_event(self, event: messages.TransactionEvent) -> Answer:
         # A token in the event wants its answer in the response (C01.FR.02, E05).
-        answer = _ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
+        answer = ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
         info = event.transaction_info
         transaction = info.transaction_id if info is not None else None
         if not transaction or len(transaction) > MAX_KEPT_LENGTH:
@@ -229,7 +169,9 @@ class V201Adapter:
         if not is_end:
             self._post_ends(told.ended, number)
         if told.is_begin:
-            self._post_begin(transaction, told)
+            assert told.number is not None  # Nothing begins nowhere.
+            self._station.sought.discard(transaction)
+            self._post_begin(told.number, transaction, told.id_token)
         if told.number is None:
             self._seek(transaction, heard, is_end=is_end)
         if heard.is_present and number is not None:
@@ -254,7 +196,7 @@ class V201Adapter:
             sequence=event.seq_no,
             written_at=read_time(event.timestamp),
             number=number,
-            id_token=(token.id_token or "")[:MAX_KEPT_LENGTH] or None if token else None,
+            id_token=plain_text(token.id_token or "") or None if token else None,
             is_present=not event.offline and age_s <= STALE_AFTER_S,
         )
 
@@ -267,18 +209,6 @@ class V201Adapter:
         elif heard.is_present and transaction not in sought:
             sought.add(transaction)
             self._station.interview_again()
-
-    def _post_begin(self, transaction: str, told: Told) -> None:
-        assert told.number is not None  # Nothing begins nowhere.
-        self._station.sought.discard(transaction)
-        self._post(
-            TransactionStarted(
-                at_s=self._clock.monotonic_s(),
-                connector=self._station.ref(told.number),
-                transaction=TransactionId(transaction),
-                id_token=told.id_token,
-            )
-        )
 
     def _post_present(self, number: int, event: messages.TransactionEvent, *, is_end: bool) -> None:
         """Post what an event says of its EVSE now."""
@@ -300,53 +230,13 @@ class V201Adapter:
             assert number is not None  # What was announced has an EVSE.
             self._post_end(number, transaction)
 
-    def _post_end(self, number: int, transaction: str) -> None:
-        self._post(
-            TransactionEnded(
-                at_s=self._clock.monotonic_s(),
-                connector=self._station.ref(number),
-                transaction=TransactionId(transaction),
-            )
-        )
-
     # Outward.
-
-    def opened(self, link: Link) -> None:
-        """See `StationAdapter`."""
-        self._station.connect(link)
-        self._interview.is_greeted = False
-
-    def closed(self) -> None:
-        """See `StationAdapter`."""
-        self._station.disconnect()
-
-    async def interview(self) -> None:
-        """See `StationAdapter`."""
-        await self._interview.run()
-
-    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
-        """See `StationAdapter`."""
-        await self._limits.set_limit(number, limit, valid_for=valid_for)
-
-    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
-        """See `StationAdapter`."""
-        await self._limits.set_fallback(number, limit)
-
-    async def clear_lease(self, number: int) -> None:
-        """See `Limits.clear_lease`."""
-        await self._limits.clear_lease(number)
-
-    async def composite_schedule(
-        self, number: int, *, duration_s: int
-    ) -> tuple[CompositePeriod, ...]:
-        """See `V201Words.composite_schedule`."""
-        return await self._words.composite_schedule(number, duration_s=duration_s)
 
     async def installed_profiles(
         self, purpose: str, *, number: int | None = None
     ) -> list[InstalledProfile] | None:
         """See `V201Words.read_profiles`."""
-        return await self._words.read_profiles(purpose, number=number)
+        return await self._profiles.read_profiles(purpose, number=number)
 
     async def get_variables(self, names: tuple[VariableName, ...]) -> Model:
         """See `V201Questions.get_variables`."""
@@ -397,16 +287,6 @@ class V201Adapter:
         status = await self._station.ask("Reset", payload, priority=Priority.TRANSACTION)
         if not status.startswith(("Accepted", "Scheduled")):
             raise LimitRejectedError(self._station.id, f"Reset: {status}")
-
-    @property
-    def capabilities(self) -> StationCapabilities | None:
-        """See `StationAdapter`."""
-        return self._station.capabilities
-
-    @property
-    def flash_writes(self) -> int:
-        """See `StationAdapter`."""
-        return self._station.flash.total
 
 
 SUPPORT: Final = VersionSupport(

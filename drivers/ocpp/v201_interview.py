@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
+from drivers.ocpp.interview import write_first_taken
 from drivers.ocpp.leases import LEVELS, Role
 from drivers.ocpp.quirks import find_quirks
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
@@ -17,7 +19,6 @@ from drivers.ocpp.v201_variables import (
     PROFILES,
     VENDOR,
     WANTED,
-    Change,
     Model,
     Reported,
     VariableName,
@@ -90,7 +91,8 @@ class V201Questions:
         )
         changed = dict(model)
         for change in changes:
-            value = await self._change(change)
+            write = partial(self.set_variable, change.name)
+            value = await write_first_taken(change.values, write, self._station.counters)
             if value is not None:
                 changed[change.name] = Reported(value=value, most=model[change.name].most)
         self._publish(changed)
@@ -180,15 +182,6 @@ class V201Questions:
             priority=Priority.INTERVIEW,
             patience_s=INVENTORY_PATIENCE_S,
         )
-
-    async def _change(self, change: Change) -> str | None:
-        """Return the value the station took, None if it took none for now."""
-        for value in change.values:
-            status = await self.set_variable(change.name, value)
-            if status != "Rejected":
-                return value if status == "Accepted" else None
-        self._station.counters["configuration-refused"] += 1
-        return None
 
     async def set_variable(self, name: VariableName, value: str) -> str:
         """Set a variable; return its SetVariableStatus, or the code of the CALLERROR.

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
-from drivers.ocpp.leases import CompositePeriod, Profile, Role
+from drivers.ocpp.leases import CompositePeriod, Profile, Role, read_composite
 from drivers.ocpp.v201_profiles import (
     InstalledProfile,
     encode_profile,
-    read_composite,
     read_installed,
 )
 from drivers.ocpp.v201_station import V201Station
@@ -124,12 +123,7 @@ class V201Words:
     async def composite_schedule(
         self, number: int, *, duration_s: int
     ) -> tuple[CompositePeriod, ...]:
-        """Return what an EVSE says its limits add up to. Evidence, not truth (K08, remarks).
-
-        Raises:
-            LimitRejectedError: the station answered and refused.
-            StationUnreachableError: no answer in time.
-        """
+        """See `Words` (K08, remarks: it is indicative only)."""
         answer = await self._station.call(
             "GetCompositeSchedule",
             {
@@ -141,4 +135,4 @@ class V201Words:
         )
         if answer.get("status") != "Accepted":
             raise LimitRejectedError(self._station.id, "GetCompositeSchedule: Rejected")
-        return read_composite(answer)
+        return read_composite(answer.get("schedule"))

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.ocpp.leases import CompositePeriod, Profile, Role, profile_id, read_periods
-from gateway.domain.charging import RateUnit
+from drivers.ocpp.leases import Profile, Role, profile_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,18 +26,12 @@ class InstalledProfile:
 
 def encode_profile(profile: Profile) -> Mapping[str, object]:
     """Return the SetChargingProfile that installs a profile; one of the same id it replaces."""
-    words: dict[str, object] = {
+    words = {
         "id": profile.id,
-        "stackLevel": profile.stack_level,
-        "chargingProfilePurpose": profile.purpose,
-        "chargingProfileKind": profile.kind.value,
+        **profile.words(),
         # One schedule only: more are for ISO 15118 (K01.FR.34).
         "chargingSchedule": [{"id": profile.id, **profile.schedule}],
     }
-    if profile.transaction is not None:
-        words["transactionId"] = profile.transaction
-    if profile.valid_to is not None:
-        words["validTo"] = profile.valid_to
     return {"evseId": profile.number, "chargingProfile": words}
 
 
@@ -54,15 +47,4 @@ def read_installed(report: Mapping[str, Any]) -> tuple[InstalledProfile, ...]:
             transaction=profile.get("transactionId"),
         )
         for profile in report["chargingProfile"]
-    )
-
-
-def read_composite(answer: Mapping[str, Any]) -> tuple[CompositePeriod, ...]:
-    """Return the periods of a GetCompositeSchedule answer, rounded down."""
-    schedule = answer.get("schedule")
-    if not isinstance(schedule, Mapping):
-        return ()
-    return read_periods(
-        schedule.get("chargingSchedulePeriod", ()),
-        is_current=schedule.get("chargingRateUnit") == RateUnit.AMPERES,
     )

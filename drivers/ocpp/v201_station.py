@@ -55,8 +55,7 @@ class V201Station(StationRecord):
 
     def connect(self, link: Link) -> None:
         """Begin a connection: what was known before may have changed unheard."""
-        self.link = link
-        self.booted.take_back()
+        super().connect(link)
         self.has_booted = False
         self.met.clear()
         self.sought.clear()
@@ -64,7 +63,7 @@ class V201Station(StationRecord):
 
     def disconnect(self) -> None:
         """End a connection."""
-        self.link = None
+        super().disconnect()
         self.reports.lose()
 
     def doubt_all(self) -> None:

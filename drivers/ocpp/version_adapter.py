@@ -1,0 +1,176 @@
+"""What the adapters of both versions do alike: boots, ages, facts, and the way to limits."""
+
+from collections.abc import Hashable, Sequence
+from datetime import timedelta
+from typing import Final, Generic, Protocol, TypeVar
+
+from drivers.ocpp.adapter import Answer, Link, StationContext
+from drivers.ocpp.interview import Interview, Questions
+from drivers.ocpp.leases import CompositePeriod
+from drivers.ocpp.limits import Limits, Words
+from drivers.ocpp.metering import MeterValue
+from drivers.ocpp.rpc import plain_text
+from drivers.ocpp.station import StationRecord
+from gateway.domain.charging import StationCapabilities
+from gateway.domain.events import StationBooted, TransactionEnded, TransactionStarted
+from gateway.domain.ids import TransactionId
+from gateway.domain.limits import CurrentLimit
+
+STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
+ACKNOWLEDGED: Final = b"{}"
+
+StationT = TypeVar("StationT", bound=StationRecord)
+
+
+class TimedValue(MeterValue, Protocol):
+    """Values taken at one time, which the station wrote with them."""
+
+    @property
+    def timestamp(self) -> str | None:
+        """Return when, by the station's clock."""
+
+
+class VersionAdapter(Generic[StationT]):
+    """One station, as far as its version does not matter. Makes a `StationAdapter` of its heirs.
+
+    They say how a message is answered (`answer`) and how a station is asked to start, to stop,
+    to restart and to tell what it measures.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_context",
+        "_counters",
+        "_interview",
+        "_limits",
+        "_post",
+        "_station",
+        "_status_at_s",
+        "_words",
+    )
+
+    def __init__(
+        self, context: StationContext, station: StationT, words: Words, questions: Questions
+    ) -> None:
+        """Know nothing of the station yet."""
+        self._context = context
+        self._station = station
+        self._words = words
+        self._limits = Limits(station, words)
+        self._interview = Interview(station, questions)
+        self._clock = context.clock
+        self._post = context.post
+        self._counters = context.counters
+        self._status_at_s: dict[Hashable, float] = {}
+
+    # Inward: synchronous, and no calls out.
+
+    def _accept_boot(self, *, vendor: str, model: str, firmware: str) -> Answer:
+        """Take a boot and post it; return the answer."""
+        vendor, model, firmware = (plain_text(word) for word in (vendor, model, firmware))
+        self._station.time.forget()
+        self._status_at_s.clear()
+        self._station.note_boot(vendor=vendor, model=model, firmware=firmware)
+        self._post(
+            StationBooted(
+                at_s=self._clock.monotonic_s(),
+                station=self._station.id,
+                vendor=vendor,
+                model=model,
+                firmware=firmware,
+            )
+        )
+        # Spread, so that a hall of stations switched on at once does not beat as one.
+        interval_s = self._context.heartbeat_interval_s * self._context.random.uniform(0.8, 1.2)
+        return {
+            "currentTime": self._station.tell_time(),
+            "interval": max(1, int(interval_s)),
+            "status": "Accepted",
+        }
+
+    def _answer_heartbeat(self) -> bytes:
+        return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
+
+    def _is_news(self, place: Hashable, age_s: float) -> bool:
+        """Return whether the status of a place is not one that a newer one has overtaken."""
+        said_at_s = self._clock.monotonic_s() - age_s
+        if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(place, said_at_s):
+            self._counters["stale.StatusNotification"] += 1
+            return False
+        self._status_at_s[place] = said_at_s
+        return True
+
+    def _observe_age_s(self, values: Sequence[TimedValue]) -> float:
+        """Return how old the newest of some values is, which is the last."""
+        age_s = 0.0
+        for value in values:
+            age_s = self._station.observe_age_s(value.timestamp)
+        return age_s
+
+    def _are_of_now(self, age_s: float) -> bool:
+        """Return whether meter values of an age say something of now."""
+        if age_s > STALE_AFTER_S:
+            self._counters["stale.MeterValues"] += 1
+        return age_s <= STALE_AFTER_S
+
+    def _post_begin(self, number: int, transaction: str, id_token: str | None = None) -> None:
+        self._post(
+            TransactionStarted(
+                at_s=self._clock.monotonic_s(),
+                connector=self._station.ref(number),
+                transaction=TransactionId(transaction),
+                id_token=id_token,
+            )
+        )
+
+    def _post_end(self, number: int, transaction: str) -> None:
+        self._post(
+            TransactionEnded(
+                at_s=self._clock.monotonic_s(),
+                connector=self._station.ref(number),
+                transaction=TransactionId(transaction),
+            )
+        )
+
+    # Outward.
+
+    def opened(self, link: Link) -> None:
+        """See `StationAdapter`."""
+        self._station.connect(link)
+        self._interview.is_greeted = False
+
+    def closed(self) -> None:
+        """See `StationAdapter`."""
+        self._station.disconnect()
+
+    async def interview(self) -> None:
+        """See `StationAdapter`."""
+        await self._interview.run()
+
+    async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
+        """See `StationAdapter`."""
+        await self._limits.set_limit(number, limit, valid_for=valid_for)
+
+    async def set_fallback(self, number: int, limit: CurrentLimit) -> None:
+        """See `StationAdapter`."""
+        await self._limits.set_fallback(number, limit)
+
+    async def clear_lease(self, number: int) -> None:
+        """See `Limits.clear_lease`."""
+        await self._limits.clear_lease(number)
+
+    async def composite_schedule(
+        self, number: int, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """See `Words.composite_schedule`."""
+        return await self._words.composite_schedule(number, duration_s=duration_s)
+
+    @property
+    def capabilities(self) -> StationCapabilities | None:
+        """See `StationAdapter`."""
+        return self._station.capabilities
+
+    @property
+    def flash_writes(self) -> int:
+        """See `StationAdapter`."""
+        return self._station.flash.total
