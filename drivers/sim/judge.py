@@ -1,18 +1,25 @@
 """Eyes on the plant: what went wrong and how well it was shared, by the plant's own truth."""
 
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from math import inf
 
 from drivers.sim.evse import Evse
-from drivers.sim.faults import FaultKind
+from drivers.sim.kept import KeptRoom
 from drivers.sim.omniscient import Guest, OmniscientSharer
-from drivers.sim.scenario import Scenario, Visit
+from drivers.sim.scenario import Scenario
 from drivers.sim.station import Station
 from drivers.sim.vehicle import MIN_OFFER_A
+from drivers.sim.watched import (
+    TROUBLE_LASTS_S,
+    CircuitWatch,
+    ConnectorWatch,
+    Pause,
+    StationWatch,
+    StepRecord,
+    Violation,
+    VisitRecord,
+)
 from drivers.sim.wires import Wires
-from gateway.domain.ids import CircuitId, ConnectorRef
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 
 REACTION_S = 16.0  # Design §3: reading, decision, acknowledgement, vehicle.
 METER_BLIND_S = 45.0  # A gateway that has lost a meter has the circuit at its fallback by then.
@@ -24,103 +31,9 @@ LONGEST_EXCURSION_S = 60.0
 USUAL_EXCURSION_S = 15.0
 FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
 UNUSED_AFTER_S = 900.0
-# Limits are above draws (whole amperes, tolerances), and what is not known is counted at its worst.
-UNUSED_BEYOND_RESERVE_RATIO = 0.15  # Of the rating.
 LEASE_GRACE_S = 20.0
-TROUBLE_LASTS_S = 300.0  # After a fault a station must be proven again.
 LOCKOUT_EXCURSIONS = 3
 LOCKOUT_S = 4 * 3_600.0
-
-TROUBLES = frozenset(
-    {
-        FaultKind.STATION_LOST,
-        FaultKind.STATION_DISOBEDIENT,
-        FaultKind.STATION_RUNAWAY,
-        FaultKind.STATION_LATE,
-        FaultKind.STATION_REJECTS,
-        FaultKind.STATION_REBOOT,
-        FaultKind.STATION_CLOCK_JUMP,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """An invariant was broken: which, when, and the figures."""
-
-    what: str
-    at_s: float
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """A hungry vehicle's limit fell below the minimum; needless if the true room sufficed."""
-
-    at_s: float
-    connector: ConnectorRef
-    is_needless: bool
-    was_sent: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class VisitRecord:
-    """A visit and what came of it; `left_s` is None while the vehicle is there."""
-
-    visit: Visit
-    guest: Guest
-    delivered_wh: float = 0.0
-    finished_s: float | None = None
-    left_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRecord:
-    """A step of base: the rise it ends within one reaction, and whether the reserve covers it."""
-
-    at_s: float
-    circuit: CircuitId
-    rise_a: float
-    is_inside_reserve: bool
-
-
-@dataclass(slots=True, eq=False)
-class CircuitWatch:
-    """One circuit's base over the last reaction, and what that explains."""
-
-    wires: Wires
-    reserve_a: float
-    history: tuple[deque[float], deque[float], deque[float]] = field(
-        default_factory=lambda: (deque(), deque(), deque())
-    )
-    blind_from_s: float = inf
-    blind_until_s: float = -inf
-    beyond_until_s: float = -inf
-    spent_inside_ratio: float = 0.0
-    is_third_spent: bool = False
-    is_all_spent: bool = False
-    is_long: bool = False
-
-    def room_a(self, phase: int) -> float:
-        """Return what the set-point leaves for vehicles on a phase."""
-        return self.wires.set_point_a[phase] - self.wires.base_a[phase]
-
-
-@dataclass(slots=True, eq=False)
-class ConnectorWatch:
-    """One connector: who is on it, which rows it draws from, and how long it has waited."""
-
-    evse: Evse
-    station: Station
-    circuits: tuple[CircuitWatch, ...]
-    rows: tuple[tuple[CircuitWatch, int], ...] = ()
-    record: VisitRecord | None = None
-    trouble_s: float = -inf
-    starved_s: float = 0.0
-    unused_s: float = 0.0
-    occupied_s: float = 0.0
-    limit_change_count: int = 0
-    is_old_limit_told: bool = False
 
 
 class Judge:
@@ -133,6 +46,7 @@ class Judge:
         self.steps: list[StepRecord] = []
         self.visits: list[VisitRecord] = []
         self.circuits: dict[CircuitId, CircuitWatch] = {}
+        self.stations: dict[StationId, StationWatch] = {}
         self.connectors: dict[ConnectorRef, ConnectorWatch] = {}
         self.omniscient = OmniscientSharer()
         self._scenario = scenario
@@ -149,7 +63,12 @@ class Judge:
         """Watch a connector."""
         path = self._scenario.site.path_to_root(evse.connector.circuit)
         circuits = tuple(self.circuits[circuit] for circuit in path)
-        self.connectors[evse.connector.ref] = ConnectorWatch(evse, station, circuits)
+        self.connectors[evse.connector.ref] = ConnectorWatch(
+            evse,
+            self.stations.setdefault(station.id, StationWatch(station)),
+            circuits,
+            wired_rows=tuple((c, int(p)) for c in circuits for p in evse.connector.phases),
+        )
 
     # What the world tells.
 
@@ -233,9 +152,12 @@ class Judge:
             self._watch_breaker(circuit, at_s)
         if at_s >= self._next_look_s:
             self._next_look_s = at_s + LOOK_EVERY_S
+            for station in self.stations.values():
+                station.look(at_s, is_gateway_dead=is_gateway_dead, every_s=LOOK_EVERY_S)
+            kept = KeptRoom(self.connectors.values(), at_s)
             for watch in self.connectors.values():
                 if watch.record is not None:
-                    self._watch_connector(watch, at_s, is_gateway_dead=is_gateway_dead)
+                    self._watch_connector(watch, kept, at_s)
             rooms_a = [
                 circuit.room_a(phase) for circuit in self.circuits.values() for phase in (0, 1, 2)
             ]
@@ -293,28 +215,19 @@ class Judge:
             self._tell("over_rating_60s", at_s, f"{circuit}: over its rating since {since_s:.1f} s")
         watch.is_long = is_long
 
-    def _watch_connector(
-        self, watch: ConnectorWatch, at_s: float, *, is_gateway_dead: bool
-    ) -> None:
+    def _watch_connector(self, watch: ConnectorWatch, kept: KeptRoom, at_s: float) -> None:
         evse = watch.evse
-        station = watch.station
         record = watch.record
         vehicle = evse.vehicle
         assert record is not None
         assert vehicle is not None
         _note_finish(record, vehicle.delivered_wh, at_s)
-        if (
-            is_gateway_dead
-            or not station.is_linked
-            or any(fault.kind in TROUBLES for fault in station.faults)
-        ):
-            watch.trouble_s = at_s
         if evse.transaction is None:
             return
         watch.occupied_s += LOOK_EVERY_S
         if evse.is_leased and at_s > evse.lease_until_s + LEASE_GRACE_S:
             # A clock set back makes a lease longer; a station that disobeys is another matter.
-            if at_s - watch.trouble_s > TROUBLE_LASTS_S and not watch.is_old_limit_told:
+            if not watch.of_station.is_in_trouble(at_s) and not watch.is_old_limit_told:
                 late_s = at_s - evse.lease_until_s
                 self._tell("old_limit", at_s, f"{evse.connector.ref}: {late_s:.0f} s overdue")
                 watch.is_old_limit_told = True
@@ -328,11 +241,11 @@ class Judge:
         if not vehicle.is_hungry or not self._could_be_served(watch, at_s):
             watch.unused_s = 0.0
             return
-        self._watch_wait(watch, at_s)
+        self._watch_wait(watch, kept, at_s)
 
     def _could_be_served(self, watch: ConnectorWatch, at_s: float) -> bool:
         """Return whether nothing but the gateway stands between the vehicle and its minimum."""
-        if at_s - watch.trouble_s < TROUBLE_LASTS_S:
+        if watch.of_station.is_in_trouble(at_s):
             return False
         for circuit in watch.circuits:
             if at_s - circuit.blind_until_s < TROUBLE_LASTS_S or _may_be_locked_out(circuit, at_s):
@@ -342,7 +255,7 @@ class Judge:
             for circuit, phase in watch.rows
         )
 
-    def _watch_wait(self, watch: ConnectorWatch, at_s: float) -> None:
+    def _watch_wait(self, watch: ConnectorWatch, kept: KeptRoom, at_s: float) -> None:
         evse = watch.evse
         if evse.pilot_a < MIN_OFFER_A:
             watch.starved_s += LOOK_EVERY_S
@@ -350,7 +263,7 @@ class Judge:
                 self._tell(
                     "connector_forgotten", at_s, f"{evse.connector.ref}: hungry and unserved"
                 )
-        if all(self._is_room_unused(circuit, phase) for circuit, phase in watch.rows):
+        if kept.is_unused_for(watch):
             watch.unused_s += LOOK_EVERY_S
             if watch.unused_s == UNUSED_AFTER_S:
                 self._tell(
@@ -360,20 +273,6 @@ class Judge:
                 )
         else:
             watch.unused_s = 0.0
-
-    def _is_room_unused(self, circuit: CircuitWatch, phase: int) -> bool:
-        """Return whether there is room on a row that no rule of the control law explains."""
-        unused_a = UNUSED_BEYOND_RESERVE_RATIO * circuit.wires.rating_a[phase]
-        beyond_a = circuit.wires.spare_a(phase) - circuit.reserve_a - unused_a
-        if beyond_a < 0.0:
-            return False
-        # What a station does not tell counts twice: in the base that is measured, and as a limit.
-        hidden_a = sum(
-            other.evse.draw_a
-            for other in self.connectors.values()
-            if (circuit, phase) in other.rows and other.station.hides_its_draw
-        )
-        return beyond_a >= hidden_a
 
     def _rooms(self, watch: ConnectorWatch) -> list[tuple[float, int]]:
         """Return, for each row of a connector just paused, the true room and who waits for it.

@@ -1,8 +1,10 @@
 """The plant in memory: a gateway's meters and stations, stepped in simulated time."""
 
+from drivers.sim.kept import counted_a, hidden_a
 from drivers.sim.observations import Observation
 from drivers.sim.report import Report, report_of
 from drivers.sim.scenario import Scenario
+from drivers.sim.watched import TROUBLE_LASTS_S
 from drivers.sim.wire import Wire
 from drivers.sim.world import World
 from gateway.domain.ids import ConnectorRef, StationId
@@ -109,6 +111,38 @@ class Plant:
                 is_seen_above = evse.draw_a > evse.limit_a + 2.0 and not station.hides_its_draw
                 reach_a[evse.connector.ref] = evse.max_a if is_seen_above else evse.limit_a
         return reach_a
+
+    def rightly_counted_a(self) -> dict[ConnectorRef, float]:
+        """Return the most each connector is to be counted at by now, where nothing is in doubt.
+
+        A station without meter values whose clock jumped is left out: nobody can know when its
+        leases end.
+        """
+        counts_a = {}
+        for ref, watch in self.world.judge.connectors.items():
+            most_a = counted_a(watch, self.now_s)
+            is_lost = watch.station.has_clock_jumped and not watch.station.traits.sends_meter_values
+            if most_a is not None and not is_lost:
+                counts_a[ref] = most_a
+        return counts_a
+
+    def rightly_taken_for_base_a(self) -> list[float | None]:
+        """Return, per row, the base and what of the vehicles' draw nobody tells, amperes.
+
+        None where the row's meter was lost a moment ago.
+        """
+        judge = self.world.judge
+        taken_a: list[float | None] = []
+        for circuit in judge.circuits.values():
+            is_blind = self.now_s - circuit.blind_until_s < TROUBLE_LASTS_S
+            for phase in range(3):
+                hidden = sum(
+                    hidden_a(watch, self.now_s)
+                    for watch in judge.connectors.values()
+                    if watch.record is not None and (circuit, phase) in watch.rows
+                )
+                taken_a.append(None if is_blind else circuit.wires.base_a[phase] + hidden)
+        return taken_a
 
     def report(self) -> Report:
         """Return what the plant itself saw up to `now_s`, judged by its own currents."""

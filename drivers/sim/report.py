@@ -4,12 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from drivers.sim.judge import (
-    USUAL_EXCURSION_S,
-    CircuitWatch,
-    Violation,
-    VisitRecord,
-)
+from drivers.sim.judge import USUAL_EXCURSION_S
+from drivers.sim.watched import CircuitWatch, Violation, VisitRecord
 from drivers.sim.world import World
 from gateway.domain.ids import MeterId
 
