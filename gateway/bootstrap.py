@@ -6,6 +6,8 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 
@@ -17,21 +19,25 @@ from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_schema import LedgerRefusedError
 from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.status_socket import serve_status
-from gateway.control.state import SiteState
+from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Meter
 from gateway.domain.errors import HeadroomError
 from gateway.domain.ids import BusId, StationId
+from gateway.domain.memory import Memory
 from gateway.domain.metering import Sample
-from gateway.ports import Clock
+from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
-from gateway.services.control_loop import ControlLoop
+from gateway.services.control_loop import ControlLoop, Cycle
 from gateway.services.dispatcher import Dispatcher
 from gateway.services.heartbeat import Heartbeat
 from gateway.services.inbox import Inbox
 from gateway.services.metering import poll_meters
+from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
 from gateway.settings import SerialBus, Settings, TcpBus
@@ -98,18 +104,20 @@ class Daemon:
         settings: Settings,
         *,
         keys: Mapping[StationId, bytes | None],
-        clock: Clock | None = None,
+        clock: MomentClock | None = None,
         status: socket.socket | None = None,
         manager: SdNotify | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Wire the parts.
 
         `keys` are the stations that may log in, with their passwords; `status` is where people
         on this machine may ask (`bind_status_socket`), None for nowhere; `manager` is told how
-        the daemon is.
+        the daemon is; `folder` is where what must outlive it is kept, None for nowhere.
 
         Raises:
-            UnusableRequestError: the site needs what this version cannot do.
+            UnusableRequestError: the site needs what this version cannot do, or the ledger in
+                `folder` must not be used.
         """
         if settings.stop_input is not None:
             # To run as if there were none would be worse than not to run.
@@ -132,21 +140,57 @@ class Daemon:
             post=self._inbox.post,
             rng=random.Random(),
         )
+        self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
+        restored = self._recall()
+        self._remembrance = (
+            Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
+        )
         self._dispatcher = Dispatcher(
             site.stations,
             self._server,
             clock=self._clock,
             post=self._inbox.post,
             parameters=settings.control,
+            gate=self._remembrance,
         )
         self._control = ControlLoop(
-            SiteState.at_start(Wiring.of(site), settings.control, now_s=self._clock.monotonic_s()),
+            restored.state,
             self._inbox,
             self._dispatcher.offer,
             clock=self._clock,
-            on_cycle=self._heartbeat.beat,
+            on_cycle=self._follow,
+            awaited=restored.awaited,
             is_forgiving=True,
         )
+
+    def _recall(self) -> Restored:
+        """Return the state to begin with: what the ledger remembers, counted at its worst."""
+        now, memory = self._clock.moment(), Memory()
+        if self._ledger is not None:
+            try:
+                memory = self._ledger.load(run=uuid4().hex)
+            except LedgerRefusedError as error:
+                raise UnusableRequestError(str(error)) from error
+        return restore(
+            Wiring.of(self._settings.site),
+            self._settings.control,
+            memory,
+            alive=last_alive(memory.run, now),
+            now=now,
+            now_s=self._clock.monotonic_s(),
+        )
+
+    def _follow(self, cycle: Cycle) -> None:
+        """Take note of a complete cycle."""
+        self._heartbeat.beat(cycle)
+        if self._ledger is None or self._remembrance is None:
+            return
+        self._remembrance.note(cycle.state)
+        problem = self._ledger.health.problem
+        if problem is None:
+            self.alarms.end("ledger")
+        else:
+            self.alarms.sound("ledger", problem)
 
     async def run(
         self,
@@ -205,6 +249,8 @@ class Daemon:
         if cycle is None:
             return None
         counters = Counter({"control.dropped": self._inbox.dropped_count})
+        if self._ledger is not None:
+            counters.update({f"ledger.{n}": count for n, count in self._ledger.counters.items()})
         for part, counts in (
             ("alarms", self.alarms.counters),
             ("control", self._control.counters),
@@ -224,6 +270,8 @@ class Daemon:
     def _services(self) -> list[Service]:
         """Return the services; they end in the reverse of this order, control first."""
         services = [] if self._status is None else [self._status_service(self._status)]
+        if self._ledger is not None:
+            services.append(Service(name="ledger", run=self._ledger.run, is_restartable=False))
         services += [
             # A bus cannot be begun again, and has no failure it expects.
             Service(name=f"bus {name}", run=bus.run, is_restartable=False)

@@ -188,7 +188,6 @@ class LedgerDb:
         self.counters["commits"] += 1
         self.counters["entries"] += len(batch)
         if self._problem is not None:
-            _log.warning("the ledger can be written again: nothing was lost")
             with self._changed:
                 self._problem = self._problem_since_at = None
         if waiters and self._loop is not None:
@@ -200,16 +199,13 @@ class LedgerDb:
         with self._changed:
             self._batch.put_back(batch)
             self._waiters = [*waiters, *self._waiters]
-            is_new = self._problem is None
-            self._problem = problem
-            if is_new:
+            if self._problem is None:
                 self._problem_since_at = self._clock.now_at()
-        if is_new:
-            _log.error("%s; until then no limit is raised and no transaction begins", problem)
+            self._problem = problem
 
     def _explain(self, error: Exception) -> str:
         folder = self._file.path.parent
-        text = f"{LEDGER_NAME} cannot be written: {error}"
+        text = f"{LEDGER_NAME} cannot be written, so no limit is raised: {error}"
         if isinstance(error, LedgerRefusedError):
             return str(error)
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF

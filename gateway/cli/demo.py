@@ -92,7 +92,8 @@ class _Demo:
             listen = replace(self.settings.listen, ocpp=ListenAddress(host="127.0.0.1", port=0))
             settings = replace(self.settings, buses=buses, listen=listen)
             with bind_status_socket(self.folder) as status:
-                daemon = Daemon(settings, keys=dict.fromkeys(settings.credentials), status=status)
+                keys = dict.fromkeys(settings.credentials)
+                daemon = Daemon(settings, keys=keys, status=status, folder=self.folder)
                 await self._run_both(settings, daemon, plant)
 
     async def _run_both(self, settings: Settings, daemon: Daemon, plant: PlantProcess) -> None:

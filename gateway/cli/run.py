@@ -23,7 +23,7 @@ from gateway.cli.serving import (
     stop_on_signals,
 )
 from gateway.cli.site_choice import CONFIGURATION, SiteChoice, choose_site, keep_site
-from gateway.cli.state_folder import choose_state_folder, state_option
+from gateway.cli.state_folder import choose_socket_folder, choose_state_folder, state_option
 from gateway.services.supervisor import ServiceEndedError
 from gateway.settings import SettingsRefusedError
 from gateway.settings.credentials import read_credentials
@@ -64,11 +64,11 @@ def run_command(config: Path, *, state: Path | None, verbose: bool, as_json: boo
     faulthandler.enable()
     level = logging.DEBUG if verbose else logging.INFO
     with logging_to(sys.stderr, level=level, as_json=as_json):
-        code = _run(choice, folder)
+        code = _run(choice, folder, choose_socket_folder(state))
     sys.exit(code)
 
 
-def _run(choice: SiteChoice, folder: Path) -> int:
+def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
     settings = choice.settings
     credentials = read_credentials(settings, environment=os.environ)
     for warning in settings.warnings:
@@ -76,9 +76,11 @@ def _run(choice: SiteChoice, folder: Path) -> int:
     for station, problem in credentials.problems.items():
         _log.warning("station %s: %s", station, problem)
     try:
-        with holding_state(folder), bind_status_socket(folder) as status:
+        with holding_state(folder), bind_status_socket(socket_folder) as status:
             manager = SdNotify(os.environ)
-            daemon = Daemon(settings, keys=credentials.keys, status=status, manager=manager)
+            daemon = Daemon(
+                settings, keys=credentials.keys, status=status, manager=manager, folder=folder
+            )
             if choice.alarm is not None:
                 daemon.alarms.sound(CONFIGURATION, choice.alarm)
             run_loop(_serve(daemon, choice, folder))

@@ -4,10 +4,11 @@
 restored belief counts every limit that may still be in force, whatever happened meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from gateway.control.decide import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
     NEVER_S,
@@ -265,10 +266,24 @@ def last_alive(run: RunMemory | None, now: Moment) -> Moment | None:
     return None
 
 
-def still_awaited(restored: Restored, state: SiteState, now_s: float) -> frozenset[StationId]:
-    """Return the stations that may hold a lease of before and have not been heard of since."""
-    return frozenset(
-        station
-        for station, until_s in restored.awaited.items()
-        if now_s < until_s and state.stations[station].changed_at_s == NEVER_S
-    )
+def hold_raises(
+    orders: tuple[LimitOrder, ...], state: SiteState, awaited: Mapping[StationId, float]
+) -> tuple[LimitOrder, ...]:
+    """Return the orders with every raise held where it is, while a station is unaccounted for.
+
+    `awaited` says until which second a station may still hold a lease of the run before; one
+    that has been heard of since is accounted for. Cuts and renewals pass.
+    """
+    if not unaccounted(state, awaited):
+        return orders
+    held = []
+    for order in orders:
+        told_ma = state.connectors[state.wiring.connector_at[order.connector]].wanted_ma
+        limit_ma = min(order.limit.limit_ma, told_ma)
+        held.append(replace(order, limit=replace(order.limit, limit_ma=limit_ma)))
+    return tuple(held)
+
+
+def unaccounted(state: SiteState, awaited: Mapping[StationId, float]) -> frozenset[StationId]:
+    """Return the stations of `awaited` that have not been heard of since the start."""
+    return frozenset(s for s in awaited if state.stations[s].changed_at_s == NEVER_S)

@@ -2,14 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from gateway.control.decide import Decision, decide
 from gateway.control.fold import ControlEvent, Decided, evolve
 from gateway.control.guard import guard
+from gateway.control.restore import hold_raises
 from gateway.control.state import SiteState
+from gateway.domain.ids import StationId
 from gateway.domain.reasons import ReasonKind
 from gateway.ports import Clock
 from gateway.services.chronicle import Chronicle
@@ -45,17 +47,20 @@ class ControlLoop:
         *,
         clock: Clock,
         on_cycle: Callable[[Cycle], None] | None = None,
+        awaited: Mapping[StationId, float] | None = None,
         is_forgiving: bool = False,
     ) -> None:
         """Begin with `state`; `offer` takes every decision, guarded, and never waits.
 
-        `on_cycle` is told of each cycle once it is complete, and never waits either.
+        `on_cycle` is told of each cycle once it is complete, and never waits either. Nothing is
+        raised while one of `awaited` may still hold a lease of the run before (see `restore`).
         """
         self._state = state
         self._inbox = inbox
         self._offer = offer
         self._clock = clock
         self._on_cycle = on_cycle
+        self._awaited = dict(awaited or {})
         self._is_forgiving = is_forgiving
         self._chronicle = Chronicle()
         self._wall_at = clock.now_at()
@@ -104,6 +109,8 @@ class ControlLoop:
     def _guarded(self, decision: Decision) -> Decision:
         """Return the decision as the guard lets it pass; what is said of a limit stays true."""
         orders = guard(self._state, decision.orders, decision.at_s)
+        self._awaited = {s: until for s, until in self._awaited.items() if decision.at_s < until}
+        orders = hold_raises(orders, self._state, self._awaited)
         reasons = dict(decision.reasons)
         for order in orders:
             connector, limit_ma = order.connector, order.limit.limit_ma
