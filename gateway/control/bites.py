@@ -25,6 +25,8 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     is_told = belief.draw is not None and belief.draw.current_ma is not None
     if station.is_proven or newest.limit_ma or nearest != circuit_at:
         return state
+    if newest.acknowledged_at_s is None:  # It might yet be refused.
+        return state
     if is_told and reading_is_current(belief, station, state.parameters, at_s):
         return state
     told_ma = belief.limits[-2].limit_ma

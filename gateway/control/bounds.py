@@ -118,14 +118,32 @@ def high_ma(
     """
     if not station.is_connected:
         return _high_unreachable_ma(connector, belief, station, now_s)
-    if is_idle(belief):
-        return 0
     if is_over:
         return max(connector.max_ma, _drawn_ma(connector, belief))
-    high = counted_limit_ma(belief.in_force_ma, station)
+    if is_idle(belief):
+        return 0
+    in_force_ma = belief.in_force_ma
+    if not station.is_proven and _rests(belief, station, parameters, now_s):
+        in_force_ma = belief.limits[-1].limit_ma
+    high = counted_limit_ma(in_force_ma, station)
     if _may_have_lapsed(belief.limits, parameters, now_s):
-        return max(high, fallback_ma(connector, belief))
+        return max(high, counted_limit_ma(fallback_ma(connector, belief), station))
     return high
+
+
+def _rests(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> bool:
+    """Return whether a sample taken after the newest cut had settled shows next to nothing.
+
+    A cut of a station not yet proven counts while that is so: a start shows in its reading.
+    """
+    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
+    if acknowledged_at_s is None or not belief.draws or belief.resting_since_s is None:
+        return False
+    sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
+    has_settled = sampled_at_s >= acknowledged_at_s + parameters.settling_s
+    return has_settled and reading_is_current(belief, station, parameters, now_s)
 
 
 def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
@@ -140,16 +158,14 @@ def _high_unreachable_ma(
     station: StationBelief,
     now_s: float,
 ) -> int:
-    standing_ma = [
-        limit.limit_ma
-        for limit in belief.limits
-        if limit.lease_until_s is None or limit.lease_until_s > now_s
-    ]
-    if standing_ma:
-        return max(*standing_ma, fallback_ma(connector, belief))
-    if station.is_dead_man_proven:
-        return fallback_ma(connector, belief)
-    return max(connector.max_ma, _drawn_ma(connector, belief))
+    """Return the highest of what may be in force there; a lease that is over may have lapsed."""
+    high = fallback_ma(connector, belief)
+    for limit in belief.limits:
+        if limit.lease_until_s is None or limit.lease_until_s > now_s:
+            high = max(high, limit.limit_ma)
+        elif not station.is_dead_man_proven:
+            high = max(high, connector.max_ma, _drawn_ma(connector, belief))
+    return counted_limit_ma(high, station)
 
 
 def _may_have_lapsed(
@@ -158,11 +174,11 @@ def _may_have_lapsed(
     """Return whether no lease that the station confirmed may still be running."""
     if limits[0].lease_until_s is None:  # What stands without a lease is always the oldest.
         return False
-    confirmed_at_s = -ENDLESS_S
+    holds_from_s = -ENDLESS_S
     for limit in limits:
-        if limit.confirmed_at_s is not None and limit.confirmed_at_s > confirmed_at_s:
-            confirmed_at_s = limit.confirmed_at_s
-    return now_s > confirmed_at_s + parameters.lease_s
+        if limit.holds_from_s is not None and limit.holds_from_s > holds_from_s:
+            holds_from_s = limit.holds_from_s
+    return now_s > holds_from_s + parameters.lease_s
 
 
 def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
@@ -198,10 +214,19 @@ def low_ma(draw: Draw | None, parameters: ControlParameters, *, is_current: bool
 def undrawn_ma(
     belief: ConnectorBelief, low: int, high: int, parameters: ControlParameters, at_s: float
 ) -> int:
-    """Return how much a raise or a start may still add to the draw at `at_s`, else 0."""
-    is_raised = belief.raised_at_s <= at_s <= belief.raised_at_s + parameters.raise_settling_s
+    """Return how much a raise or a start may still add to the draw at `at_s`, else 0.
+
+    `high` is what it is counted at now; what was sent after `at_s` had no part in it.
+    """
+    is_raised = belief.climbs_since_s <= at_s <= belief.raised_at_s + parameters.raise_settling_s
     is_started = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
-    return max(0, high - low) if is_raised or is_started else 0
+    if not is_raised and not is_started:
+        return 0
+    later_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s > at_s]
+    if later_ma:
+        sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
+        high = min(high, max(sent_ma, default=0))
+    return max(0, high - low)
 
 
 def rises_until_s(belief: ConnectorBelief, parameters: ControlParameters) -> float:
@@ -212,6 +237,11 @@ def rises_until_s(belief: ConnectorBelief, parameters: ControlParameters) -> flo
     )
 
 
-def mask_of(belief: ConnectorBelief, wired: Mask) -> Mask:
-    """Return the phases that count: all wired until learnt, and again once a pause has settled."""
-    return belief.mask if belief.mask is not None and belief.in_force_ma else wired
+def mask_of(belief: ConnectorBelief, station: StationBelief, wired: Mask) -> Mask:
+    """Return the phases that count: all wired until learnt, and again once a pause has settled.
+
+    So do all while it is out of reach: any vehicle may be there.
+    """
+    if belief.mask is None or not station.is_connected or not belief.in_force_ma:
+        return wired
+    return belief.mask

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.bounds import draw_as_limit_ma, fallback_ma
+from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.headroom import Survey
-from gateway.control.metered import projected_ratio
 from gateway.control.state import SiteState
-from gateway.domain.electric import MIN_CHARGING_MA, Phase
+from gateway.control.thermal import projected_ratio
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 
 
@@ -90,7 +90,10 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
                     elapsed_s=over_s,
                 ),
             )
-    spent_ratio = projected_ratio(measured, seen.rating_ma, device.curve, parameters)
+    # An overload by export is no ground for cutting charging (design §3).
+    spent_ratio = 0.0
+    if measured.current_ma > 0:
+        spent_ratio = projected_ratio(measured, seen.rating_ma, device.curve, parameters)
     if spent_ratio >= parameters.thermal_minimum_ratio:
         is_pause = spent_ratio >= parameters.thermal_pause_ratio
         yield RowCap(
@@ -133,7 +136,8 @@ def _caps_of_connector(
                 yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
-            limit_ma = _chargeable_ma(min(constraint.limit_ma))
+            wired_ma = [constraint.limit_ma[phase] for phase in connector.phases]
+            limit_ma = _chargeable_ma(min(wired_ma))
             yield Reason(kind=ReasonKind.OUTSIDE_LIMIT, limit_ma=limit_ma, name=constraint.source)
     if survey.overdrawn[at] and belief.draw is not None:
         yield Reason(
@@ -154,10 +158,9 @@ def _narrowed_ma(state: SiteState, at: int, cap: RowCap) -> int:
     """Return a row's cap for one connector; falling back never raises."""
     if cap.limit_ma is not None:
         return cap.limit_ma
-    belief = state.connectors[at]
-    return min(belief.wanted_ma, fallback_ma(state.wiring.connectors[at], belief))
+    return min(state.connectors[at].wanted_ma, state.wiring.connectors[at].fallback_ma)
 
 
 def _chargeable_ma(limit_ma: int) -> int:
-    """Return the limit, or nothing where it is less than a vehicle can charge with."""
-    return limit_ma if limit_ma >= MIN_CHARGING_MA else 0
+    """Return what of the limit can be told: nothing where a vehicle cannot charge with it."""
+    return limit_ma // STEP_MA * STEP_MA if limit_ma >= MIN_CHARGING_MA else 0

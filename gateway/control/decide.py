@@ -3,14 +3,16 @@
 from dataclasses import dataclass, replace
 
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
+from gateway.control.dead_man import lapse_of
 from gateway.control.headroom import Survey
+from gateway.control.proof_watch import base_seen, void_proofs
 from gateway.control.questions import to_ask
 from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
 from gateway.control.standing import settled
 from gateway.control.state import ConnectorBelief, ControlMemory, SiteState
 from gateway.control.why import reasons_of
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
-from gateway.domain.ids import CircuitId, ConnectorRef
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.reasons import Reason
 
@@ -39,7 +41,8 @@ class Decision:
 
     `reasons` tells why each connector's limit (`Reason.limit_ma`) is what it is; `ask` names
     connectors to be asked for a reading at once; `trips` the circuits whose trip output, where
-    fitted, must open.
+    fitted, must open; `void_proofs` those whose base was seen above its declared worst case;
+    `dead_man_proven` is a station just seen to fall back by itself.
     """
 
     at_s: float
@@ -48,6 +51,8 @@ class Decision:
     fallbacks: tuple[FallbackOrder, ...]
     ask: tuple[ConnectorRef, ...]
     trips: tuple[CircuitId, ...]
+    void_proofs: tuple[CircuitId, ...]
+    dead_man_proven: StationId | None
     survey: Survey
     memory: ControlMemory
 
@@ -66,10 +71,18 @@ def decide(state: SiteState, now_s: float) -> Decision:
     if waiting and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, waiting, now_s, state.parameters)
         memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
+    lapse, proven_dead_man = lapse_of(moment)
+    if lapse.connector is not None:
+        at = state.wiring.connector_at[lapse.connector]
+        board.cap_ma[at] = min(board.cap_ma[at], state.connectors[at].wanted_ma)
     _raise(moment, board, memory)
     asked = to_ask(state, moment.controlled, now_s)
+    base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
     memory = replace(
         memory,
+        base_seen_ma=base_seen_ma,
+        base_over=base_over,
+        lapse=lapse,
         trial_at_s=tuple(None if trial is None else trial.since_s for trial in moment.trials),
         asked_at_s=tuple(
             now_s if at in asked else before_s
@@ -79,10 +92,12 @@ def decide(state: SiteState, now_s: float) -> Decision:
     return Decision(
         at_s=now_s,
         reasons=reasons_of(moment, board, memory),
-        orders=_orders(moment, board),
+        orders=_orders(moment, board, lapse.connector),
         fallbacks=_fallbacks(state),
         ask=tuple(state.wiring.connectors[at].ref for at in sorted(asked)),
         trips=_trips(state, now_s),
+        void_proofs=void_proofs(state, memory),
+        dead_man_proven=proven_dead_man,
         survey=moment.seen,
         memory=memory,
     )
@@ -161,9 +176,15 @@ def _with_timers(moment: Moment, board: Board) -> ControlMemory:
     )
 
 
-def _is_pause_over(belief: ConnectorBelief) -> bool:
-    """Return whether its old limit is out of force: till then its old phases are counted."""
-    return belief.mask is None or not belief.in_force_ma
+def _is_pause_over(moment: Moment, at: int) -> bool:
+    """Return whether its old limit is out of force: till then its old phases are counted.
+
+    Nor is a pause made to see a station obey over before it could be seen.
+    """
+    trial = moment.trials[at]
+    if trial is not None and trial.is_held:
+        return False
+    return moment.state.connectors[at].mask is None or not moment.seen.high_ma[at]
 
 
 def _waiting(moment: Moment, board: Board) -> list[int]:
@@ -181,7 +202,7 @@ def _waiting(moment: Moment, board: Board) -> list[int]:
             if is_moved
             and board.limit_ma[at] == 0
             and board.cap_ma[at] >= MIN_CHARGING_MA
-            and _is_pause_over(moment.state.connectors[at])
+            and _is_pause_over(moment, at)
         ),
         key=turn,
     )
@@ -253,8 +274,11 @@ def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
                 break
 
 
-def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
-    """Return what is to be sent: changes at once, renewals in time, repeats of the unanswered."""
+def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple[LimitOrder, ...]:
+    """Return what is to be sent: changes at once, renewals in time, repeats of the unanswered.
+
+    The lease of `lapsing` is not renewed.
+    """
     state, now_s = moment.state, moment.now_s
     parameters = state.parameters
     orders = []
@@ -268,7 +292,7 @@ def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
         )
         due_s = newest.renewed_at_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
         is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
-        if not is_change and now_s < due_s:
+        if not is_change and (now_s < due_s or state.wiring.connectors[at].ref == lapsing):
             continue
         mask = belief.mask
         orders.append(
@@ -289,20 +313,30 @@ def _orders(moment: Moment, board: Board) -> tuple[LimitOrder, ...]:
 def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
     """Return the fallbacks that are not what they must be; a prohibition is a fallback of 0."""
     orders = []
-    forbidden = {
-        constraint.subject
-        for constraint in state.constraints.values()
-        if max(constraint.limit_ma) < MIN_CHARGING_MA
-    }
-    for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True):
+    for at, (connector, belief) in enumerate(
+        zip(state.wiring.connectors, state.connectors, strict=True)
+    ):
         if not state.stations[connector.ref.station].is_connected:
             continue
-        is_forbidden = state.is_stopped or connector.ref in forbidden
+        is_forbidden = state.is_stopped or _is_forbidden(state, at)
         wanted_ma = 0 if is_forbidden else connector.fallback_ma
         if belief.fallback_ma != wanted_ma:
             limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=state.wiring.site.voltage_v)
             orders.append(FallbackOrder(connector=connector.ref, limit=limit))
     return tuple(orders)
+
+
+def _is_forbidden(state: SiteState, at: int) -> bool:
+    """Return whether somebody forbids charging on a connector, or on a circuit above it."""
+    if not state.constraints:
+        return False
+    connector = state.wiring.connectors[at]
+    above = {state.wiring.circuits[circuit].id for circuit in state.wiring.paths[at]}
+    return any(
+        min([constraint.limit_ma[phase] for phase in connector.phases]) < MIN_CHARGING_MA
+        for constraint in state.constraints.values()
+        if constraint.subject == connector.ref or constraint.subject in above
+    )
 
 
 def _trips(state: SiteState, now_s: float) -> tuple[CircuitId, ...]:

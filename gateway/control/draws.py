@@ -59,6 +59,8 @@ def after_reading(
     parameters: ControlParameters,
 ) -> tuple[ConnectorBelief, bool]:
     """Return the belief after a reading, and whether it proves the station obeys."""
+    if draw.current_ma is None and draw.power_ma is None:
+        return belief, False  # Energy alone tells nothing of the draw.
     before, newest = belief.draw, belief.limits[-1]
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     belief = with_draw(belief, draw)
@@ -70,6 +72,7 @@ def after_reading(
     bites = (
         len(belief.limits) > 1
         and newest.limit_ma < belief.in_force_ma
+        and newest.acknowledged_at_s is not None  # It might yet be refused.
         and sampled_at_s > newest.sent_at_s
         and drawn_ma <= threshold_ma
         and drawn_before_ma is not None

@@ -14,7 +14,8 @@ from gateway.control.standing import (
     after_acknowledgement,
     after_rejection,
     after_sending,
-    limits_at_rest,
+    after_transaction,
+    limits_of_another_vehicle,
     settled,
 )
 from gateway.control.state import (
@@ -160,8 +161,20 @@ def _with_station(state: SiteState, event: StationFact) -> SiteState:
             assert_never(event)
     state = replace(state, stations={**state.stations, event.station: after})
     if isinstance(event, StationBooted):
-        state = _after_reboot_of(state, event.station)
+        return _after_reboot_of(state, event.station)
+    if isinstance(event, StationConnected):
+        gone_s = event.at_s - before.changed_at_s
+        if not before.is_connected and gone_s > state.parameters.settling_s:
+            return _phases_unlearnt(state, event.station)
     return state
+
+
+def _phases_unlearnt(state: SiteState, station: StationId) -> SiteState:
+    """Return the state after an absence in which vehicles may have changed places."""
+    connectors = list(state.connectors)
+    for at in state.wiring.connectors_of[station]:
+        connectors[at] = replace(connectors[at], mask=None, mask_seen=None, phase_count=None)
+    return replace(state, connectors=tuple(connectors))
 
 
 def _unknown_again(
@@ -195,10 +208,18 @@ def _after_reboot_of(state: SiteState, station: StationId) -> SiteState:
     """Return the state in which anything the station once knew may be in force."""
     connectors = list(state.connectors)
     for at in state.wiring.connectors_of[station]:
-        connector, belief = state.wiring.connectors[at], connectors[at]
-        unknown = StandingLimit(limit_ma=connector.max_ma)
-        limits = (unknown,) if is_idle(belief) else (unknown, *belief.limits[-1:])
-        connectors[at] = replace(belief, limits=limits)
+        unknown = StandingLimit(limit_ma=state.wiring.connectors[at].max_ma)
+        connectors[at] = replace(
+            connectors[at],
+            limits=(unknown,),
+            draws=(),
+            moves=(),
+            mask=None,
+            mask_seen=None,
+            phase_count=None,
+            over_since_s=None,
+            resting_since_s=None,
+        )
     return replace(state, connectors=tuple(connectors))
 
 
@@ -219,13 +240,13 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
             belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
         case TransactionEnded(transaction=transaction):
             if belief.transaction == transaction:
-                belief = replace(belief, transaction=None)
+                belief = _after_transaction(belief, connector, station, event.at_s)
         case FallbackInstalled(fallback_ma=fallback):
             belief = replace(belief, fallback_ma=fallback)
             if is_idle(belief) and station.is_proven:
                 belief = replace(belief, limits=(StandingLimit(limit_ma=fallback),))
         case LimitSent():
-            belief = after_sending(belief, event)
+            belief = after_sending(belief, event, state.parameters)
         case LimitAcknowledged(sequence=sequence, at_s=at_s):
             belief = after_acknowledgement(belief, sequence, at_s)
         case LimitRejected(sequence=sequence):
@@ -282,7 +303,7 @@ def _plugged(
         paused_at_s=None,
         draws=(),
         moves=(),
-        limits=limits_at_rest(connector, belief, station),
+        limits=limits_of_another_vehicle(connector, belief, station, at_s),
     )
 
 
@@ -299,5 +320,21 @@ def _unplugged(
         over_since_s=None,
         paused_at_s=None,
         resting_since_s=None,
-        limits=limits_at_rest(connector, belief, station),
+        limits=limits_of_another_vehicle(connector, belief, station, at_s),
+    )
+
+
+def _after_transaction(
+    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
+) -> ConnectorBelief:
+    """Return the belief with no transaction; a status told before it may have said Available."""
+    ended = replace(belief, transaction=None)
+    if belief.status is ConnectorStatus.AVAILABLE:
+        return _unplugged(ended, connector, station, at_s)
+    return replace(
+        ended,
+        mask=None,
+        mask_seen=None,
+        phase_count=None,
+        limits=after_transaction(connector, belief, station),
     )

@@ -69,7 +69,7 @@ def _has_room(
                     return False
                 flows_ma = max(0, measured.current_ma)
             if key not in promised_ma:
-                promised_ma[key] = _promised_ma(state, circuit, phase)
+                promised_ma[key] = _promised_ma(state, circuit, phase, now_s)
             room_ma = wiring.set_point_ma[key] - flows_ma - promised_ma[key] - spent_ma.get(key, 0)
             if room_ma < raise_ma:
                 return False
@@ -79,16 +79,16 @@ def _has_room(
     return True
 
 
-def _promised_ma(state: SiteState, circuit: int, phase: int) -> int:
+def _promised_ma(state: SiteState, circuit: int, phase: int, now_s: float) -> int:
     """Return what connectors below were told on a phase and have not yet drawn."""
     is_metered = state.wiring.circuits[circuit].meter is not None
     promised_ma = 0
     for at in state.wiring.below[circuit]:
-        promised_ma += _undrawn_ma(state, at, phase, is_metered=is_metered)
+        promised_ma += _undrawn_ma(state, at, phase, is_metered=is_metered, now_s=now_s)
     return promised_ma
 
 
-def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool) -> int:
+def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool, now_s: float) -> int:
     """Return what a connector was told on a phase, less what its reading shows it draws."""
     belief = state.connectors[at]
     uses = belief.mask or state.wiring.wired[at]
@@ -98,4 +98,8 @@ def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool) -> i
     if not is_metered:
         return told_ma
     drawn_ma = belief.draws[-1].current_ma if belief.draws else None
-    return 0 if drawn_ma is None else max(0, told_ma - max(drawn_ma))
+    if drawn_ma is not None:
+        return max(0, told_ma - max(drawn_ma))
+    # One that tells nothing may not yet draw what it was just told.
+    begun_at_s = max(belief.raised_at_s, belief.started_at_s)
+    return told_ma if now_s <= begun_at_s + state.parameters.start_settling_s else 0

@@ -21,35 +21,13 @@ from gateway.control.bounds import (
     mask_of,
     reading_is_current,
 )
-from gateway.control.parameters import ControlParameters
-from gateway.control.state import PhaseState, SiteState
+from gateway.control.rows import Row, row_of
+from gateway.control.state import SiteState
+from gateway.control.three_phase import within_three_phase_bounds
 from gateway.control.wiring import Mask
 from gateway.domain.electric import NOTHING, PerPhase
-from gateway.domain.ids import CircuitId
 
 ENDLESS_S = float("inf")
-FLOWING_MA = 2_000  # A live current above it is never the same to the last bit for long.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One phase of one circuit, as a decision sees it.
-
-    `bound_ma` is the tightest of set-point and outside limits, `bound_source` whose it is (None:
-    the set-point). `age_s` is the reading's age, None where there is no meter. `base_ma` is
-    base_high, or the declared worst case when the reading is too old or there is none.
-    """
-
-    rating_ma: int
-    set_point_ma: int
-    bound_ma: int
-    bound_source: str | None
-    current_ma: int | None
-    age_s: float | None
-    base_ma: int
-    reserve_ma: int
-    available_ma: int
-    """What connectors may take in all here; negative when base alone is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +70,19 @@ def survey(state: SiteState, now_s: float) -> Survey:
             told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
     rows = []
     lows_ma = wiring.with_all_below(counted.lows_ma)
+    claimed_ma = wiring.with_all_below(counted.claimed_ma)
     for at, (lows, idle) in enumerate(zip(lows_ma, counted.idle_ma, strict=True)):
         changes = state.circuits[at // 3].phases[at % 3].changes
         if changes and changes[-1].at_s >= told_at_s[at // 3]:
             corrected = attribution.corrected(at, told_at_s[at // 3])
             lows = min(lows, corrected.lows_ma) + corrected.given_ma  # noqa: PLW2901
-        rows.append(_row(state, at, lows, idle, now_s))
+        rows.append(row_of(state, at, lows, idle, now_s))
     return Survey(
-        rows=rows,
+        rows=within_three_phase_bounds(state, rows, claimed_ma),
         high_ma=counted.readings.high_ma,
         overdrawn=counted.overdrawn,
         masks=counted.masks,
-        claimed_ma=wiring.with_all_below(counted.claimed_ma),
+        claimed_ma=claimed_ma,
     )
 
 
@@ -128,7 +107,7 @@ def _counted(state: SiteState, now_s: float) -> _Counted:
             low = low_ma(draw, parameters, is_current=is_current)
             counted_at_s = -ENDLESS_S if draw is None else draw.at_s
         high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
-        mask = mask_of(belief, wiring.wired[at])
+        mask = mask_of(belief, station, wiring.wired[at])
         highs_ma.append(high)
         overdrawn.append(is_over)
         masks.append(mask)
@@ -137,7 +116,9 @@ def _counted(state: SiteState, now_s: float) -> _Counted:
         if high:
             for row in wiring.own_rows[at][mask]:
                 claimed_ma[row] += high
-            told_s = max(belief.started_at_s, counted_at_s - parameters.sample_age_s)
+            told_s = counted_at_s - parameters.sample_age_s
+            if low is NOTHING:  # Before it began there was nothing to fall.
+                told_s = max(belief.started_at_s, told_s)
             told_at_s[circuit] = min(told_at_s[circuit], told_s)
             if low is not NOTHING:
                 for row, low_of_phase in enumerate(low, 3 * circuit):
@@ -168,61 +149,3 @@ def _read_at_s(state: SiteState, now_s: float) -> list[float]:
         min([read_s, *[own_s[higher] for higher in path]])
         for read_s, path in zip(own_s, wiring.above, strict=True)
     ]
-
-
-def _row(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
-    wiring, parameters = state.wiring, state.parameters
-    circuit, phase = wiring.circuits[at // 3], at % 3
-    measured = state.circuits[at // 3].phases[phase]
-    bound_ma, source = wiring.set_point_ma[at], None
-    if state.constraints:
-        bound_ma, source = _tightest(state, circuit.id, phase, bound_ma)
-    age_s = None if circuit.meter is None else age_of_s(measured, parameters, now_s)
-    if age_s is None or age_s > parameters.stale_worst_case_s:
-        # With no reading to trust the declared worst case stands, and needs no reserve.
-        current_ma, base_ma, reserve_ma = None, wiring.worst_case_ma[at], 0
-    else:
-        current_ma = measured.current_ma
-        base_ma = max(0, current_ma - lows_ma)
-        reserve_ma = max(_rise_ma(measured, wiring.rating_ma[at], parameters), idle_ma)
-    return Row(
-        rating_ma=wiring.rating_ma[at],
-        set_point_ma=wiring.set_point_ma[at],
-        bound_ma=bound_ma,
-        bound_source=source,
-        current_ma=current_ma,
-        age_s=age_s,
-        base_ma=base_ma,
-        reserve_ma=reserve_ma,
-        available_ma=bound_ma - base_ma - reserve_ma,
-    )
-
-
-def _rise_ma(measured: PhaseState, rating_ma: int, parameters: ControlParameters) -> int:
-    """Return what base may credibly rise by within one reaction chain (design §3, reserve)."""
-    if measured.rises.quantile_ma is None:
-        return int(rating_ma * parameters.reserve_unlearnt_ratio)
-    return max(measured.rises.quantile_ma, int(rating_ma * parameters.reserve_floor_ratio))
-
-
-def age_of_s(measured: PhaseState, parameters: ControlParameters, now_s: float) -> float:
-    """Return how old a circuit's reading is; a value that repeats itself ages too.
-
-    A live current is never the same to the last bit for long, so a meter that repeats one is
-    frozen; one that shows next to nothing may rightly repeat itself.
-    """
-    age_s = now_s - measured.read_at_s
-    unchanged_s = now_s - measured.changed_at_s
-    if abs(measured.current_ma) >= FLOWING_MA and unchanged_s > parameters.frozen_after_s:
-        return max(age_s, unchanged_s - parameters.frozen_after_s + parameters.stale_no_raises_s)
-    return age_s
-
-
-def _tightest(
-    state: SiteState, circuit: CircuitId, phase: int, set_point_ma: int
-) -> tuple[int, str | None]:
-    bound_ma, source = set_point_ma, None
-    for constraint in state.constraints.values():
-        if constraint.subject == circuit and constraint.limit_ma[phase] < bound_ma:
-            bound_ma, source = constraint.limit_ma[phase], constraint.source
-    return bound_ma, source

@@ -1,13 +1,21 @@
 """What a circuit's meter tells: level and changes, heat in the device, excursions, learnt rises."""
 
 from dataclasses import replace
-from math import exp
 
 from gateway.control.bites import with_bite_seen
 from gateway.control.bounds import high_ma, is_overdrawn, reading_is_current, undrawn_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import Change, CircuitState, PhaseState, RiseHistory, SiteState
-from gateway.domain.circuits import TripCurve
+from gateway.control.state import (
+    Change,
+    CircuitState,
+    PhaseState,
+    RiseHistory,
+    SiteState,
+    SourceState,
+)
+from gateway.control.thermal import theta_after
+from gateway.domain.circuits import SourceKind
+from gateway.domain.electric import PerPhase
 from gateway.domain.events import MeterRead
 
 KEPT_CHANGES = 32
@@ -21,7 +29,7 @@ def with_reading(state: SiteState, event: MeterRead) -> SiteState:
     """Return the state after a meter's reading; a phase without a value keeps its last one."""
     at = state.wiring.metered_circuit_at.get(event.reading.meter)
     if at is None:
-        return state
+        return _with_output(state, event)
     l1, l2, l3 = (_after_value(state, at, phase, event) for phase in range(3))
     after = replace(state.circuits[at], phases=(l1, l2, l3))
     after = _after_excursion(after, state.parameters, event.reading.at_s)
@@ -30,6 +38,25 @@ def with_reading(state: SiteState, event: MeterRead) -> SiteState:
         phase.changes and phase.changes[-1].at_s == event.reading.at_s for phase in after.phases
     )
     return with_bite_seen(state, at, event.reading.at_s) if has_fallen else state
+
+
+def _with_output(state: SiteState, event: MeterRead) -> SiteState:
+    """Return the state after a reading of a source's meter; one with a gap tells nothing."""
+    at = state.wiring.metered_source_at.get(event.reading.meter)
+    if at is None:
+        return state
+    source, output_ma = state.wiring.site.sources[at], [0, 0, 0]
+    for phase in range(3):
+        signed_ma = _signed_ma(event, phase)
+        if signed_ma is None:
+            if source.nameplate_ma[phase]:
+                return state
+            continue
+        # A battery that charges gives nothing; PV only ever gives, however its meter is wired.
+        output_ma[phase] = abs(signed_ma) if source.kind is SourceKind.PV else max(0, -signed_ma)
+    told: PerPhase = (output_ma[0], output_ma[1], output_ma[2])
+    after = SourceState(output_ma=told, read_at_s=event.reading.at_s)
+    return replace(state, sources=(*state.sources[:at], after, *state.sources[at + 1 :]))
 
 
 def _signed_ma(event: MeterRead, phase: int) -> int | None:
@@ -48,10 +75,13 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
         return before
     circuit, parameters = state.wiring.circuits[circuit_at], state.parameters
     rating_ma = circuit.rating_ma[phase]
+    if not rating_ma:  # A phase the circuit does not have: what is measured there is nothing.
+        return replace(before, read_at_s=at_s, changed_at_s=at_s)
     is_first = before.read_at_s < 0 and before.changed_at_s < 0 and not before.level_ma
     after = replace(
         before,
         current_ma=current_ma,
+        voltage_v=event.reading.voltage_v[phase],
         read_at_s=at_s,
         changed_at_s=before.changed_at_s if current_ma == before.current_ma else at_s,
         theta_ratio=theta_after(
@@ -107,33 +137,6 @@ def _given_ma(measured: PhaseState, at_s: float) -> int:
     )
 
 
-def theta_after(theta: float, *, ratio: float, curve: TripCurve, elapsed_s: float) -> float:
-    """Return the thermal state after `ratio` times the rating has flowed for `elapsed_s`.
-
-    First order: θ' = (ratio² - θ) / τ.
-    """
-    settles_at = ratio * ratio
-    return settles_at + (theta - settles_at) * exp(-elapsed_s / curve.time_constant_s)
-
-
-def budget_spent_ratio(theta: float, curve: TripCurve) -> float:
-    """Return how much of the thermal budget above the rating is spent; 1 trips the device."""
-    return max(0.0, (theta - 1.0) / (curve.trip_ratio**2 - 1.0))
-
-
-def projected_ratio(
-    measured: PhaseState, rating_ma: int, curve: TripCurve, parameters: ControlParameters
-) -> float:
-    """Return the budget spent when the present current flows on to the end of the chain."""
-    theta = theta_after(
-        measured.theta_ratio,
-        ratio=max(0, measured.current_ma) / rating_ma,
-        curve=curve,
-        elapsed_s=parameters.reaction_s,
-    )
-    return budget_spent_ratio(theta, curve)
-
-
 def _after_excursion(
     circuit: CircuitState, parameters: ControlParameters, at_s: float
 ) -> CircuitState:
@@ -162,26 +165,44 @@ def _after_excursion(
 def _with_rise(
     measured: PhaseState, rise_ma: int, rating_ma: int, parameters: ControlParameters
 ) -> PhaseState:
-    """Return the phase with its rise history one reading further.
+    """Return the phase with its rise histories one reading further."""
+    at_s = measured.read_at_s
+    rises = _after_rise(
+        measured.rises, rise_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.reaction_s
+    )
+    lease_rises = _after_rise(
+        measured.lease_rises, rise_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.gone_s
+    )
+    if rises is measured.rises and lease_rises is measured.lease_rises:
+        return measured
+    return replace(measured, rises=rises, lease_rises=lease_rises)
 
-    The rise of a window of one reaction chain is the sum of the unexplained rises in it: falls
-    between them are left out, which errs upwards.
+
+def _after_rise(
+    history: RiseHistory,
+    rise_ma: int,
+    rating_ma: int,
+    parameters: ControlParameters,
+    *,
+    at_s: float,
+    window_s: float,
+) -> RiseHistory:
+    """Return the history one reading further.
+
+    The rise of a window is the sum of the unexplained rises in it: falls between them are left
+    out, which errs upwards.
     """
-    history, at_s = measured.rises, measured.read_at_s
     if at_s < history.window_until_s:
         if not rise_ma:
-            return measured
-        grown = replace(history, window_rise_ma=history.window_rise_ma + rise_ma)
-        return replace(measured, rises=grown)
+            return history
+        return replace(history, window_rise_ma=history.window_rise_ma + rise_ma)
     closed = _with_window(history, rating_ma) if history.since_s is not None else history
     if at_s - closed.day_since_s >= DAY_S:
         days = (*closed.days[-KEPT_DAYS + 1 :], (0,) * RISE_BINS)
         closed = replace(closed, days=days, day_since_s=at_s)
         closed = replace(closed, quantile_ma=_quantile_ma(closed, rating_ma, at_s, parameters))
     since_s = at_s if closed.since_s is None else closed.since_s
-    until_s = at_s + parameters.reaction_s
-    opened = replace(closed, since_s=since_s, window_until_s=until_s, window_rise_ma=rise_ma)
-    return replace(measured, rises=opened)
+    return replace(closed, since_s=since_s, window_until_s=at_s + window_s, window_rise_ma=rise_ma)
 
 
 def _with_window(history: RiseHistory, rating_ma: int) -> RiseHistory:

@@ -31,6 +31,8 @@ class ControlParameters:
     reserve_floor_ratio: float = 0.10
     reserve_unlearnt_ratio: float = 0.15
     reserve_quantile: float = 0.999
+    lease_rise_unlearnt_ratio: float = 0.20  # Of the rating, within a whole lease.
+    base_sure_after_s: float = 60.0  # So long above its worst case, base is believed to be.
     reserve_learnt_after_s: float = 7 * 86_400.0
 
     # How far a station's own meter values are believed.
@@ -73,3 +75,11 @@ class ControlParameters:
     lease_s: float = 60.0
     renew_s: float = 20.0
     lease_margin_s: float = 5.0  # Skew and delivery: a lease counts this much longer.
+    lapse_after_s: float = 600.0  # A lease is let lapse, to see it, so long after a start,
+    lapse_shows_ma: int = 2_000  # where the draw is so far above the fallback,
+    lapse_retry_s: float = 4 * 3_600.0  # and again so long after it was not seen.
+
+    @property
+    def gone_s(self) -> float:
+        """Return how long limits may stand when Headroom is gone: until the last lease is over."""
+        return self.lease_s + self.acknowledgement_s + self.lease_margin_s

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, StandingLimit, StationBelief
+from gateway.control.state import NEVER_S, ConnectorBelief, StandingLimit, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.events import LimitSent
 
@@ -16,13 +16,10 @@ def settled(
     """Return the belief without the limits that an obeyed cut has put out of force.
 
     Of a station whose obedience is proven a cut counts when acknowledged and its settling time
-    is over. Any other's counts so only while its vehicle is measured to draw nothing: a start
-    shows in its reading, and then the old limit counts again (`high_ma`).
+    is over.
     """
     limits = belief.limits
-    if len(limits) == 1:
-        return belief
-    if not station.is_proven and not _rests(belief, parameters):
+    if len(limits) == 1 or not station.is_proven:
         return belief
     for at in range(len(limits) - 1, 0, -1):
         acknowledged_at_s = limits[at].acknowledged_at_s
@@ -31,15 +28,6 @@ def settled(
         if now_s >= acknowledged_at_s + parameters.settling_s:
             return replace(belief, limits=limits[at:])
     return belief
-
-
-def _rests(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
-    """Return whether a sample taken after the newest cut had settled showed next to nothing."""
-    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
-    if acknowledged_at_s is None or belief.draw is None or belief.resting_since_s is None:
-        return False
-    sampled_at_s = belief.draw.at_s - parameters.sample_age_s
-    return sampled_at_s >= acknowledged_at_s + parameters.settling_s
 
 
 def limits_at_rest(
@@ -51,7 +39,42 @@ def limits_at_rest(
     return (StandingLimit(limit_ma=connector.max_ma),)
 
 
-def after_sending(belief: ConnectorBelief, event: LimitSent) -> ConnectorBelief:
+def limits_of_another_vehicle(
+    connector: Connector, belief: ConnectorBelief, station: StationBelief, at_s: float
+) -> tuple[StandingLimit, ...]:
+    """Return what may be in force when vehicles change: what is at rest, and leases not yet over.
+
+    A lease sent while no transaction ran outlives the vehicle it was meant for.
+    """
+    leased = [
+        limit
+        for limit in belief.limits
+        if limit.lease_until_s is not None and limit.lease_until_s > at_s
+    ]
+    return (*leased, *limits_at_rest(connector, belief, station))
+
+
+def after_transaction(
+    connector: Connector, belief: ConnectorBelief, station: StationBelief
+) -> tuple[StandingLimit, ...]:
+    """Return what may be in force once a transaction is over, the vehicle still there.
+
+    OCPP 1.6 §3.13.1, 2.0.1 K01.FR.06: a TxProfile ends with its transaction, and what is below
+    it takes over, until the newest limit is sent and acknowledged anew.
+    """
+    newest = replace(
+        belief.limits[-1],
+        renewed_at_s=NEVER_S,
+        acknowledged_at_s=None,
+        confirmed_at_s=None,
+        holds_from_s=None,
+    )
+    return (*belief.limits[:-1], *limits_at_rest(connector, belief, station), newest)
+
+
+def after_sending(
+    belief: ConnectorBelief, event: LimitSent, parameters: ControlParameters
+) -> ConnectorBelief:
     """Return the belief with the limit among those that may be in force; a raise counts now."""
     newest = belief.limits[-1]
     is_renewal = (
@@ -78,7 +101,10 @@ def after_sending(belief: ConnectorBelief, event: LimitSent) -> ConnectorBelief:
     )
     was_ma = newest.limit_ma if newest.last_sequence > 0 else 0
     if event.limit_ma > was_ma:
-        belief = replace(belief, raised_at_s=event.at_s)
+        climbs_since_s = belief.climbs_since_s
+        if event.at_s > belief.raised_at_s + parameters.raise_settling_s:
+            climbs_since_s = event.at_s
+        belief = replace(belief, raised_at_s=event.at_s, climbs_since_s=climbs_since_s)
         if was_ma == 0:
             belief = replace(belief, started_at_s=event.at_s, resting_since_s=None)
         if newest.limit_ma == 0:
@@ -108,6 +134,10 @@ def after_acknowledgement(belief: ConnectorBelief, sequence: int, at_s: float) -
             limit,
             acknowledged_at_s=at_s if limit.acknowledged_at_s is None else limit.acknowledged_at_s,
             confirmed_at_s=at_s,
+            # Of an older sending than the last it is not known when it was sent.
+            holds_from_s=limit.renewed_at_s
+            if sequence == limit.last_sequence
+            else limit.holds_from_s,
         )
         if limit.first_sequence <= sequence <= limit.last_sequence
         else limit

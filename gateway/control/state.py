@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Mask, Wiring
 from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
-from gateway.domain.electric import PerPhase
+from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 
@@ -29,6 +29,8 @@ class StandingLimit:
     acknowledged_at_s: float | None = None
     confirmed_at_s: float | None = None
     """When the newest renewal was acknowledged."""
+    holds_from_s: float | None = None
+    """When that renewal was sent: its lease began then at the earliest."""
     lease_until_s: float | None = None
 
 
@@ -82,6 +84,8 @@ class ConnectorBelief:
     fallback_ma: int | None = None
     """The persistent fallback the station accepted; None: not written yet."""
     raised_at_s: float = NEVER_S
+    climbs_since_s: float = NEVER_S
+    """When the first of its last raises was sent that followed one another while they settled."""
     started_at_s: float = NEVER_S
     """When it last got its minimum after nothing: plugged in or resumed."""
     paused_at_s: float | None = None
@@ -140,7 +144,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiseHistory:
-    """How much base rose within one reaction chain: counts in bins of one per cent of rating."""
+    """How much base rose within windows of one length: counts in bins of one per cent of rating."""
 
     since_s: float | None = None
     window_until_s: float = NEVER_S
@@ -157,6 +161,7 @@ class PhaseState:
 
     current_ma: int = 0
     """Signed: import is positive."""
+    voltage_v: float | None = None
     read_at_s: float = NEVER_S
     changed_at_s: float = NEVER_S
     """When its value last differed from the one before: a frozen meter repeats itself."""
@@ -167,6 +172,9 @@ class PhaseState:
     """The thermal state of the overcurrent device; 1 is the rating carried for long."""
     over_since_s: float | None = None
     rises: RiseHistory = field(default_factory=RiseHistory)
+    """How much base rose within one reaction chain."""
+    lease_rises: RiseHistory = field(default_factory=RiseHistory)
+    """How much base rose within a whole lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +188,14 @@ class CircuitState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """What the meter of a source has told of its output, and when."""
+
+    output_ma: PerPhase = NOTHING
+    read_at_s: float = NEVER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Priority:
     """How much a connector's need matters: criticality rank (0 is critical), laxity, floor.
 
@@ -189,6 +205,15 @@ class Priority:
     rank: int = 2
     laxity_s: float | None = None
     floor_ma: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapse:
+    """The trial of a dead-man: whose lease is left to lapse, since when, and what was tried."""
+
+    connector: ConnectorRef | None = None
+    since_s: float = NEVER_S
+    tried_at_s: tuple[tuple[StationId, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +233,13 @@ class ControlMemory:
     """Per connector: when a reading was last asked for."""
     waiting_since_s: tuple[float | None, ...] = ()
     """Per connector: since when it has wanted its minimum and not had it."""
+    base_seen_ma: tuple[int, ...] = ()
+    """Per row: the most that base has surely been, where that was above its worst case."""
+    base_over: tuple[tuple[float, int] | None, ...] = ()
+    """Per row: since when base seems to be above its worst case, and the least since."""
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
+    lapse: Lapse = field(default_factory=Lapse)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +251,7 @@ class SiteState:
     started_at_s: float
     circuits: tuple[CircuitState, ...]
     connectors: tuple[ConnectorBelief, ...]
+    sources: tuple[SourceState, ...]
     stations: dict[StationId, StationBelief]
     priorities: dict[ConnectorRef, Priority] = field(default_factory=dict)
     constraints: dict[tuple[CircuitId | ConnectorRef, str], Constraint] = field(
@@ -241,12 +272,15 @@ class SiteState:
                 ConnectorBelief(limits=(StandingLimit(limit_ma=connector.max_ma),))
                 for connector in wiring.connectors
             ),
+            sources=tuple(SourceState() for _ in wiring.site.sources),
             stations={station.id: StationBelief() for station in wiring.site.stations},
             memory=ControlMemory(
                 headroom_since_s=(None,) * (3 * len(wiring.circuits)),
                 climb_ma=(0,) * (3 * len(wiring.circuits)),
                 start_room_since_s=(None,) * (3 * len(wiring.circuits)),
                 short_since_s=(None,) * (3 * len(wiring.circuits)),
+                base_seen_ma=(0,) * (3 * len(wiring.circuits)),
+                base_over=(None,) * (3 * len(wiring.circuits)),
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),

@@ -15,6 +15,8 @@ class Trial:
 
     limit_ma: int
     since_s: float | None
+    is_held: bool = False
+    """Whether it is cut to nothing and must stay there, until that can have been seen."""
 
 
 def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
@@ -30,7 +32,10 @@ def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
     if newest.last_sequence == 0:
         return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
     if newest.limit_ma == 0:
-        return None
+        if since_s is None:
+            return None
+        is_held = now_s < newest.sent_at_s + parameters.reaction_s
+        return Trial(limit_ma=0, since_s=since_s, is_held=is_held)
     hold = Trial(limit_ma=min(newest.limit_ma, _raised_ma(state)), since_s=since_s)
     if newest.acknowledged_at_s is None:
         return hold
@@ -45,20 +50,22 @@ def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
         ):
             return Trial(limit_ma=MIN_CHARGING_MA, since_s=since_s)
         if now_s > settled_at_s + parameters.start_settling_s:
-            return Trial(limit_ma=0, since_s=since_s)
+            return Trial(limit_ma=0, since_s=now_s, is_held=True)
         return hold
     if now_s < settled_at_s:
         return hold
     station = state.stations[connector.ref.station]
     silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
-    if draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s:
-        return Trial(limit_ma=0, since_s=now_s if since_s is None else since_s)
+    is_silent = draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s
+    if is_silent and (since_s is None or now_s - since_s > parameters.rotation_s):
+        return Trial(limit_ma=0, since_s=now_s, is_held=True)
     if drawn_ma is None or not CHARGING_MA <= drawn_ma <= MIN_CHARGING_MA + tolerance_ma(
         MIN_CHARGING_MA, parameters
     ):
         return hold
     if since_s is not None and now_s - since_s > parameters.start_settling_s:
-        return Trial(limit_ma=0, since_s=now_s)  # It was raised before, and no cut was seen.
+        # It was raised before, and no cut was seen.
+        return Trial(limit_ma=0, since_s=now_s, is_held=True)
     raised_ma = min(_raised_ma(state), connector.max_ma)
     return Trial(limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
 

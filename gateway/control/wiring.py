@@ -25,6 +25,9 @@ class Wiring:
     connector_at: dict[ConnectorRef, int]
     connectors_of: dict[StationId, tuple[int, ...]]
     metered_circuit_at: dict[MeterId, int]
+    metered_source_at: dict[MeterId, int]
+    sources: tuple[tuple[int, ...], ...]
+    """Per circuit: the positions of the sources below it."""
     paths: tuple[tuple[int, ...], ...]
     """Per connector: the positions of every circuit above it, nearest first."""
     above: tuple[tuple[int, ...], ...]
@@ -73,6 +76,17 @@ class Wiring:
                 for at, circuit in enumerate(site.circuits)
                 if circuit.meter is not None
             },
+            metered_source_at={
+                source.meter: at for at, source in enumerate(site.sources) if source.meter
+            },
+            sources=tuple(
+                tuple(
+                    at
+                    for at, source in enumerate(site.sources)
+                    if circuit.id in site.path_to_root(source.circuit)
+                )
+                for circuit in site.circuits
+            ),
             paths=paths,
             above=tuple(
                 tuple(circuit_at[c] for c in site.path_to_root(circuit.id))[1:]

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.domain.electric import NOTHING, PerPhase, Phase
-from gateway.domain.ids import BusId, CircuitId, ConnectorRef, LoadId, MeterId, StationId
+from gateway.domain.ids import (
+    BusId,
+    CircuitId,
+    ConnectorRef,
+    LoadId,
+    MeterId,
+    SourceId,
+    StationId,
+)
 
 
 class OvercurrentDevice(StrEnum):
@@ -52,7 +60,8 @@ class Circuit:
 
     `worst_case_base_ma` is the most that everything on the circuit which is neither a
     connector nor a declared load can draw; `set_point_ratio` is what part of the rating
-    Headroom aims at.
+    Headroom aims at. Three more bounds where they are declared: the apparent power over all
+    phases, the rating of the neutral, and the largest difference between two phases.
     """
 
     id: CircuitId
@@ -63,6 +72,9 @@ class Circuit:
     curve: TripCurve
     meter: MeterId | None = None
     worst_case_base_ma: PerPhase = NOTHING
+    power_limit_va: int | None = None
+    neutral_ma: int | None = None
+    imbalance_ma: int | None = None
 
     @property
     def set_point_ma(self) -> PerPhase:
@@ -103,6 +115,27 @@ class Load:
     interlock: str | None = None
 
 
+class SourceKind(StrEnum):
+    """What feeds a circuit from below."""
+
+    PV = "pv"
+    BATTERY = "battery"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What feeds a circuit from below and may vanish: its output is added back to base.
+
+    `nameplate_ma` is the most it gives; that counts where no meter tells its output.
+    """
+
+    id: SourceId
+    circuit: CircuitId
+    kind: SourceKind
+    nameplate_ma: PerPhase
+    meter: MeterId | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
     """A connector as wired.
@@ -136,6 +169,7 @@ class Site:
     circuits: tuple[Circuit, ...]
     meters: tuple[Meter, ...] = ()
     loads: tuple[Load, ...] = ()
+    sources: tuple[Source, ...] = ()
     stations: tuple[ChargingStation, ...] = ()
 
     @property

@@ -6,6 +6,7 @@ BusId = NewType("BusId", str)
 CircuitId = NewType("CircuitId", str)
 LoadId = NewType("LoadId", str)
 MeterId = NewType("MeterId", str)
+SourceId = NewType("SourceId", str)
 StationId = NewType("StationId", str)
 TransactionId = NewType("TransactionId", str)
 

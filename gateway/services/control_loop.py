@@ -11,6 +11,7 @@ from gateway.control.fold import ControlEvent, Decided, evolve
 from gateway.control.guard import guard
 from gateway.control.restore import hold_raises
 from gateway.control.state import SiteState
+from gateway.domain.events import DeadManProven
 from gateway.domain.ids import StationId
 from gateway.domain.reasons import ReasonKind
 from gateway.ports import Clock
@@ -98,6 +99,8 @@ class ControlLoop:
         decision = decide(self._state, now_s)
         decision = self._guarded(decision)
         self._state = evolve(self._state, Decided(at_s=now_s, memory=decision.memory))
+        if decision.dead_man_proven is not None:
+            self._inbox.post(DeadManProven(at_s=now_s, station=decision.dead_man_proven))
         self._offer(decision)
         self._chronicle.tell(self._state, decision)
         self.latest = Cycle(state=self._state, decision=decision)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.control.explain import sentence
-from gateway.control.headroom import Row
+from gateway.control.rows import Row
 from gateway.control.state import ConnectorBelief, StationBelief
 from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Circuit, Connector

@@ -46,11 +46,14 @@ def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
 def _doubt_meters(file: SiteFile) -> Iterator[Finding]:
     named = by_name(file.circuits)
     measured = {c.meter: c.id for c in named.values() if c.meter is not None}
+    of_sources = {source.meter for source in file.sources}
     present = phases_by_name(named)
     for at, meter in enumerate(file.meters):
         circuit = measured.get(meter.id)
+        if meter.id in of_sources:
+            continue
         if circuit is None:
-            problem = "no circuit names this meter; what it says is not used"
+            problem = "no circuit or source names this meter; what it says is not used"
             yield Finding(route=("meters", at), problem=problem)
             continue
         for phase, is_there in zip(PHASE_NAMES, present[circuit], strict=True):

@@ -79,6 +79,7 @@ def _names_by_section(draft: SiteFileDraft) -> dict[str, list[str | None]]:
         "meters": [meter.id for meter in draft.meters],
         "circuits": [circuit.id for circuit in draft.circuits],
         "loads": [load.id for load in draft.loads],
+        "sources": [source.id for source in draft.sources],
         "stations": [station.id for station in draft.stations],
     }
 
@@ -112,6 +113,14 @@ def _check_references(draft: SiteFileDraft) -> Iterator[Finding]:
         *(
             (("loads", at, "circuit"), load.circuit, "circuits")
             for at, load in enumerate(draft.loads)
+        ),
+        *(
+            (("sources", at, "circuit"), source.circuit, "circuits")
+            for at, source in enumerate(draft.sources)
+        ),
+        *(
+            (("sources", at, "meter"), source.meter, "meters")
+            for at, source in enumerate(draft.sources)
         ),
         *(
             (("stations", at, "circuit"), s.circuit, "circuits")
@@ -190,6 +199,13 @@ def _check_meters(draft: SiteFileDraft) -> Iterator[Finding]:
             problem = f"meter {circuit.meter} measures circuit {claimed[circuit.meter]} already"
             yield Finding(route=("circuits", at, "meter"), problem=problem)
         claimed.setdefault(circuit.meter, circuit.id)
+    for at, source in enumerate(draft.sources):
+        if source.meter is None:
+            continue
+        if source.meter in claimed:
+            problem = f"meter {source.meter} measures {claimed[source.meter]} already"
+            yield Finding(route=("sources", at, "meter"), problem=problem)
+        claimed.setdefault(source.meter, source.id)
 
 
 def _check_circles(draft: SiteFileDraft) -> Iterator[Finding]:
@@ -230,6 +246,10 @@ def _check_phases(draft: SiteFileDraft) -> Iterator[Finding]:
         *(
             (("loads", at, "worst_case_a"), load.circuit, load.worst_case_a)
             for at, load in enumerate(draft.loads)
+        ),
+        *(
+            (("sources", at, "nameplate_a"), source.circuit, source.nameplate_a)
+            for at, source in enumerate(draft.sources)
         ),
         *(
             (("stations", at, "connectors", place, "phases"), station.circuit, _used(connector))

@@ -108,6 +108,15 @@ class LoadDraft(Draft):
     worst_case_a: Lenient[PerPhaseA] = None
 
 
+class SourceDraft(Draft):
+    """See `SourceEntry`."""
+
+    id: Label = None
+    circuit: Label = None
+    nameplate_a: Lenient[PerPhaseA] = None
+    meter: Label = None
+
+
 class ConnectorDraft(Draft):
     """See `ConnectorEntry`."""
 
@@ -155,6 +164,7 @@ class SiteFileDraft(Draft):
     meters: Items[MeterDraft] = ()
     circuits: Items[CircuitDraft] = ()
     loads: Items[LoadDraft] = ()
+    sources: Items[SourceDraft] = ()
     stations: Items[StationDraft] = ()
     stop_input: Keys[StopInputDraft] | None = None
     listen: Keys[ListenersDraft] = ListenersDraft()

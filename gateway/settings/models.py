@@ -200,6 +200,12 @@ class CircuitEntry(Entry):
     """What part of the rating Headroom aims at, if not what suits the device."""
     curve: CurveEntry | None = None
     """The real curve of the device; else the fastest its standard allows is assumed."""
+    power_limit_kva: float | None = Field(default=None, gt=0, le=100_000)
+    """The most apparent power over all phases, such as a contract allows."""
+    neutral_a: float | None = Field(default=None, gt=0, le=10_000)
+    """The rating of the neutral, where it is less than the phases'."""
+    imbalance_a: float | None = Field(default=None, gt=0, le=10_000)
+    """The largest difference allowed between two phases."""
 
 
 class LoadEntry(Entry):
@@ -212,6 +218,20 @@ class LoadEntry(Entry):
     """The most it draws."""
     interlock: Name | None = None
     """Loads of one group never run at the same time: only the largest counts."""
+
+
+class SourceEntry(Entry):
+    """What feeds a circuit from below and may vanish: its output is counted as if it had."""
+
+    id: Name
+    circuit: Name
+    """The circuit it feeds."""
+    kind: Literal["pv", "battery"]
+    """PV only gives, however its meter is wired; a battery gives when its meter shows export."""
+    nameplate_a: PerPhaseA
+    """The most it gives; that counts where no meter tells its output, or the meter is silent."""
+    meter: Name | None = None
+    """The meter that measures its output."""
 
 
 class ConnectorEntry(Entry):
@@ -377,6 +397,8 @@ class SiteFile(Entry):
     """The electrical tree, in any order."""
     loads: tuple[LoadEntry, ...] = ()
     """Large known loads, for the proof and the watch."""
+    sources: tuple[SourceEntry, ...] = ()
+    """PV and batteries."""
     stations: tuple[StationEntry, ...] = ()
     """Charging stations."""
     stop_input: StopInputEntry | None = None

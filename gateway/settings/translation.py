@@ -14,10 +14,20 @@ from gateway.domain.circuits import (
     Meter,
     OvercurrentDevice,
     Site,
+    Source,
+    SourceKind,
     TripCurve,
 )
 from gateway.domain.electric import Phase
-from gateway.domain.ids import BusId, CircuitId, ConnectorRef, LoadId, MeterId, StationId
+from gateway.domain.ids import (
+    BusId,
+    CircuitId,
+    ConnectorRef,
+    LoadId,
+    MeterId,
+    SourceId,
+    StationId,
+)
 from gateway.settings.amperes import ALL_PHASES, Present, ma_down, ma_up, phases_left, spread
 from gateway.settings.mistakes import Mistake
 from gateway.settings.models import (
@@ -103,6 +113,16 @@ def _make_site(file: SiteFile) -> Site:
             )
             for load in file.loads
         ),
+        sources=tuple(
+            Source(
+                id=SourceId(source.id),
+                circuit=CircuitId(source.circuit),
+                kind=SourceKind(source.kind),
+                nameplate_ma=spread(source.nameplate_a, present[source.circuit], to_ma=ma_up),
+                meter=None if source.meter is None else MeterId(source.meter),
+            )
+            for source in file.sources
+        ),
         stations=tuple(_make_station(station) for station in file.stations),
     )
 
@@ -136,6 +156,11 @@ def _make_circuit(entry: CircuitEntry, present: Present) -> Circuit:
         ),
         meter=None if entry.meter is None else MeterId(entry.meter),
         worst_case_base_ma=spread(entry.worst_case_base_a, present, to_ma=ma_up),
+        power_limit_va=None
+        if entry.power_limit_kva is None
+        else ma_down(entry.power_limit_kva),  # VA are thousandths of a kVA.
+        neutral_ma=None if entry.neutral_a is None else ma_down(entry.neutral_a),
+        imbalance_ma=None if entry.imbalance_a is None else ma_down(entry.imbalance_a),
     )
 
 

@@ -19,6 +19,7 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.services.chronicle import GRAVE
 from gateway.services.control_loop import MAX_FACTS_A_CYCLE, ControlLoop
 from gateway.services.inbox import Inbox, InboxOverflowError
 from tests.support.small_site import at_start, main_read, small_site
@@ -247,14 +248,13 @@ def test_a_change_of_limit_is_said_once_in_the_words_of_why(
     watched = watch(test)
 
     said = [r.getMessage() for r in caplog.records if r.getMessage().startswith(f"{PLUG}: ")]
-    limits_ma = [decision.reasons[PLUG].limit_ma for decision in watched.decisions]
+    reasons = [decision.reasons[PLUG] for decision in watched.decisions]
+    told = [(r.limit_ma, r.kind if r.kind in GRAVE else None) for r in reasons]
     changes = [
-        decision
-        for before_ma, decision in zip([None, *limits_ma], watched.decisions, strict=False)
-        if decision.reasons[PLUG].limit_ma != before_ma
+        r for r, now, before in zip(reasons, told, [None, *told], strict=False) if now != before
     ]
     assert len(said) == len(changes)
-    assert said[-1] == f"{PLUG}: {sentence(changes[-1].reasons[PLUG])}"
+    assert said[-1] == f"{PLUG}: {sentence(changes[-1])}"
 
 
 def test_a_station_lost_and_back_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:

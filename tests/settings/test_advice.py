@@ -37,7 +37,7 @@ DOUBTS = [
     (
         ", meter: sub",
         "",
-        ["7:6: meters.sub: no circuit names this meter; what it says is not used"],
+        ["7:6: meters.sub: no circuit or source names this meter; what it says is not used"],
     ),
     (
         "schneider_iem3000",
@@ -50,7 +50,7 @@ DOUBTS = [
         "id: supply, rating_a: 100, device: mcb, meter: main",
         "id: supply, rating_a: 100, device: mcb",
         [
-            "6:6: meters.main: no circuit names this meter; what it says is not used",
+            "6:6: meters.main: no circuit or source names this meter; what it says is not used",
             "9:6: circuits.supply: no meter measures this supply: its worst-case base always counts in full",
         ],
     ),

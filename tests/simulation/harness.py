@@ -24,6 +24,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.state import RiseHistory, SiteState
 from gateway.control.wiring import Wiring
 from gateway.domain.events import (
+    DeadManProven,
     LimitAcknowledged,
     LimitRejected,
     LimitSent,
@@ -99,7 +100,10 @@ class Run:
             return None
         self.state = evolve_all(self.state, facts)
         decision = decide(self.state, to_s)
-        self.state = evolve_all(self.state, [Decided(at_s=to_s, memory=decision.memory)])
+        learnt: list[ControlEvent] = [Decided(at_s=to_s, memory=decision.memory)]
+        if decision.dead_man_proven is not None:
+            learnt.append(DeadManProven(at_s=to_s, station=decision.dead_man_proven))
+        self.state = evolve_all(self.state, learnt)
         self._compare_with_truth(decision, to_s)
         self._send(decision, to_s)
         return decision

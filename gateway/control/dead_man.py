@@ -1,0 +1,91 @@
+"""The trial that proves a dead-man: a lease left to lapse on purpose, and seen to lapse.
+
+A station that is lost counts its installed maximum once its lease is over, unless it was seen
+to fall back by itself (design §3). One connector at a time, long after it began and while it
+draws well above its fallback, is not renewed; what it may draw counts as before all the while.
+"""
+
+from dataclasses import replace
+
+from gateway.control.bounds import draw_as_limit_ma, reading_is_current, tolerance_ma
+from gateway.control.claims import Moment
+from gateway.control.state import NEVER_S, Lapse, SiteState
+from gateway.domain.charging import ChargingState
+from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.ids import StationId
+
+
+def lapse_of(moment: Moment) -> tuple[Lapse, StationId | None]:
+    """Return the trial as it goes on, and the station whose dead-man it has just proven."""
+    state, lapse, now_s = moment.state, moment.state.memory.lapse, moment.now_s
+    if lapse.connector is None:
+        return _begun(moment), None
+    at = state.wiring.connector_at[lapse.connector]
+    belief = state.connectors[at]
+    newest = belief.limits[-1]
+    over = replace(lapse, connector=None)
+    if not moment.controlled[at] or len(belief.limits) > 1 or newest.renewed_at_s > lapse.since_s:
+        return over, None
+    if newest.lease_until_s is None or state.is_stopped:
+        return over, None
+    lapsed_at_s = newest.lease_until_s + state.parameters.settling_s
+    draw = belief.draw
+    if draw is None or draw.at_s - state.parameters.sample_age_s < lapsed_at_s:
+        is_late = now_s > lapsed_at_s + state.parameters.start_settling_s
+        return (over if is_late else lapse), None
+    return over, _proven_by(state, at)
+
+
+def _proven_by(state: SiteState, at: int) -> StationId | None:
+    """Return the station, when its connector's reading after the lapse shows the fallback."""
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    fallback, draw = belief.fallback_ma, belief.draw
+    drawn_ma = None if draw is None else draw_as_limit_ma(draw, connector, belief)
+    if drawn_ma is None or fallback is None:
+        return None
+    if drawn_ma > fallback + tolerance_ma(fallback, state.parameters):
+        return None
+    # A vehicle that has ended by itself draws nothing too: only the station can tell then.
+    is_held_back = belief.charging_state is ChargingState.SUSPENDED_EVSE
+    is_charging = fallback >= MIN_CHARGING_MA and drawn_ma >= fallback // 2
+    return connector.ref.station if is_charging or is_held_back else None
+
+
+def _begun(moment: Moment) -> Lapse:
+    """Return the trial of the first connector that may be tried now, if any."""
+    state, now_s = moment.state, moment.now_s
+    idle = state.memory.lapse
+    tried_at_s = dict(idle.tried_at_s)
+    for at, is_moved in enumerate(moment.controlled):
+        connector = state.wiring.connectors[at]
+        station = state.stations[connector.ref.station]
+        if not is_moved or not station.is_proven or station.is_dead_man_proven:
+            continue
+        since_tried_s = now_s - tried_at_s.get(connector.ref.station, NEVER_S)
+        if since_tried_s >= state.parameters.lapse_retry_s and _is_ready(moment, at):
+            tried_at_s[connector.ref.station] = now_s
+            return Lapse(
+                connector=connector.ref, since_s=now_s, tried_at_s=tuple(tried_at_s.items())
+            )
+    return idle
+
+
+def _is_ready(moment: Moment, at: int) -> bool:
+    """Return whether a lapse would show: it draws well above the fallback that is written."""
+    state, now_s = moment.state, moment.now_s
+    connector, belief, parameters = (
+        state.wiring.connectors[at],
+        state.connectors[at],
+        state.parameters,
+    )
+    newest, station = belief.limits[-1], state.stations[connector.ref.station]
+    if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
+        return False
+    if now_s - belief.started_at_s < parameters.lapse_after_s or newest.confirmed_at_s is None:
+        return False
+    if newest.confirmed_at_s < newest.renewed_at_s:
+        return False
+    if not reading_is_current(belief, station, parameters, now_s):
+        return False
+    drawn_ma = draw_as_limit_ma(belief.draw, connector, belief)
+    return drawn_ma is not None and drawn_ma >= belief.fallback_ma + parameters.lapse_shows_ma

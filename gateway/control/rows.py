@@ -1,0 +1,153 @@
+"""One phase of one circuit as a decision sees it: what binds, what base is, what is kept free."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import PhaseState, SiteState
+from gateway.control.thermal import carried_ratio
+from gateway.domain.ids import CircuitId
+
+FLOWING_MA = 2_000  # A live current above it is never the same to the last bit for long.
+
+
+class ReserveFor(StrEnum):
+    """What a row's reserve covers: the largest of these."""
+
+    BASE = "a rise of base"
+    IDLE = "the start of an idle vehicle"
+    LEASE = "a rise of base while nobody is there to cut"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One phase of one circuit, as a decision sees it.
+
+    `bound_ma` is the tightest of set-point and outside limits, `bound_source` whose it is (None:
+    the set-point). `age_s` is the reading's age, None where there is no meter. `base_ma` is
+    base_high, or the declared worst case when the reading is too old or there is none.
+    """
+
+    rating_ma: int
+    set_point_ma: int
+    bound_ma: int
+    bound_source: str | None
+    current_ma: int | None
+    age_s: float | None
+    base_ma: int
+    export_ma: int
+    """The part of base that sources below feed: it is drawn from the circuit if they vanish."""
+    reserve_ma: int
+    reserve_for: ReserveFor | None
+    """What the reserve covers; None where there is none."""
+    available_ma: int
+    """What connectors may take in all here; negative when base alone is over."""
+    worst_case_ma: int
+    """What base and declared loads draw at worst: as declared, or as seen where that was more."""
+
+
+def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
+    """Return a row's arithmetic: `lows_ma` is surely drawn by connectors, `idle_ma` may start."""
+    wiring, parameters = state.wiring, state.parameters
+    circuit, phase = wiring.circuits[at // 3], at % 3
+    measured = state.circuits[at // 3].phases[phase]
+    bound_ma, source = wiring.set_point_ma[at], None
+    if state.constraints:
+        bound_ma, source = _tightest(state, circuit.id, phase, bound_ma)
+    worst_case_ma = max(wiring.worst_case_ma[at], state.memory.base_seen_ma[at])
+    age_s = None if circuit.meter is None else age_of_s(measured, lows_ma, parameters, now_s)
+    current_ma, export_ma, reserve_ma, reserve_for = None, 0, 0, None
+    if age_s is None or age_s > parameters.stale_worst_case_s:
+        # With no reading to trust the worst case stands, and needs no reserve.
+        base_ma = worst_case_ma
+    else:
+        current_ma = measured.current_ma
+        if wiring.sources[at // 3]:
+            export_ma = _export_ma(state, at // 3, phase, now_s)
+        base_ma = max(0, current_ma - lows_ma + export_ma)
+        reserve_ma, reserve_for = _reserve_ma(state, at, bound_ma)
+        if idle_ma > reserve_ma:
+            reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
+    return Row(
+        rating_ma=wiring.rating_ma[at],
+        set_point_ma=wiring.set_point_ma[at],
+        bound_ma=bound_ma,
+        bound_source=source,
+        current_ma=current_ma,
+        age_s=age_s,
+        base_ma=base_ma,
+        export_ma=export_ma,
+        reserve_ma=reserve_ma,
+        reserve_for=reserve_for,
+        available_ma=bound_ma - base_ma - reserve_ma,
+        worst_case_ma=worst_case_ma,
+    )
+
+
+def _export_ma(state: SiteState, circuit: int, phase: int, now_s: float) -> int:
+    """Return what sources below a circuit feed: as measured, else their nameplates."""
+    export_ma = 0
+    for at in state.wiring.sources[circuit]:
+        source, told = state.wiring.site.sources[at], state.sources[at]
+        is_stale = now_s - told.read_at_s > state.parameters.stale_worst_case_s
+        export_ma += (source.nameplate_ma if is_stale else told.output_ma)[phase]
+    return export_ma
+
+
+def _reserve_ma(state: SiteState, at: int, bound_ma: int) -> tuple[int, ReserveFor]:
+    """Return what base may credibly rise by before connectors can follow, and in what time.
+
+    Within one reaction chain it is kept free. What may rise over a whole lease, in which there
+    may be nobody to cut, is more: only so much of it is kept free that the device does not trip
+    before the leases lapse (design §3, reserve).
+    """
+    wiring, parameters = state.wiring, state.parameters
+    circuit, rating_ma = wiring.circuits[at // 3], wiring.rating_ma[at]
+    measured = state.circuits[at // 3].phases[at % 3]
+    rise_ma = _rise_ma(measured, rating_ma, parameters)
+    in_lease_ma = measured.lease_rises.quantile_ma
+    if in_lease_ma is None:
+        in_lease_ma = int(rating_ma * parameters.lease_rise_unlearnt_ratio)
+    if bound_ma + in_lease_ma - rise_ma <= rating_ma:  # Nearly always, and told at once.
+        return rise_ma, ReserveFor.BASE
+    carried_ma = int(
+        rating_ma
+        * carried_ratio(circuit.curve, from_ratio=circuit.set_point_ratio, for_s=parameters.gone_s)
+    )
+    if bound_ma + in_lease_ma - carried_ma > rise_ma:
+        return bound_ma + in_lease_ma - carried_ma, ReserveFor.LEASE
+    return rise_ma, ReserveFor.BASE
+
+
+def _rise_ma(measured: PhaseState, rating_ma: int, parameters: ControlParameters) -> int:
+    """Return what base may credibly rise by within one reaction chain (design §3, reserve)."""
+    if measured.rises.quantile_ma is None:
+        return int(rating_ma * parameters.reserve_unlearnt_ratio)
+    return max(measured.rises.quantile_ma, int(rating_ma * parameters.reserve_floor_ratio))
+
+
+def age_of_s(
+    measured: PhaseState, lows_ma: int, parameters: ControlParameters, now_s: float
+) -> float:
+    """Return how old a circuit's reading is; a value that repeats itself ages too.
+
+    A live current is never the same to the last bit for long, so a meter that repeats one is
+    frozen; one that shows next to nothing may rightly repeat itself, unless connectors below
+    surely draw (`lows_ma`).
+    """
+    age_s = now_s - measured.read_at_s
+    unchanged_s = now_s - measured.changed_at_s
+    flows_ma = max(abs(measured.current_ma), lows_ma)
+    if flows_ma >= FLOWING_MA and unchanged_s > parameters.frozen_after_s:
+        return max(age_s, unchanged_s - parameters.frozen_after_s + parameters.stale_no_raises_s)
+    return age_s
+
+
+def _tightest(
+    state: SiteState, circuit: CircuitId, phase: int, set_point_ma: int
+) -> tuple[int, str | None]:
+    bound_ma, source = set_point_ma, None
+    for constraint in state.constraints.values():
+        if constraint.subject == circuit and constraint.limit_ma[phase] < bound_ma:
+            bound_ma, source = constraint.limit_ma[phase], constraint.source
+    return bound_ma, source

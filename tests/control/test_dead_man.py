@@ -1,0 +1,75 @@
+"""A lease left to lapse on purpose shows whether a station falls back by itself."""
+
+from gateway.control.decide import Decision
+from tests.support.one_circuit import OneCircuit, ref
+
+
+class Lapsing(OneCircuit):
+    """A board whose first station drew 20 A for long: a lease of it may be left to lapse."""
+
+    def __init__(self, *, falls_back_to_a: float | None) -> None:
+        """Let it run until its trial is due; `falls_back_to_a` None is a station that does not."""
+        super().__init__()
+        self.falls_back_to_a = falls_back_to_a
+        self.prove(1)
+        self.pass_time(600, draws_a=6.0)
+
+    def pass_time(self, seconds: int, *, draws_a: float | None = None) -> list[Decision]:
+        """Let the vehicle draw what it may: its limit, or its fallback once the lease is over."""
+        decisions = []
+        for _ in range(seconds):
+            self.now_s += 1.0
+            newest = self.state.connectors[0].limits[-1]
+            current_a = min(draws_a or 20.0, newest.limit_ma / 1_000)
+            is_over = newest.renewed_at_s + 60.0 < self.now_s
+            if is_over and self.falls_back_to_a is not None:
+                current_a = self.falls_back_to_a
+            self.flow(20.0 + current_a + 0.001 * (self.now_s % 7))
+            if self.now_s % 10 == 0:
+                self.draw(1, current_a)
+            decisions.append(self.decide())
+        return decisions
+
+
+def sendings(decisions: list[Decision]) -> int:
+    return sum(order.connector == ref(1) for decision in decisions for order in decision.orders)
+
+
+def test_a_station_seen_to_fall_back_is_proven() -> None:
+    board = Lapsing(falls_back_to_a=6.0)
+    decisions = board.pass_time(600)
+
+    assert [d.dead_man_proven for d in decisions if d.dead_man_proven] == [ref(1).station]
+
+
+def test_its_lease_is_renewed_again_once_it_was_seen() -> None:
+    board = Lapsing(falls_back_to_a=6.0)
+    decisions = board.pass_time(400)
+
+    assert sendings(decisions[300:]) > 0
+
+
+def test_one_that_goes_on_is_not_proven_and_not_tried_again_for_hours() -> None:
+    board = Lapsing(falls_back_to_a=None)
+    decisions = board.pass_time(1_500)
+    gap_s, longest_s = 0, 0
+    for decision in decisions[300:]:
+        gap_s = 0 if sendings([decision]) else gap_s + 1
+        longest_s = max(longest_s, gap_s)
+
+    assert not [d for d in decisions if d.dead_man_proven]
+    assert longest_s <= 20
+
+
+def test_what_it_may_draw_counts_as_before_while_its_lease_lapses() -> None:
+    board = Lapsing(falls_back_to_a=6.0)
+
+    for decision in board.pass_time(400):
+        assert decision.survey.high_ma[0] >= board.state.connectors[0].wanted_ma
+
+
+def test_a_vehicle_that_has_ended_proves_nothing() -> None:
+    board = Lapsing(falls_back_to_a=0.0)
+    decisions = board.pass_time(400)
+
+    assert not [d for d in decisions if d.dead_man_proven]
