@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.sim.point16 import FACTORY_MEASURANDS, MEASURANDS
 from drivers.sim.station_link import StationLink
+from drivers.sim.station_settings import MeteringNames
 
-SAMPLED_INTERVAL = "SampledDataCtrlr.TxUpdatedInterval"
-SAMPLED_DATA = "SampledDataCtrlr.TxUpdatedMeasurands"
-ALIGNED_INTERVAL = "AlignedDataCtrlr.Interval"
-ALIGNED_DATA = "AlignedDataCtrlr.Measurands"
+NAMES = MeteringNames(
+    sampled_data="SampledDataCtrlr.TxUpdatedMeasurands",
+    sampled_interval="SampledDataCtrlr.TxUpdatedInterval",
+    aligned_data="AlignedDataCtrlr.Measurands",
+    aligned_interval="AlignedDataCtrlr.Interval",
+)
 PROFILE_COUNT = "SmartChargingCtrlr.Entries.ChargingProfiles"
-_CHANGEABLE = frozenset({SAMPLED_INTERVAL, SAMPLED_DATA, ALIGNED_INTERVAL, ALIGNED_DATA})
 
 
 def name_of(row: Mapping[str, Any]) -> str:
@@ -44,34 +45,20 @@ class DeviceModel:
             "SmartChargingCtrlr.ProfileStackLevel": str(store.highest_stack_level),
             "SmartChargingCtrlr.PeriodsPerSchedule": str(store.period_count),
             PROFILE_COUNT: str(len(store.installed())),
-            SAMPLED_INTERVAL: str(int(station.traits.sample_interval_s)),
-            SAMPLED_DATA: FACTORY_MEASURANDS,
-            ALIGNED_INTERVAL: "0",
-            ALIGNED_DATA: FACTORY_MEASURANDS,
+            **NAMES.defaults(station.traits.sample_interval_s),
             "AlignedDataCtrlr.SendDuringIdle": "false",
             **self._link.settings,
         }
 
     def measurands(self, context: str) -> str:
         """Return what is told in a reading of this context."""
-        return self.values()[ALIGNED_DATA if context == "Sample.Clock" else SAMPLED_DATA]
+        return self.values()[NAMES.data_of(context)]
 
     def change(self, name: str, value: str) -> str:
         """Change a variable; return its SetVariableStatus."""
         if name not in self.values():
             return "UnknownVariable"
-        if name in (SAMPLED_DATA, ALIGNED_DATA):
-            if not {part.strip() for part in value.split(",")} <= MEASURANDS:
-                return "Rejected"
-        elif name in (SAMPLED_INTERVAL, ALIGNED_INTERVAL) and value.isdecimal():
-            if name == ALIGNED_INTERVAL:
-                self._link.set_aligned(int(value))
-            elif int(value) > 0:
-                self._link.set_interval(int(value))
-        else:
-            return "Rejected"
-        self._link.settings[name] = value
-        return "Accepted"
+        return NAMES.change(self._link, name, value)
 
     def rows(self, names: list[str]) -> list[dict[str, Any]]:
         """Return the reportData of the variables of these names, as far as they are known."""
@@ -86,7 +73,7 @@ class DeviceModel:
             "variableAttribute": [
                 {
                     "value": value,
-                    "mutability": "ReadWrite" if name in _CHANGEABLE else "ReadOnly",
+                    "mutability": "ReadWrite" if name in NAMES.all else "ReadOnly",
                 }
             ],
         }

@@ -1,18 +1,16 @@
 """A simulated station in the words of OCPP 1.6, on the `ocpp` library's ChargePoint."""
 
-import asyncio
-import logging
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any
 
-import ocpp.messages
-from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
 from ocpp.v16.enums import Action
 from websockets.asyncio.client import ClientConnection
 
-from drivers.sim.profile_words import PURPOSES, composite_periods, read_profile
-from drivers.sim.station_link import StationLink, Word, is_cancelled
+from drivers.sim.profile_words import read_profile
+from drivers.sim.spokesman import ANSWER_WITHIN_S, LOGGER, Spokesman, answers, samples_of
+from drivers.sim.station_link import StationLink, Word
+from drivers.sim.station_settings import FACTORY_MEASURANDS, MeteringNames
 from gateway.domain.charging import ChargingState, OcppVersion, RateUnit
 from gateway.domain.events import (
     ConnectorMetered,
@@ -23,13 +21,6 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import TransactionId
 
-ocpp.messages.ASYNC_VALIDATION = False  # No thread hop a message.
-
-ANSWER_WITHIN_S = 30.0
-ASK_AGAIN_S = 10.0  # A station that is not accepted yet boots again after at most this.
-FIRST_HEARTBEAT_S = 60.0
-FACTORY_MEASURANDS = "Energy.Active.Import.Register"
-MEASURANDS = frozenset({"Current.Import", "Power.Active.Import", "Energy.Active.Import.Register"})
 STATUSES: Mapping[ChargingState | None, str] = {
     None: "Preparing",
     ChargingState.EV_CONNECTED: "Preparing",
@@ -39,64 +30,28 @@ STATUSES: Mapping[ChargingState | None, str] = {
     ChargingState.IDLE: "Available",
 }
 
-SAMPLE_INTERVAL = "MeterValueSampleInterval"
-SAMPLED_DATA = "MeterValuesSampledData"
-ALIGNED_INTERVAL = "ClockAlignedDataInterval"
-ALIGNED_DATA = "MeterValuesAlignedData"
-_CHANGEABLE = frozenset({SAMPLE_INTERVAL, SAMPLED_DATA, ALIGNED_INTERVAL, ALIGNED_DATA})
-
-Handler = TypeVar("Handler", bound=Callable[..., Any])
-
-
-def answers(action: Action) -> Callable[[Handler], Handler]:
-    """Mark the answer to an action, as the library does, without losing its type."""
-    return cast("Callable[[Handler], Handler]", on(action))
+NAMES = MeteringNames(
+    sampled_data="MeterValuesSampledData",
+    sampled_interval="MeterValueSampleInterval",
+    aligned_data="MeterValuesAlignedData",
+    aligned_interval="ClockAlignedDataInterval",
+)
 
 
-def samples_of(metered: ConnectorMetered, measurands: str, context: str) -> list[dict[str, Any]]:
-    """Return what was metered as sampled values of either version, 2.0.1's still as text."""
-    wanted = {name.strip() for name in measurands.split(",")}
-    rows: list[tuple[str, str | None, str, float]] = []
-    for phase, amps in zip(("L1", "L2", "L3"), metered.current_a, strict=True):
-        if amps is not None:
-            rows.append(("Current.Import", phase, "A", amps))
-    if metered.power_w is not None:
-        rows.append(("Power.Active.Import", None, "W", metered.power_w))
-    if metered.energy_wh is not None:
-        rows.append(("Energy.Active.Import.Register", None, "Wh", metered.energy_wh))
-    return [
-        {
-            "value": f"{value:.2f}",
-            "measurand": measurand,
-            "unit": unit,
-            "context": context,
-            **({} if phase is None else {"phase": phase}),
-        }
-        for measurand, phase, unit, value in rows
-        if measurand in wanted
-    ]
-
-
-class Point16(ChargePoint):  # type: ignore[misc]
+class Point16(Spokesman, ChargePoint):  # type: ignore[misc]
     """One connection of a 1.6 station."""
+
+    heartbeat = call.Heartbeat
 
     def __init__(self, link: StationLink, connection: ClientConnection) -> None:
         """Speak for `link`, on a connection that is open."""
-        logger = logging.getLogger("ocpp.plant")
         super().__init__(
-            link.station.id, connection, response_timeout=ANSWER_WITHIN_S, logger=logger
+            link.station.id, connection, response_timeout=ANSWER_WITHIN_S, logger=LOGGER
         )
         self._link = link
         self._station = link.station
-        self._heartbeat_s = FIRST_HEARTBEAT_S
 
     # What it says.
-
-    async def beat(self) -> None:
-        """See `Point`."""
-        while not is_cancelled():
-            await asyncio.sleep(self._heartbeat_s)
-            await self.call(call.Heartbeat(), suppress=False)
 
     async def say(self, word: Word) -> None:
         """See `Point`."""
@@ -104,7 +59,10 @@ class Point16(ChargePoint):  # type: ignore[misc]
             await self.call(word.payload, suppress=False)
         match word.event:
             case StationBooted():
-                await self._boot()
+                boot = call.BootNotification(
+                    charge_point_vendor="Sim", charge_point_model="S1", firmware_version="1.0"
+                )
+                await self._boot_until_accepted(boot)
             case ConnectorStatusChanged() as event:
                 await self._say_status(event, word)
             case ConnectorMetered() as event:
@@ -115,19 +73,6 @@ class Point16(ChargePoint):  # type: ignore[misc]
                 await self._say_stop(event)
             case _:
                 pass
-
-    async def _boot(self) -> None:
-        while not is_cancelled():
-            answer = await self.call(
-                call.BootNotification(
-                    charge_point_vendor="Sim", charge_point_model="S1", firmware_version="1.0"
-                ),
-                suppress=False,
-            )
-            if answer.status == "Accepted":
-                self._heartbeat_s = float(max(1, answer.interval))
-                return
-            await asyncio.sleep(min(ASK_AGAIN_S, max(1, answer.interval)))
 
     async def _say_status(self, event: ConnectorStatusChanged, word: Word) -> None:
         status = STATUSES[word.charging_state] if word.is_occupied else "Available"
@@ -142,7 +87,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
         )
 
     async def _say_reading(self, event: ConnectorMetered, word: Word) -> None:
-        data = ALIGNED_DATA if word.context == "Sample.Clock" else SAMPLED_DATA
+        data = NAMES.data_of(word.context)
         measurands = self._link.settings.get(data, FACTORY_MEASURANDS)
         known = None if word.transaction is None else self._link.told.get(word.transaction)
         samples = samples_of(event, measurands, word.context)
@@ -185,9 +130,6 @@ class Point16(ChargePoint):  # type: ignore[misc]
             suppress=False,
         )
 
-    def _clock_text(self, at_s: float) -> str:
-        return self._link.pace.clock_text(self._station, at_s)
-
     # Its configuration.
 
     def _configuration(self) -> dict[str, str]:
@@ -200,10 +142,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
             "ChargeProfileMaxStackLevel": str(store.highest_stack_level),
             "ChargingScheduleMaxPeriods": str(store.period_count),
             "MaxChargingProfilesInstalled": str(store.profile_count),
-            SAMPLE_INTERVAL: str(int(self._station.traits.sample_interval_s)),
-            SAMPLED_DATA: FACTORY_MEASURANDS,
-            ALIGNED_INTERVAL: "0",
-            ALIGNED_DATA: FACTORY_MEASURANDS,
+            **NAMES.defaults(self._station.traits.sample_interval_s),
             "NumberOfConnectors": str(len(self._station.evses)),
             **self._link.settings,
         }
@@ -214,7 +153,7 @@ class Point16(ChargePoint):  # type: ignore[misc]
         known = self._configuration()
         names = key or list(known)
         rows = [
-            {"key": name, "value": known[name], "readonly": name not in _CHANGEABLE}
+            {"key": name, "value": known[name], "readonly": name not in NAMES.all}
             for name in names
             if name in known
         ]
@@ -224,23 +163,9 @@ class Point16(ChargePoint):  # type: ignore[misc]
     @answers(Action.change_configuration)
     async def on_change_configuration(self, key: str, value: str) -> Any:  # noqa: ANN401 - the library's
         """Answer ChangeConfiguration."""
-        return call_result.ChangeConfiguration(status=self._change(key, value))
-
-    def _change(self, key: str, value: str) -> str:
-        if key not in self._configuration():
-            return "NotSupported"
-        if key in (SAMPLED_DATA, ALIGNED_DATA):
-            if not {name.strip() for name in value.split(",")} <= MEASURANDS:
-                return "Rejected"
-        elif key in (SAMPLE_INTERVAL, ALIGNED_INTERVAL) and value.isdecimal():
-            if key == ALIGNED_INTERVAL:
-                self._link.set_aligned(int(value))
-            elif int(value) > 0:
-                self._link.set_interval(int(value))
-        else:
-            return "Rejected"
-        self._link.settings[key] = value
-        return "Accepted"
+        is_known = key in self._configuration()
+        status = NAMES.change(self._link, key, value) if is_known else "NotSupported"
+        return call_result.ChangeConfiguration(status=status)
 
     # Smart charging.
 
@@ -271,39 +196,28 @@ class Point16(ChargePoint):  # type: ignore[misc]
     @answers(Action.clear_charging_profile)
     async def on_clear_charging_profile(self, **criteria: Any) -> Any:  # noqa: ANN401 - the library's
         """Answer ClearChargingProfile."""
-        at_s = await self._link.act()
-        word = criteria.get("charging_profile_purpose")
-        found = self._station.clear(
-            at_s,
+        status = await self._clear(
             number=criteria.get("id"),
             connector_number=criteria.get("connector_id"),
-            purpose=None if word is None else PURPOSES.get(word),
+            purpose=criteria.get("charging_profile_purpose"),
             stack_level=criteria.get("stack_level"),
         )
-        return call_result.ClearChargingProfile(status="Accepted" if found else "Unknown")
+        return call_result.ClearChargingProfile(status=status)
 
     @answers(Action.get_composite_schedule)
     async def on_get_composite_schedule(
         self, connector_id: int, duration: int, charging_rate_unit: str | None = None
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer GetCompositeSchedule."""
-        evse = self._station.evses.get(connector_id)
-        units = self._station.store.rate_units
-        unit = RateUnit(charging_rate_unit or min(unit.value for unit in units))
-        if evse is None or unit not in units:
+        composite = self._composite(connector_id, duration, charging_rate_unit)
+        if composite is None:
             return call_result.GetCompositeSchedule(status="Rejected")
-        at_s = self._link.pace.catch_up()
+        begins, schedule = composite
         return call_result.GetCompositeSchedule(
             status="Accepted",
             connector_id=connector_id,
-            schedule_start=self._clock_text(at_s),
-            charging_schedule={
-                "duration": duration,
-                "chargingRateUnit": unit.value,
-                "chargingSchedulePeriod": composite_periods(
-                    self._station, evse, at_s=at_s, duration_s=duration, unit=unit
-                ),
-            },
+            schedule_start=begins,
+            charging_schedule=schedule,
         )
 
     # The rest of what it can be asked.
@@ -313,36 +227,19 @@ class Point16(ChargePoint):  # type: ignore[misc]
         self, requested_message: str, connector_id: int | None = None
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer TriggerMessage."""
-        link = self._link
-        match requested_message:
-            case "MeterValues":
-                is_able = link.is_asked_for_reading(connector_id)
-            case "StatusNotification":
-                is_able = link.tell_states(connector_id)
-            case "BootNotification":
-                is_able = True
-                link.put_later(lambda at_s: Word(event=link.booted(at_s)))
-            case "Heartbeat":
-                is_able = True
-                link.put_later(lambda _: Word(payload=call.Heartbeat()))
-            case _:
-                return call_result.TriggerMessage(status="NotImplemented")
-        return call_result.TriggerMessage(status="Accepted" if is_able else "Rejected")
+        status = self._trigger(requested_message, connector_id, may_boot=True)
+        return call_result.TriggerMessage(status=status)
 
     @answers(Action.remote_start_transaction)
     async def on_remote_start(self, connector_id: int | None = None, **_: Any) -> Any:  # noqa: ANN401 - the library's
         """Answer RemoteStartTransaction."""
-        at_s = await self._link.act()
-        numbers = [connector_id] if connector_id else list(self._station.evses)
-        began = any(self._station.begin_transaction(number, at_s) for number in numbers)
-        return call_result.RemoteStartTransaction(status="Accepted" if began else "Rejected")
+        return call_result.RemoteStartTransaction(status=await self._begin(connector_id))
 
     @answers(Action.remote_stop_transaction)
     async def on_remote_stop(self, transaction_id: int) -> Any:  # noqa: ANN401 - the library's
         """Answer RemoteStopTransaction."""
-        at_s = await self._link.act()
-        was_running = self._station.stop_transaction(self._transaction(transaction_id), at_s)
-        return call_result.RemoteStopTransaction(status="Accepted" if was_running else "Rejected")
+        status = await self._stop(self._transaction(transaction_id))
+        return call_result.RemoteStopTransaction(status=status)
 
     @answers(Action.reset)
     async def on_reset(self, **_: Any) -> Any:  # noqa: ANN401 - the library's

@@ -1,27 +1,18 @@
 """A simulated station in the words of OCPP 2.0.1, on the `ocpp` library's ChargePoint."""
 
-import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
-import ocpp.messages
 from ocpp.v201 import ChargePoint, call, call_result
 from ocpp.v201.enums import Action
 from websockets.asyncio.client import ClientConnection
 
 from drivers.sim.device_model import DeviceModel, name_of
-from drivers.sim.point16 import (
-    ANSWER_WITHIN_S,
-    ASK_AGAIN_S,
-    FIRST_HEARTBEAT_S,
-    answers,
-    samples_of,
-)
-from drivers.sim.profile_words import PURPOSES, composite_periods, read_profile, write_profile
+from drivers.sim.profile_words import read_profile, write_profile
 from drivers.sim.profiles import ChargingProfile
-from drivers.sim.station_link import StationLink, Word, is_cancelled
-from gateway.domain.charging import OcppVersion, RateUnit
+from drivers.sim.spokesman import ANSWER_WITHIN_S, LOGGER, Spokesman, answers, samples_of
+from drivers.sim.station_link import StationLink, Word
+from gateway.domain.charging import OcppVersion
 from gateway.domain.events import (
     ConnectorMetered,
     ConnectorStatusChanged,
@@ -31,8 +22,6 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import TransactionId
 
-ocpp.messages.ASYNC_VALIDATION = False  # No thread hop a message.
-
 _TRIGGERS = {
     "Sample.Periodic": "MeterValuePeriodic",
     "Sample.Clock": "MeterValueClock",
@@ -40,28 +29,22 @@ _TRIGGERS = {
 }
 
 
-class Point201(ChargePoint):  # type: ignore[misc]
+class Point201(Spokesman, ChargePoint):  # type: ignore[misc]
     """One connection of a 2.0.1 station."""
+
+    heartbeat = call.Heartbeat
 
     def __init__(self, link: StationLink, connection: ClientConnection) -> None:
         """Speak for `link`, on a connection that is open."""
-        logger = logging.getLogger("ocpp.plant")
         super().__init__(
-            link.station.id, connection, response_timeout=ANSWER_WITHIN_S, logger=logger
+            link.station.id, connection, response_timeout=ANSWER_WITHIN_S, logger=LOGGER
         )
         self._link = link
         self._station = link.station
         self._model = DeviceModel(link)
-        self._heartbeat_s = FIRST_HEARTBEAT_S
         self._opened_s = link.pace.now_s
 
     # What it says.
-
-    async def beat(self) -> None:
-        """See `Point`."""
-        while not is_cancelled():
-            await asyncio.sleep(self._heartbeat_s)
-            await self.call(call.Heartbeat(), suppress=False)
 
     async def say(self, word: Word) -> None:
         """See `Point`."""
@@ -69,7 +52,9 @@ class Point201(ChargePoint):  # type: ignore[misc]
             await self.call(word.payload, suppress=False)
         match word.event:
             case StationBooted():
-                await self._boot()
+                maker = {"vendorName": "Sim", "model": "S1", "firmwareVersion": "1.0"}
+                boot = call.BootNotification(charging_station=maker, reason="PowerUp")
+                self._link.is_accepted = await self._boot_until_accepted(boot)
             case ConnectorStatusChanged() as event:
                 await self._say_status(event, word)
             case ConnectorMetered() as event:
@@ -83,25 +68,6 @@ class Point201(ChargePoint):  # type: ignore[misc]
                     )
             case _:
                 pass
-
-    async def _boot(self) -> None:
-        while not is_cancelled():
-            answer = await self.call(
-                call.BootNotification(
-                    charging_station={
-                        "vendorName": "Sim",
-                        "model": "S1",
-                        "firmwareVersion": "1.0",
-                    },
-                    reason="PowerUp",
-                ),
-                suppress=False,
-            )
-            if answer.status == "Accepted":
-                self._link.is_accepted = True
-                self._heartbeat_s = float(max(1, answer.interval))
-                return
-            await asyncio.sleep(min(ASK_AGAIN_S, max(1, answer.interval)))
 
     async def _say_status(self, event: ConnectorStatusChanged, word: Word) -> None:
         if event.charging_state is not None and event.status is None:
@@ -190,9 +156,6 @@ class Point201(ChargePoint):  # type: ignore[misc]
             ),
             suppress=False,
         )
-
-    def _clock_text(self, at_s: float) -> str:
-        return self._link.pace.clock_text(self._station, at_s)
 
     # Its device model.
 
@@ -292,17 +255,14 @@ class Point201(ChargePoint):  # type: ignore[misc]
         charging_profile_criteria: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer ClearChargingProfile."""
-        at_s = await self._link.act()
         criteria = charging_profile_criteria or {}
-        word = criteria.get("charging_profile_purpose")
-        found = self._station.clear(
-            at_s,
+        status = await self._clear(
             number=charging_profile_id,
             connector_number=criteria.get("evse_id"),
-            purpose=None if word is None else PURPOSES.get(word),
+            purpose=criteria.get("charging_profile_purpose"),
             stack_level=criteria.get("stack_level"),
         )
-        return call_result.ClearChargingProfile(status="Accepted" if found else "Unknown")
+        return call_result.ClearChargingProfile(status=status)
 
     @answers(Action.get_charging_profiles)
     async def on_get_charging_profiles(
@@ -343,23 +303,13 @@ class Point201(ChargePoint):  # type: ignore[misc]
         self, evse_id: int, duration: int, charging_rate_unit: str | None = None
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer GetCompositeSchedule."""
-        evse = self._station.evses.get(evse_id)
-        units = self._station.store.rate_units
-        unit = RateUnit(charging_rate_unit or min(unit.value for unit in units))
-        if evse is None or unit not in units:
+        composite = self._composite(evse_id, duration, charging_rate_unit)
+        if composite is None:
             return call_result.GetCompositeSchedule(status="Rejected")
-        at_s = self._link.pace.catch_up()
+        begins, schedule = composite
         return call_result.GetCompositeSchedule(
             status="Accepted",
-            schedule={
-                "evseId": evse_id,
-                "duration": duration,
-                "scheduleStart": self._clock_text(at_s),
-                "chargingRateUnit": unit.value,
-                "chargingSchedulePeriod": composite_periods(
-                    self._station, evse, at_s=at_s, duration_s=duration, unit=unit
-                ),
-            },
+            schedule={"evseId": evse_id, "scheduleStart": begins, **schedule},
         )
 
     # The rest of what it can be asked.
@@ -369,23 +319,10 @@ class Point201(ChargePoint):  # type: ignore[misc]
         self, requested_message: str, evse: Mapping[str, Any] | None = None
     ) -> Any:  # noqa: ANN401 - the library's
         """Answer TriggerMessage."""
-        link = self._link
         number = None if evse is None else evse["id"]
-        match requested_message:
-            case "MeterValues" | "TransactionEvent":
-                is_able = link.is_asked_for_reading(number)
-            case "StatusNotification":
-                is_able = link.tell_states(number)
-            case "BootNotification":
-                is_able = not link.is_accepted  # F06.FR.17
-                if is_able:
-                    link.put_later(lambda at_s: Word(event=link.booted(at_s)))
-            case "Heartbeat":
-                is_able = True
-                link.put_later(lambda _: Word(payload=call.Heartbeat()))
-            case _:
-                return call_result.TriggerMessage(status="NotImplemented")
-        return call_result.TriggerMessage(status="Accepted" if is_able else "Rejected")
+        # F06.FR.17: one that is accepted does not boot again for being asked.
+        status = self._trigger(requested_message, number, may_boot=not self._link.is_accepted)
+        return call_result.TriggerMessage(status=status)
 
     @answers(Action.get_transaction_status)
     async def on_get_transaction_status(self, transaction_id: str | None = None) -> Any:  # noqa: ANN401 - the library's
@@ -399,17 +336,13 @@ class Point201(ChargePoint):  # type: ignore[misc]
     @answers(Action.request_start_transaction)
     async def on_request_start(self, evse_id: int | None = None, **_: Any) -> Any:  # noqa: ANN401 - the library's
         """Answer RequestStartTransaction."""
-        at_s = await self._link.act()
-        numbers = [evse_id] if evse_id else list(self._station.evses)
-        began = any(self._station.begin_transaction(number, at_s) for number in numbers)
-        return call_result.RequestStartTransaction(status="Accepted" if began else "Rejected")
+        return call_result.RequestStartTransaction(status=await self._begin(evse_id))
 
     @answers(Action.request_stop_transaction)
     async def on_request_stop(self, transaction_id: str) -> Any:  # noqa: ANN401 - the library's
         """Answer RequestStopTransaction."""
-        at_s = await self._link.act()
-        was_running = self._station.stop_transaction(TransactionId(transaction_id), at_s)
-        return call_result.RequestStopTransaction(status="Accepted" if was_running else "Rejected")
+        status = await self._stop(TransactionId(transaction_id))
+        return call_result.RequestStopTransaction(status=status)
 
     @answers(Action.reset)
     async def on_reset(self, **_: Any) -> Any:  # noqa: ANN401 - the library's
