@@ -32,6 +32,7 @@ from gateway.domain.memory import Memory
 from gateway.domain.metering import Sample
 from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
+from gateway.services.circuit_alarms import CircuitAlarms
 from gateway.services.control_loop import ControlLoop, Cycle
 from gateway.services.dispatcher import Dispatcher
 from gateway.services.heartbeat import Heartbeat
@@ -126,6 +127,7 @@ class Daemon:
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
+        self._circuit_alarms = CircuitAlarms(self.alarms)
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._status = status
@@ -183,6 +185,7 @@ class Daemon:
     def _follow(self, cycle: Cycle) -> None:
         """Take note of a complete cycle."""
         self._heartbeat.beat(cycle)
+        self._circuit_alarms.follow(cycle)
         if self._ledger is None or self._remembrance is None:
             return
         self._remembrance.note(cycle.state)
