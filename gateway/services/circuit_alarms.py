@@ -1,0 +1,59 @@
+"""What control sees of circuits that wants a person: an alarm each, for as long as it lasts."""
+
+from gateway.control.explain import amps
+from gateway.services.alarms import Alarms
+from gateway.services.control_loop import Cycle
+
+
+class CircuitAlarms:
+    """Sounds and ends the alarms of circuits, by what each decision says of them."""
+
+    def __init__(self, alarms: Alarms) -> None:
+        """Begin with nothing said."""
+        self._alarms = alarms
+        self._said: set[str] = set()
+
+    def follow(self, cycle: Cycle) -> None:
+        """Sound what this decision says, and end what it says no more."""
+        told = {**_void_proofs(cycle), **_lockouts(cycle), **_trips(cycle)}
+        for name in self._said - told.keys():
+            self._alarms.end(name)
+        for name, text in told.items():
+            self._alarms.sound(name, text)
+        self._said = set(told)
+
+
+def _void_proofs(cycle: Cycle) -> dict[str, str]:
+    """Return the circuits whose base was above what the proof at config time was made with."""
+    wiring, rows = cycle.state.wiring, cycle.decision.survey.rows
+    told = {}
+    for circuit in cycle.decision.void_proofs:
+        at = wiring.circuit_at[circuit]
+        row = max(range(3 * at, 3 * at + 3), key=lambda r: rows[r].worst_case_ma)
+        told[f"proof of {circuit}"] = (
+            f"circuit {circuit} was seen with a base of {amps(rows[row].worst_case_ma)}, and its"
+            f" worst case is declared as {amps(wiring.worst_case_ma[row])}: silence may overload it."
+            " Declare what is true (worst_case_base_a), and check the file"
+        )
+    return told
+
+
+def _lockouts(cycle: Cycle) -> dict[str, str]:
+    return {
+        f"lockout of {circuit.id}": (
+            f"circuit {circuit.id} was over its rating too long or too often and is held at its"
+            " fallbacks: find out what draws there"
+        )
+        for circuit, seen in zip(cycle.state.wiring.circuits, cycle.state.circuits, strict=True)
+        if seen.lockout_until_s > cycle.decision.at_s
+    }
+
+
+def _trips(cycle: Cycle) -> dict[str, str]:
+    return {
+        f"overload of {circuit}": (
+            f"circuit {circuit} is over its rating and nothing is left to cut: switch something off"
+            " there, or open its trip output"
+        )
+        for circuit in cycle.decision.trips
+    }
