@@ -1,6 +1,5 @@
 """A charging station: it keeps to the profiles it stores, and says what it sees."""
 
-from dataclasses import replace
 from math import floor, inf
 from random import Random
 
@@ -9,31 +8,17 @@ from drivers.sim.evse import Evse
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.profiles import ChargingProfile, ProfileStore, Purpose, unending_default
 from drivers.sim.scenario import StationTraits, Visit
+from drivers.sim.station_meter import StationMeter
 from drivers.sim.surroundings import Surroundings
 from drivers.sim.vehicle import MIN_OFFER_A, Vehicle
-from gateway.domain.charging import (
-    ChargingState,
-    ConnectorStatus,
-    RateUnit,
-    StationCapabilities,
-)
+from drivers.sim.voice import CHARGING_ABOVE_A, Voice
+from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import ChargingStation
-from gateway.domain.events import (
-    CapabilitiesRead,
-    ConnectorMetered,
-    ConnectorStatusChanged,
-    StationBooted,
-    StationConnected,
-    StationDisconnected,
-    StationEvent,
-    TransactionEnded,
-    TransactionStarted,
-)
+from gateway.domain.events import ConnectorMetered
 from gateway.domain.ids import TransactionId
 
 PILOT_WITHIN_S = 5.0  # IEC 61851-1: an EVSE changes its pilot at most this long after a limit.
 AUTHORISED_AFTER_S = (1.0, 4.0)
-CHARGING_ABOVE_A = 0.5
 _UNTRUE = frozenset(
     {FaultKind.STATION_SILENT, FaultKind.STATION_LYING, FaultKind.STATION_METER_FROZEN}
 )
@@ -60,8 +45,6 @@ class Station:
         """Stand there from second 0, not linked yet, with nothing plugged in."""
         self.id = declared.id
         self.traits = traits
-        self.is_linked = False
-        self.connection_number = 0  # How often it has connected.
         self.is_powered = True
         self.faults: list[Fault] = []
         units = {RateUnit.WATTS} if traits.is_watts_only else {RateUnit.AMPERES, RateUnit.WATTS}
@@ -77,9 +60,8 @@ class Station:
         self._voltage_v = voltage_v
         self._ahead_s = traits.clock_skew_s
         self._transaction_count = 0
-        self._has_booted = False  # And has not said so yet.
-        self._unsaid: list[StationEvent] = []
-        self._frozen: dict[int, ConnectorMetered] = {}
+        self._voice = Voice(self.id, traits, self.store, surroundings=surroundings)
+        self._meter = StationMeter(traits, self.store, voltage_v=voltage_v, faults=self.faults)
         if traits.is_commissioned:
             for evse in self.evses.values():
                 fallback_a = evse.connector.fallback_ma / 1_000
@@ -89,6 +71,16 @@ class Station:
                 assert not reason, reason
             self.store.write_count = 0
         agenda.add(traits.sample_phase_s, self._sample)
+
+    @property
+    def is_linked(self) -> bool:
+        """Return whether it has a connection."""
+        return self._voice.is_linked
+
+    @property
+    def connection_number(self) -> int:
+        """Return how often it has connected."""
+        return self._voice.connection_number
 
     def clock_s(self, at_s: float) -> float:
         """Return what the station's own clock shows, in seconds from the simulation's start."""
@@ -169,37 +161,7 @@ class Station:
 
         None when the station tells none: it has no transaction there, or never does.
         """
-        evse = self.evses[number]
-        if evse.transaction is None or not self.traits.sends_meter_values:
-            return None
-        if self.has(FaultKind.STATION_SILENT):
-            return None
-        if self.has(FaultKind.STATION_METER_FROZEN) and number in self._frozen:
-            return replace(self._frozen[number], at_s=at_s)
-        ratio = self.traits.meter_ratio
-        for fault in self.faults:
-            if fault.kind is FaultKind.STATION_LYING:
-                ratio = fault.value
-        vehicle = evse.vehicle
-        if vehicle is not None:
-            vehicle.accrue(at_s)
-        draw_a = round(evse.draw_a * ratio, 2)
-        used_count = len(evse.used_phases)
-        wired_count = len(evse.connector.phases)
-        one, two, three = (
-            (draw_a if i < used_count else 0.0) if i < wired_count else None for i in range(3)
-        )
-        hides_current = self.store.rate_units == {RateUnit.WATTS}
-        delivered_wh = 0.0 if vehicle is None else vehicle.delivered_wh
-        metered = ConnectorMetered(
-            at_s=at_s,
-            connector=evse.connector.ref,
-            current_a=(None, None, None) if hides_current else (one, two, three),
-            power_w=draw_a * sum(self._voltage_v[p] for p in evse.used_phases),
-            energy_wh=round((evse.energy_wh + delivered_wh) * self.traits.meter_ratio, 1),
-        )
-        self._frozen[number] = metered
-        return metered
+        return self._meter.read(self.evses[number], at_s)
 
     def begin_transaction(self, number: int, at_s: float) -> bool:
         """Take a remote start; return whether there was a vehicle waiting for one."""
@@ -239,7 +201,7 @@ class Station:
             rng=self._rng,
         )
         self._world.watch_visit(evse, at_s, arrives=True)
-        self._say_status(evse, at_s)
+        self._voice.say_status(evse, at_s)
         self._agenda.add(at_s + self._rng.uniform(*AUTHORISED_AFTER_S), self._authorise, visit)
 
     def unplug(self, at_s: float, visit: Visit) -> None:
@@ -254,7 +216,7 @@ class Station:
         self._end_transaction(evse, at_s)
         evse.vehicle = evse.visit = None
         evse.wake_s = inf
-        self._say_status(evse, at_s)
+        self._voice.say_status(evse, at_s)
 
     def begin_fault(self, at_s: float, fault: Fault) -> None:
         """Have something go wrong, until `end_fault`."""
@@ -276,7 +238,7 @@ class Station:
                 self.refresh(at_s, was_sent=False)
             case FaultKind.STATION_WATTS_ONLY:
                 self.store.rate_units = frozenset({RateUnit.WATTS})
-                self.say_capabilities(at_s)
+                self._voice.say_capabilities(at_s)
             case _:
                 pass
 
@@ -285,7 +247,7 @@ class Station:
         self.faults.remove(fault)
         if fault.kind is FaultKind.STATION_WATTS_ONLY and not self.traits.is_watts_only:
             self.store.rate_units = frozenset(RateUnit)
-            self.say_capabilities(at_s)
+            self._voice.say_capabilities(at_s)
         if not (self.has(FaultKind.STATION_DISOBEDIENT) or self.has(FaultKind.STATION_RUNAWAY)):
             for evse in self.evses.values():
                 if evse.held_a is not None:
@@ -294,48 +256,14 @@ class Station:
 
     def drop_link(self, at_s: float) -> None:
         """Lose the connection; what is stored stays in force."""
-        if self.is_linked:
-            self.is_linked = False
-            self._world.utter(self.id, StationDisconnected(at_s=at_s, station=self.id))
+        self._voice.drop(at_s)
 
     def raise_link(self, at_s: float) -> None:
-        """Connect, and say what a station says then: states first, then what was kept unsaid."""
+        """Connect, if it can, and say what a station says then."""
         if self.is_linked or not self.is_powered or self.has(FaultKind.STATION_LOST):
             return
-        if not self._world.may_link():
-            return
-        self.is_linked = True
-        self.connection_number += 1
-        self._world.utter(self.id, StationConnected(at_s=at_s, station=self.id))
-        if self._has_booted:
-            self._has_booted = False
-            self._world.utter(
-                self.id, StationBooted(at_s=at_s, station=self.id, vendor="Sim", model="S1")
-            )
-        self.say_capabilities(at_s)
-        unsaid, self._unsaid = self._unsaid, []
-        for event in unsaid:
-            self._world.utter(self.id, event)
-        for evse in self.evses.values():
-            self._say_status(evse, at_s)
-            started = {e.transaction for e in unsaid if isinstance(e, TransactionStarted)}
-            if evse.transaction is not None and evse.transaction not in started:
-                self._say_transaction(evse, at_s)
-
-    def say_capabilities(self, at_s: float) -> None:
-        """Have its capabilities read, as the gateway does on each connection."""
-        capabilities = StationCapabilities(
-            ocpp_version=self.traits.ocpp_version,
-            rate_units=self.store.rate_units,
-            stack_level=self.store.highest_stack_level,
-            profile_count=self.store.profile_count,
-            period_count=self.store.period_count,
-            sample_interval_s=self.traits.sample_interval_s,
-            vendor="Sim",
-            model="S1",
-            firmware="1.0",
-        )
-        self._say(CapabilitiesRead(at_s=at_s, station=self.id, capabilities=capabilities))
+        if self._world.may_link():
+            self._voice.link(at_s, self.evses.values())
 
     def refresh(self, at_s: float, *, was_sent: bool) -> None:
         """Work out the limits in force anew from what is stored."""
@@ -387,7 +315,7 @@ class Station:
         evse.pilot_a = pilot_a if pilot_a >= MIN_OFFER_A else 0.0
         evse.vehicle.offer(evse.pilot_a, at_s)
         self._plan_wake(evse)
-        self._say_charging_state(evse, at_s)
+        self._voice.say_charging_state(evse, at_s)
 
     def _plan_wake(self, evse: Evse) -> None:
         vehicle = evse.vehicle
@@ -405,7 +333,7 @@ class Station:
         if after_a != before_a:
             self._world.shift(evse, after_a - before_a, at_s)
             if (after_a > CHARGING_ABOVE_A) != (before_a > CHARGING_ABOVE_A):
-                self._say_charging_state(evse, at_s)
+                self._voice.say_charging_state(evse, at_s)
         evse.wake_s = inf
         self._plan_wake(evse)
 
@@ -419,7 +347,7 @@ class Station:
         name = f"{self.id}-{evse.connector.ref.number}-{self._transaction_count}"
         evse.transaction = TransactionId(name)
         evse.started_s = at_s
-        self._say_transaction(evse, at_s)
+        self._voice.say_transaction(evse, at_s)
         self.refresh(at_s, was_sent=False)
         self._change_pilot(at_s, evse)
 
@@ -429,12 +357,9 @@ class Station:
             return
         evse.transaction = None
         evse.charging_state = None
-        self._frozen.pop(evse.connector.ref.number, None)
+        self._meter.forget(evse)
         self.store.end_transaction(transaction)
-        self._say(
-            TransactionEnded(at_s=at_s, connector=evse.connector.ref, transaction=transaction),
-            keeps=True,
-        )
+        self._voice.say_end(evse, transaction, at_s)
         self.refresh(at_s, was_sent=False)
 
     def _cut_off(self, evse: Evse, at_s: float) -> None:
@@ -462,7 +387,7 @@ class Station:
             if evse.transaction is not None and not self.traits.resumes_transaction:
                 self._end_transaction(evse, at_s)
         self.refresh(at_s, was_sent=False)
-        self._has_booted = True
+        self._voice.has_booted = True
         self.raise_link(at_s)
         for evse in self.evses.values():
             if evse.transaction is not None:
@@ -470,56 +395,10 @@ class Station:
             elif evse.vehicle is not None:
                 self._start_transaction(evse, at_s)
 
-    # What it says.
-
     def _sample(self, at_s: float) -> None:
         if self.is_linked and self.is_powered:
             for number in self.evses:
                 metered = self.reading(number, at_s)
                 if metered is not None:
-                    self._world.utter(self.id, metered)
+                    self._voice.say_reading(metered)
         self._agenda.add(at_s + self.traits.sample_interval_s, self._sample)
-
-    def _say_status(self, evse: Evse, at_s: float) -> None:
-        status = ConnectorStatus.AVAILABLE if evse.vehicle is None else ConnectorStatus.OCCUPIED
-        self._say(
-            ConnectorStatusChanged(
-                at_s=at_s,
-                connector=evse.connector.ref,
-                status=status,
-                charging_state=evse.charging_state,
-            )
-        )
-
-    def _say_transaction(self, evse: Evse, at_s: float) -> None:
-        assert evse.transaction is not None
-        self._say(
-            TransactionStarted(
-                at_s=at_s, connector=evse.connector.ref, transaction=evse.transaction
-            ),
-            keeps=True,
-        )
-
-    def _say_charging_state(self, evse: Evse, at_s: float) -> None:
-        if evse.draw_a > CHARGING_ABOVE_A:
-            state = ChargingState.CHARGING
-        elif evse.pilot_a == 0.0:
-            state = ChargingState.SUSPENDED_EVSE
-        elif evse.charging_state in (None, ChargingState.EV_CONNECTED):
-            state = ChargingState.EV_CONNECTED  # It has not drawn anything yet.
-        else:
-            state = ChargingState.SUSPENDED_EV
-        if state is not evse.charging_state:
-            evse.charging_state = state
-            self._say(
-                ConnectorStatusChanged(
-                    at_s=at_s, connector=evse.connector.ref, charging_state=state
-                )
-            )
-
-    def _say(self, event: StationEvent, *, keeps: bool = False) -> None:
-        """Say it, or `keeps` it to be said when the link is back."""
-        if self.is_linked:
-            self._world.utter(self.id, event)
-        elif keeps:
-            self._unsaid.append(event)
