@@ -1,4 +1,4 @@
-"""Which folder a daemon keeps its state in, and so where to ask it."""
+"""Which folder a daemon keeps its state in, and where to ask it."""
 
 import os
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 SYSTEM_FOLDER = Path("/var/lib/headroom")
+SYSTEM_SOCKET_FOLDER = Path("/run/headroom")
 FOLDER_VARIABLE = "HEADROOM_STATE"
 DEMO_PREFIX = "headroom-demo-"
 
@@ -33,14 +34,26 @@ def choose_state_folder(given: Path | None, *, environment: Mapping[str, str] = 
     return Path(state) / "headroom"
 
 
+def choose_socket_folder(
+    given: Path | None, *, environment: Mapping[str, str] = os.environ
+) -> Path:
+    """Return where a daemon answers: beside its state, or where the service manager says.
+
+    There it answers even when the disk takes nothing any more.
+    """
+    if given is None and (folder := environment.get("RUNTIME_DIRECTORY")):
+        return Path(folder)
+    return choose_state_folder(given, environment=environment)
+
+
 def folders_to_ask(
     given: Path | None, *, environment: Mapping[str, str] = os.environ
 ) -> list[Path]:
     """Return where a daemon may be asked, the likeliest first: a demo that runs comes last."""
     if given is not None:
-        return [given]
+        return [given, SYSTEM_SOCKET_FOLDER] if given == SYSTEM_FOLDER else [given]
     demos = Path(tempfile.gettempdir()).glob(f"{DEMO_PREFIX}*")
     mine = [demo for demo in demos if demo.stat().st_uid == os.getuid()]
     newest = sorted(mine, key=lambda demo: demo.stat().st_mtime, reverse=True)
     chosen = choose_state_folder(None, environment=environment)
-    return list(dict.fromkeys([chosen, SYSTEM_FOLDER, *newest]))
+    return list(dict.fromkeys([chosen, SYSTEM_SOCKET_FOLDER, SYSTEM_FOLDER, *newest]))

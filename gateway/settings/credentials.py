@@ -10,6 +10,9 @@ from gateway.settings.site_settings import Settings
 
 FOLDER_NAME = "credentials"
 FOLDER_VARIABLE = "CREDENTIALS_DIRECTORY"  # systemd.exec(5), LoadCredential=
+SERVICE_PREFIX = "station_"
+"""What our unit's LoadCredential=station:FOLDER puts before the name of each file."""
+
 MAX_PASSWORD_BYTES = 1_024
 # OCPP 1.6 security white paper, A00.FR.205: 16 to 20 bytes; OCPP 2.0.1, A00.FR.205: 16 to 40.
 MIN_PASSWORD_BYTES = 16
@@ -31,18 +34,20 @@ class Credentials:
 def read_credentials(settings: Settings, *, environment: Mapping[str, str]) -> Credentials:
     """Return the password of each station, from $CREDENTIALS_DIRECTORY or else beside the file.
 
+    In $CREDENTIALS_DIRECTORY it is called as in the site file, or so with `SERVICE_PREFIX`.
+
     A line break at the end of a password's file is no part of it.
     """
-    folders = [settings.path.parent / FOLDER_NAME]
+    places = [f"{settings.path.parent / FOLDER_NAME}/"]
     if given := environment.get(FOLDER_VARIABLE):
-        folders.insert(0, Path(given))
+        places = [f"{given}/", f"{given}/{SERVICE_PREFIX}", *places]
     keys: dict[StationId, bytes | None] = {}
     problems: dict[StationId, str] = {}
     for station, name in settings.credentials.items():
         if name is None:
             keys[station] = None
             continue
-        key, problem = _read_password(name, folders)
+        key, problem = _read_password(name, places)
         if key is not None:
             keys[station] = key
         if problem is not None:
@@ -50,15 +55,21 @@ def read_credentials(settings: Settings, *, environment: Mapping[str, str]) -> C
     return Credentials(keys=keys, problems=problems)
 
 
-def _read_password(name: str, folders: list[Path]) -> tuple[bytes | None, str | None]:
+def _read_password(name: str, places: list[str]) -> tuple[bytes | None, str | None]:
     """Return the password called `name`, and what is wrong with it."""
-    for folder in folders:
-        path = folder / name
+    looked = []
+    for place in places:
+        path = Path(place + name)
         try:
             with path.open("rb") as file:
                 is_open_to_all = bool(os.fstat(file.fileno()).st_mode & 0o004)
                 key = file.read(MAX_PASSWORD_BYTES + 1).rstrip(b"\r\n")
         except FileNotFoundError:
+            looked.append(str(path))
+            continue
+        except PermissionError:
+            # As a service we are handed copies of root's own files when we start.
+            looked.append(f"{path} (which this user may not read)")
             continue
         except OSError as error:
             return None, f"{path} cannot be read ({error.strerror})"
@@ -69,5 +80,4 @@ def _read_password(name: str, folders: list[Path]) -> tuple[bytes | None, str | 
         if len(key) < MIN_PASSWORD_BYTES:
             return key, f"{path} is shorter than the {MIN_PASSWORD_BYTES} characters OCPP asks for"
         return key, None
-    places = " or ".join(str(folder / name) for folder in folders)
-    return None, f"there is no password in {places}"
+    return None, f"there is no password in {' or '.join(looked)}"

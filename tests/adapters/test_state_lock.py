@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.adapters.state_lock import LOCK_NAME, StateFolderError, holding_state
+from gateway.adapters.state_lock import StateFolderError, holder_of, holding_state
 
 HOLD = """
 import sys, time
@@ -33,7 +33,9 @@ def test_a_folder_is_held_by_one_process_until_that_is_killed(tmp_path: Path) ->
         other.kill()
         other.wait()
         with holding_state(folder):
-            assert (folder / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+            assert holder_of(folder) == os.getpid()
+        assert holder_of(folder) is None
+        assert list(folder.iterdir()) == []
 
 
 def test_a_child_that_outlives_its_daemon_does_not_keep_the_folder(tmp_path: Path) -> None:
@@ -47,11 +49,28 @@ def test_a_child_that_outlives_its_daemon_does_not_keep_the_folder(tmp_path: Pat
         child.wait()
 
 
-def test_a_holder_whose_number_is_not_known_is_spoken_of_all_the_same(tmp_path: Path) -> None:
-    with holding_state(tmp_path):
-        (tmp_path / LOCK_NAME).write_text("no number")
-        with pytest.raises(StateFolderError, match=r"\(another process\): stop it"):
-            holding_state(tmp_path).__enter__()
+def test_a_folder_on_a_disk_that_became_read_only_is_held_all_the_same(tmp_path: Path) -> None:
+    holding = """
+        mount -t tmpfs none "$1" && mkdir "$1/state" && mount -o remount,ro "$1" &&
+        exec "$2" -c "$3" "$1/state" </dev/null
+    """
+    done = subprocess.run(
+        [
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-ec",
+            holding,
+            "sh",
+            tmp_path,
+            sys.executable,
+            HOLD,
+        ],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert done.stdout == b"held\n"
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def test_a_station_without_its_password_stays_outside(site: Settings, tmp_path: 
     # Not None, which would let it in unasked: not there at all.
     assert "A" not in found.keys
     assert found.problems == {
-        "A": f"there is no password in {tmp_path}/none/A or {tmp_path}/credentials/A"
+        "A": f"there is no password in {tmp_path}/none/A or {tmp_path}/none/station_A"
+        f" or {tmp_path}/credentials/A"
     }
 
 
@@ -99,3 +100,16 @@ def test_a_folder_in_the_place_of_a_password_is_said(site: Settings, tmp_path: P
 
     assert "A" not in found.keys
     assert "cannot be read (Is a directory)" in found.problems[A]
+
+
+def test_a_password_of_a_folder_systemd_was_told_to_load_is_found(
+    site: Settings, tmp_path: Path
+) -> None:
+    # systemd.exec(5): every file of a folder gets the credential's own name before it.
+    put(tmp_path / "given", PASSWORD)
+    (tmp_path / "given" / "A").rename(tmp_path / "given" / "station_A")
+
+    found = read_credentials(site, environment={"CREDENTIALS_DIRECTORY": f"{tmp_path}/given"})
+
+    assert found.keys[A] == PASSWORD
+    assert found.problems == {}

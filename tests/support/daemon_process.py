@@ -4,7 +4,7 @@ import asyncio
 import re
 import struct
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,11 +99,18 @@ class Process:
 @asynccontextmanager
 async def daemon(config: Path, state: Path, *more: str) -> AsyncIterator[Process]:
     """Run `headroom run`, and see that it is gone in the end."""
+    words = ("run", "-c", str(config), "--state", str(state), *more)
+    async with started(*words, state=state) as running:
+        yield running
+
+
+@asynccontextmanager
+async def started(
+    *words: str, state: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """Run a command that lasts, and see that it is gone in the end."""
     process = await asyncio.create_subprocess_exec(
-        *HEADROOM,
-        *("run", "-c", str(config), "--state", str(state)),
-        *more,
-        stderr=asyncio.subprocess.PIPE,
+        *HEADROOM, *words, env=environment, stderr=asyncio.subprocess.PIPE
     )
     running = Process(process=process, state=state)
     assert process.stderr is not None
