@@ -27,6 +27,7 @@ from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Meter
 from gateway.domain.errors import HeadroomError
+from gateway.domain.events import Event
 from gateway.domain.ids import BusId, StationId
 from gateway.domain.memory import Memory
 from gateway.domain.metering import Sample
@@ -134,18 +135,21 @@ class Daemon:
         self._inbox = Inbox()
         self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
         self._meters = [self._wire_meter(meter) for meter in site.meters]
+        self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
+        memory = self._recall()
+        restored = self._restore(memory)
+        self._remembrance = (
+            Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
+        )
         self._server = OcppServer(
             host=settings.listen.ocpp.host,
             port=settings.listen.ocpp.port,
             credentials=keys,
             clock=self._clock,
-            post=self._inbox.post,
+            post=self._post,
             rng=random.Random(),
-        )
-        self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
-        restored = self._recall()
-        self._remembrance = (
-            Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
+            ledger=self._ledger,
+            memory=memory,
         )
         self._dispatcher = Dispatcher(
             site.stations,
@@ -165,14 +169,17 @@ class Daemon:
             is_forgiving=True,
         )
 
-    def _recall(self) -> Restored:
-        """Return the state to begin with: what the ledger remembers, counted at its worst."""
-        now, memory = self._clock.moment(), Memory()
-        if self._ledger is not None:
-            try:
-                memory = self._ledger.load(run=uuid4().hex)
-            except LedgerRefusedError as error:
-                raise UnusableRequestError(str(error)) from error
+    def _recall(self) -> Memory:
+        if self._ledger is None:
+            return Memory()
+        try:
+            return self._ledger.load(run=uuid4().hex)
+        except LedgerRefusedError as error:
+            raise UnusableRequestError(str(error)) from error
+
+    def _restore(self, memory: Memory) -> Restored:
+        """Return the state to begin with: what is remembered, counted at its worst."""
+        now = self._clock.moment()
         return restore(
             Wiring.of(self._settings.site),
             self._settings.control,
@@ -181,6 +188,11 @@ class Daemon:
             now=now,
             now_s=self._clock.monotonic_s(),
         )
+
+    def _post(self, fact: Event) -> None:
+        if self._remembrance is not None:
+            self._remembrance.hear(fact)
+        self._inbox.post(fact)
 
     def _follow(self, cycle: Cycle) -> None:
         """Take note of a complete cycle."""

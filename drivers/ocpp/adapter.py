@@ -16,10 +16,11 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from drivers.ocpp.remembered import Forgetful, StationPast, TransactionNumbers
 from gateway.domain.charging import OcppVersion, StationCapabilities
 from gateway.domain.ids import StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
-from gateway.ports import Clock, Post
+from gateway.ports import Clock, Ledger, Post
 
 CALL_DEADLINE_S: Final = 10.0  # Design §3: no acknowledgement in 10 s, and others are cut.
 SAMPLE_INTERVAL_S: Final = 10
@@ -156,7 +157,8 @@ class StationContext:
     """What an adapter is given for life.
 
     Calls of an interview are made inside `async with interview_slots`, so that a hall full of
-    stations coming back does not stand in the way of limits.
+    stations coming back does not stand in the way of limits. `past` is what an earlier run knew
+    of the station, `ledger` where what must outlive this one goes; `numbers` are for all stations.
     """
 
     station: StationId
@@ -169,6 +171,9 @@ class StationContext:
     heartbeat_interval_s: int = HEARTBEAT_INTERVAL_S
     boot_patience_s: float = BOOT_PATIENCE_S
     call_deadline_s: float = CALL_DEADLINE_S
+    numbers: TransactionNumbers
+    past: StationPast = field(default_factory=StationPast)
+    ledger: Ledger = field(default_factory=Forgetful)
 
 
 AdapterFactory = Callable[[StationContext], StationAdapter]

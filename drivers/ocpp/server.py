@@ -31,6 +31,7 @@ from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.liveness import Patience
 from drivers.ocpp.pending import PendingAdapter, PendingStation
+from drivers.ocpp.remembered import Forgetful, Past, StationPast, TransactionNumbers
 from drivers.ocpp.rpc import CallRefusedError, plain_text
 from drivers.ocpp.session import MinuteBudget, Session
 from drivers.ocpp.versions import SUPPORTED
@@ -39,7 +40,8 @@ from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnre
 from gateway.domain.events import StationConnected, StationDisconnected
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
-from gateway.ports import Clock, Post
+from gateway.domain.memory import Memory
+from gateway.ports import Clock, Ledger, Post
 
 OPEN_TIMEOUT_S: Final = 30
 CLOSE_TIMEOUT_S: Final = 10
@@ -93,9 +95,15 @@ class OcppServer:
         sample_interval_s: int = SAMPLE_INTERVAL_S,
         boot_patience_s: float = BOOT_PATIENCE_S,
         call_deadline_s: float = CALL_DEADLINE_S,
+        ledger: Ledger | None = None,
+        memory: Memory | None = None,
         patience: Patience | None = None,
     ) -> None:
-        """Open nothing yet: `run` does. `versions` are offered in their order."""
+        """Open nothing yet: `run` does. `versions` are offered in their order.
+
+        `memory` is what an earlier run knew of the stations; what must outlive this one goes into
+        `ledger`, and no transaction is acknowledged before it is safe there.
+        """
         self._patience = patience or Patience()
         self._sample_interval_s = sample_interval_s
         self._boot_patience_s = boot_patience_s
@@ -106,6 +114,9 @@ class OcppServer:
         self._post = post
         self._rng = rng
         self._versions = versions
+        self._ledger = ledger or Forgetful()
+        self._past = Past.of(memory or Memory())
+        self._numbers = TransactionNumbers(clock.now_at(), last_number=self._past.last_number)
         self._door = Doorkeeper(credentials)
         self._stations: dict[StationId, _Station] = {}
         self._pending: dict[StationId, tuple[Session, PendingAdapter]] = {}
@@ -330,6 +341,9 @@ class OcppServer:
             sample_interval_s=self._sample_interval_s,
             boot_patience_s=self._boot_patience_s,
             call_deadline_s=self._call_deadline_s,
+            numbers=self._numbers,
+            past=self._past.stations.get(station, StationPast()),
+            ledger=self._ledger,
         )
 
     def _make_session(

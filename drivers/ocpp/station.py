@@ -125,6 +125,7 @@ class StationRecord:
         "flash",
         "id",
         "is_learnt",
+        "is_remembered",
         "known",
         "lacks_tx_profile",
         "link",
@@ -151,6 +152,10 @@ class StationRecord:
         self.is_learnt = False
         self.known = Signal()
         self.booted = Signal()
+        who = context.past.who
+        self.is_remembered = who is not None  # What it was told is ours, with the ids of today.
+        if who is not None:
+            self._take_make(who.vendor, who.model, who.firmware or "")
 
     def connect(self, link: Link) -> None:
         """Begin a connection."""
@@ -223,15 +228,21 @@ class StationRecord:
 
     def note_boot(self, *, vendor: str, model: str, firmware: str) -> None:
         """Take what a boot says of the station: all we set up may be gone."""
-        self.vendor, self.model, self.firmware = vendor, model, firmware
-        self.quirks = find_quirks(vendor, model)
-        self.lacks_tx_profile = not self.quirks.has_tx_profile
+        self._take_make(vendor, model, firmware)
         for connector in self.connectors.values():
             connector.fallback_ma = None
             connector.is_alone = False
         self.is_learnt = False
+
+    def welcome(self) -> None:
+        """Begin to ask, now that the answer to its boot is on its way."""
         self.booted.give()
         self.interview_again()
+
+    def _take_make(self, vendor: str, model: str, firmware: str) -> None:
+        self.vendor, self.model, self.firmware = vendor, model, firmware
+        self.quirks = find_quirks(vendor, model)
+        self.lacks_tx_profile = not self.quirks.has_tx_profile
 
     def interview_again(self) -> None:
         """Have the interview run once more: there is work for it."""

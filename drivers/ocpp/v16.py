@@ -1,22 +1,25 @@
 """OCPP 1.6: one station's messages translated to facts, and limits to its charging profiles."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from drivers.ocpp import v16_messages as messages
-from drivers.ocpp.adapter import Answer, Priority, StationContext, VersionSupport
+from drivers.ocpp.adapter import Answer, Later, Priority, StationContext, VersionSupport
+from drivers.ocpp.clockwork import read_time
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v16_configuration import Settings
 from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
-from drivers.ocpp.v16_transactions import StartKey
+from drivers.ocpp.v16_transactions import NO_TRANSACTION, StartKey
 from drivers.ocpp.version_adapter import ACKNOWLEDGED, VersionAdapter
 from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
 from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
+from gateway.domain.memory import Act
 
 MAX_FRAME_BYTES: Final = 256 * 1024
 
@@ -59,7 +62,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         self._book = station.book
         super().__init__(context, station, V16Words(station), self._questions)
 
-    def answer(self, action: str, payload: object) -> Answer:
+    def answer(self, action: str, payload: object) -> Answer | Later:
         """See `StationAdapter`."""
         match payload:
             case messages.MeterValues():
@@ -79,7 +82,7 @@ class V16Adapter(VersionAdapter[V16Station]):
 
     # Inward: synchronous, and no calls out.
 
-    def _on_boot(self, boot: messages.BootNotification) -> Answer:
+    def _on_boot(self, boot: messages.BootNotification) -> Answer | Later:
         return self._accept_boot(
             vendor=boot.charge_point_vendor or "",
             model=boot.charge_point_model or "",
@@ -114,32 +117,44 @@ class V16Adapter(VersionAdapter[V16Station]):
         self._station.post_measured(number, message.meter_value)
         return ACKNOWLEDGED
 
-    def _on_start(self, start: messages.StartTransaction) -> Answer:
+    def _on_start(self, start: messages.StartTransaction) -> Later:
         self._station.observe_age_s(start.timestamp)
         number = start.connector_id
-        if not 0 < number <= MAX_CONNECTORS:
+        key = StartKey(number, start.id_tag, start.timestamp, start.meter_start)
+        is_somewhere = 0 < number <= MAX_CONNECTORS
+        started = self._book.start(key, runs=is_somewhere)
+        if not is_somewhere:
             self._counters["transaction-nowhere"] += 1
-            return _started(self._book.new_number())
-        started = self._book.start(
-            StartKey(number, start.id_tag, start.timestamp, start.meter_start)
-        )
+            return self._acknowledge_start(key, started.transaction)
         if not started.is_new:
             self._counters["repeated-start"] += 1
-            return _started(started.transaction)
+            return self._acknowledge_start(key, started.transaction)
         if started.replaced is not None:
             self._post_end(number, str(started.replaced))
         id_token = None if start.id_tag is None else plain_text(start.id_tag)
         self._post_begin(number, str(started.transaction), id_token)
-        return _started(started.transaction)
+        return self._acknowledge_start(key, started.transaction)
 
-    def _on_stop(self, stop: messages.StopTransaction) -> Answer:
+    def _acknowledge_start(self, key: StartKey, transaction: int) -> Later:
+        begun = replace(
+            self._transaction(str(transaction), key.number),
+            given_number=transaction,
+            id_token=None if key.id_tag is None else plain_text(key.id_tag),
+            told=key.as_text(),
+            began_at=read_time(key.timestamp),
+            meter_start_wh=None if key.meter_start is None else float(key.meter_start),
+        )
+        answer = {"transactionId": transaction, "idTagInfo": {"status": "Accepted"}}
+        return self._answer_after(answer, begun)
+
+    def _on_stop(self, stop: messages.StopTransaction) -> Later:
         self._station.observe_age_s(stop.timestamp)
         number = self._book.stop(stop.transaction_id)
         # Unknown, or of a start that was never answered: acknowledged all the same, or the
         # station sends it for ever (1.6 errata v4.0).
         if number is None or stop.transaction_id is None:
             self._counters["unknown-stop"] += 1
-            return ACKNOWLEDGED
+            return self._acknowledge_stop(stop)
         if stop.meter_stop is not None:
             self._post(
                 ConnectorMetered(
@@ -149,7 +164,24 @@ class V16Adapter(VersionAdapter[V16Station]):
                 )
             )
         self._post_end(number, str(stop.transaction_id))
-        return ACKNOWLEDGED
+        return self._acknowledge_stop(stop)
+
+    def _acknowledge_stop(self, stop: messages.StopTransaction) -> Later:
+        if stop.transaction_id is None or stop.transaction_id in NO_TRANSACTION:
+            said = {
+                "meter_stop_wh": str(stop.meter_stop),
+                "timestamp": plain_text(stop.timestamp or ""),
+            }
+            act = Act(kind="stop-of-no-transaction", subject=self._station.id, detail=said)
+            return self._answer_after(ACKNOWLEDGED, act)
+        over = replace(
+            self._transaction(str(stop.transaction_id)),
+            is_over=True,
+            ended_at=read_time(stop.timestamp),
+            meter_stop_wh=None if stop.meter_stop is None else float(stop.meter_stop),
+            reason=None if stop.reason is None else plain_text(stop.reason),
+        )
+        return self._answer_after(ACKNOWLEDGED, over)
 
     # Outward.
 
@@ -185,10 +217,6 @@ class V16Adapter(VersionAdapter[V16Station]):
         """See `StationAdapter`."""
         payload = {"type": "Hard" if is_hard else "Soft"}
         await self._station.demand("Reset", payload, priority=Priority.TRANSACTION)
-
-
-def _started(transaction: int) -> Answer:
-    return {"transactionId": transaction, "idTagInfo": {"status": "Accepted"}}
 
 
 SUPPORT: Final = VersionSupport(

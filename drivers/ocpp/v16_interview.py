@@ -30,7 +30,8 @@ class V16Questions:
     def __init__(self, station: V16Station) -> None:
         """Ask nothing yet."""
         self._station = station
-        self._has_cleared_leases = False
+        # Those of a run that remembers them have the ids of today and are replaced one by one.
+        self._has_cleared_leases = station.is_remembered
 
     async def ask_who_it_is(self) -> None:
         """See `Questions`.

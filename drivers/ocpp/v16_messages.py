@@ -73,6 +73,7 @@ class StopTransaction(Message):
     transaction_id: int | None = None
     meter_stop: int | None = None
     timestamp: str | None = None
+    reason: str | None = None
 
 
 PAYLOAD_TYPES: Final[dict[str, type[msgspec.Struct]]] = {

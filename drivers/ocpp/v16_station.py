@@ -13,7 +13,7 @@ class V16Station(StationRecord):
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         super().__init__(context)
-        self.book = TransactionBook(context.clock.now_at())
+        self.book = TransactionBook(context.numbers, context.past.transactions)
 
     async def trigger(self, message: str, *, number: int | None = None, priority: Priority) -> str:
         """Ask for a message of the station; return the status of the answer."""

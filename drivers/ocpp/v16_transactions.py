@@ -1,11 +1,14 @@
 """The transactions of one 1.6 station: numbered by us, told apart from what is sent twice."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
+from drivers.ocpp.remembered import TransactionNumbers
+from gateway.domain.memory import TransactionMemory
+
 REMEMBERED: Final = 32
-# Numbers count seconds from here: above any of an earlier run, below 2³¹ until 2092.
-FIRST_NUMBER_AT: Final = datetime(2024, 1, 1, tzinfo=UTC)
 NO_TRANSACTION: Final = frozenset({None, 0, -1})  # 1.6 errata v4.0: -1 when none was given.
 
 
@@ -16,6 +19,10 @@ class StartKey(NamedTuple):
     id_tag: str | None
     timestamp: str | None
     meter_start: int | None
+
+    def as_text(self) -> str:
+        """Return it as the ledger keeps it."""
+        return msgspec.json.encode(self).decode()
 
 
 class Started(NamedTuple):
@@ -29,14 +36,25 @@ class Started(NamedTuple):
 class TransactionBook:
     """Which transaction runs on which connector."""
 
-    __slots__ = ("_ended", "_last", "_running", "_starts")
+    __slots__ = ("_ended", "_numbers", "_running", "_starts")
 
-    def __init__(self, now_at: datetime) -> None:
-        """Begin numbering above what any earlier run can have given out before `now_at`."""
-        self._last = max(0, int((now_at - FIRST_NUMBER_AT).total_seconds()))
+    def __init__(self, numbers: TransactionNumbers, past: Sequence[TransactionMemory] = ()) -> None:
+        """Begin with what an earlier run knew, oldest first."""
+        self._numbers = numbers
         self._running: dict[int, int] = {}
         self._starts: dict[StartKey, int] = {}
         self._ended: list[int] = []
+        for transaction in past:
+            if transaction.transaction.isdecimal():
+                self._recall(transaction, int(transaction.transaction))
+
+    def _recall(self, past: TransactionMemory, transaction: int) -> None:
+        if past.told is not None and (key := _key_of(past.told)) is not None:
+            self._enter_start(key, transaction)
+        if past.is_over:
+            self._ended = [*self._ended, transaction][-REMEMBERED:]
+        elif past.connector_number:
+            self._begin(past.connector_number, transaction)
 
     def running_on(self, number: int) -> int | None:
         """Return the transaction that runs on a connector."""
@@ -46,21 +64,20 @@ class TransactionBook:
         """Return the connector a transaction runs on."""
         return next((n for n, t in self._running.items() if t == transaction), None)
 
-    def new_number(self) -> int:
-        """Return a number no transaction has."""
-        self._last += 1
-        return self._last
-
-    def start(self, key: StartKey) -> Started:
-        """Enter a start, or find the one it repeats."""
+    def start(self, key: StartKey, *, runs: bool = True) -> Started:
+        """Enter a start, or find the one it repeats; one that does not run is only numbered."""
         known = self._starts.get(key)
         if known is not None:
             return Started(known, is_new=False)
-        transaction = self.new_number()
+        transaction = self._numbers.new()
+        self._enter_start(key, transaction)
+        replaced = self._begin(key.number, transaction) if runs else None
+        return Started(transaction, is_new=True, replaced=replaced)
+
+    def _enter_start(self, key: StartKey, transaction: int) -> None:
         self._starts[key] = transaction
         if len(self._starts) > REMEMBERED:
             del self._starts[next(iter(self._starts))]
-        return Started(transaction, is_new=True, replaced=self._begin(key.number, transaction))
 
     def adopt(self, number: int, transaction: int | None) -> bool:
         """Return whether a transaction mentioned in passing is one we did not know to run."""
@@ -90,3 +107,11 @@ class TransactionBook:
         if transaction is not None:
             self._ended = [*self._ended, transaction][-REMEMBERED:]
         return transaction
+
+
+def _key_of(text: str) -> StartKey | None:
+    """Return the start that was kept as text, None if that cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=StartKey)
+    except msgspec.MsgspecError:
+        return None

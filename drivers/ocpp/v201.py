@@ -1,11 +1,13 @@
 """OCPP 2.0.1: one station's messages translated to facts, and limits to its charging profiles."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from drivers.ocpp import v201_messages as messages
-from drivers.ocpp.adapter import Answer, Priority, StationContext, VersionSupport
+from drivers.ocpp.adapter import Answer, Later, Priority, StationContext, VersionSupport
 from drivers.ocpp.clockwork import read_time
+from drivers.ocpp.metering import measure
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v201_interview import V201Questions
@@ -20,6 +22,7 @@ from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
+from gateway.domain.memory import TransactionMemory
 
 MAX_FRAME_BYTES: Final = 1024 * 1024  # Reports of a device model are long.
 MAX_KEPT_LENGTH: Final = 255  # Of an id, which should have 36 characters at most.
@@ -45,6 +48,7 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
     "SignCertificate": {"status": "Rejected"},
 }
 
+_ENDS: Final = frozenset({"Started", "Ended"})
 _REPORTS: Final = frozenset({"NotifyReport", "ReportChargingProfiles"})
 _AUTHORIZED: Final = b'{"idTokenInfo":{"status":"Accepted"}}'
 _STATUSES: Final = {str(status): status for status in ConnectorStatus}
@@ -64,7 +68,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         self._last_start_number = 0
         super().__init__(context, station, self._profiles, self._questions)
 
-    def answer(self, action: str, payload: object) -> Answer:
+    def answer(self, action: str, payload: object) -> Answer | Later:
         """See `StationAdapter`."""
         match payload:
             case messages.TransactionEvent():
@@ -93,7 +97,7 @@ class V201Adapter(VersionAdapter[V201Station]):
 
     # Inward: synchronous, and no calls out.
 
-    def _on_boot(self, station: messages.ChargingStationType) -> Answer:
+    def _on_boot(self, station: messages.ChargingStationType) -> Answer | Later:
         self._station.has_booted = True
         self._station.doubt_all()
         return self._accept_boot(
@@ -145,14 +149,21 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._counters[f"unasked.{action}"] += 1
         return ACKNOWLEDGED
 
-    def _on_event(self, event: messages.TransactionEvent) -> Answer:
+    def _on_event(self, event: messages.TransactionEvent) -> Answer | Later:
         # A token in the event wants its answer in the response (C01.FR.02, E05).
         answer = ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
+        heard = self._enter(event)
+        if heard is None or event.event_type not in _ENDS:
+            return answer
+        return self._answer_after(answer, self._record(heard, event))
+
+    def _enter(self, event: messages.TransactionEvent) -> Heard | None:
+        """Take an event into the book and post what is news; return it, None if it names nothing."""
         info = event.transaction_info
         transaction = info.transaction_id if info is not None else None
         if not transaction or len(transaction) > MAX_KEPT_LENGTH:
             self._counters["transaction-unnamed"] += 1
-            return answer
+            return None
         heard = self._hear(transaction, event)
         is_end = event.event_type == "Ended"
         book, station = self._station.book, self._station
@@ -162,7 +173,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             station.answered.give()
         if told.is_repeat:
             self._counters["repeated-event"] += 1
-            return answer
+            return heard
         number = told.number if told.number is not None else heard.number
         if told.left is not None:
             self._post_end(told.left, transaction)
@@ -178,7 +189,25 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._post_present(number, event, is_end=is_end)
         if is_end:
             self._post_ends(told.ended, number)
-        return answer
+        return heard
+
+    def _record(self, heard: Heard, event: messages.TransactionEvent) -> TransactionMemory:
+        """Return what an event that begins or ends its transaction says for the ledger."""
+        values, is_end = event.meter_value or [], event.event_type == "Ended"
+        # A transaction's first sample comes with its start, its last with its end (J02).
+        measured_wh = measure(values[-1:] if is_end else values[:1]).energy_wh
+        info = event.transaction_info
+        reason = info.stopped_reason if info is not None else None
+        return replace(
+            self._transaction(heard.transaction, heard.number),
+            is_over=is_end,
+            id_token=heard.id_token,
+            began_at=None if is_end else heard.written_at,
+            ended_at=heard.written_at if is_end else None,
+            meter_start_wh=None if is_end else measured_wh,
+            meter_stop_wh=measured_wh if is_end else None,
+            reason=None if reason is None else plain_text(reason),
+        )
 
     def _hear(self, transaction: str, event: messages.TransactionEvent) -> Heard:
         """Return what the event says of its transaction."""

@@ -31,6 +31,7 @@ from drivers.ocpp.v201_variables import (
 from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import TransactionEnded
 from gateway.domain.ids import TransactionId
+from gateway.domain.memory import TransactionMemory
 
 MAX_FOREIGN_LEVEL: Final = 8  # Higher ones exist on paper; each costs a call at adoption.
 TRIGGERED_PATIENCE_S: Final = 2.0
@@ -50,7 +51,8 @@ class V201Questions:
         """Ask nothing yet."""
         self._station = station
         self._words = words
-        self._has_cleared_leases = False
+        # Those of a run that remembers them have the ids of today and are replaced one by one.
+        self._has_cleared_leases = station.is_remembered
         self._inventory: tuple[str, Model] | None = None
 
     async def ask_who_it_is(self) -> None:
@@ -276,6 +278,10 @@ class V201Questions:
         station.counters["ended-unheard"] += 1
         for ended in told.ended:
             assert told.number is not None  # What was announced has an EVSE.
+            over = TransactionMemory(
+                station=station.id, transaction=TransactionId(ended), is_over=True
+            )
+            station.context.ledger.keep(over)
             station.context.post(
                 TransactionEnded(
                     at_s=station.clock.monotonic_s(),

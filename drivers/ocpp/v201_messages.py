@@ -94,6 +94,7 @@ class Transaction(Message):
 
     transaction_id: str | None = None
     charging_state: str | None = None
+    stopped_reason: str | None = None
 
 
 class Evse(Message):

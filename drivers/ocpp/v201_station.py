@@ -43,7 +43,7 @@ class V201Station(StationRecord):
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         super().__init__(context)
-        self.book = TransactionBook()
+        self.book = TransactionBook(context.past.transactions)
         self.reports = Reports(self)
         self.doubtful: set[str] = set()
         self.sought: set[str] = set()

@@ -1,8 +1,11 @@
 """The transactions of one 2.0.1 station: which runs where, and what is told for the first time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
+
+from gateway.domain.memory import TransactionMemory
 
 REMEMBERED: Final = 32
 
@@ -80,10 +83,22 @@ class TransactionBook:
 
     __slots__ = ("_ended", "_running")
 
-    def __init__(self) -> None:
-        """Know of none."""
+    def __init__(self, past: Sequence[TransactionMemory] = ()) -> None:
+        """Begin with what an earlier run knew, oldest first; of what ran, all is announced."""
         self._running: dict[str, _Running] = {}
         self._ended: list[str] = []
+        for known in past:
+            if known.given_number is not None:
+                continue  # It spoke 1.6 then.
+            if known.is_over:
+                self._ended = [*self._ended, known.transaction][-REMEMBERED:]
+            else:
+                self._running[known.transaction] = _Running(
+                    number=known.connector_number,
+                    id_token=known.id_token,
+                    is_announced=True,
+                    has_told_token=known.id_token is not None,
+                )
 
     def running_on(self, number: int) -> str | None:
         """Return the transaction that runs on an EVSE."""

@@ -1,20 +1,23 @@
 """What the adapters of both versions do alike: boots, ages, facts, and the way to limits."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
-from drivers.ocpp.adapter import Answer, Link, StationContext
+from drivers.ocpp.adapter import Answer, Later, Link, StationContext
 from drivers.ocpp.interview import Interview, Questions
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits, Words
 from drivers.ocpp.metering import MeterValue
+from drivers.ocpp.remembered import within
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import StationRecord
 from gateway.domain.charging import StationCapabilities
 from gateway.domain.events import StationBooted, TransactionEnded, TransactionStarted
 from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
+from gateway.domain.memory import Entry, TransactionMemory
 
 STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 ACKNOWLEDGED: Final = b"{}"
@@ -65,8 +68,13 @@ class VersionAdapter(Generic[StationT]):
 
     # Inward: synchronous, and no calls out.
 
-    def _accept_boot(self, *, vendor: str, model: str, firmware: str) -> Answer:
-        """Take a boot and post it; return the answer."""
+    def _accept_boot(self, *, vendor: str, model: str, firmware: str) -> Answer | Later:
+        """Take a boot and post it; return the answer.
+
+        It is given once it is safe that the station's proofs are open again: were we to end
+        before, the station would come back and not say once more that it booted. It is given in
+        the end whatever the ledger does: a station is not left without limits.
+        """
         vendor, model, firmware = (plain_text(word) for word in (vendor, model, firmware))
         self._station.time.forget()
         self._status_at_s.clear()
@@ -82,11 +90,21 @@ class VersionAdapter(Generic[StationT]):
         )
         # Spread, so that a hall of stations switched on at once does not beat as one.
         interval_s = self._context.heartbeat_interval_s * self._context.random.uniform(0.8, 1.2)
-        return {
+        answer = {
             "currentTime": self._station.tell_time(),
             "interval": max(1, int(interval_s)),
             "status": "Accepted",
         }
+        after = within(self._context.ledger.keep_durably())
+        if after.done():
+            self._station.welcome()
+            return answer
+        after.add_done_callback(lambda _: self._station.welcome())
+        return Later(answer, after)
+
+    def _answer_after(self, answer: Answer, *entries: Entry) -> Later:
+        """Return the answer, to be given once what it acknowledges is safe."""
+        return Later(answer, self._context.ledger.keep_durably(*entries))
 
     def _answer_heartbeat(self) -> bytes:
         return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
@@ -113,7 +131,16 @@ class VersionAdapter(Generic[StationT]):
             self._counters["stale.MeterValues"] += 1
         return age_s <= STALE_AFTER_S
 
+    def _transaction(self, transaction: str, number: int | None = None) -> TransactionMemory:
+        """Return a record of a transaction that says nothing of it yet but where it runs."""
+        return TransactionMemory(
+            station=self._station.id,
+            transaction=TransactionId(transaction),
+            connector_number=number,
+        )
+
     def _post_begin(self, number: int, transaction: str, id_token: str | None = None) -> None:
+        self._context.ledger.keep(self._transaction(transaction, number))
         self._post(
             TransactionStarted(
                 at_s=self._clock.monotonic_s(),
@@ -124,6 +151,7 @@ class VersionAdapter(Generic[StationT]):
         )
 
     def _post_end(self, number: int, transaction: str) -> None:
+        self._context.ledger.keep(replace(self._transaction(transaction, number), is_over=True))
         self._post(
             TransactionEnded(
                 at_s=self._clock.monotonic_s(),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gateway.control.fold import evolve
 from gateway.control.restore import (
     highest_ma,
     remember_circuit,
@@ -11,7 +12,9 @@ from gateway.control.restore import (
     remember_site,
     remember_station,
 )
-from gateway.control.state import SiteState
+from gateway.control.state import ConnectorBelief, SiteState, StationBelief
+from gateway.domain.circuits import Connector
+from gateway.domain.events import Event, StationBooted
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import (
@@ -62,6 +65,28 @@ class Remembrance:
         self.counters: Counter[str] = Counter()
         # As restored: what follows from proofs is written out, so that it outlives their change.
         ledger.keep(*self._connectors.values())
+
+    def hear(self, fact: Event) -> None:
+        """Take note of a fact before it is posted: of a boot its station may not speak again.
+
+        What waits for the ledger after this has waited for it too.
+        """
+        if isinstance(fact, StationBooted) and fact.station in self._stations:
+            state = evolve(self._noted, fact)
+            self._write_station(fact.station, state.stations[fact.station])
+            for at in state.wiring.connectors_of[fact.station]:
+                self._write_connector(state.wiring.connectors[at], state.connectors[at])
+
+    def _write_station(self, name: StationId, belief: StationBelief) -> None:
+        memory = remember_station(name, belief)
+        acts = _proofs(self._stations[name], memory)
+        self._stations[name] = memory
+        self._ledger.keep_durably(memory, *acts)
+
+    def _write_connector(self, connector: Connector, belief: ConnectorBelief) -> None:
+        known, memory = self._connectors[connector.ref], remember_connector(connector, belief)
+        self._connectors[connector.ref] = memory
+        self._write_risen(known, self._with_plans(connector.ref))
 
     # Before a limit is sent.
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.ocpp.remembered import TransactionNumbers
 from drivers.ocpp.v16_transactions import REMEMBERED, StartKey, TransactionBook
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -15,24 +16,24 @@ def key(number: int, turn: int = 0) -> StartKey:
 
 
 def test_a_later_run_gives_no_number_an_earlier_one_gave() -> None:
-    first = TransactionBook(NOW)
+    first = TransactionBook(TransactionNumbers(NOW))
     given_out = {first.start(key(1, turn)).transaction for turn in range(59)}
-    later = TransactionBook(NOW + timedelta(seconds=60))
+    later = TransactionBook(TransactionNumbers(NOW + timedelta(seconds=60)))
 
     assert later.start(key(1)).transaction not in given_out
     assert len(given_out) == 59
 
 
 def test_numbers_fit_what_stations_keep_them_in() -> None:
-    assert 0 < TransactionBook(datetime(2080, 1, 1, tzinfo=UTC)).new_number() < 2**31
+    assert 0 < TransactionNumbers(datetime(2080, 1, 1, tzinfo=UTC)).new() < 2**31
 
 
 def test_a_clock_that_was_never_set_still_gives_numbers() -> None:
-    assert TransactionBook(datetime(1970, 1, 1, tzinfo=UTC)).new_number() > 0
+    assert TransactionNumbers(datetime(1970, 1, 1, tzinfo=UTC)).new() > 0
 
 
 def test_what_ended_is_not_adopted_again_until_it_is_forgotten() -> None:
-    book = TransactionBook(NOW)
+    book = TransactionBook(TransactionNumbers(NOW))
 
     assert book.adopt(1, 500)
     assert not book.adopt(1, 500)
@@ -50,7 +51,7 @@ def test_what_ended_is_not_adopted_again_until_it_is_forgotten() -> None:
 def test_a_connector_has_one_transaction_and_memory_is_bounded(
     acts: list[tuple[str, int, int]],
 ) -> None:
-    book = TransactionBook(NOW)
+    book = TransactionBook(TransactionNumbers(NOW))
     for act, number, value in acts:
         match act:
             case "start":
