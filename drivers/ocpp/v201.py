@@ -235,7 +235,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         if is_end:
             sought.discard(transaction)
             self._counters["unknown-end"] += 1
-        elif heard.is_present and transaction not in sought:
+        elif heard.is_present and transaction not in sought and len(sought) < MAX_CONNECTORS:
             sought.add(transaction)
             self._station.interview_again()
 

@@ -165,7 +165,7 @@ def _line_of(bus: BusDraft) -> tuple[object, tuple[str, str]]:
         return None if port is None else os.path.realpath(port), ("serial", "port")
     assert bus.tcp is not None
     host, number = bus.tcp.host, bus.tcp.port
-    return None if host is None or number is None else (host.casefold(), number), ("tcp", "host")
+    return None if host is None or number is None else (_named(host), number), ("tcp", "host")
 
 
 def _check_units(draft: SiteFileDraft) -> Iterator[Finding]:

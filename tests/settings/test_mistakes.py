@@ -200,6 +200,9 @@ FIT = [
     ("{id: net, tcp: {host: 10.0.0.5}}", "{id: net, serial: {port: /dev/serial/by-id/x, baud: 9600, format: 8N1}}", [
         "4:30: buses.net.serial.port: bus plant is on the same line; one bus takes all its meters",
     ]),
+    ("{id: net, tcp: {host: 10.0.0.5}}", "{id: net, tcp: {host: localhost}}\n  - {id: here, tcp: {host: 127.0.0.1}}", [
+        "5:28: buses.here.tcp.host: bus net is on the same line; one bus takes all its meters",
+    ]),
     ("{id: net, tcp: {host: 10.0.0.5}}", "{id: net}", [
         "4:6: buses.net: takes serial: {port, baud, format} or tcp: {host, port}",
     ]),

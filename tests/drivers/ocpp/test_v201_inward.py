@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from drivers.ocpp.station import MAX_CONNECTORS
+from drivers.ocpp.v201 import V201Adapter
 from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
 from gateway.domain.events import (
     ConnectorMetered,
@@ -247,6 +249,20 @@ def test_a_transaction_found_running_is_adopted() -> None:
 
         assert [s.transaction for s in hall.facts_of(TransactionStarted)] == ["T1"]
         assert [e.connector for e in hall.facts_of(TransactionEnded)] == [FIRST]
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
+def test_transactions_that_never_say_where_they_run_fill_no_memory() -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01", version=OcppVersion.V201) as station:
+            for n in range(2 * MAX_CONNECTORS):
+                told = {"transactionInfo": {"transactionId": f"T{n}"}}
+                answer = await ask(station, event(evse=None, **told))
+                assert answer[0] == 3
+            adapter = hall.server.station(FIRST.station)
+            assert isinstance(adapter, V201Adapter)
+            assert len(adapter._station.sought) == MAX_CONNECTORS
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
