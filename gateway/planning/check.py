@@ -1,0 +1,99 @@
+"""The independent last look at a plan before it counts: it shares no code with what made it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.planning.problem import Demand, Plan, Problem
+
+
+class Fault(StrEnum):
+    """What can be wrong with a plan."""
+
+    ROW_OVER = "a row carries more than it has"
+    OUTSIDE_WINDOW = "a demand gets something outside its window"
+    CURRENT = "a demand gets a current it cannot take"
+    PLACE = "two demands draw at one connector"
+    PROMISE = "a promise is not kept"
+    ENERGY = "the energy said is not that of the currents"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """Something wrong with a plan: which demand or row, in which slot, by how much."""
+
+    fault: Fault
+    subject: str
+    slot: int | None
+    detail: str
+
+
+def check(problem: Problem, plan: Plan) -> tuple[Violation, ...]:
+    """Return everything wrong with a plan; a plan that counts has nothing.
+
+    A promise may only be broken by the plan if what rows have does not carry it: what is
+    promised must be delivered by the end of its window.
+    """
+    found: list[Violation] = []
+    for row, has_ma in enumerate(problem.available_ma):
+        found += _row_faults(problem, plan, row, has_ma)
+    for demand, currents_ma, delivered_wh in zip(
+        problem.demands, plan.current_ma, plan.delivered_wh, strict=True
+    ):
+        found += _demand_faults(problem, demand, currents_ma, delivered_wh)
+    return tuple(found + _place_faults(problem, plan))
+
+
+def _row_faults(problem: Problem, plan: Plan, row: int, has_ma: tuple[int, ...]) -> list[Violation]:
+    on_row = [at for at, demand in enumerate(problem.demands) if row in demand.rows]
+    found = []
+    for slot, limit_ma in enumerate(has_ma):
+        carries_ma = sum(plan.current_ma[at][slot] for at in on_row)
+        if carries_ma > max(0, limit_ma):
+            detail = f"{carries_ma} mA of {limit_ma} mA"
+            found.append(
+                Violation(fault=Fault.ROW_OVER, subject=f"row {row}", slot=slot, detail=detail)
+            )
+    return found
+
+
+def _demand_faults(
+    problem: Problem, demand: Demand, currents_ma: tuple[int, ...], delivered_wh: float
+) -> list[Violation]:
+    edges_s = problem.grid.edges_s
+    found: list[Violation] = []
+    summed_wh = 0.0
+    for slot, current_ma in enumerate(currents_ma):
+        begins_s, ends_s = edges_s[slot], edges_s[slot + 1]
+        if not current_ma:
+            continue
+        if begins_s < demand.earliest_s or ends_s > demand.latest_s:
+            found.append(_of(demand, Fault.OUTSIDE_WINDOW, slot, f"{current_ma} mA"))
+        is_whole = current_ma % demand.step_ma == 0
+        if not demand.min_ma <= current_ma <= demand.max_ma or not is_whole:
+            found.append(_of(demand, Fault.CURRENT, slot, f"{current_ma} mA"))
+        power_w = current_ma / 1_000 * demand.voltage_v * demand.phase_count
+        summed_wh += power_w * (ends_s - begins_s) / 3_600
+    if abs(summed_wh - delivered_wh) > 1.0:
+        detail = f"{delivered_wh:.0f} Wh said, {summed_wh:.0f} Wh given"
+        found.append(_of(demand, Fault.ENERGY, None, detail))
+    if summed_wh < demand.promised_wh - 1.0:
+        detail = f"{summed_wh:.0f} Wh of {demand.promised_wh:.0f} Wh"
+        found.append(_of(demand, Fault.PROMISE, None, detail))
+    return found
+
+
+def _place_faults(problem: Problem, plan: Plan) -> list[Violation]:
+    found: list[Violation] = []
+    taken: dict[tuple[str, int], str] = {}
+    for demand, currents_ma in zip(problem.demands, plan.current_ma, strict=True):
+        for slot, current_ma in enumerate(currents_ma):
+            if not current_ma:
+                continue
+            other = taken.setdefault((demand.place, slot), demand.key)
+            if other != demand.key:
+                found.append(_of(demand, Fault.PLACE, slot, f"with {other}"))
+    return found
+
+
+def _of(demand: Demand, fault: Fault, slot: int | None, detail: str) -> Violation:
+    return Violation(fault=fault, subject=demand.key, slot=slot, detail=detail)

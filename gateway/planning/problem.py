@@ -1,0 +1,102 @@
+"""The planning problem and its answer: who wants how much when, what rows have, who gets what."""
+
+from dataclasses import dataclass
+
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
+from gateway.domain.needs import Objective
+from gateway.planning.grid import Grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rectangle:
+    """A current per phase from one instant to another, s from now."""
+
+    from_s: float
+    until_s: float
+    current_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What one vehicle (or plain draw) wants of the plan.
+
+    `rows` are the phases of circuits it loads, each with the same current; `energy_wh` None is
+    everything there is. `rank` is its class, 0 first. What was promised it are the `committed`
+    rectangles, and in all `promised_wh` by `latest_s`. `taper` says from how many Wh delivered
+    on it takes at most how many mA. Of demands with one `place` (a connector) only one draws at
+    a time, in the order of `earliest_s`.
+    """
+
+    key: str
+    place: str
+    rows: tuple[int, ...]
+    phase_count: int
+    voltage_v: float
+    earliest_s: float
+    latest_s: float
+    energy_wh: float | None
+    max_ma: int
+    rank: int = 2
+    objective: Objective = Objective.BY_DEPARTURE
+    promised_wh: float = 0.0
+    committed: tuple[Rectangle, ...] = ()
+    taper: tuple[tuple[float, int], ...] = ()
+    min_ma: int = MIN_CHARGING_MA
+    step_ma: int = STEP_MA
+
+    def takes_ma(self, delivered_wh: float) -> int:
+        """Return the most it takes once so much is delivered."""
+        takes_ma = self.max_ma
+        for from_wh, most_ma in self.taper:
+            if delivered_wh >= from_wh:
+                takes_ma = min(takes_ma, most_ma)
+        return takes_ma
+
+    @property
+    def wh_per_ma_h(self) -> float:
+        """Return the energy of 1 mA on each of its phases for an hour."""
+        return self.voltage_v * self.phase_count / 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is to be planned: `available_ma` per row and slot, after base and reserve."""
+
+    grid: Grid
+    available_ma: tuple[tuple[int, ...], ...]
+    demands: tuple[Demand, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Who gets what: `current_ma` per demand and slot, `delivered_wh` per demand."""
+
+    grid: Grid
+    current_ma: tuple[tuple[int, ...], ...]
+    delivered_wh: tuple[float, ...]
+
+    @property
+    def energy_wh(self) -> float:
+        """Return the energy of everybody."""
+        return sum(self.delivered_wh)
+
+
+def plan_of(problem: Problem, current_ma: list[list[int]]) -> Plan:
+    """Return the plan that gives these currents, with the energy each demand gets of it."""
+    hours = problem.grid.hours
+    return Plan(
+        grid=problem.grid,
+        current_ma=tuple(tuple(of_slots) for of_slots in current_ma),
+        delivered_wh=tuple(
+            demand.wh_per_ma_h * sum(ma * h for ma, h in zip(of_slots, hours, strict=True))
+            for demand, of_slots in zip(problem.demands, current_ma, strict=True)
+        ),
+    )
+
+
+def serves_everyone(problem: Problem, plan: Plan) -> bool:
+    """Return whether everybody gets what was asked: then no plan gives more energy."""
+    return all(
+        demand.energy_wh is not None and delivered_wh >= demand.energy_wh - 1.0
+        for demand, delivered_wh in zip(problem.demands, plan.delivered_wh, strict=True)
+    )

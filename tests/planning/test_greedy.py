@@ -1,0 +1,170 @@
+"""The plan that is always there fits, keeps promises, and serves by class and laxity."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.needs import Objective
+from gateway.planning.check import Fault, check
+from gateway.planning.greedy import greedy
+from gateway.planning.grid import Grid, even_grid, grid_of
+from gateway.planning.problem import Demand, Plan, Problem, Rectangle, serves_everyone
+
+HOUR_S = 3_600.0
+
+
+def demand(key: str, *, energy_wh: float | None = 11_000, **changes: object) -> Demand:
+    """Return a three-phase vehicle that may take 16 A for the first four hours."""
+    vehicle = Demand(
+        key=key,
+        place=key,
+        rows=(0, 1, 2),
+        phase_count=3,
+        voltage_v=230.0,
+        earliest_s=0.0,
+        latest_s=4 * HOUR_S,
+        energy_wh=energy_wh,
+        max_ma=16_000,
+    )
+    return replace(vehicle, **changes)  # type: ignore[arg-type]
+
+
+def problem(*demands: Demand, limit_ma: int = 20_000, grid: Grid | None = None) -> Problem:
+    grid = grid or even_grid(48, 300.0)
+    return Problem(grid=grid, available_ma=((limit_ma,) * grid.slot_count,) * 3, demands=demands)
+
+
+def delivered_by_s(plan: Plan, at: int, energy_wh: float, wh_per_ma_h: float) -> float:
+    """Return when a demand has so much, s from now."""
+    total_wh = 0.0
+    for slot, ma in enumerate(plan.current_ma[at]):
+        total_wh += ma * plan.grid.hours[slot] * wh_per_ma_h
+        if total_wh >= energy_wh - 1.0:
+            return plan.grid.edges_s[slot + 1]
+    return float("inf")
+
+
+def test_whoever_leaves_first_is_served_first() -> None:
+    late, soon = demand("late"), demand("soon", latest_s=1.2 * HOUR_S)
+    plan = greedy(problem(late, soon))
+
+    assert delivered_by_s(plan, 1, 11_000, soon.wh_per_ma_h) <= 1.2 * HOUR_S
+    assert serves_everyone(problem(late, soon), plan)
+
+
+def test_class_goes_before_laxity() -> None:
+    critical = demand("critical", rank=0)
+    tight = demand("tight", latest_s=1.2 * HOUR_S)
+    plan = greedy(problem(tight, critical))
+
+    assert delivered_by_s(plan, 1, 11_000, critical.wh_per_ma_h) <= 1.1 * HOUR_S
+    assert plan.delivered_wh[0] < 11_000
+
+
+def test_an_impossible_target_gets_the_best_effort() -> None:
+    plan = greedy(problem(demand("hungry", energy_wh=100_000)))
+
+    assert plan.delivered_wh[0] == pytest.approx(16 * 230 * 3 * 4)
+
+
+def test_a_vehicle_that_tapers_takes_less_from_there_on() -> None:
+    plan = greedy(problem(demand("full", taper=((5_500.0, 8_000),))))
+    half_at = 6  # 5,520 Wh are 16 A on three phases for half an hour.
+
+    assert set(plan.current_ma[0][:half_at]) == {16_000}
+    assert max(plan.current_ma[0][half_at:]) == 8_000
+
+
+def test_what_was_promised_is_kept_whoever_comes() -> None:
+    promised = demand(
+        "promised",
+        promised_wh=11_000,
+        committed=(Rectangle(from_s=2 * HOUR_S, until_s=3 * HOUR_S, current_ma=16_000),),
+        rank=3,
+    )
+    others = [demand(f"critical-{n}", rank=0, energy_wh=None) for n in range(4)]
+    asked = problem(*others, promised, limit_ma=16_000)
+
+    assert check(asked, greedy(asked)) == ()
+
+
+def test_what_is_held_is_free_again_once_it_was_given_earlier() -> None:
+    promised = demand(
+        "promised",
+        promised_wh=11_000,
+        committed=(Rectangle(from_s=2 * HOUR_S, until_s=3 * HOUR_S, current_ma=16_000),),
+    )
+    other = demand("other", energy_wh=None)
+    plan = greedy(problem(promised, other, limit_ma=16_000))
+
+    assert plan.delivered_wh[1] == pytest.approx(3 * 16 * 230 * 3, rel=0.02)
+
+
+def test_one_at_a_connector_after_the_other() -> None:
+    first = demand("first", place="CP-1", latest_s=2 * HOUR_S)
+    second = demand("second", place="CP-1", earliest_s=1 * HOUR_S)
+    asked = problem(first, second, limit_ma=32_000)
+
+    assert check(asked, greedy(asked)) == ()
+    assert serves_everyone(asked, greedy(asked))
+
+
+def test_fastest_does_not_wait_for_who_leaves_sooner() -> None:
+    fast = demand("fast", objective=Objective.FASTEST)
+    plan = greedy(problem(demand("soon", latest_s=3 * HOUR_S), fast, limit_ma=16_000))
+
+    assert plan.current_ma[1][0] == 16_000
+
+
+demands = st.builds(
+    demand,
+    key=st.uuids().map(str),
+    energy_wh=st.one_of(st.none(), st.floats(0, 60_000)),
+    rows=st.sets(st.integers(0, 5), min_size=1, max_size=4).map(lambda rows: tuple(sorted(rows))),
+    phase_count=st.integers(1, 3),
+    earliest_s=st.floats(0, 20 * HOUR_S),
+    latest_s=st.floats(0, 30 * HOUR_S),
+    rank=st.integers(0, 3),
+    max_ma=st.integers(60, 640).map(lambda steps: steps * 100),
+    objective=st.sampled_from(Objective),
+)
+
+
+@given(
+    asked=st.lists(demands, max_size=12),
+    rows_ma=st.lists(st.integers(-20_000, 90_000), min_size=6, max_size=6),
+)
+def test_whatever_is_asked_nothing_is_wrong_with_the_plan(
+    asked: list[Demand], rows_ma: list[int]
+) -> None:
+    grid = grid_of(24 * HOUR_S, events_s=[d.latest_s for d in asked])
+    of_rows = tuple((ma,) * grid.slot_count for ma in rows_ma)
+    given_problem = Problem(grid=grid, available_ma=of_rows, demands=tuple(asked))
+
+    assert check(given_problem, greedy(given_problem)) == ()
+
+
+def test_a_wrong_plan_is_told() -> None:
+    asked = problem(demand("a"), demand("b", promised_wh=5_000), limit_ma=20_000)
+    over = ((16_000,) * 48, (6_050,) * 48)
+    plan = Plan(grid=asked.grid, current_ma=over, delivered_wh=(44_160.0, 0.0))
+
+    assert {violation.fault for violation in check(asked, plan)} == {
+        Fault.ROW_OVER,
+        Fault.CURRENT,
+        Fault.ENERGY,
+    }
+    nothing = Plan(grid=asked.grid, current_ma=((0,) * 48,) * 2, delivered_wh=(0.0, 0.0))
+    assert [violation.fault for violation in check(asked, nothing)] == [Fault.PROMISE]
+
+
+def test_the_grid_is_fine_where_it_is_near_and_cut_where_something_happens() -> None:
+    grid = grid_of(events_s=[5 * HOUR_S + 400.0, 7 * HOUR_S + 10.0])
+
+    assert grid.edges_s[:3] == (0.0, 300.0, 600.0)
+    assert grid.edges_s[-1] == 48 * HOUR_S
+    assert 5 * HOUR_S + 400.0 in grid.edges_s
+    assert 7 * HOUR_S + 10.0 not in grid.edges_s
+    assert grid.slot_count == 12 + 20 + 84 + 1
