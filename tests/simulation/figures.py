@@ -26,6 +26,7 @@ class Day:
     thermal_budget_peak_ratio: float
     violations: tuple[str, ...]
     unsound: tuple[str, ...]
+    stuck: tuple[str, ...]
     unexplained: tuple[str, ...]
 
 
@@ -45,6 +46,7 @@ def day_of(kind: str, seed: int, duration_s: float = SIX_HOURS_S) -> Day:
         thermal_budget_peak_ratio=max(c.thermal_budget_peak for c in report.circuits),
         violations=tuple(f"{v.what}: {v.at_s:.0f} s: {v.detail}" for v in report.violations),
         unsound=tuple(run.unsound),
+        stuck=tuple(run.stuck.told),
         unexplained=tuple(run.unexplained),
     )
 

@@ -31,6 +31,7 @@ from gateway.domain.events import (
     LimitUnanswered,
 )
 from gateway.domain.ids import ConnectorRef, StationId
+from tests.simulation.stuck import StuckClaims
 
 FALLBACK_GAP_S = 60.0
 FALLBACK_WRITES_A_DAY = 10
@@ -47,7 +48,7 @@ class Run:
     `unexplained` lists limits that had no reason, `unsound` the rows on which for a while more
     flowed than was counted, and the connectors that might for as long have drawn more than
     they were counted at: what is believed must contain what is true (with faults, up to the
-    reserve, which is there for that).
+    reserve, which is there for that). `stuck` is what was counted too high instead.
     """
 
     plant: Plant
@@ -63,6 +64,7 @@ class Run:
     seen_s: float | None = None
     unsound: list[str] = field(default_factory=list)
     unsound_since_s: dict[int | ConnectorRef, float] = field(default_factory=dict)
+    stuck: StuckClaims = field(default_factory=StuckClaims)
     guarded: int = 0
 
     @staticmethod
@@ -105,6 +107,7 @@ class Run:
             learnt.append(DeadManProven(at_s=to_s, station=decision.dead_man_proven))
         self.state = evolve_all(self.state, learnt)
         self._compare_with_truth(decision, to_s)
+        self.stuck.look(self.plant, self.state.wiring, decision.survey, to_s)
         self._send(decision, to_s)
         return decision
 

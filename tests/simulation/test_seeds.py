@@ -46,12 +46,11 @@ def test_a_day_does_no_harm_and_explains_itself(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["harsh", "lighter", "ordinary"])
-def test_without_faults_no_connector_is_forgotten(kind: str) -> None:
+def test_without_faults_no_claim_is_stuck_and_no_connector_forgotten(kind: str) -> None:
     told = [
         f"{kind} {seed}: {violation}"
         for seed in SEEDS[kind]
-        for violation in days()[kind, seed].violations
-        if violation.startswith("connector_forgotten")
+        for violation in days()[kind, seed].violations + days()[kind, seed].stuck
     ]
 
     assert told == []
