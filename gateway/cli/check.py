@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.proof_view import explain_failures, proof_json, proof_table
+from gateway.cli.wording import counted
 from gateway.settings import (
     Mistake,
     MistakesError,
@@ -68,8 +69,7 @@ def _show_mistakes(terminal: Console, error: MistakesError) -> None:
     count = len(error.mistakes)
     if count > MAX_SHOWN_COUNT:
         terminal.print(f"... and {count - MAX_SHOWN_COUNT} more.\n")
-    words = "1 mistake" if count == 1 else f"{count} mistakes"
-    terminal.print(Text(f"Refused: {words}.", style="bold red"))
+    terminal.print(Text(f"Refused: {counted(count, 'mistake')}.", style="bold red"))
 
 
 def _show_mistake(
@@ -104,8 +104,9 @@ def _show_settings(terminal: Console, settings: Settings, credentials: Credentia
         Text.assemble((site.name, "bold"), (f"  {settings.path}", "dim")), soft_wrap=True
     )
     terminal.print(
-        f"{len(site.circuits)} circuits, {len(site.meters)} meters, "
-        f"{len(site.stations)} stations, {len(site.connectors)} connectors\n"
+        f"{counted(len(site.circuits), 'circuit')}, {counted(len(site.meters), 'meter')}, "
+        f"{counted(len(site.stations), 'station')}, "
+        f"{counted(len(site.connectors), 'connector')}\n"
     )
     terminal.print("Worst case if Headroom, a meter or the network fails; amperes per phase:\n")
     terminal.print(proof_table(site, proof))

@@ -34,6 +34,7 @@ from gateway.cli.serving import (
 )
 from gateway.cli.state_folder import DEMO_PREFIX
 from gateway.cli.view import render
+from gateway.cli.wording import counted
 from gateway.services.supervisor import ServiceEndedError
 from gateway.settings import ListenAddress, Settings
 
@@ -245,7 +246,7 @@ def _conclude(demo: _Demo, copy_to: Path | None, *, as_json: bool) -> int:
     if demo.failure is None and violated == 0:
         shutil.rmtree(demo.folder, ignore_errors=True)
         return 0
-    reason = demo.failure or f"{violated} invariants were violated"
+    reason = demo.failure or f"invariants violated: {violated}"
     click.echo(f"Error: {reason}; the logs are in {demo.folder}", err=True)
     return FAILED
 
@@ -258,7 +259,8 @@ def _summary(report: dict[str, Any]) -> list[str]:
         for circuit in report.get("circuits", ())
     ]
     faults = report.get("faults", ())
-    lines.append(f"{len(faults)} faults: {', '.join(fault['kind'] for fault in faults)}")
+    kinds = ", ".join(fault["kind"] for fault in faults) or "none"
+    lines.append(f"{counted(len(faults), 'fault')}: {kinds}")
     latency = report.get("limit_latency_s") or {}
     if latency.get("p99") is not None:
         lines.append(f"limits in force after {latency['p50']:.2f} s, p99 {latency['p99']:.2f} s")

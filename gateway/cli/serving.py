@@ -15,6 +15,7 @@ import click
 import uvloop
 
 from gateway.bootstrap import describe_buses
+from gateway.cli.wording import counted
 from gateway.settings import Settings, SettingsRefusedError, load_site
 
 _log = logging.getLogger(__name__)
@@ -75,11 +76,7 @@ def start_report(settings: Settings, *, ocpp_port: int, state: Path) -> str:
     host = settings.listen.ocpp.host
     host = f"[{host}]" if ":" in host else host
     return (
-        f"{site.name}: {_count(len(site.circuits), 'circuit')}; meters: {meters};"
-        f" {_count(len(site.stations), 'station')} awaited at ws://{host}:{ocpp_port}/<id>;"
+        f"{site.name}: {counted(len(site.circuits), 'circuit')}; meters: {meters};"
+        f" {counted(len(site.stations), 'station')} awaited at ws://{host}:{ocpp_port}/<id>;"
         f" ask with: headroom why CONNECTOR --state {state}"
     )
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -63,12 +63,21 @@ def _of_station(reason: Reason) -> str:
         return f"the station has been out of reach for {gone}; it is counted at {counted}"
     if reason.kind is ReasonKind.STATION_UNPROVEN:
         return (
-            "the station has not yet been seen to obey a cut; until then it gets the minimum "
-            f"and is counted at {counted}"
+            "the station has not yet been seen to obey a cut; until then it gets "
+            f"{_trial_of(reason.limit_ma)} and is counted at {counted}"
         )
     return (
         f"the station draws {counted}, more than it was allowed, for {_seconds(reason.elapsed_s)}"
     )
+
+
+def _trial_of(limit_ma: int) -> str:
+    """Return which step of the trial a limit is (gateway.control.trial)."""
+    if limit_ma > MIN_CHARGING_MA:
+        return "the minimum, or a little more to be cut by,"
+    if limit_ma:
+        return "the minimum"
+    return "the minimum, or nothing for a moment as a cut that must show,"
 
 
 def _of_safety(reason: Reason) -> str:

@@ -257,3 +257,17 @@ def test_every_reason_has_a_sentence_that_begins_with_its_limit(kind: ReasonKind
 
     assert told.startswith("6.5 A: ")
     assert told.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("limit_ma", "gets"),
+    [
+        (6_000, "it gets the minimum and is"),
+        (8_000, "it gets the minimum, or a little more to be cut by, and is"),
+        (0, "it gets the minimum, or nothing for a moment as a cut that must show, and is"),
+    ],
+)
+def test_what_an_unproven_station_gets_is_what_it_is_said_to_get(limit_ma: int, gets: str) -> None:
+    reason = Reason(kind=ReasonKind.STATION_UNPROVEN, limit_ma=limit_ma, current_ma=32_000)
+
+    assert f"until then {gets} counted at 32.0 A." in sentence(reason)
