@@ -48,7 +48,7 @@ def test_a_demo_ends_by_itself_with_the_plants_report(site_file: Path) -> None:
 @pytest.mark.parametrize(
     ("mood", "words"),
     [
-        ("violated", "1 invariants were violated"),
+        ("violated", "invariants violated: 1"),
         ("silent", "wrote no report that can be read"),
         ("crash", "ended at its start: the roof fell in"),
     ],
