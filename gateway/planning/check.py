@@ -73,6 +73,8 @@ def _demand_faults(
             found.append(_of(demand, Fault.CURRENT, slot, f"{current_ma} mA"))
         power_w = current_ma / 1_000 * demand.voltage_v * demand.phase_count
         summed_wh += power_w * (ends_s - begins_s) / 3_600
+    if demand.energy_wh is not None:
+        summed_wh = min(summed_wh, demand.energy_wh)
     if abs(summed_wh - delivered_wh) > 1.0:
         detail = f"{delivered_wh:.0f} Wh said, {summed_wh:.0f} Wh given"
         found.append(_of(demand, Fault.ENERGY, None, detail))

@@ -1,6 +1,7 @@
 """The planning problem and its answer: who wants how much when, what rows have, who gets what."""
 
 from dataclasses import dataclass
+from operator import mul
 
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.needs import Objective
@@ -69,7 +70,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Who gets what: `current_ma` per demand and slot, `delivered_wh` per demand."""
+    """Who gets what: `current_ma` per demand and slot, `delivered_wh` per demand.
+
+    A demand is delivered no more than it wants: its last slot may offer it more.
+    """
 
     grid: Grid
     current_ma: tuple[tuple[int, ...], ...]
@@ -88,10 +92,15 @@ def plan_of(problem: Problem, current_ma: list[list[int]]) -> Plan:
         grid=problem.grid,
         current_ma=tuple(tuple(of_slots) for of_slots in current_ma),
         delivered_wh=tuple(
-            demand.wh_per_ma_h * sum(ma * h for ma, h in zip(of_slots, hours, strict=True))
+            _delivered_wh(demand, of_slots, hours)
             for demand, of_slots in zip(problem.demands, current_ma, strict=True)
         ),
     )
+
+
+def _delivered_wh(demand: Demand, current_ma: list[int], hours: tuple[float, ...]) -> float:
+    given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
+    return given_wh if demand.energy_wh is None else min(given_wh, demand.energy_wh)
 
 
 def serves_everyone(problem: Problem, plan: Plan) -> bool:
