@@ -107,14 +107,14 @@ class V16Adapter(VersionAdapter[V16Station]):
         return ACKNOWLEDGED
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer:
-        number, age_s = message.connector_id, self._observe_age_s(message.meter_value)
-        # Connector 0 is the station's own meter.
-        if not 0 < number <= MAX_CONNECTORS or not self._are_of_now(age_s):
+        number, values = message.connector_id, self._of_now(message.meter_value)
+        is_old = bool(message.meter_value) and not values
+        if not 0 < number <= MAX_CONNECTORS or is_old:  # Connector 0 is the station's own meter.
             return ACKNOWLEDGED
         if self._book.adopt(number, message.transaction_id):
             self._counters["adopted-transaction"] += 1
             self._post_begin(number, str(message.transaction_id))
-        self._station.post_measured(number, message.meter_value)
+        self._station.post_measured(number, values)
         return ACKNOWLEDGED
 
     def _on_start(self, start: messages.StartTransaction) -> Later:

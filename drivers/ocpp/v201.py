@@ -136,10 +136,9 @@ class V201Adapter(VersionAdapter[V201Station]):
         return ACKNOWLEDGED
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer:
-        number, age_s = message.evse_id, self._observe_age_s(message.meter_value)
-        # EVSE 0 is the station's grid connection.
-        if 0 < number <= MAX_CONNECTORS and self._are_of_now(age_s):
-            self._station.post_measured(number, message.meter_value)
+        number, values = message.evse_id, self._of_now(message.meter_value)
+        if 0 < number <= MAX_CONNECTORS:  # EVSE 0 is the station's grid connection.
+            self._station.post_measured(number, values)
         return ACKNOWLEDGED
 
     def _on_report(self, action: str, report: Report) -> Answer:
@@ -252,7 +251,8 @@ class V201Adapter(VersionAdapter[V201Station]):
                 )
             )
         # The end carries samples of the whole transaction (J02): the last is of now.
-        self._station.post_measured(number, values[-1:] if is_end else values)
+        values = values[-1:] if is_end else values
+        self._station.post_measured(number, self._of_now(values))
 
     def _post_ends(self, transactions: tuple[str, ...], number: int | None) -> None:
         for transaction in transactions:

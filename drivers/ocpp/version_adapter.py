@@ -33,6 +33,9 @@ class TimedValue(MeterValue, Protocol):
         """Return when, by the station's clock."""
 
 
+ValueT = TypeVar("ValueT", bound=TimedValue)
+
+
 class VersionAdapter(Generic[StationT]):
     """One station, as far as its version does not matter. Makes a `StationAdapter` of its heirs.
 
@@ -118,18 +121,15 @@ class VersionAdapter(Generic[StationT]):
         self._status_at_s[place] = said_at_s
         return True
 
-    def _observe_age_s(self, values: Sequence[TimedValue]) -> float:
-        """Return how old the newest of some values is, which is the last."""
-        age_s = 0.0
-        for value in values:
-            age_s = self._station.observe_age_s(value.timestamp)
-        return age_s
-
-    def _are_of_now(self, age_s: float) -> bool:
-        """Return whether meter values of an age say something of now."""
-        if age_s > STALE_AFTER_S:
-            self._counters["stale.MeterValues"] += 1
-        return age_s <= STALE_AFTER_S
+    def _of_now(self, values: Sequence[ValueT]) -> Sequence[ValueT]:
+        """Return the values that say something of now, by the station's own clock."""
+        ages_s = [self._station.observe_age_s(value.timestamp) for value in values]
+        if len(ages_s) > 1:  # A later one may have told that an earlier one is old.
+            ages_s = [self._station.observe_age_s(value.timestamp) for value in values]
+        if not ages_s or max(ages_s) <= STALE_AFTER_S:
+            return values
+        self._counters["stale.MeterValues"] += 1
+        return [v for v, age_s in zip(values, ages_s, strict=True) if age_s <= STALE_AFTER_S]
 
     def _transaction(self, transaction: str, number: int | None = None) -> TransactionMemory:
         """Return a record of a transaction that says nothing of it yet but where it runs."""

@@ -204,6 +204,20 @@ def test_old_meter_values_say_nothing_of_now() -> None:
     in_hall(scene)
 
 
+def test_of_values_kept_while_there_was_no_connection_only_those_of_now_count() -> None:
+    kept = {"timestamp": now(ahead_s=-600), "sampledValue": [current("32", phase="L1")]}
+    fresh = {"timestamp": now(), "sampledValue": [current("6", phase="L2")]}
+    said = {"connectorId": 1, "meterValue": [kept, fresh]}
+
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            await ask(station, [2, "m", "MeterValues", said])
+
+        assert [m.current_a for m in hall.facts_of(ConnectorMetered)] == [(None, 6.0, None)]
+
+    in_hall(scene)
+
+
 def test_a_station_whose_clock_is_wrong_is_listened_to() -> None:
     async def scene(hall: Hall) -> None:
         async with hall.connect("CP-01") as station:

@@ -389,6 +389,19 @@ def test_meter_values_are_read_in_and_outside_a_transaction() -> None:
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
+def test_of_values_kept_while_there_was_no_connection_only_those_of_now_count() -> None:
+    kept = {"timestamp": now(ahead_s=-600), "sampledValue": [current(32, "L1")]}
+    fresh = {"timestamp": now(), "sampledValue": [current(6, "L2")]}
+
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01", version=OcppVersion.V201) as station:
+            await ask(station, event(meterValue=[kept, fresh]))
+
+        assert [m.current_a for m in hall.facts_of(ConnectorMetered)] == [(None, 6.0, None)]
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
 def test_old_meter_values_say_nothing_of_now() -> None:
     async def scene(hall: Hall) -> None:
         async with hall.connect("CP-01", version=OcppVersion.V201) as station:
