@@ -9,6 +9,7 @@ from gateway import __version__
 COMMANDS = {
     "check": "gateway.cli.check:check_command",
     "demo": "gateway.cli.demo:demo_command",
+    "doctor": "gateway.cli.doctor:doctor_command",
     "read": "gateway.cli.read:read_command",
     "run": "gateway.cli.run:run_command",
     "watch": "gateway.cli.watch:watch_command",

@@ -75,6 +75,19 @@ class ConnectorView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StationView:
+    """A station: whether it is there, and what it has been seen to do.
+
+    `obeys`: it cut when told to; `falls_back`: it fell back by itself when a lease lapsed.
+    """
+
+    id: str
+    is_connected: bool
+    obeys: bool
+    falls_back: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The whole site after one cycle."""
 
@@ -84,6 +97,7 @@ class Snapshot:
     is_stopped: bool
     circuits: tuple[CircuitView, ...]
     connectors: tuple[ConnectorView, ...]
+    stations: tuple[StationView, ...] = ()
     pending: tuple[str, ...] = ()
     """Stations that are connected and wait for adoption."""
     alarms: tuple[Alarm, ...] = ()
@@ -127,6 +141,15 @@ def snapshot_of(
                 now_s=decision.at_s,
             )
             for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
+        ),
+        stations=tuple(
+            StationView(
+                id=station,
+                is_connected=belief.is_connected,
+                obeys=belief.is_proven,
+                falls_back=belief.is_dead_man_proven,
+            )
+            for station, belief in state.stations.items()
         ),
         pending=pending,
         alarms=alarms,
