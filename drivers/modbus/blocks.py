@@ -56,8 +56,12 @@ class LineCost:
 
     def wire_s(self, register_count: int) -> float:
         """Return the seconds one read of `register_count` registers holds the line."""
-        characters = REQUEST_CHARACTERS + ANSWER_CHARACTERS + 2 * register_count
-        return characters * self.character_s + 2 * self.silence_s + self.turnaround_s
+        return self.frames_s(2 * register_count) + self.turnaround_s
+
+    def frames_s(self, byte_count: int) -> float:
+        """Return how long question and answer take where a unit answers `byte_count` at once."""
+        characters = REQUEST_CHARACTERS + ANSWER_CHARACTERS + byte_count
+        return characters * self.character_s + 2 * self.silence_s
 
 
 TCP_COST = LineCost(character_s=1e-6, silence_s=0.0, turnaround_s=0.002)

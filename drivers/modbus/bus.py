@@ -173,6 +173,9 @@ class Bus:
             _log.info("bus %s is up again: %s", self.name, self.endpoint)
         self._is_down = False
         self._link = link
+        if isinstance(self.endpoint, SerialEndpoint):
+            # Whoever had the line before us may have asked, and not waited for the answer.
+            await self._hold(link)
         self.connection += 1
         self._count(connections=1)
         return link
@@ -190,7 +193,8 @@ class Bus:
             await self._hold(link)
         await self._wait_for_silence(link)
         ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
-        limit_s = self._roster.timeout_s(request.unit)
+        # What the characters take is no silence of the unit.
+        limit_s = self._roster.timeout_s(request.unit) + self.endpoint.cost.frames_s(ask.byte_count)
         started_s = self._clock.monotonic_s()
         try:
             heard = await link.ask(ask, window.address, limit_s=limit_s)
@@ -218,6 +222,7 @@ class Bus:
         elif isinstance(self.endpoint, TcpEndpoint) or not link.is_up:
             self._drop_link()
         else:
+            link.withdraw()
             await self._hold(link)
 
     async def _hold(self, link: Link) -> None:

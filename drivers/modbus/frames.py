@@ -14,13 +14,27 @@ class NotModbusError(ValueError):
     """What was heard can not be the answer, and nothing that follows it can be."""
 
 
+BIT_FUNCTIONS = frozenset({1, 2})
+"""Read coils and read discrete inputs: what they count are bits, eight to a byte."""
+
+
+def answer_byte_count(function_code: int, count: int) -> int:
+    """Return how many bytes an answer's payload has: all that it tells of what was asked."""
+    return (count + 7) // 8 if function_code in BIT_FUNCTIONS else 2 * count
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What an answer must match: `count` registers, read from `unit` with `function_code`."""
+    """What an answer must match: `count` registers or bits, read from `unit` with `function_code`."""
 
     unit: int
     function_code: int
     count: int
+
+    @property
+    def byte_count(self) -> int:
+        """Return how many bytes the payload of the answer has."""
+        return answer_byte_count(self.function_code, self.count)
 
 
 def _make_crc_table() -> tuple[int, ...]:
@@ -50,9 +64,9 @@ def find_rtu_answer(heard: bytes, ask: Ask) -> bytes | None:
     Noise, echoes and frames of others before and after it do not matter: the frame is known
     by its unit, function and length together, and by its check bytes.
     """
-    good = bytes((ask.unit, ask.function_code, 2 * ask.count))
+    good = bytes((ask.unit, ask.function_code, ask.byte_count))
     refusal = bytes((ask.unit, ask.function_code | EXCEPTION_BIT))
-    for header, length in ((good, 5 + 2 * ask.count), (refusal, 5)):
+    for header, length in ((good, 5 + ask.byte_count), (refusal, 5)):
         start = heard.find(header)
         while start >= 0:
             frame = heard[start : start + length]
@@ -94,10 +108,8 @@ def _checked(frame: bytes, ask: Ask) -> bytes:
         return frame
     if function_code != ask.function_code:
         raise NotModbusError(f"function {function_code} answered to function {ask.function_code}")
-    if third != 2 * ask.count or len(frame) != 9 + third:
-        raise NotModbusError(
-            f"asked for {ask.count} registers, got {third} bytes of {len(frame) - 9}"
-        )
+    if third != ask.byte_count or len(frame) != 9 + third:
+        raise NotModbusError(f"asked for {ask.byte_count} bytes, got {third} of {len(frame) - 9}")
     return frame
 
 

@@ -22,6 +22,7 @@ from drivers.modbus.errors import (
     NoAnswerError,
 )
 from drivers.modbus.frames import (
+    BIT_FUNCTIONS,
     EXCEPTION_BIT,
     Ask,
     NotModbusError,
@@ -130,9 +131,16 @@ class Link:
             raise BusDownError(self._endpoint.explain(self._why))
         self._is_up = True
 
+    def withdraw(self) -> None:
+        """Take back what could not be sent yet: sent later, its answer would be anybody's."""
+        if self._port is not None:
+            self._port.withdraw()
+
     def close(self) -> None:
         """Drop the connection at once."""
         self._is_up = False
+        # The system waits, up to half a minute, for what a closed serial device has yet to send.
+        self.withdraw()
         transport = cast("asyncio.Transport | None", self._client.ctx.transport)
         self._client.close()
         if transport is not None:
@@ -147,8 +155,11 @@ class Link:
             BusDownError: the connection was lost meanwhile.
             DeviceExceptionError: the unit, or a gateway for it, refused.
         """
-        what = f"unit {ask.unit}, registers {address}-{address + ask.count - 1}"
+        word = "bits" if ask.function_code in BIT_FUNCTIONS else "registers"
+        what = f"unit {ask.unit}, {word} {address}-{address + ask.count - 1}"
         call = {
+            1: self._client.read_coils,
+            2: self._client.read_discrete_inputs,
             3: self._client.read_holding_registers,
             4: self._client.read_input_registers,
         }[ask.function_code]
@@ -175,7 +186,7 @@ class Link:
         code = self._frame[start + 1]
         if code & EXCEPTION_BIT:
             raise DeviceExceptionError(what, self._frame[start + 2])
-        payload = self._frame[start + 3 : start + 3 + 2 * ask.count]
+        payload = self._frame[start + 3 : start + 3 + ask.byte_count]
         return Heard(payload=payload, sent_s=self._sent_s, heard_s=self.active_s)
 
     def _on_connect(self, is_connected: bool) -> None:  # noqa: FBT001 - pymodbus calls it so

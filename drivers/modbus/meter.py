@@ -33,6 +33,9 @@ ENERGY_INTERVAL_S = 60.0
 ADDRESS_CODES = frozenset({2, 3})
 """Exceptions that say: not these registers, or not so many of them."""
 
+ABSENCE_CODES = ADDRESS_CODES | {1}
+"""Exceptions that say: never; the others (busy, failed, not reached) say: not now."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
@@ -96,7 +99,7 @@ class ModbusMeter:
             polled = await self._poll_guard()
         except ModbusError as error:
             raise MeterFaultError(self.meter.id, str(error)) from error
-        values = {name: self._bounded(name, value) for name, value in polled.values.items()}
+        values = self._believable(polled.values)
         self._log_distrust(values)
         reading = MeterReading(
             meter=self.meter.id,
@@ -246,21 +249,31 @@ class ModbusMeter:
         try:
             place = await self._find_place()
             answer = await self._bus.read(self._request(block.windows, place.origin))
-        except DeviceExceptionError:
-            self._energy_name = None  # It has none.
-            return None
-        except ModbusError:
+        except ModbusError as error:
+            if isinstance(error, DeviceExceptionError) and error.code in ABSENCE_CODES:
+                self._energy_name = None  # It has none.
             return None  # The reading is good without; the next poll will say if the meter is lost.
         window = answer.window.moved(-place.origin)
         value = block.decode(answer.payload, window=window)[self._energy_name]
         return None if isinstance(value, Quality) else value * self.meter.ct_ratio
 
-    def _bounded(self, name: str, value: Value) -> Value:
-        """Return the value, or implausible where it is more current than there can be."""
-        if self._max_current_a is None or isinstance(value, Quality) or not name.startswith("cur"):
-            return value
-        is_possible = abs(value) * self.meter.ct_ratio <= self._max_current_a
-        return value if is_possible else Quality.IMPLAUSIBLE
+    def _believable(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the values without what cannot be, or is not measured, as implausible."""
+        believable = dict(values)
+        for index in range(1, self._profile.phase_count + 1):
+            name = f"current_l{index}"
+            # A meter that starts, or is read by another model's map, tells nonsense of all of a
+            # phase, and zeros are the most harmful of it. Without its voltage fuse it knows no
+            # direction.
+            is_measured = values.get(f"voltage_l{index}") is not Quality.IMPLAUSIBLE
+            if name in values and not (is_measured and self._is_possible(values[name])):
+                believable[name] = Quality.IMPLAUSIBLE
+        return believable
+
+    def _is_possible(self, current: Value) -> bool:
+        if self._max_current_a is None or isinstance(current, Quality):
+            return True
+        return abs(current) * self.meter.ct_ratio <= self._max_current_a
 
     def _on_supply(
         self,

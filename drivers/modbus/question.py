@@ -18,7 +18,7 @@ class Priority(IntEnum):
 class BusTiming:
     """How patient a bus is; the defaults are those of design §3.
 
-    `min_gap_s` is the least silence before a question on a serial line, `drain_s` the silence
+    `timeout_s` is the time a unit has beyond what the characters themselves take. `min_gap_s` is the least silence before a question on a serial line, `drain_s` the silence
     that must pass after a lost answer, `answer_life_s` how long such an answer is expected
     still to come, `retry_max_s` the longest pause between two attempts to connect.
     """
@@ -35,7 +35,8 @@ class BusTiming:
 class ReadRequest:
     """A question: the registers `windows[0]`, or any window that contains them.
 
-    `function_code` is 3 (holding) or 4 (input registers). `max_pause_s` is the longest the unit
+    `function_code` is 3 (holding) or 4 (input registers), or 1 (coils) or 2 (discrete inputs),
+    whose windows count bits. `max_pause_s` is the longest the unit
     may be left unasked when it is mute.
     """
 
@@ -48,7 +49,7 @@ class ReadRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The registers of `window`, high byte first, as they were on the wire.
+    """The registers of `window`, high byte first, or its bits, lowest first, as on the wire.
 
     `at_s` is the monotonic midpoint between the question sent and the answer heard;
     `connection` counts the connections of the bus.

@@ -22,6 +22,7 @@ from drivers.modbus.unit import (
     choose_window,
     probe_timeout_s,
     rested,
+    shape_of,
     timeout_s,
 )
 
@@ -114,4 +115,4 @@ class Roster:
 
 
 def _shape(request: ReadRequest, window: Span) -> Shape:
-    return Shape(function_code=request.function_code, count=window.count)
+    return shape_of(request.function_code, window.count)

@@ -1,6 +1,7 @@
 """Opens a serial device for pymodbus without holding up the loop, and says why it cannot."""
 
 import asyncio
+import contextlib
 import os
 import termios
 from functools import partial
@@ -20,6 +21,7 @@ class SerialPort:
     def __init__(self, line: SerialEndpoint) -> None:
         self._line = line
         self._opening: asyncio.Future[SerialTransport] | None = None
+        self._transport: SerialTransport | None = None
 
     @property
     def is_stuck(self) -> bool:
@@ -55,7 +57,17 @@ class SerialPort:
         except (termios.error, ValueError) as error:
             raise OSError(*error.args) from error
         transport.setup()
+        self._transport = transport
         return transport
+
+    def withdraw(self) -> None:
+        """Forget what was to be sent and is not on the line yet."""
+        device = None if self._transport is None else self._transport.sync_serial
+        if self._transport is None or device is None:
+            return
+        self._transport.flush()
+        with contextlib.suppress(OSError, termios.error):  # It may be gone.
+            device.reset_output_buffer()
 
 
 def _is_pseudo_terminal(port: str) -> bool:

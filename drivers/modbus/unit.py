@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from drivers.modbus.blocks import Span
+from drivers.modbus.frames import answer_byte_count
 
 DEAD_AFTER_COUNT = 3
 PROBE_STEP_S = 2.0
@@ -29,10 +30,15 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """All that a serial answer tells of its question."""
+    """All that a serial answer tells of its question: the function, and the payload's length."""
 
     function_code: int
-    count: int
+    byte_count: int
+
+
+def shape_of(function_code: int, count: int) -> Shape:
+    """Return the shape of an answer to so many registers, or bits."""
+    return Shape(function_code=function_code, byte_count=answer_byte_count(function_code, count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +95,7 @@ def choose_window(
     if len(windows) > 1 and unit.last_shape is not None:
         in_doubt.add(unit.last_shape)
     for window in windows:
-        if Shape(function_code=function_code, count=window.count) not in in_doubt:
+        if shape_of(function_code, window.count) not in in_doubt:
             return window
     return None
 

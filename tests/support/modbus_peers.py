@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import struct
+import termios
 import tty
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -182,6 +183,36 @@ class PtyPeer(Peer):
         trace: TracebackType | None,
     ) -> None:
         self.vanish()
+
+    def stall(self) -> None:
+        """Take nothing in any more, as an adapter whose buffers are full: nothing can be sent."""
+        asyncio.get_running_loop().remove_reader(self._ours)
+        os.set_blocking(self._kept, False)
+        with suppress(BlockingIOError):
+            while os.write(self._kept, bytes(1024)):
+                pass
+
+    def resume(self) -> None:
+        """Take in again what is sent."""
+        with suppress(BlockingIOError):
+            while os.read(self._ours, 1024).endswith(b"\0"):
+                pass
+        asyncio.get_running_loop().add_reader(self._ours, self._on_bytes)
+
+    def say_when_opened(self, frame: bytes) -> None:
+        """Put bytes on the line as soon as somebody has opened it, unasked."""
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            # pyserial, when it has opened a line, has its reads wait for nothing.
+            is_open = termios.tcgetattr(self._kept)[6][termios.VMIN] == 0
+            self._timers.append(
+                loop.call_later(0.002, self._send, frame)
+                if is_open
+                else loop.call_later(0.001, look)
+            )
+
+        look()
 
     def vanish(self) -> None:
         """Unplug the device."""

@@ -43,6 +43,13 @@ def endpoint(transport: str, where: str) -> Endpoint:
     return SerialEndpoint(port=where, baud=115_200)
 
 
+class HastyClock(SystemClock):
+    """A clock on which a microsecond is more than a minute."""
+
+    def monotonic_s(self) -> float:
+        return 1e8 * super().monotonic_s()
+
+
 def driver(bus: Bus, meter: Meter = MAIN, **options: float) -> ModbusMeter:
     return ModbusMeter(meter, load_profile(meter.profile), bus, clock=SystemClock(), **options)
 
@@ -168,6 +175,34 @@ def test_what_cannot_be_trusted_is_logged_once(
     ]
 
 
+def test_a_phase_whose_voltage_cannot_be_is_not_measured(serve: Serve) -> None:
+    image = meter_images.SDM630.replace("4366 3333", "0000 0000", 1)
+
+    reading = read(endpoint("tcp", serve("tcp", 7, image=image)))
+
+    assert list(reading.current_a) == [None, pytest.approx(0.0), pytest.approx(7.25)]
+
+
+@pytest.mark.parametrize("word", ["0000", "4148", "FFFF"])
+def test_a_meter_that_starts_or_has_another_map_is_not_believed(word: str, serve: Serve) -> None:
+    """Zeros would be a building that draws nothing, with all its supply to give away."""
+    image = "4 0 " + f"{word} 0000 " * 40
+
+    with pytest.raises(MeterFaultError, match="no current can be trusted"):
+        read(endpoint("tcp", serve("tcp", 7, image=image)))
+
+
+def test_a_voltage_that_the_meter_does_not_have_says_nothing_of_its_currents(
+    serve: Serve,
+) -> None:
+    image = meter_images.SDM630.replace("4366 3333", "7FC0 0000", 1)
+
+    reading = read(endpoint("tcp", serve("tcp", 7, image=image)))
+
+    assert reading.current_a == pytest.approx((12.5, 0.0, 7.25))
+    assert reading.voltage_v[0] is None
+
+
 def test_a_reading_without_any_current_is_a_fault(serve: Serve) -> None:
     image = "4 0 " + "7FC0 0000 " * 40
 
@@ -195,21 +230,27 @@ def test_a_meter_that_refuses_long_reads_is_read_piece_by_piece(serve: Serve) ->
     assert samples["power_active_total"].value == pytest.approx(1_209.0)
 
 
-def test_a_meter_without_energy_is_not_asked_for_it_again() -> None:
+@pytest.mark.parametrize(
+    ("code", "asked"),
+    [(1, 4), (2, 4), (3, 4), (6, 6), (11, 6)],  # It has none; it is busy; it was not reached.
+)
+def test_a_meter_without_energy_is_not_asked_for_it_again(code: int, asked: int) -> None:
     def script(question: bytes) -> Sequence[Act]:
-        if question[8:12] == b"\x00\x48\x00\x02":  # registers 72-73
-            return [Say(frame=question[:4] + bytes.fromhex("0003 07 84 02"))]
+        address, count = struct.unpack(">HH", question[8:12])
+        if address <= 72 < address + count <= 80:
+            return [Say(frame=question[:4] + bytes.fromhex("0003 07 84") + bytes((code,)))]
         return [Say(frame=tcp_answer(question))]
 
     async def poll() -> tuple[float | None, int]:
         async with TcpPeer(script) as peer:
             where = TcpEndpoint(host="127.0.0.1", port=peer.port)
             async with running_bus(where, PATIENT) as bus:
-                meter = driver(bus)
+                profile = load_profile(MAIN.profile)
+                meter = ModbusMeter(MAIN, profile, bus, clock=HastyClock())
                 readings = [await meter.read() for _ in range(3)]
                 return readings[0].import_energy_wh, len(peer.asked)
 
-    assert asyncio.run(poll()) == (None, 4)
+    assert asyncio.run(poll()) == (None, asked)
 
 
 SDM630_WORDS = {

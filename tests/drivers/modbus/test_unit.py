@@ -23,7 +23,7 @@ WINDOWS = tuple(Span(address=0, count=count) for count in (12, 14, 16, 18))
 
 
 def shape(count: int) -> Shape:
-    return Shape(function_code=4, count=count)
+    return Shape(function_code=4, byte_count=2 * count)
 
 
 def owed(count: int, until_s: float = 3.0) -> OwedAnswer:

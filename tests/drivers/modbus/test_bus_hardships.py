@@ -1,0 +1,86 @@
+"""The bus on lines that stall, are slow, or are chatty before anything was asked."""
+
+# ruff: noqa: SIM117 - a peer, and on it a bus, are two steps
+
+import asyncio
+import struct
+from dataclasses import replace
+
+import pytest
+
+from drivers.modbus.blocks import Span
+from drivers.modbus.endpoint import SerialEndpoint
+from drivers.modbus.errors import ModbusError, NoAnswerError
+from drivers.modbus.frames import crc16
+from drivers.modbus.question import Answer, ReadRequest
+from tests.support.modbus_peers import IMPATIENT, PtyPeer, Say, running_bus
+
+
+def ask(address: int = 0, count: int = 2, *spare: int, unit: int = 1) -> ReadRequest:
+    windows = tuple(Span(address=address, count=n) for n in (count, *spare))
+    return ReadRequest(unit=unit, function_code=4, windows=windows)
+
+
+def serial(peer: PtyPeer, baud: int = 115_200) -> SerialEndpoint:
+    return SerialEndpoint(port=peer.path, baud=baud)
+
+
+def echo_addresses(question: bytes) -> bytes:
+    """Return the serial answer of a device each of whose registers holds its own address."""
+    address, count = struct.unpack(">HH", question[2:6])
+    body = question[:2] + bytes((2 * count,))
+    body += b"".join(struct.pack(">H", address + i) for i in range(count))
+    return body + crc16(body)
+
+
+def addresses(answer: Answer) -> list[int]:
+    return [word for (word,) in struct.iter_unpack(">H", answer.payload)]
+
+
+def test_a_slow_line_is_given_the_time_its_characters_take() -> None:
+    """100 registers take 1.8 s at 1200 baud: that is no silence of the meter."""
+
+    async def poll() -> Answer:
+        async with PtyPeer(lambda q: [Say(frame=echo_addresses(q), after_s=0.5)]) as peer:
+            async with running_bus(serial(peer, 1_200)) as bus:
+                return await bus.read(ask(0, 100))
+
+    assert addresses(asyncio.run(poll())) == list(range(100))
+
+
+def test_a_question_that_could_not_be_sent_in_time_is_never_sent() -> None:
+    """A stalled adapter would let all of them go at once, and their answers be anybody's."""
+
+    async def poll() -> tuple[list[bytes], list[int]]:
+        async with PtyPeer(lambda q: [Say(frame=echo_addresses(q))]) as peer:
+            peer.stall()
+            async with running_bus(serial(peer)) as bus:
+                for count in (2, 3, 4):
+                    with pytest.raises(NoAnswerError):
+                        await bus.read(ask(100 * count, count))
+                peer.resume()
+                await asyncio.sleep(0.05)
+                meanwhile = list(peer.asked)
+                while True:
+                    try:
+                        return meanwhile, addresses(await bus.read(ask(500, 5, unit=2)))
+                    except ModbusError:
+                        await asyncio.sleep(0.02)
+
+    meanwhile, words = asyncio.run(poll())
+
+    assert meanwhile == []
+    assert words == list(range(500, 505))
+
+
+def test_what_is_still_in_the_air_when_a_line_is_opened_answers_nothing() -> None:
+    """The process before this one may have asked, in the same shape, and ended."""
+
+    async def poll() -> Answer:
+        async with PtyPeer(lambda q: [Say(frame=echo_addresses(q), after_s=0.02)]) as peer:
+            # It reaches the line once the new process has it open, before its first answer.
+            peer.say_when_opened(echo_addresses(bytes.fromhex("01 04 00 00 00 02")))
+            async with running_bus(serial(peer), replace(IMPATIENT, timeout_s=5.0)) as bus:
+                return await bus.read(ask(100))
+
+    assert addresses(asyncio.run(poll())) == [100, 101]
