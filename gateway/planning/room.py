@@ -1,0 +1,214 @@
+"""What is left for one vehicle more, once plan and promises are taken off: a snapshot to ask.
+
+A room never changes, so any number of questions may read it at once; what changes the ledger
+makes a new one, with the next version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
+from gateway.planning.grid import HOUR_S, Grid
+from gateway.planning.problem import Rectangle
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """A connector as a plan sees it: the rows it loads, alike on each, and what it can give."""
+
+    key: str
+    rows: tuple[int, ...]
+    phase_count: int
+    voltage_v: float
+    max_ma: int
+    min_ma: int = MIN_CHARGING_MA
+    step_ma: int = STEP_MA
+
+    def power_w(self, current_ma: float) -> float:
+        """Return the real power of a current on each phase."""
+        return current_ma * self.voltage_v * self.phase_count / 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """A row that leaves less than an outlet could give, from one instant to another."""
+
+    row: int
+    from_s: float
+    until_s: float
+    limit_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What every row has left per slot, and how base may turn out otherwise.
+
+    `left_ma` is (rows, slots). `base_paths_ma` tells for some rows how much more base than
+    planned each scenario has, as (scenarios, slots): all have the same scenarios in the same
+    order, for what drives one circuit drives the next.
+    """
+
+    version: int
+    grid: Grid
+    left_ma: Ints
+    base_paths_ma: Mapping[int, Ints] = field(default_factory=dict)
+    _outlooks: dict[Outlet, "Outlook"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def outlook(self, outlet: Outlet) -> "Outlook":
+        """Return what an outlet could give; it is worked out when it is first asked for."""
+        known = self._outlooks.get(outlet)
+        if known is None:
+            known = self._outlooks[outlet] = Outlook.of(self, outlet)
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What an outlet could give: per slot, and in all from now on, as planned and in each scenario.
+
+    `energy_wh` is cumulated at the edges of the grid, so what a window holds is a difference of
+    two values between them; `path_energy_wh` is the same per scenario, (scenarios, edges).
+    """
+
+    outlet: Outlet
+    edges_s: Floats
+    current_ma: Ints
+    left_ma: Ints
+    energy_wh: Floats
+    path_energy_wh: Floats
+
+    @staticmethod
+    def of(room: Room, outlet: Outlet) -> "Outlook":
+        """Return the outlook of an outlet in a room."""
+        rows = list(outlet.rows)
+        left_ma = room.left_ma[rows].min(axis=0)
+        edges_s = np.array(room.grid.edges_s)
+        hours = np.diff(edges_s) / HOUR_S
+        current_ma = _given_ma(left_ma, outlet)
+        paths_ma = [
+            room.left_ma[row] - room.base_paths_ma[row] for row in rows if row in room.base_paths_ma
+        ]
+        if paths_ma:
+            path_left_ma = np.minimum(np.minimum.reduce(paths_ma), left_ma_without(room, rows))
+            path_ma = _given_ma(path_left_ma, outlet)
+        else:
+            path_ma = current_ma[np.newaxis]
+        return Outlook(
+            outlet=outlet,
+            edges_s=edges_s,
+            current_ma=current_ma,
+            left_ma=left_ma,
+            energy_wh=_cumulated(outlet.power_w(1.0) * current_ma * hours),
+            path_energy_wh=_cumulated(outlet.power_w(1.0) * path_ma * hours),
+        )
+
+    def energy_within_wh(self, from_s: float, until_s: float) -> float:
+        """Return what the outlet could give between two instants, as planned."""
+        at_wh = np.interp((from_s, until_s), self.edges_s, self.energy_wh)
+        return max(0.0, float(at_wh[1] - at_wh[0]))
+
+    def path_energies_wh(self, from_s: float, until_s: float) -> Floats:
+        """Return the same in each scenario."""
+        return np.maximum(0.0, self._paths_at(until_s) - self._paths_at(from_s))
+
+    def _paths_at(self, at_s: float) -> Floats:
+        slot = int(
+            np.clip(np.searchsorted(self.edges_s, at_s, side="right") - 1, 0, len(self.edges_s) - 2)
+        )
+        part = (at_s - self.edges_s[slot]) / (self.edges_s[slot + 1] - self.edges_s[slot])
+        before, after = self.path_energy_wh[:, slot], self.path_energy_wh[:, slot + 1]
+        at_wh: Floats = before + (after - before) * min(1.0, max(0.0, part))
+        return at_wh
+
+    def finish_s(self, from_s: float, energy_wh: float) -> float | None:
+        """Return when so much could be given from an instant on, None if not within the plan."""
+        before_wh = float(np.interp(from_s, self.edges_s, self.energy_wh))
+        if before_wh + energy_wh > self.energy_wh[-1] + 1e-6:
+            return None
+        # The first instant at which it is there: flat stretches before do not count.
+        edge = int(np.searchsorted(self.energy_wh, before_wh + energy_wh - 1e-6, side="left"))
+        if edge == 0:
+            return from_s
+        gained_wh = self.energy_wh[edge] - self.energy_wh[edge - 1]
+        part = (before_wh + energy_wh - self.energy_wh[edge - 1]) / gained_wh
+        length_s = self.edges_s[edge] - self.edges_s[edge - 1]
+        return max(from_s, float(self.edges_s[edge - 1] + min(1.0, max(0.0, part)) * length_s))
+
+    def profile(self, from_s: float, until_s: float) -> tuple[Rectangle, ...]:
+        """Return what the outlet could give between two instants, as rectangles."""
+        rectangles: list[Rectangle] = []
+        for slot, begins_s, ends_s in self._slots(from_s, until_s):
+            current_ma = int(self.current_ma[slot])
+            last = rectangles[-1] if rectangles else None
+            if last is not None and last.current_ma == current_ma and last.until_s == begins_s:
+                begins_s = rectangles.pop().from_s  # noqa: PLW2901 - one with the one before
+            if current_ma:
+                rectangles.append(Rectangle(from_s=begins_s, until_s=ends_s, current_ma=current_ma))
+        return tuple(rectangles)
+
+    def binding(self, room: Room, from_s: float, until_s: float) -> tuple[Binding, ...]:
+        """Return the rows that leave less than the outlet could give, the tightest of each slot."""
+        rows = list(self.outlet.rows)
+        found: list[Binding] = []
+        for slot, begins_s, ends_s in self._slots(from_s, until_s):
+            if self.left_ma[slot] >= self.outlet.max_ma:
+                continue
+            of_rows_ma = room.left_ma[rows, slot]
+            tightest = int(of_rows_ma.argmin())
+            bound = Binding(
+                row=rows[tightest],
+                from_s=begins_s,
+                until_s=ends_s,
+                limit_ma=max(0, int(of_rows_ma[tightest])),
+            )
+            last = found[-1] if found else None
+            if last is not None and (last.row, last.until_s) == (bound.row, begins_s):
+                least_ma = min(last.limit_ma, bound.limit_ma)
+                found[-1] = Binding(
+                    row=last.row, from_s=last.from_s, until_s=ends_s, limit_ma=least_ma
+                )
+            else:
+                found.append(bound)
+        return tuple(found)
+
+    def _slots(self, from_s: float, until_s: float) -> list[tuple[int, float, float]]:
+        """Return the slots between two instants, each with the part of it that is."""
+        first = max(0, int(self.edges_s.searchsorted(from_s, side="right")) - 1)
+        last = int(self.edges_s.searchsorted(until_s, side="left"))
+        edges_s = self.edges_s[first : last + 1].tolist()
+        return [
+            (first + at, max(begins_s, from_s), min(ends_s, until_s))
+            for at, (begins_s, ends_s) in enumerate(pairwise(edges_s))
+        ]
+
+
+def left_ma_without(room: Room, rows: list[int]) -> Ints:
+    """Return what those of `rows` leave whose base has no scenarios; no bound where all have."""
+    certain = [row for row in rows if row not in room.base_paths_ma]
+    if not certain:
+        return np.full(room.left_ma.shape[1], np.iinfo(np.int64).max)
+    least_ma: Ints = room.left_ma[certain].min(axis=0)
+    return least_ma
+
+
+def _given_ma(left_ma: Ints, outlet: Outlet) -> Ints:
+    """Return what an outlet gives of what is left: whole steps, and nothing below its least."""
+    capped_ma = np.minimum(left_ma, outlet.max_ma) // outlet.step_ma * outlet.step_ma
+    given_ma: Ints = np.where(capped_ma >= outlet.min_ma, capped_ma, 0)
+    return given_ma
+
+
+def _cumulated(of_slots: Floats) -> Floats:
+    """Return sums from the first slot on, with 0 before it, along the last axis."""
+    zeros = np.zeros((*of_slots.shape[:-1], 1))
+    summed: Floats = np.concatenate((zeros, of_slots.cumsum(axis=-1)), axis=-1)
+    return summed

@@ -1,0 +1,133 @@
+"""A quote says what can be given, how surely, what binds, and what would do instead."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.planning.grid import even_grid
+from gateway.planning.quote import Ask, Quote, Verdict, Way, fits_many, quote
+from gateway.planning.room import Outlet, Room
+
+HOUR_S = 3_600.0
+THREE = Outlet(
+    key="CP-1", rows=(0, 1, 2), phase_count=3, voltage_v=230.0, max_ma=16_000
+)  # 11,040 W at most.
+
+
+def room(left_ma: list[int], *, paths_ma: list[list[int]] | None = None) -> Room:
+    """Return a room of slots of an hour, alike on three rows, with scenarios of more base."""
+    left = np.array([left_ma] * 3, dtype=np.int64)
+    paths = {} if paths_ma is None else {row: np.array(paths_ma) for row in range(3)}
+    return Room(version=7, grid=even_grid(len(left_ma), HOUR_S), left_ma=left, base_paths_ma=paths)
+
+
+def ask(energy_wh: float | None, from_h: float, until_h: float, **changes: float) -> Ask:
+    return Ask(from_s=from_h * HOUR_S, until_s=until_h * HOUR_S, energy_wh=energy_wh, **changes)
+
+
+def offer_of(answer: Quote, way: Way) -> tuple[float, float, float]:
+    """Return what is offered in one way: energy in Wh, and from when until when in hours."""
+    (offer,) = [offer for offer in answer.offers if offer.way is way]
+    return offer.energy_wh, offer.start_s / HOUR_S, offer.finish_s / HOUR_S
+
+
+def test_what_fits_is_offered_as_asked() -> None:
+    answer = quote(room([20_000] * 6), THREE, ask(11_040, 1, 4))
+
+    assert (answer.verdict, answer.version) == (Verdict.YES, 7)
+    assert offer_of(answer, Way.AS_ASKED) == (11_040, 1.0, 2.0)
+    (rectangle,) = answer.offers[0].profile
+    assert (rectangle.from_s, rectangle.until_s, rectangle.current_ma) == (3_600, 7_200, 16_000)
+    assert answer.offers[0].binding == ()
+
+
+def test_what_does_not_fit_says_what_binds_and_what_would_do() -> None:
+    answer = quote(room([8_000, 8_000, 8_000, 20_000, 20_000, 20_000]), THREE, ask(22_080, 0, 3))
+
+    assert answer.verdict is Verdict.PARTLY
+    assert offer_of(answer, Way.MOST_ENERGY) == pytest.approx((16_560, 0.0, 3.0))
+    assert offer_of(answer, Way.EARLIEST_FINISH) == (22_080, 0.0, 3.5)
+    assert offer_of(answer, Way.ANOTHER_START) == pytest.approx((22_080, 1.0, 4.0))
+    assert offer_of(answer, Way.SUSTAINED)[0] == pytest.approx(16_560)
+    (bound,) = answer.offers[0].binding
+    assert (bound.from_s, bound.until_s, bound.limit_ma) == (0, 3 * HOUR_S, 8_000)
+
+
+def test_less_than_the_least_that_will_do_is_a_no_with_another_way() -> None:
+    answer = quote(room([0, 0, 20_000, 20_000]), THREE, ask(11_040, 0, 2, min_energy_wh=5_000))
+
+    assert answer.verdict is Verdict.NO
+    assert {offer.way for offer in answer.offers} == {Way.EARLIEST_FINISH, Way.ANOTHER_START}
+
+
+def test_another_connector_is_named_where_this_one_will_not_do() -> None:
+    single = Outlet(key="CP-2", rows=(0,), phase_count=1, voltage_v=230.0, max_ma=32_000)
+    answer = quote(room([40_000] * 4), single, ask(20_000, 0, 2), others=[THREE])
+
+    (offer,) = [offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET]
+    assert (offer.outlet.key, offer.energy_wh) == ("CP-1", 20_000)
+
+
+def test_energy_is_offered_at_the_confidence_asked() -> None:
+    # In one of four scenarios base is 8 A higher in the first hour.
+    paths_ma = [[0, 0], [0, 0], [0, 0], [8_000, 0]]
+    uncertain = room([16_000, 16_000], paths_ma=paths_ma)
+    sure = quote(uncertain, THREE, ask(22_080, 0, 2, confidence_ratio=0.9))
+    likely = quote(uncertain, THREE, ask(22_080, 0, 2, confidence_ratio=0.75))
+
+    assert sure.verdict is Verdict.PARTLY
+    assert sure.offers[0].energy_wh == pytest.approx(16_560)
+    assert sure.offers[0].confidence_ratio == 1.0
+    assert (likely.verdict, likely.offers[0].confidence_ratio) == (Verdict.YES, 0.75)
+
+
+def test_everything_you_have_is_what_the_window_holds() -> None:
+    answer = quote(room([16_000, 7_000, 0]), THREE, ask(None, 0, 3))
+
+    assert answer.verdict is Verdict.YES
+    assert answer.offers[0].energy_wh == pytest.approx(23 * 230 * 3)
+
+
+lefts = st.lists(st.integers(-20_000, 40_000), min_size=1, max_size=20)
+
+
+@given(
+    left_ma=lefts,
+    from_h=st.floats(0, 20),
+    length_h=st.floats(0, 20),
+    energy_wh=st.floats(0, 90_000),
+)
+def test_no_offer_gives_more_than_there_is(
+    left_ma: list[int], from_h: float, length_h: float, energy_wh: float
+) -> None:
+    there = room(left_ma)
+    answer = quote(there, THREE, ask(energy_wh, from_h, from_h + length_h))
+
+    for offer in answer.offers:
+        carried_wh = 0.0
+        for rectangle in offer.profile:
+            begins, ends = rectangle.from_s / HOUR_S, rectangle.until_s / HOUR_S
+            slots = range(int(begins), min(len(left_ma), int(-(-ends // 1))))
+            assert all(rectangle.current_ma <= left_ma[slot] for slot in slots)
+            assert 6_000 <= rectangle.current_ma <= THREE.max_ma
+            carried_wh += THREE.power_w(rectangle.current_ma) * (ends - begins)
+        assert offer.energy_wh <= carried_wh + 1.0
+        assert offer.finish_s <= 20 * HOUR_S + from_h * HOUR_S + length_h * HOUR_S
+
+
+@given(left_ma=lefts, windows=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 9)), max_size=9))
+def test_many_at_once_are_answered_like_each(
+    left_ma: list[int], windows: list[tuple[float, float]]
+) -> None:
+    there = room(left_ma)
+    outlook = there.outlook(THREE)
+    from_s = np.array([begins * HOUR_S for begins, _ in windows])
+    until_s = np.array([(begins + length) * HOUR_S for begins, length in windows])
+    many = fits_many(outlook, from_s, until_s, np.full(len(windows), 5_000.0))
+
+    one_by_one = [
+        outlook.energy_within_wh(begins, ends) >= 5_000.0
+        for begins, ends in zip(from_s.tolist(), until_s.tolist(), strict=True)
+    ]
+    assert many.tolist() == one_by_one
