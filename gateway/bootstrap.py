@@ -46,11 +46,6 @@ from gateway.settings import SerialBus, Settings, TcpBus
 
 _log = logging.getLogger(__name__)
 
-ALONE_PAUSE_S = 5.0
-"""How long a mute meter is left unasked when it has its line to itself: it keeps nobody waiting."""
-
-SHARED_PAUSE_S = 30.0
-
 
 class UnusableRequestError(HeadroomError):
     """What was asked for cannot be done as it was asked: the words of the request are wrong."""
@@ -316,19 +311,21 @@ class Daemon:
             profile = load_profile(meter.profile)
         except ProfileError as error:
             raise UnusableRequestError(f"meter {meter.id}: {error}") from error
-        is_alone = sum(other.bus == meter.bus for other in self._settings.site.meters) == 1
+        stop = self._settings.stop_input
+        buses = [other.bus for other in self._settings.site.meters]
+        buses += [] if stop is None else [stop.bus]
         driver = ModbusMeter(
             meter,
             profile,
             self._buses[meter.bus],
             clock=self._clock,
-            max_pause_s=ALONE_PAUSE_S if is_alone else SHARED_PAUSE_S,
+            is_alone=buses.count(meter.bus) == 1,
         )
         return meter, driver
 
 
 def _wire_bus(bus: SerialBus | TcpBus, clock: Clock) -> Bus:
-    timing = BusTiming(timeout_s=bus.timeout_s)
+    timing = BusTiming(timeout_s=bus.timeout_s, min_gap_s=bus.min_gap_s)
     return Bus(bus.id, _endpoint_of(bus), clock=clock, timing=timing)
 
 

@@ -194,14 +194,15 @@ class Bus:
         await self._wait_for_silence(link)
         ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
         # What the characters take is no silence of the unit.
-        limit_s = self._roster.timeout_s(request.unit) + self.endpoint.cost.frames_s(ask.byte_count)
+        frames_s = self.endpoint.cost.frames_s(ask.byte_count)
+        limit_s = self._roster.timeout_s(request.unit) + frames_s
         started_s = self._clock.monotonic_s()
         try:
             heard = await link.ask(ask, window.address, limit_s=limit_s)
         except ModbusError as error:
             await self._recover(link, error)
             now_s = self._clock.monotonic_s()
-            self._roster.note_failure(request, window, error, now_s=now_s)
+            self._roster.note_failure(request, window, error, now_s=now_s, frames_s=frames_s)
             self._count_failure(error, busy_s=now_s - started_s)
             raise
         self._retry_at_s = self._fruitless_count = 0
@@ -236,9 +237,10 @@ class Bus:
             await self._clock.sleep_s(quiet_at_s - now_s)
 
     async def _wait_for_silence(self, link: Link) -> None:
-        """Keep the silence between frames that a serial unit needs to find their beginning."""
-        if isinstance(self.endpoint, TcpEndpoint):
-            return
+        """Keep the silence between frames that a serial unit needs to find their beginning.
+
+        On the network there is none, unless somebody asked for a pause.
+        """
         await self._wait_until(link.active_s + self._gap_s)
 
     async def _wait_until(self, at_s: float) -> None:

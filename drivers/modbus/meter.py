@@ -22,6 +22,7 @@ from drivers.modbus.plan import BlockRead, plan_guard, plan_reads
 from drivers.modbus.profile import Profile
 from drivers.modbus.question import Priority, ReadRequest
 from drivers.modbus.sunspec import find_model, is_in_place, with_header
+from drivers.modbus.unit import OWN_LINE_RATIO, SHARED_LINE_RATIO
 from gateway.domain.circuits import Meter
 from gateway.domain.errors import MeterFaultError
 from gateway.domain.metering import MeterReading, Quality, Sample
@@ -58,7 +59,7 @@ class ModbusMeter:
     """`gateway.ports.MeterDriver` for one meter of a bus.
 
     `max_current_a` is the most that can be true on a phase (in primary amperes), None if only
-    the profile's bound is known; `max_pause_s` the longest a mute meter is left unasked.
+    the profile's bound is known; `is_alone` says that no other unit of the line waits for it.
     """
 
     def __init__(
@@ -69,14 +70,14 @@ class ModbusMeter:
         *,
         clock: Clock,
         max_current_a: float | None = None,
-        max_pause_s: float = 30.0,
+        is_alone: bool = False,
     ) -> None:
         self.meter: Final = meter
         self._profile = profile
         self._bus = bus
         self._clock = clock
         self._max_current_a = max_current_a
-        self._max_pause_s = max_pause_s
+        self._line_ratio = OWN_LINE_RATIO if is_alone else SHARED_LINE_RATIO
         self._cost = bus.endpoint.cost
         guarded = with_header(profile)
         self._guard = plan_guard(guarded, self._cost)
@@ -171,7 +172,7 @@ class ModbusMeter:
             function_code=self._profile.function_code,
             windows=tuple(window.moved(origin) for window in windows) if origin else windows,
             priority=priority,
-            max_pause_s=self._max_pause_s,
+            line_ratio=self._line_ratio,
         )
 
     async def _poll_guard(self) -> _Polled:

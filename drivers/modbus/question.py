@@ -5,27 +5,30 @@ from enum import IntEnum
 
 from drivers.modbus.blocks import Span
 from drivers.modbus.errors import DeviceExceptionError
+from drivers.modbus.unit import SHARED_LINE_RATIO
 
 
 class Priority(IntEnum):
     """Who goes first when several questions wait."""
 
-    GUARD = 0
-    SLOW = 1
+    STOP = 0
+    GUARD = 1
+    SLOW = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusTiming:
     """How patient a bus is; the defaults are those of design §3.
 
-    `timeout_s` is the time a unit has beyond what the characters themselves take. `min_gap_s` is the least silence before a question on a serial line, `drain_s` the silence
-    that must pass after a lost answer, `answer_life_s` how long such an answer is expected
-    still to come, `retry_max_s` the longest pause between two attempts to connect.
+    `timeout_s` is the time a unit has beyond what the characters themselves take; `min_gap_s` the
+    least pause before a question, where the silence of the standard is not enough; `drain_s` the
+    silence that must pass after a lost answer; `answer_life_s` how long such an answer is expected
+    still to come; `retry_max_s` the longest pause between two attempts to connect.
     """
 
     timeout_s: float = 0.5
     connect_timeout_s: float = 2.0
-    min_gap_s: float = 0.002
+    min_gap_s: float = 0.0
     drain_s: float = 0.05
     answer_life_s: float = 3.0
     retry_max_s: float = 5.0
@@ -36,15 +39,15 @@ class ReadRequest:
     """A question: the registers `windows[0]`, or any window that contains them.
 
     `function_code` is 3 (holding) or 4 (input registers), or 1 (coils) or 2 (discrete inputs),
-    whose windows count bits. `max_pause_s` is the longest the unit
-    may be left unasked when it is mute.
+    whose windows count bits. `line_ratio` is the most of the line that asking may take while the
+    unit is mute.
     """
 
     unit: int
     function_code: int
     windows: tuple[Span, ...]
     priority: Priority = Priority.GUARD
-    max_pause_s: float = 30.0
+    line_ratio: float = SHARED_LINE_RATIO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,8 +94,9 @@ class Roster:
         error: ModbusError,
         *,
         now_s: float,
+        frames_s: float,
     ) -> None:
-        """Remember a question that brought no values."""
+        """Remember a question that brought no values; `frames_s` is what the line takes for it."""
         unit = self._of(request.unit)
         owed = OwedAnswer(shape=_shape(request, window), until_s=now_s + self._timing.answer_life_s)
         if isinstance(error, DeviceExceptionError) and error.code not in GATEWAY_CODES:
@@ -105,8 +106,8 @@ class Roster:
             self._units[request.unit] = after_miss(
                 unit,
                 now_s=now_s,
-                probe_cost_s=wait_s + self._timing.drain_s,
-                max_pause_s=request.max_pause_s,
+                probe_cost_s=wait_s + frames_s + self._timing.drain_s,
+                line_ratio=request.line_ratio,
                 owed=owed,
             )
 

@@ -13,8 +13,13 @@ from drivers.modbus.blocks import Span
 from drivers.modbus.frames import answer_byte_count
 
 DEAD_AFTER_COUNT = 3
-PROBE_STEP_S = 2.0
-LINE_SHARE = 0.02
+PROBE_PAUSE_S = 2.0
+SHARED_LINE_RATIO = 0.02
+"""The most of a line that the probes of a mute unit may take from the others on it."""
+
+OWN_LINE_RATIO = 0.2
+"""The same where nobody else waits, or where nobody else matters as much."""
+
 LEAST_PROBE_TIMEOUT_S = 0.1
 PROBE_PATIENCE = 2.0
 SLOWNESS_MEMORY = 0.98
@@ -131,19 +136,18 @@ def after_miss(
     *,
     now_s: float,
     probe_cost_s: float,
-    max_pause_s: float,
+    line_ratio: float,
     owed: OwedAnswer,
 ) -> Unit:
     """Return the unit after a question that brought nothing.
 
     Once dead, it is left alone long enough that its probes, of `probe_cost_s` each, take at
-    most 2 % of the line, but never longer than `max_pause_s`.
+    most `line_ratio` of the line.
     """
     miss_count = unit.miss_count + 1
     pause_s = 0.0
     if miss_count >= DEAD_AFTER_COUNT:
-        steps = miss_count - DEAD_AFTER_COUNT + 1
-        pause_s = min(max_pause_s, max(PROBE_STEP_S * steps, probe_cost_s / LINE_SHARE))
+        pause_s = max(PROBE_PAUSE_S, probe_cost_s / line_ratio)
     return replace(
         unit,
         miss_count=miss_count,

@@ -151,7 +151,9 @@ class BusEntry(Entry):
     serial: SerialEntry | None = None
     tcp: TcpEntry | None = None
     timeout_s: float = Field(default=0.5, ge=0.05, le=2.0)
-    """How long a meter may take to answer."""
+    """How long a meter may take to answer, beyond the time the characters themselves take."""
+    min_gap_s: float = Field(default=0.0, ge=0.0, le=0.2)
+    """The least pause before each question, for devices that need more than the 3.5 characters of silence the standard asks for."""
 
 
 class MeterEntry(Entry):

@@ -20,6 +20,7 @@ class SerialBus:
     baud: int
     format: str
     timeout_s: float
+    min_gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class TcpBus:
     host: str
     port: int
     timeout_s: float
+    min_gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -199,6 +199,7 @@ def _make_bus(entry: BusEntry) -> SerialBus | TcpBus:
             baud=entry.serial.baud,
             format=entry.serial.format,
             timeout_s=entry.timeout_s,
+            min_gap_s=entry.min_gap_s,
         )
     assert entry.tcp is not None
     return TcpBus(
@@ -206,6 +207,7 @@ def _make_bus(entry: BusEntry) -> SerialBus | TcpBus:
         host=entry.tcp.host,
         port=entry.tcp.port,
         timeout_s=entry.timeout_s,
+        min_gap_s=entry.min_gap_s,
     )
 
 

@@ -60,7 +60,7 @@ SHAPE = [
         "9:33: circuits.supply.rating: there is no such key (did you mean rating_a?)",
     ]),
     ("{id: net,", "{id: net, zzz: 1,", [
-        "4:15: buses.net.zzz: there is no such key (known here: id, serial, tcp, timeout_s)",
+        "4:15: buses.net.zzz: there is no such key (known here: id, serial, tcp, timeout_s, min_gap_s)",
     ]),
     ("loads:", "lods:", ["11:1: lods: there is no such key (did you mean loads?)"]),
     ("site: {name: Here, timezone: Europe/London, voltage_v: 230}\n", "", ["1:1: site is missing"]),

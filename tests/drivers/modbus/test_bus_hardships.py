@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from drivers.modbus.blocks import Span
-from drivers.modbus.endpoint import SerialEndpoint
+from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import ModbusError, NoAnswerError
 from drivers.modbus.frames import crc16
 from drivers.modbus.question import Answer, ReadRequest
-from tests.support.modbus_peers import IMPATIENT, PtyPeer, Say, running_bus
+from tests.support.modbus_peers import IMPATIENT, PtyPeer, Say, TcpPeer, running_bus
 
 
 def ask(address: int = 0, count: int = 2, *spare: int, unit: int = 1) -> ReadRequest:
@@ -31,6 +31,11 @@ def echo_addresses(question: bytes) -> bytes:
     body = question[:2] + bytes((2 * count,))
     body += b"".join(struct.pack(">H", address + i) for i in range(count))
     return body + crc16(body)
+
+
+def as_tcp(question: bytes, frame: bytes) -> bytes:
+    """Return a serial frame as the network answer to `question`."""
+    return question[:4] + struct.pack(">H", len(frame) - 2) + frame[:-2]
 
 
 def addresses(answer: Answer) -> list[int]:
@@ -84,3 +89,48 @@ def test_what_is_still_in_the_air_when_a_line_is_opened_answers_nothing() -> Non
                 return await bus.read(ask(100))
 
     assert addresses(asyncio.run(poll())) == [100, 101]
+
+
+@pytest.mark.parametrize("kind", ["serial", "network"])
+def test_a_device_that_needs_a_pause_gets_it_before_every_question(kind: str) -> None:
+    async def poll() -> list[float]:
+        loop, heard_s, said_s = asyncio.get_running_loop(), list[float](), list[float]()
+
+        def answer(question: bytes) -> list[Say]:
+            heard_s.append(loop.time())
+            is_serial = kind == "serial"
+            frame = echo_addresses(question if is_serial else question[6:])
+            said_s.append(loop.time())
+            return [Say(frame=frame if is_serial else as_tcp(question, frame))]
+
+        timing = replace(IMPATIENT, timeout_s=10.0, min_gap_s=0.03)
+        async with PtyPeer(answer) as on_pty, TcpPeer(answer) as on_tcp:
+            endpoint: Endpoint = TcpEndpoint(host="127.0.0.1", port=on_tcp.port)
+            if kind == "serial":
+                endpoint = serial(on_pty)
+            async with running_bus(endpoint, timing) as bus:
+                for address in range(4):
+                    await bus.read(ask(address, 2, 3))
+        return [later - before for before, later in zip(said_s, heard_s[1:], strict=False)]
+
+    assert min(asyncio.run(poll())) >= 0.03
+
+
+def test_without_a_pause_asked_for_the_silence_is_that_of_the_standard() -> None:
+    """Modbus over Serial Line V1.02, 2.5.1.1: 3.5 characters, above 19,200 baud 1.75 ms."""
+
+    async def poll() -> list[float]:
+        loop, heard_s, said_s = asyncio.get_running_loop(), list[float](), list[float]()
+
+        def answer(question: bytes) -> list[Say]:
+            heard_s.append(loop.time())
+            said_s.append(loop.time())
+            return [Say(frame=echo_addresses(question))]
+
+        async with PtyPeer(answer) as peer:
+            async with running_bus(serial(peer), replace(IMPATIENT, timeout_s=10.0)) as bus:
+                for address in range(20):
+                    await bus.read(ask(address, 2, 3))
+        return [later - before for before, later in zip(said_s, heard_s[1:], strict=False)]
+
+    assert min(asyncio.run(poll())) >= 0.001_75

@@ -50,14 +50,17 @@ class HastyClock(SystemClock):
         return 1e8 * super().monotonic_s()
 
 
-def driver(bus: Bus, meter: Meter = MAIN, **options: float) -> ModbusMeter:
-    return ModbusMeter(meter, load_profile(meter.profile), bus, clock=SystemClock(), **options)
+def driver(bus: Bus, meter: Meter = MAIN, *, max_current_a: float | None = None) -> ModbusMeter:
+    profile = load_profile(meter.profile)
+    return ModbusMeter(meter, profile, bus, clock=SystemClock(), max_current_a=max_current_a)
 
 
-def read(where: Endpoint, meter: Meter = MAIN, **options: float) -> MeterReading:
+def read(
+    where: Endpoint, meter: Meter = MAIN, *, max_current_a: float | None = None
+) -> MeterReading:
     async def poll() -> MeterReading:
         async with running_bus(where, PATIENT) as bus:
-            port: MeterDriver = driver(bus, meter, **options)
+            port: MeterDriver = driver(bus, meter, max_current_a=max_current_a)
             return await port.read()
 
     return asyncio.run(poll())

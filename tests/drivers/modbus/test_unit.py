@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from drivers.modbus.blocks import Span
 from drivers.modbus.unit import (
-    LINE_SHARE,
+    OWN_LINE_RATIO,
+    SHARED_LINE_RATIO,
     Health,
     OwedAnswer,
     Shape,
@@ -30,9 +31,11 @@ def owed(count: int, until_s: float = 3.0) -> OwedAnswer:
     return OwedAnswer(shape=shape(count), until_s=until_s)
 
 
-def missed(unit: Unit, *, now_s: float, cost_s: float = 0.55, max_pause_s: float = 30.0) -> Unit:
+def missed(
+    unit: Unit, *, now_s: float, cost_s: float = 0.55, line_ratio: float = SHARED_LINE_RATIO
+) -> Unit:
     return after_miss(
-        unit, now_s=now_s, probe_cost_s=cost_s, max_pause_s=max_pause_s, owed=owed(12, now_s + 3)
+        unit, now_s=now_s, probe_cost_s=cost_s, line_ratio=line_ratio, owed=owed(12, now_s + 3)
     )
 
 
@@ -52,7 +55,8 @@ def test_three_misses_are_death_and_one_answer_is_life() -> None:
     assert after_refusal(unit, now_s=9, owed=owed(12)).health is Health.OK
 
 
-@given(cost_s=st.floats(0.02, 0.6), probes=st.integers(1, 50))
+# A time-out of 2 s on top of the longest frames at 1200 baud: nothing on a line costs more.
+@given(cost_s=st.floats(0.02, 4.5), probes=st.integers(1, 50))
 def test_a_dead_unit_takes_at_most_its_share_of_the_line(cost_s: float, probes: int) -> None:
     unit, now_s = Unit(), 0.0
     for _ in range(3):
@@ -64,16 +68,24 @@ def test_a_dead_unit_takes_at_most_its_share_of_the_line(cost_s: float, probes: 
         unit = missed(unit, now_s=now_s, cost_s=cost_s)
         now_s = max(now_s, unit.ask_again_s)
 
-    assert probes * cost_s <= LINE_SHARE * (now_s - begun_s) * 1.001
+    assert probes * cost_s <= SHARED_LINE_RATIO * (now_s - begun_s) * 1.001
 
 
-@given(misses=st.integers(3, 100), max_pause_s=st.sampled_from([5.0, 30.0]))
-def test_a_dead_unit_is_never_given_up(misses: int, max_pause_s: float) -> None:
+@pytest.mark.parametrize(
+    ("cost_s", "line_ratio", "pause_s"),
+    [
+        (0.55, OWN_LINE_RATIO, 2.75),  # Never heard: the whole time-out is waited for.
+        (0.15, OWN_LINE_RATIO, 2.0),  # Once quick.
+        (0.55, SHARED_LINE_RATIO, 27.5),
+        (0.15, SHARED_LINE_RATIO, 7.5),
+    ],
+)
+def test_a_dead_unit_is_never_given_up(cost_s: float, line_ratio: float, pause_s: float) -> None:
     unit = Unit()
-    for _ in range(misses):
-        unit = missed(unit, now_s=100.0, max_pause_s=max_pause_s)
+    for _ in range(100):
+        unit = missed(unit, now_s=100.0, cost_s=cost_s, line_ratio=line_ratio)
 
-    assert 100.0 < unit.ask_again_s <= 100.0 + max_pause_s
+    assert unit.ask_again_s == pytest.approx(100.0 + pause_s)
 
 
 def test_a_dead_unit_that_used_to_be_quick_is_probed_quickly() -> None:
@@ -148,6 +160,6 @@ def test_no_shape_is_asked_while_an_answer_of_it_may_come(
         in_the_air.append((now_s + 3, count))
         debt = owed(count, now_s + 3)
         if outcome == "miss":
-            unit = after_miss(unit, now_s=now_s, probe_cost_s=0.5, max_pause_s=30, owed=debt)
+            unit = after_miss(unit, now_s=now_s, probe_cost_s=0.5, line_ratio=0.02, owed=debt)
         else:
             unit = after_refusal(unit, now_s=now_s, owed=debt)
