@@ -158,7 +158,7 @@ def restore(
         station = memory.stations.get(connector.ref.station)
         belief = _belief_of(connector, remembered, station, until_s=until_s, now_s=now_s)
         connectors[at] = replace(belief, transaction=running.get(connector.ref))
-        if any(limit.lease_until_s is not None for limit in belief.limits):
+        if until_s > now_s and any(limit.is_leased for limit in remembered.limits):
             awaited[connector.ref.station] = until_s
     return Restored(
         state=replace(
@@ -188,10 +188,8 @@ def _belief_of(
 ) -> ConnectorBelief:
     """Return what may be in force at a connector: what is remembered, or anything.
 
-    What was remembered holds alone only if the station is proven to obey, and to fall back
-    where its leases may have lapsed meanwhile.
+    What was remembered holds alone only if the station is proven to obey.
     """
-    unknown = StandingLimit(limit_ma=connector.max_ma)
     limits = tuple(
         StandingLimit(
             limit_ma=limit.limit_ma,
@@ -199,19 +197,13 @@ def _belief_of(
             lease_until_s=until_s if limit.is_leased else None,
         )
         for limit in remembered.limits
-        if not limit.is_leased or until_s > now_s
     )
-    falls_back = (
-        station is not None
-        and station.is_proven
-        and station.is_dead_man_proven
-        and remembered.fallback_ma is not None
-        and remembered.max_ma == connector.max_ma
-    )
-    if not limits and falls_back and remembered.fallback_ma is not None:
-        limits = (StandingLimit(limit_ma=remembered.fallback_ma),)
-    elif not falls_back:
-        limits = (unknown, *limits)
+    leased = [limit for limit in limits if limit.lease_until_s is not None]
+    if leased and not (station is not None and station.is_dead_man_proven):
+        # It may have lapsed already, and to what is not known while nobody can be asked.
+        limits = (replace(leased[0], lease_until_s=now_s), *limits)
+    if station is None or not station.is_proven or remembered.max_ma != connector.max_ma:
+        limits = (StandingLimit(limit_ma=connector.max_ma), *limits)
     newest = remembered.limits[-1]
     # A vehicle seen again is no new one, or the lease it may still have would be forgotten.
     is_plugged = remembered.is_plugged or any(limit.is_leased for limit in remembered.limits)

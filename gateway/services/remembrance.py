@@ -180,7 +180,8 @@ class Remembrance:
                 continue
             self._connectors[connector.ref] = memory
             entry = self._with_plans(connector.ref)
-            if highest_ma(memory) > highest_ma(known):
+            is_first_lease = _is_leased(memory) and not _is_leased(known)
+            if is_first_lease or highest_ma(memory) > highest_ma(known):
                 self._write_risen(known, entry)
             else:
                 entries.append(entry)
@@ -230,13 +231,13 @@ class Remembrance:
                 continue
             self._stations[name] = memory
             entries += _proofs(known, memory)
-            is_lost = known.is_proven > memory.is_proven or (
-                known.is_dead_man_proven > memory.is_dead_man_proven
-            )
-            if is_lost:
-                self._ledger.keep_durably(memory)
-            else:
+            if known.is_proven <= memory.is_proven and (
+                known.is_dead_man_proven <= memory.is_dead_man_proven
+                and known.capabilities == memory.capabilities
+            ):
                 entries.append(memory)
+            else:
+                self._ledger.keep_durably(memory)
 
     def _note_circuits(self, before: SiteState, state: SiteState, entries: list[Entry]) -> None:
         for at, (old, new) in enumerate(zip(before.circuits, state.circuits, strict=True)):
@@ -261,11 +262,21 @@ class Remembrance:
 
 
 def _covers(limits: tuple[RememberedLimit, ...], limit: CurrentLimit) -> bool:
-    """Return whether the limit is no higher than one that is remembered already."""
+    """Return whether the limit is no higher than a lease that is remembered already.
+
+    What stands without a lease covers nothing: another vehicle may put it out of force, and a
+    lease that was sent meanwhile with it.
+    """
     return limit.limit_ma == 0 or any(
-        known.limit_ma >= limit.limit_ma and known.phase_count >= limit.phase_count
+        known.is_leased
+        and known.limit_ma >= limit.limit_ma
+        and known.phase_count >= limit.phase_count
         for known in limits
     )
+
+
+def _is_leased(memory: ConnectorMemory) -> bool:
+    return any(limit.is_leased for limit in memory.limits)
 
 
 def _proofs(before: StationMemory, after: StationMemory) -> list[Entry]:

@@ -1,0 +1,76 @@
+"""A ledger on paper: what was written, what waits, and what is left after a crash."""
+
+import asyncio
+from dataclasses import replace
+
+from gateway.adapters.ledger_file import merged
+from gateway.domain.memory import (
+    Act,
+    CircuitMemory,
+    ConnectorMemory,
+    Entry,
+    Memory,
+    SiteMemory,
+    StationMemory,
+    TransactionMemory,
+)
+
+
+class PaperLedger:
+    """`gateway.ports.Ledger` whose disk takes what waits when the test says so.
+
+    Futures are `loop`'s: their callbacks run when it does.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[Entry] = []
+        self._futures: list[asyncio.Future[None]] = []
+        self.memory = Memory()
+        self.acts: list[Act] = []
+        self.commits = 0
+
+    def keep(self, *entries: Entry) -> None:
+        self._waiting += entries
+
+    def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
+        self._waiting += entries
+        future = self._loop.create_future()
+        self._futures.append(future)
+        return future
+
+    @property
+    def is_asked(self) -> bool:
+        """Return whether somebody waits for the disk."""
+        return bool(self._futures)
+
+    def commit(self) -> None:
+        """Write everything that waits, and tell who waited."""
+        for entry in self._waiting:
+            self._write(entry)
+        self._waiting.clear()
+        self.commits += 1
+        futures, self._futures = self._futures, []
+        for future in futures:
+            if not future.done():
+                future.set_result(None)
+
+    def _write(self, entry: Entry) -> None:
+        known = self.memory
+        match entry:
+            case ConnectorMemory():
+                connectors = {**known.connectors, entry.connector: entry}
+                self.memory = replace(known, connectors=connectors)
+            case StationMemory():
+                self.memory = replace(known, stations={**known.stations, entry.station: entry})
+            case CircuitMemory():
+                self.memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
+            case SiteMemory():
+                self.memory = replace(known, site=entry)
+            case TransactionMemory():
+                key = (entry.station, entry.transaction)
+                by_key = {(t.station, t.transaction): t for t in known.transactions}
+                by_key[key] = merged(by_key.get(key), entry)
+                self.memory = replace(known, transactions=tuple(by_key.values()))
+            case Act():
+                self.acts.append(entry)
