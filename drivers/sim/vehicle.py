@@ -87,7 +87,8 @@ class Vehicle:
         elif amps < MIN_OFFER_A and self.draw_a == 0.0:
             self._react_at_s = inf
             self._follows_a = 0.0
-        elif self.draw_a > 0.0:  # Else it begins when it begins, whatever is offered by then.
+        elif self.draw_a > 0.0 or self._ramp_start_s > -inf:
+            # Else it has yet to begin, and begins with whatever is offered by then.
             react_at_s = at_s + self._rng.uniform(0.0, FOLLOWS_WITHIN_S - RAMP_S[1])
             self._react_at_s = min(self._react_at_s, react_at_s)
         self._plan_next()

@@ -47,6 +47,19 @@ def test_it_follows_its_pilot_within_six_seconds(seed: int, from_a: float, to_a:
 
 
 @given(seed=st.integers(0, 10_000))
+def test_a_pilot_that_changes_just_as_it_begins_is_followed(seed: int) -> None:
+    vehicle = vehicle_of(seed=seed)
+    vehicle.offer(20.0, 0.0)
+    begins_s = vehicle.next_s
+    vehicle.advance(begins_s)
+
+    vehicle.offer(8.0, begins_s)
+    run(vehicle, begins_s + FOLLOWS_WITHIN_S + 0.001)
+
+    assert 0.0 < vehicle.draw_a <= 8.0
+
+
+@given(seed=st.integers(0, 10_000))
 def test_it_keeps_drawing_as_before_until_it_reacts(seed: int) -> None:
     vehicle = charging(vehicle_of(replace(TRAITS, ripple_a=0.0), seed=seed), 32.0)
     before_a = vehicle.draw_a
