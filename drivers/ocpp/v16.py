@@ -106,16 +106,18 @@ class V16Adapter(VersionAdapter[V16Station]):
             )
         return ACKNOWLEDGED
 
-    def _on_meter_values(self, message: messages.MeterValues) -> Answer:
+    def _on_meter_values(self, message: messages.MeterValues) -> Answer | Later:
         number, values = message.connector_id, self._of_now(message.meter_value)
         is_old = bool(message.meter_value) and not values
         if not 0 < number <= MAX_CONNECTORS or is_old:  # Connector 0 is the station's own meter.
             return ACKNOWLEDGED
-        if self._book.adopt(number, message.transaction_id):
+        is_adopted = self._book.adopt(number, message.transaction_id)
+        if is_adopted:
             self._counters["adopted-transaction"] += 1
             self._post_begin(number, str(message.transaction_id))
         self._station.post_measured(number, values)
-        return ACKNOWLEDGED
+        # The first that is heard of a transaction is acknowledged like its start.
+        return self._answer_after(ACKNOWLEDGED) if is_adopted else ACKNOWLEDGED
 
     def _on_start(self, start: messages.StartTransaction) -> Later:
         self._station.observe_age_s(start.timestamp)

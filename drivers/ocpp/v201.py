@@ -151,19 +151,21 @@ class V201Adapter(VersionAdapter[V201Station]):
     def _on_event(self, event: messages.TransactionEvent) -> Answer | Later:
         # A token in the event wants its answer in the response (C01.FR.02, E05).
         answer = ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
-        heard = self._enter(event)
-        if heard is None or event.event_type not in _ENDS:
-            return answer
-        return self._answer_after(answer, self._record(heard, event))
-
-    def _enter(self, event: messages.TransactionEvent) -> Heard | None:
-        """Take an event into the book and post what is news; return it, None if it names nothing."""
         info = event.transaction_info
         transaction = info.transaction_id if info is not None else None
         if not transaction or len(transaction) > MAX_KEPT_LENGTH:
             self._counters["transaction-unnamed"] += 1
-            return None
+            return answer
+        is_first = not self._station.book.knows(transaction)
         heard = self._hear(transaction, event)
+        self._enter(transaction, heard, event)
+        # The first that is heard of a transaction is acknowledged like its start.
+        if not is_first and event.event_type not in _ENDS:
+            return answer
+        return self._answer_after(answer, self._record(heard, event))
+
+    def _enter(self, transaction: str, heard: Heard, event: messages.TransactionEvent) -> None:
+        """Take an event into the book and post what is news."""
         is_end = event.event_type == "Ended"
         book, station = self._station.book, self._station
         told = book.end(transaction) if is_end else book.enter(heard)
@@ -172,7 +174,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             station.answered.give()
         if told.is_repeat:
             self._counters["repeated-event"] += 1
-            return heard
+            return
         number = told.number if told.number is not None else heard.number
         if told.left is not None:
             self._post_end(told.left, transaction)
@@ -188,11 +190,11 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._post_present(number, event, is_end=is_end)
         if is_end:
             self._post_ends(told.ended, number)
-        return heard
 
     def _record(self, heard: Heard, event: messages.TransactionEvent) -> TransactionMemory:
-        """Return what an event that begins or ends its transaction says for the ledger."""
-        values, is_end = event.meter_value or [], event.event_type == "Ended"
+        """Return what an event says of its transaction that the ledger keeps."""
+        is_start, is_end = event.event_type == "Started", event.event_type == "Ended"
+        values = event.meter_value or []
         # A transaction's first sample comes with its start, its last with its end (J02).
         measured_wh = measure(values[-1:] if is_end else values[:1]).energy_wh
         info = event.transaction_info
@@ -201,9 +203,9 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._transaction(heard.transaction, heard.number),
             is_over=is_end,
             id_token=heard.id_token,
-            began_at=None if is_end else heard.written_at,
+            began_at=heard.written_at if is_start else None,
             ended_at=heard.written_at if is_end else None,
-            meter_start_wh=None if is_end else measured_wh,
+            meter_start_wh=measured_wh if is_start else None,
             meter_stop_wh=measured_wh if is_end else None,
             reason=None if reason is None else plain_text(reason),
         )

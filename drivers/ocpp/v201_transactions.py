@@ -100,6 +100,10 @@ class TransactionBook:
                     has_told_token=known.id_token is not None,
                 )
 
+    def knows(self, transaction: str) -> bool:
+        """Return whether a transaction was heard of, that runs or is over."""
+        return transaction in self._running or transaction in self._ended
+
     def running_on(self, number: int) -> str | None:
         """Return the transaction that runs on an EVSE."""
         found = (t for t, entry in self._running.items() if entry.number == number)
