@@ -1,8 +1,8 @@
 """A quote: whether the building can serve a vehicle that has not come yet, and how surely.
 
 The question is put to the room that plan and promises leave (`Room`), so a yes needs nobody to
-give way. Energy is offered at a confidence: the part of the scenarios of base in which at least
-that much can be given by the departure (design §4).
+give way. Energy is offered at a confidence: the part of the scenarios of base in which the promise
+would be kept, that is at least 98 % of it given by the departure (design §4).
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.problem import Rectangle
 from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 
@@ -116,7 +117,7 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
         way=Way.AS_ASKED,
         outlet=outlook.outlet,
         energy_wh=offered_wh,
-        confidence_ratio=float((paths_wh >= offered_wh - 1e-6).mean()),
+        confidence_ratio=float((paths_wh >= KEPT_RATIO * offered_wh - 1e-6).mean()),
         start_s=ask.from_s,
         finish_s=ends_s,
         profile=outlook.profile(ask.from_s, ends_s),
@@ -125,10 +126,10 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
 
 
 def _at_confidence_wh(paths_wh: Floats, confidence_ratio: float) -> float:
-    """Return the most energy that so many of the scenarios reach."""
+    """Return the most energy that would be kept in so many of the scenarios."""
     ordered_wh = np.sort(paths_wh)
     may_fail = int((1.0 - confidence_ratio) * len(ordered_wh) + 1e-9)
-    return float(ordered_wh[min(may_fail, len(ordered_wh) - 1)])
+    return float(ordered_wh[min(may_fail, len(ordered_wh) - 1)]) / KEPT_RATIO
 
 
 def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:

@@ -1,0 +1,67 @@
+"""Promises are scored by what was said and what was kept, and an alarm sounds when they differ."""
+
+import random
+
+import pytest
+
+from gateway.planning.calibrate import Outcome, is_miscalibrated, reliability, wilson
+
+
+def outcomes(said: float, kept: float, count: int, *, seed: int = 5) -> list[Outcome]:
+    """Return promises made at one confidence and kept at another."""
+    chance = random.Random(seed)
+    return [
+        Outcome(
+            confidence_ratio=said,
+            promised_wh=10_000,
+            delivered_wh=10_000 if chance.random() < kept else 5_000,
+        )
+        for _ in range(count)
+    ]
+
+
+def test_the_interval_is_that_of_wilson() -> None:
+    low, high = wilson(9, 10, 1.959964)
+
+    # Its ends are where the rate seen is just so many standard errors of the rate supposed away.
+    for rate in (low, high):
+        assert abs(0.9 - rate) == pytest.approx(1.959964 * (rate * (1 - rate) / 10) ** 0.5)
+    assert wilson(0, 0, 1.96) == (0.0, 1.0)
+
+
+def test_each_level_is_scored_by_itself() -> None:
+    made = outcomes(0.8, 0.8, 400) + outcomes(0.95, 0.95, 400)
+    eighty, ninety, ninety_five = reliability(made, (0.8, 0.9, 0.95))
+
+    assert (eighty.count, ninety.count, ninety_five.count) == (400, 0, 400)
+    assert eighty.low_ratio < 0.8 < eighty.high_ratio
+    assert (ninety.low_ratio, ninety.high_ratio) == (0.0, 1.0)
+
+
+def test_promises_kept_as_said_sound_no_alarm_and_others_do() -> None:
+    assert not is_miscalibrated(outcomes(0.9, 0.9, 500))
+    assert is_miscalibrated(outcomes(0.9, 0.8, 500))
+    assert is_miscalibrated(outcomes(0.8, 0.95, 500))  # Too careful is untrue as well.
+    assert not is_miscalibrated([])
+
+
+def test_only_the_last_five_hundred_count() -> None:
+    assert not is_miscalibrated(outcomes(0.9, 0.1, 2_000) + outcomes(0.9, 0.9, 500))
+
+
+def test_windows_that_bind_nobody_and_vehicles_that_left_are_not_scored() -> None:
+    flattering = [
+        Outcome(confidence_ratio=0.9, promised_wh=1, delivered_wh=1, is_binding=False)
+    ] * 500
+    excused = [Outcome(confidence_ratio=0.9, promised_wh=9, delivered_wh=1, is_excused=True)] * 500
+
+    assert not is_miscalibrated(flattering + excused)
+    assert reliability(flattering + excused, (0.9,))[0].count == 0
+
+
+def test_a_promise_is_kept_from_98_per_cent_on() -> None:
+    kept, broken = (
+        Outcome(confidence_ratio=0.9, promised_wh=1_000, delivered_wh=wh) for wh in (980, 979)
+    )
+
+    assert (kept.is_kept, broken.is_kept) == (True, False)

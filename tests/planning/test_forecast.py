@@ -1,0 +1,77 @@
+"""Base is forecast from the weeks before, honestly wide while little is known."""
+
+import numpy as np
+import pytest
+
+from gateway.planning.forecast import LEAST_PATHS, LoadHistory, forecast
+
+HOURS = 24
+
+
+def weeks(
+    count: int, *, noise: float = 0.0, seed: int = 1
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return weeks of a building that draws 20 at night and 60 on working days."""
+    hours = np.arange(count * 7 * HOURS)
+    is_working = ((hours // HOURS) % 7 < 5) & (hours % HOURS >= 8) & (hours % HOURS < 18)
+    level = np.where(is_working, 60.0, 20.0)
+    errors = np.random.default_rng(seed).normal(0.0, 1.0, len(hours))
+    return level + noise * errors
+
+
+def test_a_building_like_every_week_is_known() -> None:
+    known = LoadHistory(loads=weeks(8), steps_a_day=HOURS)
+    seen = forecast(known, 48, worst_case=100.0)
+
+    assert seen.expected == pytest.approx(weeks(9)[8 * 7 * HOURS :][:48])
+    assert seen.paths == pytest.approx(np.tile(seen.expected, (len(seen.paths), 1)))
+
+
+def test_paths_are_as_wide_as_errors_were() -> None:
+    known = LoadHistory(loads=weeks(20, noise=3.0), steps_a_day=HOURS)
+    seen = forecast(known, 24, worst_case=100.0)
+    widths = np.quantile(seen.paths, 0.9, axis=0) - np.quantile(seen.paths, 0.1, axis=0)
+
+    # An error of the forecast holds the noise of the hour and that of the weeks it was made of.
+    assert 2 * 1.28 * 3.0 * 0.8 < widths.mean() < 2 * 1.28 * 3.0 * 1.8
+
+
+def test_a_day_above_its_weeks_goes_on_above_them() -> None:
+    chance = np.random.default_rng(3)
+    days = np.repeat(chance.normal(0.0, 8.0, 12 * 7 + 1), HOURS)  # Each day has a level of its own.
+    loads = weeks(13)[: len(days)] + days
+    cut = 12 * 7 * HOURS + 8
+    seen = forecast(LoadHistory(loads=loads[:cut], steps_a_day=HOURS), 3, worst_case=100.0)
+    truth = loads[cut : cut + 3]
+    plain = forecast(LoadHistory(loads=loads[: cut - 8], steps_a_day=HOURS), 11, worst_case=100.0)
+
+    assert abs(seen.expected - truth).mean() < abs(plain.expected[8:] - truth).mean()
+
+
+def test_a_cold_start_is_the_worst_case_and_first_weeks_are_wide() -> None:
+    cold = forecast(LoadHistory(loads=weeks(1), steps_a_day=HOURS), 24, worst_case=90.0)
+    young = forecast(LoadHistory(loads=weeks(2), steps_a_day=HOURS), 24, worst_case=90.0)
+
+    assert (cold.paths == 90.0).all()
+    assert len(young.paths) >= LEAST_PATHS
+    assert (young.paths == 90.0).all(axis=1).any()
+
+
+def test_what_people_know_will_come_on_top_shifts_everything() -> None:
+    party = np.zeros(24)
+    party[19:22] = 15.0
+    known = LoadHistory(loads=weeks(8), steps_a_day=HOURS)
+    plain, shifted = (
+        forecast(known, 24, worst_case=100.0, events=events) for events in (None, party)
+    )
+
+    assert shifted.paths - plain.paths == pytest.approx(np.tile(party, (len(plain.paths), 1)))
+    assert shifted.expected - plain.expected == pytest.approx(party)
+
+
+def test_a_gap_in_the_measurements_is_taken_from_the_week_before() -> None:
+    loads = weeks(8)
+    loads[-30:-20] = np.nan
+    seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=100.0)
+
+    assert seen.expected == pytest.approx(weeks(9)[8 * 7 * HOURS :][:24])
