@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 
 from drivers.modbus.bus import Bus
+from drivers.modbus.contact import ModbusContact
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.meter import ModbusMeter
 from drivers.modbus.profile import ProfileError, load_profile
@@ -22,15 +23,18 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.ledger_db import LedgerDb
 from gateway.adapters.ledger_schema import LedgerRefusedError
 from gateway.adapters.sd_notify import SdNotify
-from gateway.adapters.status_socket import serve_status
+from gateway.adapters.status_socket import RELEASE, SNAPSHOT, Question, serve_status
 from gateway.control.restore import Restored, last_alive, restore
+from gateway.control.state import SiteState
+from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Meter
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
 from gateway.domain.ids import BusId, StationId
-from gateway.domain.memory import Memory
+from gateway.domain.memory import Act, Memory
 from gateway.domain.metering import Sample
+from gateway.domain.stops import StopCause
 from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
 from gateway.services.circuit_alarms import CircuitAlarms
@@ -41,6 +45,7 @@ from gateway.services.inbox import Inbox
 from gateway.services.metering import poll_meters
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
 from gateway.settings import SerialBus, Settings, TcpBus
 
@@ -116,10 +121,6 @@ class Daemon:
             UnusableRequestError: the site needs what this version cannot do, or the ledger in
                 `folder` must not be used.
         """
-        if settings.stop_input is not None:
-            # To run as if there were none would be worse than not to run.
-            message = "this version cannot watch a stop input: take stop_input out of the site file"
-            raise UnusableRequestError(f"{settings.path}: stop_input: {message}")
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
@@ -146,6 +147,7 @@ class Daemon:
             ledger=self._ledger,
             memory=memory,
         )
+        self._stop_watch = self._wire_stop_input(restored.state)
         self._dispatcher = Dispatcher(
             site.stations,
             self._server,
@@ -196,11 +198,12 @@ class Daemon:
         if self._ledger is None or self._remembrance is None:
             return
         self._remembrance.note(cycle.state)
-        problem = self._ledger.health.problem
-        if problem is None:
-            self.alarms.end("ledger")
-        else:
-            self.alarms.sound("ledger", problem)
+        health = self._ledger.health
+        for name, text in (("ledger", health.problem), ("ledger-damaged", health.damage)):
+            if text is None:
+                self.alarms.end(name)
+            else:
+                self.alarms.sound(name, text)
 
     async def run(
         self,
@@ -290,6 +293,7 @@ class Daemon:
         services += [
             Service(name="OCPP server", run=self._server.run, is_restartable=False),
             Service(name="meters", run=self._poll_meters),
+            Service(name="stop input", run=self._stop_watch.run),
             Service(name="dispatcher", run=self._dispatcher.run),
             Service(name="control", run=self._control.run, is_restartable=False),
         ]
@@ -297,14 +301,53 @@ class Daemon:
 
     def _status_service(self, listening: socket.socket) -> Service:
         async def run() -> None:
-            await serve_status(listening, lambda: msgspec.json.encode(self.snapshot()))
+            answers = {
+                SNAPSHOT: lambda _: msgspec.json.encode(self.snapshot()),
+                RELEASE: self._release,
+            }
+            await serve_status(listening, answers)
 
         return Service(name="status", run=run, is_restartable=False)
+
+    def _release(self, question: Question) -> bytes:
+        """Release the stop, for whoever asks on the socket."""
+        self._stop_watch.release(question.by)
+        if self._ledger is not None:
+            site = self._settings.site.name
+            self._ledger.keep_durably(Act(kind="stop-release", subject=site, by=question.by))
+        return msgspec.json.encode({"released": True})
 
     async def _poll_meters(self) -> None:
         if not self._meters:
             await asyncio.Event().wait()
         await poll_meters(self._meters, clock=self._clock, post=self._inbox.post)
+
+    def _wire_stop_input(self, state: SiteState) -> StopWatch:
+        stop, contact = self._settings.stop_input, None
+        if stop is not None:
+            contact = ModbusContact(
+                "stop input",
+                self._buses[stop.bus],
+                unit=stop.unit,
+                kind=stop.kind,
+                address=stop.address,
+                bit=stop.bit,
+            )
+        # A stop that is remembered without its cause is one that a person must release.
+        cause = state.stop_cause or (StopCause.UNRELEASED if state.is_stopped else None)
+        return StopWatch(
+            contact,
+            StopLatch.after_restart(
+                cause,
+                is_self_releasing=stop is not None and stop.is_self_releasing,
+                now_s=self._clock.monotonic_s(),
+            ),
+            stops_when_closed=stop is not None and stop.stops_when_closed,
+            told=state.stop_cause,
+            clock=self._clock,
+            post=self._inbox.post,
+            alarms=self.alarms,
+        )
 
     def _wire_meter(self, meter: Meter) -> tuple[Meter, ModbusMeter]:
         try:

@@ -71,6 +71,17 @@ class MeterDriver(Protocol):
         """
 
 
+class ContactDriver(Protocol):
+    """A contact somewhere in the building that is open or closed."""
+
+    async def is_closed(self) -> bool:
+        """Return whether it is closed now.
+
+        Raises:
+            ContactFaultError: no answer in time, or none that can be trusted.
+        """
+
+
 class StationDriver(Protocol):
     """Charging stations, whatever OCPP version they speak."""
 

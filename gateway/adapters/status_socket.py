@@ -5,18 +5,32 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from gateway.domain.errors import HeadroomError
 
 SOCKET_NAME = "headroom.sock"
-QUESTION = b'{"ask": "snapshot"}\n'
+SNAPSHOT = "snapshot"
+RELEASE = "release"
 MAX_QUESTION_BYTES = 1_024
 MAX_ANSWER_BYTES = 64 * 2**20
 MAX_CALLERS = 8
 PATIENCE_S = 5.0
 LONGEST_PATH_BYTES = 107  # unix(7): sun_path, less its final zero.
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What is asked, by its name, and by whom, as they call themselves."""
+
+    ask: str
+    by: str = ""
+
+
+Answer = Callable[[Question], bytes]
+"""Returns the JSON to answer with, in one line."""
 
 
 class StatusUnavailableError(HeadroomError):
@@ -74,9 +88,10 @@ def _is_answered(path: Path) -> bool:
     return True
 
 
-async def serve_status(listening: socket.socket, answer: Callable[[], bytes]) -> None:
-    """Answer each question with `answer()` until cancelled; then take the socket away.
+async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) -> None:
+    """Answer each question by its name until cancelled; then take the socket away.
 
+    What no answer is for, or an answer refuses (`HeadroomError`), is told as `{"error": "..."}`.
     Whoever asks nothing, too much or too slowly is hung up on; more than `MAX_CALLERS` wait.
     """
     slots = asyncio.Semaphore(MAX_CALLERS)
@@ -85,9 +100,7 @@ async def serve_status(listening: socket.socket, answer: Callable[[], bytes]) ->
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with slots, asyncio.timeout(PATIENCE_S):
-                # What is asked is for later: there is one answer yet.
-                await reader.readuntil(b"\n")
-                writer.write(answer() + b"\n")
+                writer.write(_answered(await reader.readuntil(b"\n"), answers) + b"\n")
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
@@ -102,8 +115,24 @@ async def serve_status(listening: socket.socket, answer: Callable[[], bytes]) ->
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
 
 
-async def ask_status(folder: Path) -> bytes:
-    """Return what the daemon with the state folder `folder` answers.
+def _answered(said: bytes, answers: Mapping[str, Answer]) -> bytes:
+    try:
+        question = msgspec.json.decode(said, type=Question)
+        return answers[question.ask](question)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _refusal('ask with {"ask": "..."}')
+    except KeyError:
+        return _refusal(f"one can ask for {', '.join(answers)}")
+    except HeadroomError as error:
+        return _refusal(str(error))
+
+
+def _refusal(why: str) -> bytes:
+    return msgspec.json.encode({"error": why})
+
+
+async def ask_status(folder: Path, question: Question | None = None) -> bytes:
+    """Return what the daemon with the state folder `folder` answers; without a question, how it is.
 
     Raises:
         StatusUnavailableError: no daemon answers there.
@@ -113,7 +142,8 @@ async def ask_status(folder: Path) -> bytes:
         async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_ANSWER_BYTES)
             try:
-                writer.write(QUESTION)
+                asked = question or Question(ask=SNAPSHOT)
+                writer.write(msgspec.json.encode(asked) + b"\n")
                 return await reader.readuntil(b"\n")
             finally:
                 writer.close()

@@ -11,6 +11,7 @@ COMMANDS = {
     "demo": "gateway.cli.demo:demo_command",
     "doctor": "gateway.cli.doctor:doctor_command",
     "read": "gateway.cli.read:read_command",
+    "release": "gateway.cli.release:release_command",
     "run": "gateway.cli.run:run_command",
     "watch": "gateway.cli.watch:watch_command",
     "why": "gateway.cli.why:why_command",

@@ -74,7 +74,7 @@ def _header(snapshot: Snapshot, width: int) -> Text:
     name = snapshot.site[: max(0, width - len(said) - 2)]
     line = Text(f"{name}{said:>{width - len(name)}}", style=HEAD)
     if snapshot.is_stopped:
-        line = Text(f"{name}   STOPPED: the stop input is closed", style=BAD)
+        line = Text(f"{name}   STOPPED by the stop input", style=BAD)
     return line
 
 

@@ -128,7 +128,7 @@ def _caps_of_connector(
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
     if state.is_stopped:
-        yield Reason(kind=ReasonKind.STOPPED, limit_ma=0)
+        yield Reason(kind=ReasonKind.STOPPED, limit_ma=0, stop=state.stop_cause)
     if rows:
         for row in state.wiring.rows[at][survey.masks[at]]:
             cap = rows.get(row)

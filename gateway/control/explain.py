@@ -2,8 +2,10 @@
 
 from typing import assert_never
 
+from gateway.control.stop_latch import SILENT_AFTER_S
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
+from gateway.domain.stops import StopCause
 
 
 def sentence(reason: Reason) -> str:
@@ -13,7 +15,7 @@ def sentence(reason: Reason) -> str:
         case ReasonKind.AT_MAXIMUM:
             return f"{limit}: the connector's maximum."
         case ReasonKind.STOPPED:
-            return f"{limit}: the stop input is closed; a person must release it."
+            return f"{limit}: {_of_stop(reason)}."
         case ReasonKind.OUTSIDE_LIMIT:
             return f"{limit}: {reason.name}."
         case ReasonKind.NOT_CONNECTED:
@@ -38,6 +40,24 @@ def sentence(reason: Reason) -> str:
             return f"{limit}: {_of_safety(reason)}."
         case _:
             assert_never(reason.kind)
+
+
+def _of_stop(reason: Reason) -> str:
+    match reason.stop:
+        case StopCause.ACTIVE:
+            return "the stop input asks for a stop"
+        case StopCause.UNRELEASED | None:
+            return (
+                "the stop input has stopped everything, and nobody has released it yet "
+                "(headroom release)"
+            )
+        case StopCause.SILENT:
+            return (
+                f"the stop input has not answered for more than {_seconds(SILENT_AFTER_S)}, "
+                "and may be asking for a stop"
+            )
+        case _:
+            assert_never(reason.stop)
 
 
 def _of_sharing(reason: Reason) -> str:

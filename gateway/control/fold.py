@@ -113,8 +113,8 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             lifted = (constraint.subject, constraint.source)
             kept = {key: c for key, c in state.constraints.items() if key != lifted}
             return replace(state, constraints=kept)
-        case StopInputChanged(is_stopped=is_stopped):
-            return replace(state, is_stopped=is_stopped)
+        case StopInputChanged(is_stopped=is_stopped, cause=cause):
+            return replace(state, is_stopped=is_stopped, stop_cause=cause if is_stopped else None)
         case Decided(memory=memory):
             return replace(state, memory=memory)
         case PrioritySet(connector=connector, priority=priority):

@@ -111,7 +111,11 @@ def remember_circuit(
 
 def remember_site(state: SiteState) -> SiteMemory:
     """Return what people and the building have ordered for the site as a whole."""
-    return SiteMemory(is_stopped=state.is_stopped, constraints=tuple(state.constraints.values()))
+    return SiteMemory(
+        is_stopped=state.is_stopped,
+        stop_cause=state.stop_cause,
+        constraints=tuple(state.constraints.values()),
+    )
 
 
 # What is believed afterwards.
@@ -173,6 +177,7 @@ def restore(
             },
             constraints={(c.subject, c.source): c for c in memory.site.constraints},
             is_stopped=memory.site.is_stopped,
+            stop_cause=memory.site.stop_cause,
         ),
         awaited=awaited,
     )

@@ -8,6 +8,7 @@ from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapab
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
+from gateway.domain.stops import StopCause
 
 NEVER_S = float("-inf")
 
@@ -258,6 +259,7 @@ class SiteState:
         default_factory=dict
     )
     is_stopped: bool = False
+    stop_cause: StopCause | None = None
     memory: ControlMemory = field(default_factory=ControlMemory)
 
     @staticmethod

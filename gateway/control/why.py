@@ -73,7 +73,7 @@ def _of_uncontrolled(state: SiteState, seen: Survey, at: int, now_s: float) -> R
             elapsed_s=gone_s,
         )
     if state.is_stopped:
-        return Reason(kind=ReasonKind.STOPPED, limit_ma=0)
+        return Reason(kind=ReasonKind.STOPPED, limit_ma=0, stop=state.stop_cause)
     unwritten_ma = connector.max_ma if belief.fallback_ma is None else None
     return Reason(kind=ReasonKind.NOT_CONNECTED, limit_ma=limit_ma, current_ma=unwritten_ma)
 

@@ -33,3 +33,13 @@ class MeterFaultError(HeadroomError):
         super().__init__(f"{meter}: {detail}")
         self.meter = meter
         self.detail = detail
+
+
+class ContactFaultError(HeadroomError):
+    """A contact gave no answer that can be used: whether it is open or closed is unknown."""
+
+    def __init__(self, contact: str, detail: str) -> None:
+        """Name the contact and what went wrong on the line."""
+        super().__init__(f"{contact}: {detail}")
+        self.contact = contact
+        self.detail = detail

@@ -10,6 +10,7 @@ from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapab
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.metering import MeterReading
+from gateway.domain.stops import StopCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +184,11 @@ class ConstraintLifted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopInputChanged:
-    """The stop input closed (everything to 0 A), or a person released it."""
+    """The stop input stops everything (0 A), for another cause than before, or no longer."""
 
     at_s: float
     is_stopped: bool
+    cause: StopCause | None = None
 
 
 StationEvent = (

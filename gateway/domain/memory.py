@@ -7,6 +7,7 @@ from gateway.domain.charging import StationCapabilities
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.moments import Moment
+from gateway.domain.stops import StopCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,7 @@ class SiteMemory:
     """What people and the building have ordered for the site as a whole."""
 
     is_stopped: bool = False
+    stop_cause: StopCause | None = None
     constraints: tuple[Constraint, ...] = ()
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId
+from gateway.domain.stops import StopCause
 
 
 class ReasonKind(StrEnum):
@@ -51,7 +52,8 @@ class Reason:
 
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
-    over the limit), a share of the thermal budget, a name (whose limit, whose turn).
+    over the limit), a share of the thermal budget, a name (whose limit, whose turn), the cause
+    of a stop.
     """
 
     kind: ReasonKind
@@ -62,3 +64,4 @@ class Reason:
     current_ma: int | None = None
     budget_ratio: float | None = None
     name: str | None = None
+    stop: StopCause | None = None

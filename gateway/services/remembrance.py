@@ -157,7 +157,7 @@ class Remembrance:
         self._note_connectors(before, state, entries)
         self._note_stations(before, state, entries)
         self._note_circuits(before, state, entries)
-        if state.is_stopped is not before.is_stopped or state.constraints != before.constraints:
+        if remember_site(state) != remember_site(before):
             entries.append(remember_site(state))
             if state.is_stopped is not before.is_stopped:
                 word = "stopped" if state.is_stopped else "stop-released"

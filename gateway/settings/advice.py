@@ -23,6 +23,7 @@ def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
         _doubt_circuits,
         _doubt_loads,
         _doubt_connectors,
+        _doubt_stop_input,
         _doubt_open_doors,
     )
     return tuple(finding for rule in rules for finding in rule(file))
@@ -41,6 +42,12 @@ def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
                 "take its name in /dev/serial/by-id"
             )
             yield Finding(route=("buses", at, "serial", "port"), problem=problem)
+
+
+def _doubt_stop_input(file: SiteFile) -> Iterator[Finding]:
+    if file.stop_input is not None and file.stop_input.stops_when == "closed":
+        problem = "a cut wire looks like a contact at rest; wire it to open for a stop if you can"
+        yield Finding(route=("stop_input", "stops_when"), problem=problem)
 
 
 def _doubt_meters(file: SiteFile) -> Iterator[Finding]:

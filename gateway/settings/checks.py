@@ -354,9 +354,12 @@ def _check_control(draft: SiteFileDraft) -> Iterator[Finding]:
 
 
 def _check_stop_input(draft: SiteFileDraft) -> Iterator[Finding]:
-    # No driver reads one. A site that counts on it must not run as if there were none.
-    if draft.stop_input is not None:
-        problem = (
-            "this version cannot watch a stop input, so it does not run this site; take it out"
-        )
-        yield Finding(route=("stop_input",), problem=problem, at="key")
+    stop = draft.stop_input
+    if stop is None or stop.kind is None:
+        return
+    is_register = stop.kind.endswith("_register")
+    if is_register and stop.bit is None:
+        yield Finding(route=("stop_input", "bit"), problem="of a register, name the bit: 0 to 15")
+    if not is_register and stop.bit is not None:
+        problem = f"only a register has bits; this is a {stop.kind}"
+        yield Finding(route=("stop_input", "bit"), problem=problem)

@@ -139,6 +139,8 @@ class StopInputDraft(Draft):
 
     bus: Label = None
     unit: Lenient[int] = None
+    kind: Lenient[str] = "discrete_input"
+    bit: Lenient[int] = None
 
 
 class ListenDraft(Draft):

@@ -283,15 +283,23 @@ class StationEntry(Entry):
 class StopInputEntry(Entry):
     """A contact (fire alarm, emergency stop) that takes every connector to 0 A until a person releases it.
 
-    This version cannot watch one yet, and refuses a site that has it.
+    A contact that cannot be read for 15 s counts as one that asks for a stop.
     """
 
     bus: Name
+    """The bus its module hangs on."""
     unit: int = Field(ge=0, le=255)
+    """The module's Modbus address: 1 to 247 on a serial line."""
+    kind: Literal["discrete_input", "coil", "input_register", "holding_register"] = "discrete_input"
+    """What the contact is on the module."""
     address: int = Field(ge=0, le=65_535)
-    """The number of the Modbus discrete input, counted from 0."""
+    """The number of the input, coil or register, as sent on the wire: counted from 0."""
+    bit: int | None = Field(default=None, ge=0, le=15)
+    """Of a register: which bit, 0 being the lowest."""
     stops_when: Literal["open", "closed"] = "open"
-    """`open` also stops when the wire breaks."""
+    """`open` stops when it reads 0, so a cut wire stops too; `closed` when it reads 1."""
+    release: Literal["person", "contact"] = "person"
+    """`person`: someone says `headroom release`; `contact`: resetting it at its own panel is enough."""
 
 
 class ListenEntry(Entry):

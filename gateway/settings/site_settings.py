@@ -53,15 +53,19 @@ class Listeners:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopInput:
-    """A Modbus discrete input that stops everything while it is open, or while it is closed.
+    """A contact that stops everything when it is open, or when it is closed.
 
-    Every site file with one is refused (`checks`) until a driver reads it.
+    `kind` is what it is on its Modbus module (`coil`, `discrete_input`, `holding_register`,
+    `input_register`), `bit` its place in a register. `is_self_releasing`: its own reset is enough.
     """
 
     bus: BusId
     unit: int
+    kind: str
     address: int
+    bit: int
     stops_when_closed: bool
+    is_self_releasing: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

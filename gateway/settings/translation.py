@@ -72,8 +72,11 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
         else StopInput(
             bus=BusId(stop.bus),
             unit=stop.unit,
+            kind=stop.kind,
             address=stop.address,
+            bit=0 if stop.bit is None else stop.bit,
             stops_when_closed=stop.stops_when == "closed",
+            is_self_releasing=stop.release == "contact",
         ),
         warnings=warnings,
         proof=prove(site),

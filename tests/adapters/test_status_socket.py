@@ -10,12 +10,23 @@ import pytest
 
 from gateway.adapters.status_socket import (
     MAX_CALLERS,
+    SNAPSHOT,
     SOCKET_NAME,
+    Answer,
+    Question,
     StatusUnavailableError,
     ask_status,
     bind_status_socket,
     serve_status,
 )
+from gateway.domain.errors import HeadroomError
+
+
+def refuse(question: Question) -> bytes:
+    raise HeadroomError(f"not for {question.by}")
+
+
+ANSWERS: dict[str, Answer] = {"refused": refuse}
 
 
 def serving(folder: Path, test: Callable[[], Awaitable[None]], answer: bytes = b'"hello"') -> None:
@@ -24,7 +35,9 @@ def serving(folder: Path, test: Callable[[], Awaitable[None]], answer: bytes = b
     async def run() -> None:
         with bind_status_socket(folder) as listening:
             async with asyncio.TaskGroup() as tasks:
-                served = tasks.create_task(serve_status(listening, lambda: answer))
+                served = tasks.create_task(
+                    serve_status(listening, ANSWERS | {SNAPSHOT: lambda _: answer})
+                )
                 await test()
                 served.cancel()
 
@@ -67,6 +80,27 @@ def test_callers_that_say_nothing_useful_do_not_keep_others_out(
         assert await ask_status(tmp_path) == b'"hello"\n'
         for _, writer in rude:
             writer.close()
+
+    serving(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (b'{"ask": "snapshot"}', b'"hello"'),
+        (b'{"ask": "refused", "by": "J. Smith"}', b'{"error":"not for J. Smith"}'),
+        (b'{"ask": "what"}', b'{"error":"one can ask for refused, snapshot"}'),
+        (b"hello", b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),
+        (b'{"ask": "\xff"}', b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),
+        (b'{"ask": ["snapshot"]}', b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),
+    ],
+)
+def test_a_question_has_its_own_answer(tmp_path: Path, asked: bytes, answer: bytes) -> None:
+    async def test() -> None:
+        reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+        writer.write(asked + b"\n")
+        assert await reader.readline() == answer + b"\n"
+        writer.close()
 
     serving(tmp_path, test)
 

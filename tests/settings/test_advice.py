@@ -79,6 +79,14 @@ DOUBTS = [
         "listen: {ocpp: {host: 0.0.0.0}}\nloads:",
         ["16:41: stations.CP-01.auth: anyone who reaches 0.0.0.0 can pose as this station"],
     ),
+    (
+        "loads:",
+        "stop_input: {bus: lan, unit: 2, address: 0, stops_when: closed}\nloads:",
+        [
+            "11:57: stop_input.stops_when: a cut wire looks like a contact at rest; wire it to open for a stop if you can"
+        ],
+    ),
+    ("loads:", "stop_input: {bus: lan, unit: 2, address: 0}\nloads:", []),
 ]
 
 

@@ -235,12 +235,19 @@ FIT = [
         "6:49: meters.main.interval_s: a meter read each 5 s is always stale: control.stale_no_raises_s is 5",
     ]),
     ("loads:", "stop_input: {bus: plan, unit: 1, address: 0}\nloads:", [
-        "11:1: stop_input: this version cannot watch a stop input, so it does not run this site; take it out",
         "11:19: stop_input.bus: there is no bus 'plan' (did you mean plant?)",
     ]),
     ("loads:", "stop_input: {bus: plant, unit: 250, address: 0}\nloads:", [
-        "11:1: stop_input: this version cannot watch a stop input, so it does not run this site; take it out",
         "11:32: stop_input.unit: a unit on a serial line is 1 to 247, not 250",
+    ]),
+    ("loads:", "stop_input: {bus: plant, unit: 9, address: 0, bit: 3}\nloads:", [
+        "11:52: stop_input.bit: only a register has bits; this is a discrete_input",
+    ]),
+    ("loads:", "stop_input: {bus: plant, unit: 9, address: 0, kind: coil, bit: 16}\nloads:", [
+        "11:64: stop_input.bit: takes 15 or less, not 16",
+    ]),
+    ("loads:", "stop_input: {bus: plant, unit: 9, address: 0, kind: input_register}\nloads:", [
+        "11:14: stop_input.bit: of a register, name the bit: 0 to 15",
     ]),
 ]  # fmt: skip
 

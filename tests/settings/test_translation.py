@@ -1,8 +1,6 @@
 """What people write becomes the domain's words: mA, phases, parents before children."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,8 +16,6 @@ from gateway.settings import (
     load_site,
     read_site,
 )
-from gateway.settings.models import SiteFile
-from gateway.settings.translation import translate
 
 SITE = "site: {name: Here, timezone: Europe/London, voltage_v: 230}\n"
 
@@ -148,20 +144,39 @@ listen: {ocpp: {host: 0.0.0.0}, api: {port: 0}}
     assert (settings.listen.api.host, settings.listen.api.port) == ("127.0.0.1", 0)
 
 
-def test_a_stop_input_stops_when_its_wire_breaks_unless_told_otherwise(tmp_path: Path) -> None:
-    # No site file gets so far until a driver reads one.
-    file: dict[str, Any] = {
-        "site": {"name": "Here", "timezone": "Europe/London", "voltage_v": 230},
-        "circuits": ({"id": "a", "rating_a": 63, "device": "mcb", "worst_case_base_a": 0},),
-        "stop_input": {"bus": "lan", "unit": 1, "address": 3},
-    }
+STOP = """
+buses: [{id: lan, tcp: {host: 10.0.0.5}}]
+circuits: [{id: a, rating_a: 63, device: mcb, worst_case_base_a: 0}]
+stop_input: {bus: lan, unit: 1, address: 3%s}
+"""
 
-    open_ = translate(SiteFile.model_validate(file), path=tmp_path)
-    file["stop_input"]["stops_when"] = "closed"
-    closed = translate(SiteFile.model_validate(file), path=tmp_path)
 
-    stop = StopInput(bus=BusId("lan"), unit=1, address=3, stops_when_closed=False)
-    assert (open_.stop_input, closed.stop_input) == (stop, replace(stop, stops_when_closed=True))
+def test_a_stop_input_stops_when_its_wire_breaks_and_until_a_person_releases_it(
+    tmp_path: Path,
+) -> None:
+    assert read(STOP % "", tmp_path).stop_input == StopInput(
+        bus=BusId("lan"),
+        unit=1,
+        kind="discrete_input",
+        address=3,
+        bit=0,
+        stops_when_closed=False,
+        is_self_releasing=False,
+    )
+
+
+def test_a_stop_input_can_be_told_otherwise(tmp_path: Path) -> None:
+    told = ", kind: holding_register, bit: 7, stops_when: closed, release: contact"
+
+    assert read(STOP % told, tmp_path).stop_input == StopInput(
+        bus=BusId("lan"),
+        unit=1,
+        kind="holding_register",
+        address=3,
+        bit=7,
+        stops_when_closed=True,
+        is_self_releasing=True,
+    )
 
 
 def test_safety_numbers_in_amperes_become_milliamperes(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@
  *   libmodbus_server tcp UNIT [IMAGE]   listens on a free loopback port, prints it
  *   libmodbus_server rtu UNIT [IMAGE]   makes a pseudo terminal, prints its path
  *
- * IMAGE has lines "FUNCTION ADDRESS WORD WORD ..." (decimal, decimal, hexadecimal); what it does
- * not list is refused as an illegal address. Without an image every register answers
- * (unit * 7919 + function * 4099 + address * 31 + 17) mod 65536.
+ * IMAGE has lines "FUNCTION ADDRESS WORD WORD ..." (decimal, decimal, hexadecimal; of a coil or a
+ * discrete input 0 or 1); what it does not list is refused as an illegal address. Without an image
+ * every register answers (unit * 7919 + function * 4099 + address * 31 + 17) mod 65536, and every bit
+ * the lowest bit of that.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -26,8 +27,10 @@
 
 #define REGISTERS 65536
 
-static uint16_t image[2][REGISTERS];
-static unsigned char listed[2][REGISTERS];
+#define FUNCTIONS 5
+
+static uint16_t image[FUNCTIONS][REGISTERS];
+static unsigned char listed[FUNCTIONS][REGISTERS];
 static int has_image;
 
 static void fail(const char *what)
@@ -54,8 +57,8 @@ static void load_image(const char *path)
             unsigned long word = strtoul(rest, &next, 16);
             if (next == rest)
                 break;
-            image[function == 4][address] = (uint16_t) word;
-            listed[function == 4][address] = 1;
+            image[function][address] = (uint16_t) word;
+            listed[function][address] = 1;
             address++;
             rest = next;
         }
@@ -71,18 +74,23 @@ static void answer(modbus_t *context, modbus_mapping_t *map, const uint8_t *quer
     int first = (pdu[1] << 8) | pdu[2];
     int count = (pdu[3] << 8) | pdu[4];
 
-    if (function == 3 || function == 4) {
-        uint16_t *registers = function == 3 ? map->tab_registers : map->tab_input_registers;
+    for (int i = first; function < FUNCTIONS && i < first + count && i < REGISTERS; i++) {
+        uint16_t word = has_image
+            ? image[function][i]
+            : (uint16_t) (unit * 7919 + function * 4099 + i * 31 + 17);
 
-        for (int i = first; i < first + count && i < REGISTERS; i++) {
-            if (has_image && !listed[function == 4][i]) {
-                modbus_reply_exception(context, query, MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
-                return;
-            }
-            registers[i] = has_image
-                ? image[function == 4][i]
-                : (uint16_t) (unit * 7919 + function * 4099 + i * 31 + 17);
+        if (has_image && !listed[function][i]) {
+            modbus_reply_exception(context, query, MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
+            return;
         }
+        if (function == 1)
+            map->tab_bits[i] = word & 1;
+        else if (function == 2)
+            map->tab_input_bits[i] = word & 1;
+        else if (function == 3)
+            map->tab_registers[i] = word;
+        else
+            map->tab_input_registers[i] = word;
     }
     modbus_reply(context, query, length, map);
 }
@@ -148,7 +156,7 @@ static void serve_rtu(modbus_mapping_t *map, int unit)
 
 int main(int argc, char **argv)
 {
-    modbus_mapping_t *map = modbus_mapping_new(0, 0, REGISTERS, REGISTERS);
+    modbus_mapping_t *map = modbus_mapping_new(REGISTERS, REGISTERS, REGISTERS, REGISTERS);
 
     signal(SIGPIPE, SIG_IGN);
     if (argc < 3 || map == NULL)

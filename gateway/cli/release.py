@@ -1,0 +1,81 @@
+"""`headroom release`: a person says that a building that was stopped may charge again."""
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from gateway.adapters.status_socket import RELEASE, Question, StatusUnavailableError, ask_status
+from gateway.cli.state_folder import folders_to_ask, state_option
+from gateway.domain.errors import HeadroomError
+
+FAILED = 1
+
+
+class NotReleasedError(HeadroomError):
+    """The daemon refuses; the message is its own."""
+
+
+@click.command("release")
+@click.option("--by", "by", help="Who says so, for the log [default: the user who types it].")
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def release_command(by: str | None, *, state: Path | None, as_json: bool) -> None:
+    """Let the site charge again after its stop input stopped everything.
+
+    Make sure first that what it was pressed for is over. It is refused while the input still
+    asks for a stop, or does not answer.
+
+    \b
+    headroom release
+    headroom release --by "J. Smith, fire warden"
+
+    Exits with 1 when it is refused, nothing is stopped, or no daemon runs here.
+    """  # noqa: D301 - click's own mark
+    try:
+        release(state, by=by or _who())
+    except (StatusUnavailableError, NotReleasedError) as error:
+        if as_json:
+            click.echo(json.dumps({"error": str(error)}))
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(FAILED)
+    click.echo(json.dumps({"released": True}) if as_json else "Released: the site charges again.")
+
+
+def release(state: Path | None, *, by: str) -> None:
+    """Ask the running daemon to let the site charge again.
+
+    Raises:
+        StatusUnavailableError: no daemon answers, or not in our words.
+        NotReleasedError: it refuses.
+    """
+    failures: list[StatusUnavailableError] = []
+    for folder in folders_to_ask(state):
+        try:
+            said = asyncio.run(ask_status(folder, Question(ask=RELEASE, by=by)))
+        except StatusUnavailableError as error:
+            failures.append(error)
+            continue
+        answer = _understood(said, folder)
+        if "released" in answer:
+            return
+        raise NotReleasedError(str(answer.get("error", "the daemon does not say why")))
+    raise failures[0]
+
+
+def _understood(said: bytes, folder: Path) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(said, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        message = f"the daemon with the state folder {folder} is of another version: {error}"
+        raise StatusUnavailableError(message) from error
+
+
+def _who() -> str:
+    # sudo(8): who typed the command, not whom it runs as.
+    return os.environ.get("SUDO_USER") or getpass.getuser()
