@@ -1,8 +1,8 @@
 """The ledger as the daemon uses it: a thread writes it in groups and tells what is safe there."""
 
 import asyncio
-import errno
 import logging
+import shutil
 import sqlite3
 import threading
 from collections import Counter
@@ -21,15 +21,20 @@ BATCH_S: Final = 30.0
 RETRY_S: Final = 5.0
 MAX_ACTS: Final = 10_000
 ENDS_WITHIN_S: Final = 5.0
+FULL_BELOW_BYTES: Final = 64 * 1_024
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerHealth:
-    """How the ledger does: `problem` says what is wrong and what to do, None while it is well."""
+    """How the ledger does: `problem` says what is wrong and what to do, None while it is well.
+
+    `damage` says what was found damaged since the start, and what became of it.
+    """
 
     problem: str | None
+    damage: str | None
     since_at: datetime | None
     waiting_count: int
 
@@ -42,12 +47,19 @@ class LedgerDb:
     """
 
     def __init__(
-        self, folder: Path, *, site: str, clock: MomentClock, batch_s: float = BATCH_S
+        self,
+        folder: Path,
+        *,
+        site: str,
+        clock: MomentClock,
+        batch_s: float = BATCH_S,
+        retry_s: float = RETRY_S,
     ) -> None:
         """Touch nothing yet."""
         self._file = LedgerFile(folder, site=site, now_at=clock.now_at)
         self._clock = clock
         self._batch_s = batch_s
+        self._retry_s = retry_s
         self._changed = threading.Condition()
         self._batch = Batch()
         self._waiters: list[asyncio.Future[None]] = []
@@ -68,10 +80,6 @@ class LedgerDb:
         memory = self._file.load()
         self._run = RunMemory(run=run, began=self._clock.moment())
         self._batch.put_record(self._run)
-        if memory.problems:
-            self.counters["damaged"] += 1
-        for problem in memory.problems:
-            _log.error("ledger: %s", problem)
         # Before anything is sent, so that an earlier end in order is not taken for ours.
         self._write(self._take())
         return memory
@@ -114,6 +122,7 @@ class LedgerDb:
         with self._changed:
             return LedgerHealth(
                 problem=self._problem,
+                damage="; ".join(self._file.damages) or None,
                 since_at=self._problem_since_at,
                 waiting_count=len(self._batch),
             )
@@ -136,10 +145,14 @@ class LedgerDb:
                 self._changed.notify()
             await asyncio.to_thread(thread.join, ENDS_WITHIN_S)
 
+    def close(self) -> None:
+        """Let go of the file without an end in order; for who has loaded it and does not run it."""
+        self._file.close()
+
     # The writer's thread.
 
     def _write_for_ever(self) -> None:
-        retry_at_s = None if self._problem is None else self._clock.monotonic_s() + RETRY_S
+        retry_at_s = None if self._problem is None else self._clock.monotonic_s() + self._retry_s
         while True:
             with self._changed:
                 while (wait_s := self._wait_s(retry_at_s)) is None or wait_s > 0:
@@ -149,7 +162,7 @@ class LedgerDb:
                 self._end(taken)
                 return
             is_written = self._write(taken)
-            retry_at_s = None if is_written else self._clock.monotonic_s() + RETRY_S
+            retry_at_s = None if is_written else self._clock.monotonic_s() + self._retry_s
 
     def _wait_s(self, retry_at_s: float | None) -> float | None:
         """Return how long nothing is to be written, None for until something changes."""
@@ -186,6 +199,7 @@ class LedgerDb:
             self._put_back(batch, waiters, repr(error))
             return False
         self.counters["commits"] += 1
+        self.counters["damages"] = len(self._file.damages)
         self.counters["entries"] += len(batch)
         if self._problem is not None:
             with self._changed:
@@ -204,16 +218,25 @@ class LedgerDb:
             self._problem = problem
 
     def _explain(self, error: Exception) -> str:
-        folder = self._file.path.parent
-        text = f"{LEDGER_NAME} cannot be written, so no limit is raised: {error}"
+        """Return what is wrong, and what a person can do."""
         if isinstance(error, LedgerRefusedError):
             return str(error)
+        folder = self._file.path.parent
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
-            return f"{text}: make room on the disk of {folder}"
+        advice = f"see to the disk of {folder}"
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-            return f"{text}: make {folder} writable for the user of the daemon"
-        return f"{text}: see to the disk of {folder}"
+            advice = f"make {folder} writable for the user of the daemon"
+        # Of a full disk SQLite says different things, by what it was about to write.
+        if code == sqlite3.SQLITE_FULL or _is_full(folder):
+            advice = f"make room on the disk of {folder}"
+        return f"{LEDGER_NAME} cannot be written, so no limit is raised: {error}: {advice}"
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < FULL_BELOW_BYTES
+    except OSError:
+        return False
 
 
 def _tell(loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[None]]) -> None:

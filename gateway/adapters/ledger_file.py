@@ -1,6 +1,5 @@
 """The ledger's file over its life: opened, written, salvaged when damaged, begun anew when lost."""
 
-import logging
 import shutil
 import sqlite3
 import tempfile
@@ -27,6 +26,7 @@ from gateway.adapters.ledger_schema import (
     check_is_ours,
     is_damage,
     open_ledger,
+    reserve_space,
 )
 from gateway.domain.memory import Act, Memory, TransactionMemory
 
@@ -34,8 +34,6 @@ RAM_FOLDERS: Final = ("/dev/shm", None)  # noqa: S108 - a folder of our own is m
 BESIDE: Final = ("", "-wal", "-shm")
 
 TransactionKey = tuple[str, str]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +89,8 @@ class LedgerFile:
         """Touch nothing yet."""
         self.path = folder / LEDGER_NAME
         self.head = AuditHead(number=0, hash=audit_chain.GENESIS)
+        self.damages: list[str] = []
+        """What happened to the file in this life of the daemon, for people."""
         self._site = site
         self._now_at = now_at
         self._connection: sqlite3.Connection | None = None
@@ -116,6 +116,7 @@ class LedgerFile:
             self._open()
             assert self._connection is not None
             memory = read_memory(self._connection)
+            self.damages += memory.problems
         except LedgerDamagedError as error:
             memory = self._salvage(error)
         except (sqlite3.Error, OSError) as error:
@@ -169,6 +170,8 @@ class LedgerFile:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._connection = open_ledger(self.path, site=self._site, now_at=self._now_at())
         self._inode = self.path.stat().st_ino
+        with suppress(sqlite3.Error):  # The room may be missing, and yet it can be written.
+            reserve_space(self._connection)
         self.head = audit_chain.read_head(self._connection)
 
     def _is_in_place(self) -> bool:
@@ -232,20 +235,22 @@ class LedgerFile:
         self._running = {
             (t.station, t.transaction): t for t in memory.transactions if not t.is_over
         }
-        problems = (str(error), *memory.problems)
+        self.damages += memory.problems
         try:
             self._begin_anew(error)
             self._commit(self._with_what_is_missing(Batch()))
         except (sqlite3.Error, OSError) as failure:
             self.close()
-            problems = (*problems, str(failure))
-        return replace(memory, problems=problems)
+            self.damages.append(f"{error}; no new one can be begun: {failure}")
+        return replace(memory, problems=tuple(self.damages))
 
     def _begin_anew(self, error: Exception) -> None:
         """Move a damaged file aside and open a new one, whose audit says so."""
         self.close()
         aside = move_aside(self.path, self._now_at(), word="damaged")
-        _log.error("%s; it is now %s, and a new ledger goes on", error, aside.name)
+        self.damages.append(
+            f"{error}; it is now {aside.name}, and a new ledger has begun with what could be read"
+        )
         before = self.head
         self._open()
         detail = {"because": str(error), "before": aside.name, "head": str(before)}

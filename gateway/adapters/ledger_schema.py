@@ -2,8 +2,10 @@
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,9 +18,16 @@ BUSY_MS = 2_000
 WAL_PAGES = 256
 """How many pages the write-ahead log takes before it is folded in: 1 MB, kept for good."""
 
+PAGE_BYTES = 4_096
+RESERVED_PAGES = 256
+"""1 MB: a hundred vehicles may come and go in it before a full disk is felt."""
+
 MIGRATIONS: tuple[str, ...] = (
     """
-    CREATE TABLE site (name TEXT NOT NULL, begun_at TEXT NOT NULL);
+    -- Whose ledger this is, and of which version: told from a damaged header by its checksum.
+    CREATE TABLE seal (
+        site TEXT NOT NULL, begun_at TEXT NOT NULL, version INTEGER NOT NULL, checksum INTEGER NOT NULL
+    );
 
     -- One row for each thing remembered: JSON, with a checksum against flipped bits.
     CREATE TABLE memory (
@@ -151,12 +160,15 @@ def check_is_ours(
 
     Raises:
         LedgerRefusedError: it is not.
+        LedgerDamagedError: its header says otherwise than its seal.
     """
     version = schema_version(connection)
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    is_empty = version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    if is_empty:
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
         return
+    seal = read_seal(connection)
+    if seal is not None and (application, version) != (APPLICATION_ID, seal.version):
+        raise LedgerDamagedError(f"{path} is damaged: its header is not as it was written")
     if application != APPLICATION_ID:
         raise LedgerRefusedError(
             f"{path} is a database, but no ledger of Headroom: move it away, or choose another"
@@ -168,14 +180,48 @@ def check_is_ours(
             f" {len(migrations)}): run that version again, or restore the backup it made before it"
             f" changed the ledger, in {path.parent / BACKUP_FOLDER}"
         )
-    if site is None or version == 0:
-        return
-    row = connection.execute("SELECT name FROM site").fetchone()
-    if row is not None and row[0] != site:
+    if seal is None:
+        raise LedgerDamagedError(f"{path} is damaged: it does not say whose it is")
+    if site not in (None, seal.site):
         raise LedgerRefusedError(
-            f"{path} is the ledger of the site {row[0]!r}, and the site file is of {site!r}: choose"
-            " that site's own folder with --state, or put the name in the site file right"
+            f"{path} is the ledger of the site {seal.site!r}, and the site file is of {site!r}:"
+            " choose that site's own folder with --state, or put the name in the site file right"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """Whose ledger a file is, since when, and of which version."""
+
+    site: str
+    begun_at: str
+    version: int
+
+    @property
+    def checksum(self) -> int:
+        """Return what its row carries."""
+        return zlib.crc32(f"{self.version}/{self.begun_at}/{self.site}".encode())
+
+
+def read_seal(connection: sqlite3.Connection) -> Seal | None:
+    """Return the seal, None where there is none that is whole."""
+    try:
+        row = connection.execute("SELECT site, begun_at, version, checksum FROM seal").fetchone()
+    except sqlite3.OperationalError:  # No such table.
+        return None
+    if row is None:
+        return None
+    seal = Seal(site=row[0], begun_at=row[1], version=row[2])
+    return seal if seal.checksum == row[3] else None
+
+
+def write_seal(connection: sqlite3.Connection, seal: Seal) -> None:
+    """Put a seal in the place of the one before."""
+    connection.execute("DELETE FROM seal")
+    connection.execute(
+        "INSERT INTO seal VALUES (?, ?, ?, ?)",
+        (seal.site, seal.begun_at, seal.version, seal.checksum),
+    )
 
 
 def check_is_sound(connection: sqlite3.Connection, path: Path) -> None:
@@ -187,6 +233,23 @@ def check_is_sound(connection: sqlite3.Connection, path: Path) -> None:
     found = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if found != ["ok"]:
         raise LedgerDamagedError(f"{path} is damaged: {'; '.join(found)}")
+
+
+def reserve_space(connection: sqlite3.Connection) -> None:
+    """Keep room inside the files, so that a disk which others have filled stops nothing at once.
+
+    Pages that are free in the file are used before it grows, and a write-ahead log that has once
+    been so long is written over and over.
+
+    Raises:
+        sqlite3.Error: there is no room to reserve.
+    """
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    if free >= RESERVED_PAGES // 2:
+        return
+    connection.execute("CREATE TABLE IF NOT EXISTS ballast (x)")
+    connection.execute("INSERT INTO ballast VALUES (zeroblob(?))", (RESERVED_PAGES * PAGE_BYTES,))
+    connection.execute("DROP TABLE ballast")
 
 
 def _migrate(
@@ -205,9 +268,10 @@ def _migrate(
         try:
             for statement in split_statements(migrations[version]):
                 connection.execute(statement)
-            if version == 0:
-                connection.execute("INSERT INTO site VALUES (?, ?)", (site, now_at.isoformat()))
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            before = read_seal(connection)
+            begun_at = now_at.isoformat() if before is None else before.begun_at
+            write_seal(connection, Seal(site=site, begun_at=begun_at, version=version + 1))
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {version + 1}")
             connection.execute("COMMIT")
         except BaseException:

@@ -11,7 +11,7 @@ import pytest
 from gateway.adapters import audit_chain
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.ledger_db import LedgerDb
-from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError
+from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError, Seal, write_seal
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
     Act,
@@ -136,8 +136,9 @@ def test_another_sites_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> No
 
 def test_a_ledger_from_the_future_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     load(tmp_path)
-    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as writing:
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None)) as writing:
         writing.execute("PRAGMA user_version = 99")
+        write_seal(writing, Seal(site="Dockside", begun_at="", version=99))
 
     with pytest.raises(LedgerRefusedError, match=r"newer Headroom.*version 99.*backups"):
         load(tmp_path)
