@@ -14,7 +14,9 @@ SETTLED_AFTER_S = 45.0  # What a fault does to the currents has shown by then.
 WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
 
 _METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
-_GO_BY_THEMSELVES = frozenset({FaultKind.STATION_LOST, FaultKind.BASE_STEP})
+_GO_BY_THEMSELVES = frozenset(
+    {FaultKind.STATION_LOST, FaultKind.BASE_STEP, FaultKind.STOP_PRESSED}
+)
 _RESTARTS = frozenset(
     {
         FaultKind.STATION_REBOOT,
@@ -31,8 +33,9 @@ class FaultRecord:
     """A fault and how long it took until the plant was as safe as it should be again.
 
     A lost, frozen or mute meter is answered when no vehicle on its circuit may draw more than its
-    fallback; a lost station when its limits have lapsed to its fallback; a restart, a clock that
-    jumped or a change of unit when a station took a new limit; all else when every circuit above
+    fallback; a lost station when its limits have lapsed to its fallback; a pressed stop input when
+    nobody draws; a restart, a clock that jumped or a change of unit when a station took a new
+    limit; all else when every circuit above
     it is within its set-point for good (0: it never was above). None: it was over before that, or
     never was answered.
     """
@@ -88,6 +91,9 @@ class FaultLog:
         if fault.kind is FaultKind.STATION_LOST:
             lost = self._stations[StationId(fault.subject)]
             return at_s if self._is_at_fallback(lost) else None
+        if fault.kind is FaultKind.STOP_PRESSED:
+            evses = [evse for station in self._stations.values() for evse in station.evses.values()]
+            return None if any(evse.draw_a for evse in evses) else at_s
         if fault.kind in _RESTARTS:
             stations: Sequence[Station] = tuple(self._stations.values())
             if fault.subject:

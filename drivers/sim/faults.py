@@ -23,6 +23,7 @@ class FaultKind(StrEnum):
     STATION_CLOCK_JUMP = "station_clock_jump"  # Its clock is set by `value` seconds.
     WALL_CLOCK_JUMP = "wall_clock_jump"  # The gateway's wall clock is set by `value` seconds.
     GATEWAY_KILL = "gateway_kill"  # The gateway is dead for the length of the fault.
+    STOP_PRESSED = "stop_pressed"  # The stop input is closed for the length of the fault.
     BASE_STEP = "base_step"  # The base of circuit `subject` changes by `value` A on its phases.
 
 

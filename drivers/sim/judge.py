@@ -32,6 +32,8 @@ USUAL_EXCURSION_S = 15.0
 FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
 UNUSED_AFTER_S = 900.0
 LEASE_GRACE_S = 20.0
+# A decision, an acknowledgement at its slowest of a hundred, a station and a vehicle.
+STOPPED_WITHIN_S = 17.0
 LOCKOUT_EXCURSIONS = 3
 LOCKOUT_S = 4 * 3_600.0
 
@@ -49,10 +51,12 @@ class Judge:
         self.stations: dict[StationId, StationWatch] = {}
         self.connectors: dict[ConnectorRef, ConnectorWatch] = {}
         self.omniscient = OmniscientSharer()
+        self.stopped_s: float | None = None  # Since when the stop input is closed.
         self._scenario = scenario
         self._reserve_a = dict(scenario.reserve_a)
         self._rogues: list[ConnectorWatch] = []
         self._next_look_s = 0.0
+        self._draws_when_stopped: set[ConnectorRef] = set()
 
     def see_circuit(self, wires: Wires) -> None:
         """Watch a circuit."""
@@ -154,6 +158,7 @@ class Judge:
             self._next_look_s = at_s + LOOK_EVERY_S
             for station in self.stations.values():
                 station.look(at_s, is_gateway_dead=is_gateway_dead, every_s=LOOK_EVERY_S)
+            self._watch_stop(at_s)
             kept = KeptRoom(self.connectors.values(), at_s)
             for watch in self.connectors.values():
                 if watch.record is not None:
@@ -215,6 +220,20 @@ class Judge:
             self._tell("over_rating_60s", at_s, f"{circuit}: over its rating since {since_s:.1f} s")
         watch.is_long = is_long
 
+    def _watch_stop(self, at_s: float) -> None:
+        """See that nothing draws once everybody had the time to hear that it must not."""
+        drawing: set[ConnectorRef] = set()
+        if self.stopped_s is not None and at_s - self.stopped_s > STOPPED_WITHIN_S:
+            drawing = {
+                ref
+                for ref, watch in self.connectors.items()
+                if watch.evse.draw_a and at_s - watch.of_station.deaf_s > AFTERMATH_S
+            }
+        for ref in sorted(drawing - self._draws_when_stopped):
+            amps = self.connectors[ref].evse.draw_a
+            self._tell("draws_when_stopped", at_s, f"{ref}: {amps:.1f} A")
+        self._draws_when_stopped = drawing
+
     def _watch_connector(self, watch: ConnectorWatch, kept: KeptRoom, at_s: float) -> None:
         evse = watch.evse
         record = watch.record
@@ -245,7 +264,7 @@ class Judge:
 
     def _could_be_served(self, watch: ConnectorWatch, at_s: float) -> bool:
         """Return whether nothing but the gateway stands between the vehicle and its minimum."""
-        if watch.of_station.is_in_trouble(at_s):
+        if self.stopped_s is not None or watch.of_station.is_in_trouble(at_s):
             return False
         for circuit in watch.circuits:
             if at_s - circuit.blind_until_s < TROUBLE_LASTS_S or _may_be_locked_out(circuit, at_s):

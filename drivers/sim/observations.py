@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.domain.events import MeterRead, StationEvent
+from gateway.domain.events import MeterRead, StationEvent, StopInputChanged
 from gateway.domain.ids import MeterId
 
 
@@ -67,6 +67,7 @@ Observation = (
     MeterRead
     | MeterSilent
     | StationEvent
+    | StopInputChanged
     | Answered
     | GatewayKilled
     | GatewayStarted

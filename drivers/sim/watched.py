@@ -109,9 +109,13 @@ Row = tuple[CircuitWatch, int]
 
 @dataclass(slots=True, eq=False)
 class StationWatch:
-    """One station: when it was last in trouble, and how long it has had to prove that it obeys."""
+    """One station: when it was last in trouble, and how long it has had to prove that it obeys.
+
+    `deaf_s` is when a gateway that is there last could not have it obey.
+    """
 
     station: Station
+    deaf_s: float = -inf
     trouble_s: float = -inf
     proving_s: float = 0.0
 
@@ -119,6 +123,8 @@ class StationWatch:
         """Look whether it is in trouble, or doing what shows whether it obeys."""
         station = self.station
         kinds = {fault.kind for fault in station.faults}
+        if kinds & TROUBLES or not (station.is_linked or is_gateway_dead):
+            self.deaf_s = at_s
         if is_gateway_dead or not station.is_linked or kinds & TROUBLES:
             self.trouble_s = at_s
         if is_gateway_dead or not station.is_powered or kinds & UNPROVING:

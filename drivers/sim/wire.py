@@ -32,6 +32,7 @@ from gateway.domain.events import (
     StationConnected,
     StationDisconnected,
     StationEvent,
+    StopInputChanged,
     TransactionEnded,
     TransactionStarted,
 )
@@ -112,6 +113,7 @@ class Wire:
             for station in self.world.stations.values()
         }
         self._lives_count = 0  # How often the gateway has started.
+        self._is_stopped = False
         self._start_polling(0.0)
 
     def connected_stations(self) -> frozenset[StationId]:
@@ -375,6 +377,10 @@ class Wire:
         if fault.kind is FaultKind.WALL_CLOCK_JUMP:
             if begins and self.world.is_gateway_up:
                 self.arrived.append(WallClockJumped(at_s=at_s, by_s=fault.value))
+        elif fault.kind is FaultKind.STOP_PRESSED:
+            self._is_stopped = begins
+            if self.world.is_gateway_up:
+                self.arrived.append(StopInputChanged(at_s=at_s, is_stopped=begins))
         elif begins:
             self.arrived.append(GatewayKilled(at_s=at_s))
             for link in self._links.values():
@@ -383,6 +389,8 @@ class Wire:
                 self._abandon(at_s, link, tells=False)
         else:
             self.arrived.append(GatewayStarted(at_s=at_s))
+            if self._is_stopped:
+                self.arrived.append(StopInputChanged(at_s=at_s, is_stopped=True))
             self._start_polling(at_s)
 
     def _start_polling(self, at_s: float) -> None:

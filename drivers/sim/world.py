@@ -20,7 +20,9 @@ TICK_S = 1.0
 RELINK_AFTER_S = (1.0, 15.0)
 
 METER_FAULTS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
-_GATEWAY_FAULTS = frozenset({FaultKind.GATEWAY_KILL, FaultKind.WALL_CLOCK_JUMP})
+_GATEWAY_FAULTS = frozenset(
+    {FaultKind.GATEWAY_KILL, FaultKind.WALL_CLOCK_JUMP, FaultKind.STOP_PRESSED}
+)
 
 
 class World:
@@ -185,6 +187,8 @@ class World:
         elif kind in _GATEWAY_FAULTS:
             if kind is FaultKind.GATEWAY_KILL:
                 self._kill_gateway(at_s, fault)
+            elif kind is FaultKind.STOP_PRESSED:
+                self.judge.stopped_s = at_s
             self._on_gateway_fault(fault, True)  # noqa: FBT003 - a callback has no keywords
         else:
             self.stations[StationId(fault.subject)].begin_fault(at_s, fault)
@@ -202,6 +206,8 @@ class World:
             if kind is FaultKind.GATEWAY_KILL:
                 self.is_gateway_up = True
                 self._relink_all(at_s)
+            elif kind is FaultKind.STOP_PRESSED:
+                self.judge.stopped_s = None
             self._on_gateway_fault(fault, False)  # noqa: FBT003 - a callback has no keywords
         else:
             station = self.stations[StationId(fault.subject)]

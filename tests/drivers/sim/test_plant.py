@@ -26,6 +26,7 @@ from gateway.domain.events import (
     MeterRead,
     StationConnected,
     StationDisconnected,
+    StopInputChanged,
     TransactionEnded,
     TransactionStarted,
 )
@@ -416,6 +417,16 @@ def test_the_wall_clock_jumps_and_time_runs_on() -> None:
 
     assert [o.by_s for o in told if isinstance(o, WallClockJumped)] == [-3_600.0]
     assert len([o for o in told if isinstance(o, MeterRead)]) >= 118
+
+
+def test_a_pressed_stop_input_is_told_and_again_to_a_gateway_that_starts() -> None:
+    pressed = fault(FaultKind.STOP_PRESSED, 100.0, 300.0)
+    kill = fault(FaultKind.GATEWAY_KILL, 150.0, 200.0)
+    plant = Plant(small_scenario(faults=(pressed, kill)))
+
+    told = [o for o in plant.advance(400.0) if isinstance(o, StopInputChanged)]
+
+    assert [(o.at_s, o.is_stopped) for o in told] == [(100.0, True), (200.0, True), (300.0, False)]
 
 
 def test_base_steps_reach_the_wires_and_the_meter() -> None:

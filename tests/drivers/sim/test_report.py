@@ -290,6 +290,33 @@ def test_what_a_runaway_draws_is_a_rise_like_any_other() -> None:
     assert what(report) == []
 
 
+@pytest.mark.parametrize("is_obeyed", [True, False])
+def test_nothing_may_draw_while_the_stop_input_is_pressed(is_obeyed: bool) -> None:
+    pressed = fault(FaultKind.STOP_PRESSED, 600.0, 1_200.0)
+    scenario = small_scenario(visits=both(), faults=(pressed,), duration_s=1_200.0)
+
+    def law(_connector: ConnectorRef, second: float) -> float:
+        return 0.0 if is_obeyed and second >= 600.0 else 10.0
+
+    report = run(scenario, law, every_s=1.0).report()
+
+    told = [] if is_obeyed else ["draws_when_stopped"] * 2
+    assert [violation.what for violation in report.violations] == told
+    answered_s = [record.answered_in_s for record in report.faults]
+    assert all(s is not None and s <= 17.0 for s in answered_s) is is_obeyed
+
+
+def test_a_station_that_is_lost_cannot_hear_that_it_must_stop() -> None:
+    pressed = fault(FaultKind.STOP_PRESSED, 600.0, 900.0)
+    lost = fault(FaultKind.STATION_LOST, 590.0, 900.0, CP1)
+    scenario = small_scenario(visits=both(), faults=(pressed, lost), duration_s=900.0)
+
+    def law(_connector: ConnectorRef, second: float) -> float:
+        return 0.0 if second >= 600.0 else 10.0
+
+    assert what(run(scenario, law, every_s=1.0).report()) == []
+
+
 def test_a_connector_left_hungry_is_forgotten() -> None:
     plant = run(small_scenario(visits=both(), duration_s=7_200.0), pausing(600.0))
 
