@@ -1,30 +1,38 @@
 """The safety rules of the control law, each with what switching it off would be.
 
-Not among them, as other rules hide their absence so far: that a raise counts once sent and a
-cut once it bites (the thirty seconds of fresh headroom cover them), that a station proves it obeys (its own readings
-show it), and that leases are renewed (they lapse to a proven fallback).
+Some are second lines: what they would catch is caught before. They are shown with the first line
+switched off in both runs, with the rule and without it. So it is with the two rules that keep the same
+room from being given twice: that a raise counts once it is sent, and the guard.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import pytest
 
 from drivers.sim.scenario import Scenario
-from gateway.control import attribution, bounds, caps, claims, decide, draws, headroom, rows
+from gateway.control import attribution, bounds, caps, claims, decide, draws, fold, headroom, rows
 from gateway.control.parameters import ControlParameters
+from gateway.control.share import Board
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
-from gateway.control.wiring import Mask
+from gateway.control.wiring import Mask, Wiring
 from gateway.domain.circuits import Connector
+from gateway.domain.events import StopInputChanged
+from tests.simulation import harness
 from tests.simulation.stories import (
+    cuts_while_answers_are_late,
+    room_while_answers_are_late,
     seed,
     silent_station_whose_vehicle_stops,
     slow_reports,
+    station_that_never_obeyed,
     station_that_obeys_no_more,
     step_behind_a_frozen_meter,
     step_behind_a_lost_meter,
     step_beyond_reserve,
     step_just_over_the_rating,
+    step_while_the_gateway_is_gone,
+    stop_pressed_and_the_gateway_killed,
     vehicles_that_stop_at_once,
 )
 
@@ -151,6 +159,74 @@ def _nothing_is_cut_nor_heat_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     _heat_is_not_watched(monkeypatch)
 
 
+def _raises_count_once_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = claims.board_of
+
+    def board_of(moment: claims.Moment) -> Board:
+        board = original(moment)
+        for at, belief in enumerate(moment.state.connectors):
+            *before, newest = belief.limits
+            before_ma = max((limit.limit_ma for limit in before), default=newest.limit_ma)
+            raised_ma = newest.limit_ma - before_ma
+            if newest.acknowledged_at_s is None and raised_ma > 0:
+                for row in board.rows[at]:
+                    board.room_ma[row] += raised_ma
+                    board.proven_room_ma[row] += raised_ma
+        return board
+
+    monkeypatch.setattr(decide, "board_of", board_of)
+
+
+def _cuts_count_once_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = bounds.high_ma
+
+    def high_ma(
+        connector: Connector,
+        belief: ConnectorBelief,
+        station: StationBelief,
+        parameters: ControlParameters,
+        now_s: float,
+        *,
+        is_over: bool,
+    ) -> int:
+        newest = belief.limits[-1]
+        if newest.last_sequence and newest.limit_ma < belief.in_force_ma:
+            belief = replace(belief, limits=(newest,))
+        return original(connector, belief, station, parameters, now_s, is_over=is_over)
+
+    monkeypatch.setattr(headroom, "high_ma", high_ma)
+
+
+def _every_station_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_start, after_boot = SiteState.at_start, fold._after_boot
+
+    def proven(wiring: Wiring, parameters: ControlParameters, *, now_s: float) -> SiteState:
+        state = at_start(wiring, parameters, now_s=now_s)
+        stations = {name: replace(s, is_proven=True) for name, s in state.stations.items()}
+        return replace(state, stations=stations)
+
+    monkeypatch.setattr(SiteState, "at_start", staticmethod(proven))
+    monkeypatch.setattr(fold, "_after_boot", lambda *a: replace(after_boot(*a), is_proven=True))
+
+
+def _nobody_looks_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    def guard(
+        _state: SiteState, orders: tuple[decide.LimitOrder, ...], _now_s: float
+    ) -> tuple[decide.LimitOrder, ...]:
+        return tuple(sorted(orders, key=lambda order: order.limit.limit_ma))
+
+    monkeypatch.setattr(harness, "guard", guard)
+
+
+def _the_stop_input_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = fold.evolve_all
+
+    def evolve_all(state: SiteState, events: Iterable[fold.ControlEvent]) -> SiteState:
+        return original(state, [e for e in events if not isinstance(e, StopInputChanged)])
+
+    monkeypatch.setattr(harness, "evolve_all", evolve_all)
+
+
 DEFAULTS = ControlParameters()
 
 MUTANTS = (
@@ -218,5 +294,43 @@ MUTANTS = (
         scenarios=(step_just_over_the_rating,),
         parameters=replace(DEFAULTS, over_rating_pause_s=NEVER_S),
         first_line=_nothing_is_cut_nor_heat_watched,
+    ),
+    Mutant(
+        rule="a raise counts once it is sent",
+        scenarios=(room_while_answers_are_late,),
+        patch=_raises_count_once_acknowledged,
+        first_line=_nobody_looks_once_more,
+    ),
+    Mutant(
+        rule="the guard looks once more at what is sent",
+        scenarios=(room_while_answers_are_late,),
+        patch=_nobody_looks_once_more,
+        first_line=_raises_count_once_acknowledged,
+    ),
+    Mutant(
+        rule="a cut counts once it bites",
+        scenarios=(cuts_while_answers_are_late,),
+        patch=_cuts_count_once_sent,
+        seen_s=10.0,
+    ),
+    Mutant(
+        rule="a station must prove that it obeys",
+        scenarios=(station_that_never_obeyed,),
+        patch=_every_station_obeys,
+    ),
+    Mutant(
+        rule="a limit lapses when nobody renews it",
+        scenarios=(step_while_the_gateway_is_gone,),
+        parameters=replace(DEFAULTS, lease_s=NEVER_S),
+    ),
+    Mutant(
+        rule="leases are renewed",
+        scenarios=(seed("lighter", 1, until_s=1_500.0),),
+        parameters=replace(DEFAULTS, renew_s=NEVER_S),
+    ),
+    Mutant(
+        rule="the stop input is obeyed",
+        scenarios=(stop_pressed_and_the_gateway_killed,),
+        patch=_the_stop_input_is_not_heard,
     ),
 )

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
-from drivers.sim.scenario import Scenario, ScenarioKind, StepAt
+from drivers.sim.scenario import Scenario, ScenarioKind, StationTraits, StepAt
+from gateway.domain.ids import StationId
 
 BUSY_S = 500.0  # By then a fresh site has proven its stations and shares all it has.
+ROGUE = StationId("CP-01")  # Two connectors of 32 A.
 
 
 def seed(kind: str, number: int, *, until_s: float) -> Callable[[], Scenario]:
@@ -29,6 +31,17 @@ def _step_behind(fault: FaultKind) -> Scenario:
     step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(22.0, 22.0, 22.0))
     blind = Fault(kind=fault, at_s=480.0, until_s=700.0, subject=park.site.meters[0].id)
     return replace(park, steps=(step,), faults=(blind,))
+
+
+def _step(park: Scenario, at_s: float, amps: float) -> StepAt:
+    return StepAt(at_s=at_s, circuit=park.site.circuits[0].id, delta_a=(amps, amps, amps))
+
+
+def _of_all_stations(park: Scenario, kind: FaultKind, at_s: float) -> tuple[Fault, ...]:
+    return tuple(
+        Fault(kind=kind, at_s=at_s, until_s=park.duration_s, subject=station.station)
+        for station in park.stations
+    )
 
 
 def step_behind_a_lost_meter() -> Scenario:
@@ -101,3 +114,70 @@ def station_that_obeys_no_more() -> Scenario:
         for station in park.stations[-2:]
     )
     return replace(park, faults=rogues)
+
+
+def room_while_answers_are_late() -> Scenario:
+    """Return a car park that has much to give away when every station answers late."""
+    park = _busy_car_park(700.0)
+    steps = (_step(park, 10.0, 22.0), _step(park, 520.0, -22.0))
+    faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
+    return replace(park, steps=steps, faults=faults)
+
+
+def cuts_while_answers_are_late() -> Scenario:
+    """Return a car park that must cut when every station answers late."""
+    park = _busy_car_park(560.0)
+    faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
+    return replace(park, steps=(_step(park, 520.0, 14.0),), faults=faults)
+
+
+def station_that_never_obeyed() -> Scenario:
+    """Return a busy car park to which two vehicles come at a station that obeys nothing.
+
+    It tells nothing of what it gives either. The vehicles begin half a minute after they came.
+    """
+    park = _busy_car_park(700.0)
+    first = {visit.connector: visit for visit in reversed(park.visits)}
+    visits = tuple(
+        replace(
+            visit,
+            at_s=BUSY_S + 20.0 if visit.connector.station == ROGUE else 10.0,
+            leave_s=1_000.0,
+            vehicle=replace(
+                visit.vehicle,
+                need_wh=80_000.0,
+                taper_wh=1.0,
+                max_a=32.0,
+                phase_count=3 if visit.connector.station == ROGUE else visit.vehicle.phase_count,
+                startup_s=33.0 if visit.connector.station == ROGUE else 6.0,
+            ),
+        )
+        for visit in first.values()
+    )
+
+    def mute(traits: StationTraits) -> StationTraits:
+        return replace(traits, sends_meter_values=traits.station != ROGUE)
+
+    rogue = Fault(kind=FaultKind.STATION_RUNAWAY, at_s=1.0, until_s=700.0, subject=ROGUE)
+    return replace(
+        park,
+        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
+        stations=tuple(mute(traits) for traits in park.stations),
+        steps=(_step(park, 548.0, 12.0),),
+        faults=(rogue,),
+    )
+
+
+def step_while_the_gateway_is_gone() -> Scenario:
+    """Return a busy car park whose gateway dies before its base steps up."""
+    park = _busy_car_park(700.0)
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=680.0)
+    return replace(park, steps=(_step(park, 590.0, 28.0),), faults=(kill,))
+
+
+def stop_pressed_and_the_gateway_killed() -> Scenario:
+    """Return a car park whose stop input is pressed, and whose gateway dies before its release."""
+    park = _busy_car_park(800.0)
+    stop = Fault(kind=FaultKind.STOP_PRESSED, at_s=BUSY_S, until_s=750.0)
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=560.0, until_s=660.0)
+    return replace(park, faults=(stop, kill))

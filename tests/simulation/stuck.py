@@ -52,9 +52,7 @@ class StuckClaims:
                 is_high=base_a is not None and row.base_ma > base_a * 1_000 + slack_ma,
             )
 
-    def _note(
-        self, subject: int | ConnectorRef, now_s: float, told: str, *, is_high: bool
-    ) -> None:
+    def _note(self, subject: int | ConnectorRef, now_s: float, told: str, *, is_high: bool) -> None:
         if not is_high:
             self._since_s.pop(subject, None)
         elif now_s - self._since_s.setdefault(subject, now_s) == STUCK_S:

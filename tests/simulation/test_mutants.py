@@ -13,6 +13,8 @@ SAFETY = {
     "over_rating_60s",
     "back_under_rating_p95",
     "old_limit",
+    "draws_when_stopped",
+    "headroom_never_came_back",
 }
 
 
