@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.adapters.ledger_file import Batch, LedgerFile
+from gateway.adapters.ledger_retention import LetGo
 from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError
 from gateway.domain.memory import Act, Entry, Memory, RunMemory, TransactionMemory
 from gateway.ports import MomentClock
@@ -22,6 +23,8 @@ RETRY_S: Final = 5.0
 MAX_ACTS: Final = 10_000
 ENDS_WITHIN_S: Final = 5.0
 FULL_BELOW_BYTES: Final = 64 * 1_024
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class LedgerDb:
         self._changed = threading.Condition()
         self._batch = Batch()
         self._waiters: list[asyncio.Future[None]] = []
+        self._letting_go: list[asyncio.Future[LetGo]] = []
         self._batch_since_s: float | None = None
         self._is_ending = False
         self._problem: str | None = None
@@ -102,6 +106,17 @@ class LedgerDb:
             self._waiters.append(waiter)
             self._changed.notify()
         return waiter
+
+    async def let_go(self) -> LetGo:
+        """Let go of what is older than it is kept; return how much that was.
+
+        It waits while nothing can be written.
+        """
+        waiter: asyncio.Future[LetGo] = asyncio.get_running_loop().create_future()
+        with self._changed:
+            self._letting_go.append(waiter)
+            self._changed.notify()
+        return await waiter
 
     def _put(self, entries: tuple[Entry, ...]) -> None:
         for entry in entries:
@@ -161,7 +176,7 @@ class LedgerDb:
             if is_ending:
                 self._end(taken)
                 return
-            is_written = self._write(taken)
+            is_written = self._write(taken) and self._let_go()
             retry_at_s = None if is_written else self._clock.monotonic_s() + self._retry_s
 
     def _wait_s(self, retry_at_s: float | None) -> float | None:
@@ -170,7 +185,7 @@ class LedgerDb:
             return 0.0
         if retry_at_s is not None:
             return retry_at_s - self._clock.monotonic_s()
-        if self._waiters:
+        if self._waiters or self._letting_go:
             return 0.0
         if self._batch_since_s is None:
             return None
@@ -205,7 +220,22 @@ class LedgerDb:
             with self._changed:
                 self._problem = self._problem_since_at = None
         if waiters and self._loop is not None:
-            _tell(self._loop, waiters)
+            _tell(self._loop, waiters, None)
+        return True
+
+    def _let_go(self) -> bool:
+        """Return whether what was asked to be let go of is gone."""
+        if not self._letting_go:
+            return True
+        try:
+            gone = self._file.let_go()
+        except (sqlite3.Error, OSError) as error:
+            self._put_back(Batch(), [], self._explain(error))
+            return False
+        with self._changed:
+            waiters, self._letting_go = self._letting_go, []
+        if self._loop is not None:
+            _tell(self._loop, waiters, gone)
         return True
 
     def _put_back(self, batch: Batch, waiters: list[asyncio.Future[None]], problem: str) -> None:
@@ -239,11 +269,11 @@ def _is_full(folder: Path) -> bool:
         return False
 
 
-def _tell(loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[None]]) -> None:
+def _tell(loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[T]], result: T) -> None:
     def resolve() -> None:
         for waiter in waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(result)
 
     with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
         loop.call_soon_threadsafe(resolve)

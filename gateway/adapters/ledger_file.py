@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.adapters import audit_chain
 from gateway.adapters.audit_chain import AuditHead, detail_text
+from gateway.adapters.ledger_retention import LetGo, let_go
 from gateway.adapters.ledger_rows import (
     Key,
     Record,
@@ -21,17 +22,18 @@ from gateway.adapters.ledger_rows import (
     write_transaction,
 )
 from gateway.adapters.ledger_schema import (
+    BESIDE,
     LEDGER_NAME,
     LedgerDamagedError,
     check_is_ours,
     is_damage,
+    move_aside,
     open_ledger,
     reserve_space,
 )
 from gateway.domain.memory import Act, Memory, TransactionMemory
 
 RAM_FOLDERS: Final = ("/dev/shm", None)  # noqa: S108 - a folder of our own is made in it
-BESIDE: Final = ("", "-wal", "-shm")
 
 TransactionKey = tuple[str, str]
 
@@ -158,6 +160,24 @@ class LedgerFile:
                 self._running.pop(key, None)
             else:
                 self._running[key] = merged(self._running.get(key), record)
+
+    def let_go(self) -> LetGo:
+        """Let go of what is older than it is kept.
+
+        Raises:
+            sqlite3.Error: it cannot be written now.
+        """
+        assert self._connection is not None
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            gone = let_go(self._connection, self._now_at())
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            raise
+        return gone
 
     def close(self) -> None:
         """Let go of the file."""
@@ -311,16 +331,3 @@ def _act_of(transaction: TransactionMemory) -> Act:
         subject=f"{transaction.station} {transaction.transaction}",
         detail={name: str(value) for name, value in known.items() if value is not None},
     )
-
-
-def move_aside(path: Path, now_at: datetime, *, word: str) -> Path:
-    """Give a database and what belongs to it another name; return it."""
-    stem = f"{path.stem}-{word}-{now_at:%Y%m%dT%H%M%SZ}"
-    target, number = path.with_name(f"{stem}{path.suffix}"), 1
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{stem}-{number}{path.suffix}")
-    for suffix in BESIDE:
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
-    return target

@@ -13,6 +13,9 @@ from gateway.domain.errors import HeadroomError
 
 LEDGER_NAME = "ledger.db"
 BACKUP_FOLDER = "backups"
+BESIDE = ("", "-wal", "-shm")
+"""What a database's files are called, behind its name."""
+
 APPLICATION_ID = 0x48524C44  # "HRLD": what tells this file from any other SQLite file.
 BUSY_MS = 2_000
 WAL_PAGES = 256
@@ -101,7 +104,7 @@ def open_ledger(
     is_new = not path.exists() or path.stat().st_size == 0
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        with _damage_told(path):
+        with damage_told(path):
             if is_new:
                 path.chmod(0o600)
             prepare(connection)
@@ -124,7 +127,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
 
 
-class _damage_told:  # noqa: N801 - a context manager reads as a phrase
+class damage_told:  # noqa: N801 - a context manager reads as a phrase
     """Turns SQLite's word for a damaged file into ours."""
 
     def __init__(self, path: Path) -> None:
@@ -329,3 +332,16 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def move_aside(path: Path, now_at: datetime, *, word: str) -> Path:
+    """Give a database and what belongs to it another name; return it."""
+    stem = f"{path.stem}-{word}-{now_at:%Y%m%dT%H%M%SZ}"
+    target, number = path.with_name(f"{stem}{path.suffix}"), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{stem}-{number}{path.suffix}")
+    for suffix in BESIDE:
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return target

@@ -1,0 +1,250 @@
+"""Backups are whole, checked, and put back without making old beliefs new."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters import audit_chain
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.ledger_backup import (
+    LedgerCopy,
+    backup_path,
+    backup_to,
+    check_copy,
+    drop_old_backups,
+    restore_from,
+)
+from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_retention import AUDIT_KEPT, TRANSACTIONS_KEPT, LetGo
+from gateway.adapters.ledger_schema import (
+    LEDGER_NAME,
+    LedgerDamagedError,
+    LedgerRefusedError,
+    Seal,
+    write_seal,
+)
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
+from gateway.domain.memory import (
+    Act,
+    CircuitMemory,
+    ConnectorMemory,
+    Memory,
+    RememberedLimit,
+    SiteMemory,
+    StationMemory,
+    TransactionMemory,
+)
+
+CLOCK = SystemClock()
+CP_01 = StationId("CP-01")
+
+
+class LateClock(SystemClock):
+    """The machine's clock, set ahead."""
+
+    def __init__(self, ahead: timedelta) -> None:
+        self.ahead = ahead
+
+    def now_at(self) -> datetime:
+        return super().now_at() + self.ahead
+
+
+def transaction(number: int, *, is_over: bool = False) -> TransactionMemory:
+    return TransactionMemory(
+        station=CP_01,
+        transaction=TransactionId(str(number)),
+        connector_number=1,
+        given_number=number,
+        is_over=is_over,
+    )
+
+
+RECORDS = (
+    ConnectorMemory(
+        connector=ConnectorRef(CP_01, 1),
+        limits=(RememberedLimit(limit_ma=16_000),),
+        max_ma=32_000,
+        fallback_ma=6_000,
+    ),
+    StationMemory(station=CP_01, is_proven=True, is_dead_man_proven=True, firmware="1.0"),
+    CircuitMemory(circuit=CircuitId("carpark"), noted=CLOCK.moment(), lockout_left_s=600.0),
+    SiteMemory(is_stopped=True),
+    transaction(1, is_over=True),
+    transaction(2),
+)
+
+
+def remember(folder: Path) -> Memory:
+    reading = LedgerDb(folder, site="Dockside", clock=CLOCK)
+    memory = reading.load(run="reading")
+    reading.close()
+    return memory
+
+
+async def written(folder: Path, clock: SystemClock = CLOCK, *, ends: bool = True) -> LedgerDb:
+    """Write the records, then some more with a backup made meanwhile if it `ends`."""
+    writing = LedgerDb(folder, site="Dockside", clock=clock)
+    writing.load(run="run")
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(writing.run())
+        await asyncio.sleep(0)
+        await writing.keep_durably(*RECORDS)
+        if not ends:
+            copy = await asyncio.to_thread(
+                backup_to, backup_path(folder, clock.now_at()), folder=folder
+            )
+            assert copy.transaction_count == 2
+            await writing.keep_durably(transaction(3))
+        running.cancel()
+    return writing
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> LedgerCopy:
+    """Return a backup that was made while the ledger was written."""
+    asyncio.run(written(tmp_path / "state", ends=False))
+    (path,) = (tmp_path / "state" / "backups").iterdir()
+    return check_copy(path, site="Dockside")
+
+
+def test_a_backup_made_while_the_daemon_writes_is_whole_and_one_file(copy: LedgerCopy) -> None:
+    assert (copy.site, copy.transaction_count) == ("Dockside", 2)
+    assert [path.name for path in copy.path.parent.iterdir()] == [copy.path.name]
+    assert copy.path.stat().st_mode & 0o077 == 0
+
+
+def test_what_is_restored_keeps_promises_and_forgets_what_may_no_longer_be_true(
+    tmp_path: Path, copy: LedgerCopy
+) -> None:
+    folder = tmp_path / "state"
+    assert len(remember(folder).transactions) == 3
+
+    before = restore_from(
+        copy.path, folder=folder, site="Dockside", now_at=CLOCK.now_at(), by="J. Smith"
+    )
+
+    memory = remember(folder)
+    assert before is not None
+    assert before.exists()
+    assert len(memory.transactions) == 2
+    assert memory.site.is_stopped
+    assert memory.circuits[CircuitId("carpark")].lockout_left_s == 600.0
+    assert memory.connectors == {}
+    station = memory.stations[CP_01]
+    assert (station.is_proven, station.is_dead_man_proven) == (False, False)
+    assert station.firmware == "1.0"
+    with closing(sqlite3.connect(folder / LEDGER_NAME)) as reading:
+        assert audit_chain.verify(reading, known=copy.head) is None
+        row = reading.execute("SELECT kind, detail FROM audit ORDER BY number DESC").fetchone()
+        assert row == ("ledger-restored", '{"by":"J. Smith"}')
+
+
+def spoil_audit(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        writing.execute("UPDATE audit SET detail = '{}' WHERE number = 1")
+
+
+def spoil_file(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[5_000:9_000] = bytes(4_000)
+    path.write_bytes(data)
+
+
+def make_newer(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        writing.execute("PRAGMA user_version = 99")
+        write_seal(writing, Seal(site="Dockside", begun_at="", version=99))
+
+
+def make_foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as writing:
+        writing.execute("CREATE TABLE recipes (x)")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "site", "error", "words"),
+    [
+        (spoil_audit, "Dockside", LedgerDamagedError, "audit is not as it was written: row 1"),
+        (spoil_file, "Dockside", LedgerDamagedError, "damaged"),
+        (make_newer, "Dockside", LedgerRefusedError, "newer Headroom"),
+        (make_foreign, "Dockside", LedgerRefusedError, "no ledger of Headroom"),
+        (lambda _: None, "Quayside", LedgerRefusedError, "ledger of the site 'Dockside'"),
+    ],
+)
+def test_a_copy_that_is_not_sound_or_not_ours_is_refused_and_nothing_is_changed(
+    tmp_path: Path,
+    copy: LedgerCopy,
+    *,
+    spoil: object,
+    site: str,
+    error: type[Exception],
+    words: str,
+) -> None:
+    assert callable(spoil)
+    spoil(copy.path)
+    folder = tmp_path / "state"
+    before = sorted(path.name for path in folder.iterdir())
+
+    with pytest.raises(error, match=words):
+        restore_from(copy.path, folder=folder, site=site, now_at=CLOCK.now_at())
+
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert len(remember(folder).transactions) == 3
+
+
+def test_there_must_be_something_to_copy(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no ledger"):
+        backup_to(tmp_path / "copy.db", folder=tmp_path)
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_what_is_older_than_it_is_kept_is_let_go_of_and_no_number_is_given_twice(
+    tmp_path: Path,
+) -> None:
+    asyncio.run(written(tmp_path))
+
+    async def test() -> LetGo:
+        late = LedgerDb(
+            tmp_path,
+            site="Dockside",
+            clock=LateClock(TRANSACTIONS_KEPT + AUDIT_KEPT),
+        )
+        late.load(run="late")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(late.run())
+            await asyncio.sleep(0)
+            await late.keep_durably(transaction(2, is_over=True), transaction(3))
+            await late.keep_durably(Act(kind="stopped", subject="Dockside"))
+            gone = await late.let_go()
+            running.cancel()
+        return gone
+
+    gone = asyncio.run(test())
+
+    assert gone.transaction_count == 1  # Number 1: the others were noted just now.
+    assert gone.audit_count > 0
+    memory = remember(tmp_path)
+    assert memory.last_given_number == 3
+    assert [t.transaction for t in memory.transactions] == ["2", "3"]
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as reading:
+        assert audit_chain.verify(reading) is None
+        (first,) = reading.execute("SELECT min(number) FROM audit").fetchone()
+        assert first == gone.audit_count + 1
+
+
+def test_old_backups_go_and_those_before_a_new_version_stay(tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    names = [f"ledger-2026010{day}T000000Z.db" for day in range(1, 6)]
+    for name in [*names, "ledger-v1-20260101T000000Z.db"]:
+        (backups / name).write_text("")
+
+    dropped = drop_old_backups(tmp_path, keep=2)
+
+    assert [path.name for path in dropped] == names[:3]
+    assert len(list(backups.iterdir())) == 3
