@@ -19,6 +19,7 @@ async def live_and_die(house: KillHouse, life_s: float, dead_s: float) -> None:
     """Let a daemon live for a while under load, kill it, and see what the next would know."""
     awaited, died_s = house.awaited(), house.now_s
     house.raises.clear()
+    house.be_eager()
     async with house.a_life():
         await asyncio.sleep(life_s)
     early = [
