@@ -113,16 +113,11 @@ class Plant:
         return reach_a
 
     def rightly_counted_a(self) -> dict[ConnectorRef, float]:
-        """Return the most each connector is to be counted at by now, where nothing is in doubt.
-
-        A station without meter values whose clock jumped is left out: nobody can know when its
-        leases end.
-        """
+        """Return the most each connector is to be counted at by now, where nothing is in doubt."""
         counts_a = {}
         for ref, watch in self.world.judge.connectors.items():
             most_a = counted_a(watch, self.now_s)
-            is_lost = watch.station.has_clock_jumped and not watch.station.traits.sends_meter_values
-            if most_a is not None and not is_lost:
+            if most_a is not None:
                 counts_a[ref] = most_a
         return counts_a
 

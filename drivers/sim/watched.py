@@ -145,8 +145,14 @@ class StationWatch:
         return at_s - self.trouble_s < TROUBLE_LASTS_S
 
     def may_be_doubted(self, at_s: float) -> bool:
-        """Return whether a careful gateway may still think that it does not obey."""
-        return self.is_in_trouble(at_s) or self.proving_s < PROOF_WITHIN_S
+        """Return whether a careful gateway may still think that it does not obey.
+
+        One that tells nothing and whose clock jumped may be doubted for good: its leases end
+        when nobody can know.
+        """
+        station = self.station
+        is_adrift = station.has_clock_jumped and not station.traits.sends_meter_values
+        return is_adrift or self.is_in_trouble(at_s) or self.proving_s < PROOF_WITHIN_S
 
 
 @dataclass(slots=True, eq=False)

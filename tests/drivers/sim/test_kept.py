@@ -76,6 +76,17 @@ def test_a_station_may_be_doubted_for_a_while_after_a_fault(
     assert known == [False, True, False, True]
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_clock_that_jumps_is_found_by_what_the_station_tells(tells: bool) -> None:
+    jump = Fault(
+        kind=FaultKind.STATION_CLOCK_JUMP, at_s=600.0, until_s=601.0, subject=CP1, value=-90.0
+    )
+    stations = (traits_of(CP1, sends_meter_values=tells), traits_of(CP2))
+    scenario = small_scenario(stations=stations, visits=(visit(),), faults=(jump,))
+
+    assert (ONE in run(scenario, 2_000.0, {}).rightly_counted_a()) is tells
+
+
 def test_a_vehicle_that_draws_nothing_proves_nothing() -> None:
     full = replace(PLAIN, need_wh=1.0)
     plant = run(small_scenario(visits=(visit(vehicle=full),)), 3_000.0, {})
