@@ -60,6 +60,22 @@ class History(Protocol):
         """Keep a second's values, by the names of their series. Never waits, never raises."""
 
 
+class Metrics(Protocol):
+    """Durations of which only the distribution tells anything. Nothing here waits or raises."""
+
+    def note_cycle(self, duration_s: float) -> None:
+        """Note how long a control cycle took, from its first fact to its handing over."""
+
+    def note_lag(self, lag_s: float) -> None:
+        """Note how much later than asked for the event loop came back."""
+
+    def note_call(self, station: StationId, duration_s: float) -> None:
+        """Note how long a station took to answer a call, whatever it answered."""
+
+    def note_limit(self, latency_s: float) -> None:
+        """Note the time from a decision to the acknowledgement of a limit it made."""
+
+
 class MeterDriver(Protocol):
     """A power meter, whatever its registers."""
 

@@ -36,7 +36,9 @@ class Survey:
 
     rows: list[Row]
     high_ma: list[int]
-    """Per connector."""
+    """Per connector: the most it may draw, on each of its phases."""
+    low_ma: list[PerPhase]
+    """Per connector: what it surely draws, on the supply's phases."""
     overdrawn: list[bool]
     """Per connector: whether it draws more than any limit that may be in force."""
     masks: list[Mask]
@@ -80,6 +82,7 @@ def survey(state: SiteState, now_s: float) -> Survey:
     return Survey(
         rows=within_three_phase_bounds(state, rows, claimed_ma),
         high_ma=counted.readings.high_ma,
+        low_ma=counted.readings.low_ma,
         overdrawn=counted.overdrawn,
         masks=counted.masks,
         claimed_ma=claimed_ma,

@@ -14,7 +14,7 @@ from gateway.control.state import SiteState
 from gateway.domain.events import DeadManProven
 from gateway.domain.ids import StationId
 from gateway.domain.reasons import ReasonKind
-from gateway.ports import Clock
+from gateway.ports import Clock, Metrics
 from gateway.services.chronicle import Chronicle
 from gateway.services.inbox import Inbox
 
@@ -49,6 +49,7 @@ class ControlLoop:
         clock: Clock,
         on_cycle: Callable[[Cycle], None] | None = None,
         awaited: Mapping[StationId, float] | None = None,
+        metrics: Metrics | None = None,
         is_forgiving: bool = False,
     ) -> None:
         """Begin with `state`; `offer` takes every decision, guarded, and never waits.
@@ -62,6 +63,7 @@ class ControlLoop:
         self._clock = clock
         self._on_cycle = on_cycle
         self._awaited = dict(awaited or {})
+        self._metrics = metrics
         self._is_forgiving = is_forgiving
         self._chronicle = Chronicle()
         self._wall_at = clock.now_at()
@@ -107,6 +109,8 @@ class ControlLoop:
         self.counters["cycles"] += 1
         if self._on_cycle is not None:
             self._on_cycle(self.latest)
+        if self._metrics is not None:
+            self._metrics.note_cycle(self._clock.monotonic_s() - now_s)
         return decision
 
     def _guarded(self, decision: Decision) -> Decision:

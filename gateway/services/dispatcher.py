@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -22,12 +22,19 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
-from gateway.ports import Clock, Post, StationDriver
+from gateway.ports import Clock, Metrics, Post, StationDriver
 from gateway.services.fallback_pace import FallbackPace
 
 _log = logging.getLogger(__name__)
 
 LATENCIES_KEPT = 2_000
+
+
+class ProfileKind(StrEnum):
+    """What a charging profile is for: one that lapses, or one that stays."""
+
+    LEASE = "lease"
+    FALLBACK = "fallback"
 
 
 class Gate(Protocol):
@@ -83,6 +90,7 @@ class Dispatcher:
         post: Post,
         parameters: ControlParameters,
         gate: Gate | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Send nothing yet: `run` does."""
         self._clock = clock
@@ -95,6 +103,8 @@ class Dispatcher:
             latencies_s=deque(maxlen=LATENCIES_KEPT),
             pace=FallbackPace(),
             gate=gate or OpenGate(),
+            profile_writes=Counter(),
+            metrics=metrics,
         )
         self._offered: set[StationId] = set()
         self._lines = {station.id: _Line(self._shared) for station in stations}
@@ -134,6 +144,11 @@ class Dispatcher:
         """Return how often what came of a call, as in `limit accepted`, `question unanswered`."""
         return self._shared.counters
 
+    @property
+    def profile_writes(self) -> Mapping[tuple[StationId, ProfileKind], int]:
+        """Return how many charging profiles were sent to each station, whatever came of them."""
+        return self._shared.profile_writes
+
     def fallback_writes_a_day(self, station: StationId) -> int:
         """Return how many fallbacks were written to a station in the last 24 h."""
         return self._shared.pace.writes_a_day(station, now_s=self._clock.monotonic_s())
@@ -163,6 +178,8 @@ class _Shared:
     latencies_s: deque[float]
     pace: FallbackPace
     gate: Gate
+    profile_writes: Counter[tuple[StationId, ProfileKind]]
+    metrics: Metrics | None
 
 
 class _Outgoing:
@@ -275,6 +292,7 @@ class _Line:
                 sequence=sequence,
             )
         )
+        self._shared.profile_writes[connector.station, ProfileKind.LEASE] += 1
         outcome, detail = await self._try(
             self._shared.driver.set_limit(
                 connector, order.limit, valid_for=timedelta(seconds=order.valid_for_s)
@@ -289,6 +307,8 @@ class _Line:
             case _Outcome.ACCEPTED:
                 answer = LimitAcknowledged(at_s=now_s, connector=connector, sequence=sequence)
                 self._shared.latencies_s.append(now_s - decided_at_s)
+                if self._shared.metrics is not None:
+                    self._shared.metrics.note_limit(now_s - decided_at_s)
                 # A decision made while this was on its way may have asked for it once more.
                 self._outgoing.limits = [
                     o
@@ -309,6 +329,16 @@ class _Line:
         self, call: Coroutine[None, None, None], connector: ConnectorRef
     ) -> tuple[_Outcome, str]:
         """Make a call of the driver, and return what came of it and what was said."""
+        clock, metrics = self._shared.clock, self._shared.metrics
+        begun_s = clock.monotonic_s()
+        outcome, detail = await self._outcome_of(call, connector)
+        if metrics is not None and outcome is not _Outcome.UNANSWERED:
+            metrics.note_call(connector.station, clock.monotonic_s() - begun_s)
+        return outcome, detail
+
+    async def _outcome_of(
+        self, call: Coroutine[None, None, None], connector: ConnectorRef
+    ) -> tuple[_Outcome, str]:
         try:
             async with asyncio.timeout(self._shared.parameters.acknowledgement_s):
                 await call
@@ -358,6 +388,7 @@ class _Line:
         if not pace.may_write(connector, limit_ma, now_s=now_s):
             return
         pace.note_write(connector, limit_ma, now_s=now_s)
+        self._shared.profile_writes[connector.station, ProfileKind.FALLBACK] += 1
         outcome, detail = await self._try(
             self._shared.driver.set_fallback(connector, order.limit), connector
         )

@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.control.condition import condition_of
 from gateway.control.explain import sentence
 from gateway.control.rows import Row
 from gateway.control.state import ConnectorBelief, StationBelief
-from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Circuit, Connector
 from gateway.domain.electric import Phase
 from gateway.domain.reasons import Reason
 from gateway.services.alarms import Alarm
 from gateway.services.control_loop import Cycle
-
-FLOWING_MA = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +209,7 @@ def _connector_view(
         connector=str(connector.ref),
         circuit=connector.circuit,
         phases=tuple(phase.name for phase in connector.phases),
-        condition=condition_of(belief, station, limit_ma=reason.limit_ma),
+        condition=str(condition_of(belief, station, limit_ma=reason.limit_ma)),
         is_connected=station.is_connected,
         ocpp=None if capabilities is None else str(capabilities.ocpp_version),
         limit_ma=reason.limit_ma,
@@ -225,25 +223,3 @@ def _connector_view(
         reason=str(reason.kind),
         why=sentence(reason),
     )
-
-
-def condition_of(belief: ConnectorBelief, station: StationBelief, *, limit_ma: int) -> str:
-    """Return how a connector is, in two or three words for people."""
-    if not station.is_connected:
-        return "out of reach"
-    if belief.status is None:
-        return "not heard of"
-    if belief.status in (ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE):
-        return str(belief.status).lower()
-    if not belief.is_plugged:
-        return "no vehicle"
-    draw_ma = None if belief.draw is None else belief.draw.highest_ma
-    power_w = None if belief.draw is None else belief.draw.power_w
-    is_flowing = (draw_ma or 0) > FLOWING_MA or (draw_ma is None and (power_w or 0.0) > 0)
-    if is_flowing:
-        return "charging"
-    if limit_ma == 0:
-        return "paused"
-    if belief.charging_state is ChargingState.SUSPENDED_EV:
-        return "vehicle rests"
-    return "plugged in"
