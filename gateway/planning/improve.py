@@ -62,7 +62,7 @@ def place(problem: Problem, rates: Rates) -> Plan:
         now_s = grid.edges_s[slot]
         turns = sorted(active, key=lambda at: _turn(demands[at], delivered_wh[at], now_s, at))
         for at in turns:
-            most_ma = int(saved_mah[at] / length_h) + demands[at].step_ma // 2
+            most_ma = _turned_into_ma(demands[at], saved_mah[at] / length_h)
             current_ma[at][slot] = _fitting_ma(
                 demands[at], delivered_wh[at], most_ma, length_h, left_ma
             )
@@ -101,6 +101,13 @@ def _turn(
     wants_wh = demand.energy_wh if demand.energy_wh is not None else float("inf")
     laxity_s = demand.latest_s - now_s - (wants_wh - delivered_wh) / power_w * 3_600.0
     return delivered_wh >= demand.promised_wh, demand.rank, laxity_s, at
+
+
+def _turned_into_ma(demand: Demand, saved_ma: float) -> int:
+    """Return the current that savings make: half of the least will do, the rest is borrowed."""
+    if 0.5 * demand.min_ma <= saved_ma < demand.min_ma:
+        return demand.min_ma
+    return int(saved_ma) + demand.step_ma // 2
 
 
 def _fitting_ma(

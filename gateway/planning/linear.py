@@ -34,9 +34,14 @@ class Rates:
     bound_wh: float
 
 
-def solve(problem: Problem, *, time_limit_s: float) -> Rates | None:
-    """Return the best rates, None when the time was not enough to find them."""
-    edges = _interval_edges(problem)
+def solve(
+    problem: Problem, *, time_limit_s: float, interval_count: int = MOST_INTERVALS
+) -> Rates | None:
+    """Return the best rates, None when the time was not enough to find them.
+
+    With as many intervals as there are slots the bound is that of the exact program.
+    """
+    edges = _interval_edges(problem, interval_count)
     program = _Program(problem, edges)
     solution = program.solve(time_limit_s)
     if solution is None:
@@ -48,12 +53,14 @@ def solve(problem: Problem, *, time_limit_s: float) -> Rates | None:
     return Rates(current_ma=current_ma, bound_wh=bound_wh)
 
 
-def _interval_edges(problem: Problem) -> list[int]:
+def _interval_edges(problem: Problem, interval_count: int) -> list[int]:
     """Return the slots at which intervals begin, and the end: coarse, and cut at events.
 
     Of more events than there may be intervals those are left out that are next to an edge.
     """
     grid = problem.grid
+    if interval_count >= grid.slot_count:
+        return list(range(grid.slot_count + 1))
     wanted_s = [0.0]
     for until_s, step_s in STEPS:
         while wanted_s[-1] < min(until_s, grid.edges_s[-1]):
@@ -71,7 +78,7 @@ def _interval_edges(problem: Problem) -> list[int]:
             else set()
         )
     rest = sorted(events - edges)
-    while rest and len(edges) <= MOST_INTERVALS:
+    while rest and len(edges) <= interval_count:
         known = sorted(edges)
         far = max(rest, key=lambda at: _distance(known, at))
         edges.add(far)
@@ -129,7 +136,7 @@ class _Program:
                 np.full(len(promised), BROKEN_PROMISE_WEIGHT),
             )
         )
-        rows = self._row_parts() + self._energy_parts(promised)
+        rows = self._row_parts() + self._place_parts() + self._energy_parts(promised)
         lp = highspy.HighsLp()
         lp.num_col_ = count + len(promised)
         lp.num_row_ = len(rows)
@@ -163,6 +170,18 @@ class _Program:
             has_ma = float(available[row][slots] @ hours[slots] / self._hours[interval])
             if float(self._highest_ma[columns].sum()) > has_ma:
                 parts.append((columns, np.ones(len(columns)), -highspy.kHighsInf, has_ma))
+        return parts
+
+    def _place_parts(self) -> list[tuple[list[int], Floats, float, float]]:
+        """Return that those at one connector have it one after the other: their times add up."""
+        at_place: dict[tuple[str, int], list[int]] = {}
+        for column, (at, interval) in enumerate(self.columns):
+            at_place.setdefault((self._problem.demands[at].place, interval), []).append(column)
+        parts: list[tuple[list[int], Floats, float, float]] = []
+        for columns in at_place.values():
+            if len(columns) > 1:
+                highest_ma = [self._problem.demands[self.columns[c][0]].max_ma for c in columns]
+                parts.append((columns, 1.0 / np.array(highest_ma), -highspy.kHighsInf, 1.0))
         return parts
 
     def _energy_parts(self, promised: list[int]) -> list[tuple[list[int], Floats, float, float]]:

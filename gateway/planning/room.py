@@ -145,50 +145,52 @@ class Outlook:
 
     def profile(self, from_s: float, until_s: float) -> tuple[Rectangle, ...]:
         """Return what the outlet could give between two instants, as rectangles."""
-        rectangles: list[Rectangle] = []
-        for slot, begins_s, ends_s in self._slots(from_s, until_s):
-            current_ma = int(self.current_ma[slot])
-            last = rectangles[-1] if rectangles else None
-            if last is not None and last.current_ma == current_ma and last.until_s == begins_s:
-                begins_s = rectangles.pop().from_s  # noqa: PLW2901 - one with the one before
-            if current_ma:
-                rectangles.append(Rectangle(from_s=begins_s, until_s=ends_s, current_ma=current_ma))
-        return tuple(rectangles)
+        first, last = self._slots(from_s, until_s)
+        if first >= last:
+            return ()
+        currents_ma = self.current_ma[first:last]
+        # Where a current differs from that of the slot before, another rectangle begins.
+        begins = [0, *(np.flatnonzero(np.diff(currents_ma)) + 1).tolist()]
+        edges_s = [float(self.edges_s[first + at]) for at in (*begins, last - first)]
+        edges_s[0], edges_s[-1] = max(from_s, edges_s[0]), min(until_s, edges_s[-1])
+        return tuple(
+            Rectangle(from_s=begins_s, until_s=ends_s, current_ma=int(currents_ma[at]))
+            for at, (begins_s, ends_s) in zip(begins, pairwise(edges_s), strict=True)
+            if currents_ma[at]
+        )
 
     def binding(self, room: Room, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
-        rows = list(self.outlet.rows)
-        found: list[Binding] = []
-        for slot, begins_s, ends_s in self._slots(from_s, until_s):
-            if self.left_ma[slot] >= self.outlet.max_ma:
-                continue
-            of_rows_ma = room.left_ma[rows, slot]
-            tightest = int(of_rows_ma.argmin())
-            bound = Binding(
-                row=rows[tightest],
-                from_s=begins_s,
-                until_s=ends_s,
-                limit_ma=max(0, int(of_rows_ma[tightest])),
+        first, last = self._slots(from_s, until_s)
+        is_short = self.left_ma[first:last] < self.outlet.max_ma
+        if not is_short.any():
+            return ()
+        rows = np.array(self.outlet.rows)
+        slots = first + np.flatnonzero(is_short)
+        of_rows_ma = room.left_ma[np.ix_(rows, slots)]
+        tightest = of_rows_ma.argmin(axis=0)
+        is_other = (np.diff(slots) > 1) | (np.diff(tightest) != 0)
+        begins = np.concatenate(([0], np.flatnonzero(is_other) + 1))
+        ends = np.append(begins[1:], len(slots)) - 1
+        limits_ma = np.maximum(0, np.minimum.reduceat(of_rows_ma.min(axis=0), begins))
+        return tuple(
+            Binding(
+                row=row, from_s=max(from_s, begins_s), until_s=min(until_s, ends_s), limit_ma=ma
             )
-            last = found[-1] if found else None
-            if last is not None and (last.row, last.until_s) == (bound.row, begins_s):
-                least_ma = min(last.limit_ma, bound.limit_ma)
-                found[-1] = Binding(
-                    row=last.row, from_s=last.from_s, until_s=ends_s, limit_ma=least_ma
-                )
-            else:
-                found.append(bound)
-        return tuple(found)
+            for row, begins_s, ends_s, ma in zip(
+                rows[tightest[begins]].tolist(),
+                self.edges_s[slots[begins]].tolist(),
+                self.edges_s[slots[ends] + 1].tolist(),
+                limits_ma.tolist(),
+                strict=True,
+            )
+        )
 
-    def _slots(self, from_s: float, until_s: float) -> list[tuple[int, float, float]]:
-        """Return the slots between two instants, each with the part of it that is."""
+    def _slots(self, from_s: float, until_s: float) -> tuple[int, int]:
+        """Return the first slot that has a part between two instants, and the one after the last."""
         first = max(0, int(self.edges_s.searchsorted(from_s, side="right")) - 1)
-        last = int(self.edges_s.searchsorted(until_s, side="left"))
-        edges_s = self.edges_s[first : last + 1].tolist()
-        return [
-            (first + at, max(begins_s, from_s), min(ends_s, until_s))
-            for at, (begins_s, ends_s) in enumerate(pairwise(edges_s))
-        ]
+        last = min(len(self.current_ma), int(self.edges_s.searchsorted(until_s, side="left")))
+        return first, max(first, last)
 
 
 def left_ma_without(room: Room, rows: list[int]) -> Ints:
