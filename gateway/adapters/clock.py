@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gateway.adapters.fine_timer import FINE_BELOW_S, sleep_finely_s
 from gateway.domain.moments import Moment
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -25,7 +26,10 @@ class SystemClock:
 
     async def sleep_s(self, delay_s: float) -> None:
         """Wait; may wake up to a millisecond early (uvloop), so read the clock again."""
-        await asyncio.sleep(max(0.0, delay_s))
+        if 0.0 < delay_s < FINE_BELOW_S:
+            await sleep_finely_s(delay_s)
+        else:
+            await asyncio.sleep(max(0.0, delay_s))
 
     def moment(self) -> Moment:
         """Return now, by every clock the machine has."""

@@ -1,11 +1,18 @@
 """The real clock and the virtual one, side by side."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import uvloop
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.fine_timer import FINE_BELOW_S
 from gateway.ports import Clock
 from tests.support.virtual_time import DeadlockError, VirtualClock, run_virtual
 
@@ -19,6 +26,56 @@ def test_the_system_clock_is_a_clock() -> None:
     assert clock.monotonic_s() >= before_s
     assert clock.now_at().tzinfo is UTC
     assert before_at <= clock.now_at()
+
+
+LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+
+
+@LOOPS
+@given(delays_s=st.lists(st.floats(-0.001, 0.006), min_size=1, max_size=10))
+@settings(max_examples=30, deadline=None)
+def test_a_short_wait_of_the_system_clock_is_never_over_early(
+    loop: Callable[[], asyncio.AbstractEventLoop], delays_s: list[float]
+) -> None:
+    """A serial line counts its silences in tenths of milliseconds, event loops in whole ones."""
+    clock = SystemClock()
+
+    async def wait(delay_s: float) -> bool:
+        until_s = clock.monotonic_s() + delay_s
+        await clock.sleep_s(delay_s)
+        return clock.monotonic_s() >= until_s
+
+    async def wait_all() -> list[bool]:
+        return await asyncio.gather(*map(wait, delays_s))
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        kept = runner.run(wait_all())
+
+    assert all(
+        was_kept or delay_s >= FINE_BELOW_S
+        for was_kept, delay_s in zip(kept, delays_s, strict=True)
+    )
+
+
+@LOOPS
+def test_a_short_wait_that_is_given_up_leaves_nothing_behind(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def give_up() -> tuple[int, int]:
+        before = descriptors()
+        for _ in range(20):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    await SystemClock().sleep_s(0.004)
+        return before, descriptors()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        before, after = runner.run(give_up())
+
+    assert after == before
 
 
 def test_a_virtual_week_passes_minute_by_minute() -> None:
