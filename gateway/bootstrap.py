@@ -20,6 +20,7 @@ from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.history_db import HistoryDb
 from gateway.adapters.ledger_db import LedgerDb
 from gateway.adapters.ledger_schema import LedgerRefusedError
 from gateway.adapters.sd_notify import SdNotify
@@ -43,6 +44,7 @@ from gateway.services.dispatcher import Dispatcher
 from gateway.services.heartbeat import Heartbeat
 from gateway.services.inbox import Inbox
 from gateway.services.metering import poll_meters
+from gateway.services.recording import Recorder
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.stop_watch import StopWatch
@@ -137,6 +139,8 @@ class Daemon:
         self._remembrance = (
             Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
         )
+        self._history = HistoryDb(folder, clock=self._clock) if folder else None
+        self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
         self._server = OcppServer(
             host=settings.listen.ocpp.host,
             port=settings.listen.ocpp.port,
@@ -195,15 +199,27 @@ class Daemon:
         """Take note of a complete cycle."""
         self._heartbeat.beat(cycle)
         self._circuit_alarms.follow(cycle)
-        if self._ledger is None or self._remembrance is None:
-            return
-        self._remembrance.note(cycle.state)
-        health = self._ledger.health
-        for name, text in (("ledger", health.problem), ("ledger-damaged", health.damage)):
+        if self._remembrance is not None:
+            self._remembrance.note(cycle.state)
+        if self._recorder is not None:
+            self._recorder.note(cycle)
+        for name, text in self._storage_problems().items():
             if text is None:
                 self.alarms.end(name)
             else:
                 self.alarms.sound(name, text)
+
+    def _storage_problems(self) -> dict[str, str | None]:
+        """Return what is wrong with the state folder's files, by the alarm's name."""
+        if self._ledger is None or self._history is None:
+            return {}
+        health = self._ledger.health
+        return {
+            "ledger": health.problem,
+            "ledger-damaged": health.damage,
+            "history": self._history.problem,
+            "history-damaged": self._history.damage,
+        }
 
     async def run(
         self,
@@ -262,9 +278,9 @@ class Daemon:
         if cycle is None:
             return None
         counters = Counter({"control.dropped": self._inbox.dropped_count})
-        if self._ledger is not None:
-            counters.update({f"ledger.{n}": count for n, count in self._ledger.counters.items()})
         for part, counts in (
+            ("ledger", self._ledger.counters if self._ledger else Counter[str]()),
+            ("history", self._history.counters if self._history else Counter[str]()),
             ("alarms", self.alarms.counters),
             ("control", self._control.counters),
             ("dispatcher", self._dispatcher.counters),
@@ -285,6 +301,8 @@ class Daemon:
         services = [] if self._status is None else [self._status_service(self._status)]
         if self._ledger is not None:
             services.append(Service(name="ledger", run=self._ledger.run, is_restartable=False))
+        if self._history is not None:
+            services.append(Service(name="history", run=self._history.run, is_restartable=False))
         services += [
             # A bus cannot be begun again, and has no failure it expects.
             Service(name=f"bus {name}", run=bus.run, is_restartable=False)

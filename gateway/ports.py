@@ -1,7 +1,7 @@
 """What the gateway asks of the world, as protocols; drivers and adapters make them real."""
 
 from asyncio import Future
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -56,8 +56,12 @@ class Ledger(Protocol):
 class History(Protocol):
     """What was, for people and reports; nothing depends on it, and it may lose the newest minute."""
 
-    def sample(self, values: Mapping[str, float]) -> None:
-        """Keep a second's values, by the names of their series. Never waits, never raises."""
+    def sample(self, names: tuple[str, ...], values: Sequence[float]) -> None:
+        """Keep a second's values of the series of these names, NaN where there is none.
+
+        The last word of a name is its unit. Never waits, never raises. While the series are the
+        same, `names` is best the same tuple.
+        """
 
 
 class Metrics(Protocol):
