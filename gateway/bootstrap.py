@@ -29,7 +29,7 @@ from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
 from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
-from gateway.domain.circuits import Meter
+from gateway.domain.circuits import Meter, Site
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
 from gateway.domain.ids import BusId, StationId
@@ -52,6 +52,9 @@ from gateway.services.supervisor import Service, ServiceEndedError, supervise
 from gateway.settings import SerialBus, Settings, TcpBus
 
 _log = logging.getLogger(__name__)
+
+INSTANTANEOUS_TRIP_RATIO = 20.0
+"""No device lets more than this pass for a tenth of a second (IEC 60898-1, type D)."""
 
 
 class UnusableRequestError(HeadroomError):
@@ -381,8 +384,18 @@ class Daemon:
             self._buses[meter.bus],
             clock=self._clock,
             is_alone=buses.count(meter.bus) == 1,
+            max_current_a=_most_that_can_flow_a(self._settings.site, meter),
         )
         return meter, driver
+
+
+def _most_that_can_flow_a(site: Site, meter: Meter) -> float | None:
+    """Return what no circuit the meter measures carries for as long as it takes to measure it.
+
+    None where it measures no circuit.
+    """
+    ratings_ma = [max(c.rating_ma) for c in site.circuits if c.meter == meter.id]
+    return INSTANTANEOUS_TRIP_RATIO * max(ratings_ma) / 1_000 if ratings_ma else None
 
 
 def _wire_bus(bus: SerialBus | TcpBus, clock: Clock) -> Bus:

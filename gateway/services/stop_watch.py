@@ -55,6 +55,7 @@ class StopWatch:
         self._clock = clock
         self._post = post
         self._alarms = alarms
+        self._sounded: StopCause | None = None
         self._fault = ""
 
     async def run(self) -> None:
@@ -104,11 +105,16 @@ class StopWatch:
             # Nothing is left that could ask for a stop, or be silent.
             self._latch = self._latch.heard(is_active=False, now_s=now_s)
         cause = self._latch.cause(now_s)
+        if cause is not self._sounded:
+            self._sounded = cause
+            self._sound(cause)
+        if cause is not self._told:
+            self._told = cause
+            self._post(StopInputChanged(at_s=now_s, is_stopped=cause is not None, cause=cause))
+
+    def _sound(self, cause: StopCause | None) -> None:
         if cause is None:
             self._alarms.end(ALARM)
         else:
             why = f" ({self._fault})" if cause is StopCause.SILENT and self._fault else ""
             self._alarms.sound(ALARM, TOLD[cause] + why)
-        if cause is not self._told:
-            self._told = cause
-            self._post(StopInputChanged(at_s=now_s, is_stopped=cause is not None, cause=cause))

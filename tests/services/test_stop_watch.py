@@ -30,7 +30,7 @@ class ScriptedContact:
         said = self._says(now_s - self.asked_s[0])
         await self._clock.sleep_s(self._takes_s)
         if said is None:
-            raise ContactFaultError("stop input", "no answer within 0.5 s")
+            raise ContactFaultError("stop input", f"mute {len(self.asked_s)} times")
         return said
 
 
@@ -119,6 +119,14 @@ def test_silence_is_a_stop_after_a_while_and_ends_with_the_first_answer() -> Non
 
     assert told == [(21.0, StopCause.SILENT), (41.0, None)]
     assert "does not answer" in outcomes[0]
+
+
+def test_a_silence_is_told_once_and_with_what_went_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    watch(ScriptedContact(lambda _: None), 60.0)
+
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("ALARM stop input: the stop input does not answer")
+    assert said.endswith("(mute 16 times)")
 
 
 def test_a_read_that_hangs_does_not_hide_the_silence() -> None:
