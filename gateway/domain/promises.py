@@ -1,0 +1,68 @@
+"""A promise, from the question to what became of it; instants are seconds since the epoch."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.domain.needs import Criticality
+
+
+class PromiseState(StrEnum):
+    """Where a promise stands."""
+
+    HELD = "held"
+    CONFIRMED = "confirmed"
+    ARRIVED = "arrived"
+    FULFILLED = "fulfilled"
+    BROKEN = "broken"
+    CANCELLED = "cancelled"
+    NO_SHOW = "no_show"
+    EXPIRED = "expired"
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it still takes room: nothing has become of it yet."""
+        return self in (PromiseState.HELD, PromiseState.CONFIRMED, PromiseState.ARRIVED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A current per phase from one instant to another."""
+
+    from_at_s: float
+    until_at_s: float
+    current_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A promise on a connector (`place`): its envelope, what it carries, and how surely.
+
+    `rows` are what the envelope loads, alike on each. `guaranteed_wh` no plan may take back. A
+    hold lapses at `hold_until_at_s` unless it is confirmed. `reference`, `id_token` and `holder`
+    (the token that asked) tie it to who comes.
+    """
+
+    id: str
+    place: str
+    rows: tuple[int, ...]
+    envelope: tuple[Stretch, ...]
+    energy_wh: int
+    guaranteed_wh: int
+    confidence_ratio: float
+    criticality: Criticality
+    state: PromiseState
+    hold_until_at_s: float
+    holder: str = ""
+    reference: str | None = None
+    id_token: str | None = None
+    delivered_wh: float = 0.0
+
+    @property
+    def from_at_s(self) -> float:
+        """Return when it begins."""
+        return self.envelope[0].from_at_s
+
+    @property
+    def until_at_s(self) -> float:
+        """Return when it ends."""
+        return self.envelope[-1].until_at_s

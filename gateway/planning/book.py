@@ -1,0 +1,200 @@
+"""The book of promises: one version after another, each a room from which all promises are taken.
+
+Pure: an act makes the next book of one, and never more is promised than rows have. Whoever keeps
+the book lets one act follow the other; questions may be put to any version meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.grid import Grid
+from gateway.planning.room import Ints, Room
+
+ALLOWED: Mapping[PromiseState, frozenset[PromiseState]] = {
+    PromiseState.HELD: frozenset(
+        {PromiseState.CONFIRMED, PromiseState.CANCELLED, PromiseState.EXPIRED}
+    ),
+    PromiseState.CONFIRMED: frozenset(
+        {
+            PromiseState.ARRIVED,
+            PromiseState.CANCELLED,
+            PromiseState.NO_SHOW,
+            PromiseState.BROKEN,
+        }
+    ),
+    PromiseState.ARRIVED: frozenset(
+        {PromiseState.FULFILLED, PromiseState.BROKEN, PromiseState.CANCELLED}
+    ),
+}
+"""What may become of a promise; of one that is closed nothing more becomes."""
+
+
+class BookError(Exception):
+    """An act that cannot be: the promise is not there, or not in a state for it."""
+
+
+class NoRoomError(BookError):
+    """A promise does not fit any more: `row` is short of `short_ma`, at the epoch second `at_s`."""
+
+    def __init__(self, row: int, at_s: float, short_ma: int) -> None:
+        """Say where it does not fit."""
+        super().__init__(f"row {row} is short of {short_ma} mA")
+        self.row, self.at_s, self.short_ma = row, at_s, short_ma
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """Promises by their id, and what they leave: `room` begins at the epoch second `from_at_s`."""
+
+    from_at_s: float
+    room: Room
+    promises: Mapping[str, Reservation]
+
+    @property
+    def version(self) -> int:
+        """Return the version: each act makes the next."""
+        return self.room.version
+
+
+def opened(
+    grid: Grid,
+    available_ma: Ints,
+    *,
+    from_at_s: float,
+    promises: Mapping[str, Reservation] | None = None,
+    version: int = 1,
+    base_paths_ma: Mapping[int, Ints] | None = None,
+) -> Book:
+    """Return a book with what rows have (rows, slots) and the promises already made.
+
+    A promise stays in the book whether it still fits or not: what is left is negative then.
+    """
+    kept = dict(promises or {})
+    left_ma = available_ma.copy()
+    for promise in kept.values():
+        if promise.state.is_open:
+            _take(left_ma, grid, from_at_s, promise, sign=1)
+    room = Room(version=version, grid=grid, left_ma=left_ma, base_paths_ma=base_paths_ma or {})
+    return Book(from_at_s=from_at_s, room=room, promises=kept)
+
+
+def hold(book: Book, promise: Reservation) -> Book:
+    """Return the book with a hold more.
+
+    It is tested against the book as it is, so it does not matter which version was asked.
+
+    Raises:
+        NoRoomError: it does not fit any more.
+        BookError: there is a promise with this id already, or its connector is promised.
+    """
+    if promise.id in book.promises:
+        message = f"there is a promise {promise.id} already"
+        raise BookError(message)
+    rival = _rival(book, promise)
+    if rival is not None:
+        message = f"{promise.place} is promised to {rival.id} in that time"
+        raise BookError(message)
+    left_ma = book.room.left_ma.copy()
+    _take(left_ma, book.room.grid, book.from_at_s, promise, sign=1)
+    rows = list(promise.rows)
+    # Elsewhere less than nothing may be left already, by no fault of this one.
+    touched = _slots_of(book.room.grid, book.from_at_s, promise)
+    if touched:
+        of_rows_ma = left_ma[np.ix_(rows, touched)]
+        if of_rows_ma.min() < 0:
+            row, slot = np.unravel_index(int(of_rows_ma.argmin()), of_rows_ma.shape)
+            at_s = book.from_at_s + book.room.grid.edges_s[touched[int(slot)]]
+            raise NoRoomError(rows[int(row)], at_s, -int(of_rows_ma.min()))
+    return _next(book, left_ma, replace(promise, state=PromiseState.HELD))
+
+
+def become(
+    book: Book, promise_id: str, state: PromiseState, *, delivered_wh: float | None = None
+) -> Book:
+    """Return the book in which a promise is in another state; a closed one leaves its room.
+
+    Raises:
+        BookError: there is no such promise, or that cannot become of it.
+    """
+    promise = book.promises.get(promise_id)
+    if promise is None:
+        message = f"there is no promise {promise_id}"
+        raise BookError(message)
+    if state not in ALLOWED.get(promise.state, frozenset()):
+        message = f"promise {promise_id} is {promise.state}: it cannot become {state}"
+        raise BookError(message)
+    left_ma = book.room.left_ma
+    if not state.is_open:
+        left_ma = left_ma.copy()
+        _take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
+    if delivered_wh is None:
+        delivered_wh = promise.delivered_wh
+    return _next(book, left_ma, replace(promise, state=state, delivered_wh=delivered_wh))
+
+
+def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
+    """Return what has become of promises by themselves at an instant: nobody confirmed, nobody came.
+
+    A vehicle that was there is fulfilled or broken by what it was delivered.
+    """
+    became: list[tuple[str, PromiseState]] = []
+    for promise in book.promises.values():
+        if promise.state is PromiseState.HELD and at_s >= promise.hold_until_at_s:
+            became.append((promise.id, PromiseState.EXPIRED))
+        elif promise.state is PromiseState.CONFIRMED and at_s >= promise.until_at_s:
+            became.append((promise.id, PromiseState.NO_SHOW))
+        elif promise.state is PromiseState.ARRIVED and at_s >= promise.until_at_s:
+            is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
+            state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
+            became.append((promise.id, state))
+    return tuple(became)
+
+
+def _next(book: Book, left_ma: Ints, promise: Reservation) -> Book:
+    room = Room(
+        version=book.version + 1,
+        grid=book.room.grid,
+        left_ma=left_ma,
+        base_paths_ma=book.room.base_paths_ma,
+    )
+    return replace(book, room=room, promises={**book.promises, promise.id: promise})
+
+
+def _rival(book: Book, promise: Reservation) -> Reservation | None:
+    """Return the open promise on the same connector whose time overlaps, if any."""
+    for other in book.promises.values():
+        if other.place != promise.place or not other.state.is_open:
+            continue
+        if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
+            return other
+    return None
+
+
+def _slots_of(grid: Grid, from_at_s: float, promise: Reservation) -> list[int]:
+    """Return the slots an envelope touches, each once."""
+    return sorted(
+        {slot for stretch in promise.envelope for slot in _touched(grid, from_at_s, stretch)}
+    )
+
+
+def _touched(grid: Grid, from_at_s: float, stretch: Stretch) -> range:
+    """Return the slots a stretch touches: a part of a slot takes all of it."""
+    edges_s = np.array(grid.edges_s)
+    first = int(edges_s.searchsorted(stretch.from_at_s - from_at_s, side="right")) - 1
+    last = int(edges_s.searchsorted(stretch.until_at_s - from_at_s, side="left"))
+    return range(max(0, first), min(grid.slot_count, max(0, last)))
+
+
+def _take(left_ma: Ints, grid: Grid, from_at_s: float, promise: Reservation, *, sign: int) -> None:
+    """Take an envelope off what is left, or give it back; where stretches meet, the higher counts."""
+    of_slots_ma: dict[int, int] = {}
+    for stretch in promise.envelope:
+        for slot in _touched(grid, from_at_s, stretch):
+            of_slots_ma[slot] = max(of_slots_ma.get(slot, 0), stretch.current_ma)
+    if of_slots_ma:
+        slots = list(of_slots_ma)
+        left_ma[np.ix_(list(promise.rows), slots)] -= sign * np.array(list(of_slots_ma.values()))
