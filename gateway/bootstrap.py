@@ -21,8 +21,12 @@ from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.history_db import HistoryDb
+from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.ledger_db import LedgerDb
 from gateway.adapters.ledger_schema import LedgerRefusedError
+from gateway.adapters.metric_families import Observed
+from gateway.adapters.metrics import PrometheusMetrics
+from gateway.adapters.metrics_app import metrics_app
 from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.status_socket import RELEASE, SNAPSHOT, Question, serve_status
 from gateway.control.restore import Restored, last_alive, restore
@@ -41,8 +45,11 @@ from gateway.services.alarms import Alarms
 from gateway.services.circuit_alarms import CircuitAlarms
 from gateway.services.control_loop import ControlLoop, Cycle
 from gateway.services.dispatcher import Dispatcher
+from gateway.services.health import life_problems, work_problems
 from gateway.services.heartbeat import Heartbeat
 from gateway.services.inbox import Inbox
+from gateway.services.listening import keep_listening
+from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
 from gateway.services.recording import Recorder
 from gateway.services.remembrance import Remembrance
@@ -155,6 +162,7 @@ class Daemon:
             memory=memory,
         )
         self._stop_watch = self._wire_stop_input(restored.state)
+        self._metrics = PrometheusMetrics(site.stations, self._observe, clock=self._clock)
         self._dispatcher = Dispatcher(
             site.stations,
             self._server,
@@ -162,6 +170,7 @@ class Daemon:
             post=self._inbox.post,
             parameters=settings.control,
             gate=self._remembrance,
+            metrics=self._metrics,
         )
         self._control = ControlLoop(
             restored.state,
@@ -170,6 +179,7 @@ class Daemon:
             clock=self._clock,
             on_cycle=self._follow,
             awaited=restored.awaited,
+            metrics=self._metrics,
             is_forgiving=True,
         )
 
@@ -280,6 +290,36 @@ class Daemon:
         cycle = self._control.latest
         if cycle is None:
             return None
+        return snapshot_of(
+            cycle,
+            at=self._clock.now_at(),
+            pending=tuple(station.id for station in self._server.pending_stations()),
+            alarms=self.alarms.sounding(),
+            counters=self._counters(),
+            limit_latencies_s=self._dispatcher.limit_latencies_s(),
+        )
+
+    def _observe(self) -> Observed | None:
+        """Return what metrics are told from; None before the first cycle."""
+        cycle = self._control.latest
+        if cycle is None:
+            return None
+        return Observed(
+            state=cycle.state,
+            decision=cycle.decision,
+            now_s=self._clock.monotonic_s(),
+            alarms=tuple(alarm.name for alarm in self.alarms.sounding()),
+            alarms_begun=dict(self.alarms.counters),
+            pending_count=len(self._server.pending_stations()),
+            counters=self._counters(),
+            profile_writes={
+                (station, str(kind)): count
+                for (station, kind), count in self._dispatcher.profile_writes.items()
+            },
+        )
+
+    def _counters(self) -> dict[str, int]:
+        """Return what the parts have counted, by part and name."""
         counters = Counter({"control.dropped": self._inbox.dropped_count})
         for part, counts in (
             ("ledger", self._ledger.counters if self._ledger else Counter[str]()),
@@ -290,18 +330,12 @@ class Daemon:
             ("ocpp", self._server.counters),
         ):
             counters.update({f"{part}.{name}": count for name, count in counts.items()})
-        return snapshot_of(
-            cycle,
-            at=self._clock.now_at(),
-            pending=tuple(station.id for station in self._server.pending_stations()),
-            alarms=self.alarms.sounding(),
-            counters=dict(sorted(counters.items())),
-            limit_latencies_s=self._dispatcher.limit_latencies_s(),
-        )
+        return dict(sorted(counters.items()))
 
     def _services(self) -> list[Service]:
         """Return the services; they end in the reverse of this order, control first."""
         services = [] if self._status is None else [self._status_service(self._status)]
+        services.append(Service(name="metrics", run=self._serve_metrics))
         if self._ledger is not None:
             services.append(Service(name="ledger", run=self._ledger.run, is_restartable=False))
         if self._history is not None:
@@ -315,10 +349,29 @@ class Daemon:
             Service(name="OCPP server", run=self._server.run, is_restartable=False),
             Service(name="meters", run=self._poll_meters),
             Service(name="stop input", run=self._stop_watch.run),
+            Service(name="loop lag", run=self._watch_loop_lag),
             Service(name="dispatcher", run=self._dispatcher.run),
             Service(name="control", run=self._control.run, is_restartable=False),
         ]
         return services
+
+    async def _serve_metrics(self) -> None:
+        def life() -> list[str]:
+            return life_problems(self._control.latest, now_s=self._clock.monotonic_s())
+
+        def work() -> list[str]:
+            now_s, cycle = self._clock.monotonic_s(), self._control.latest
+            return work_problems(cycle, now_s=now_s, is_listening=self._heartbeat.is_listening)
+
+        app = metrics_app(
+            exposition=self._metrics.exposition, life_problems=life, work_problems=work
+        )
+        address = self._settings.listen.metrics
+        listener = HttpListener(app, host=address.host, port=address.port, purpose="metrics")
+        await keep_listening(listener, name="metrics", alarms=self.alarms, clock=self._clock)
+
+    async def _watch_loop_lag(self) -> None:
+        await watch_loop_lag(self._metrics, clock=self._clock)
 
     def _status_service(self, listening: socket.socket) -> Service:
         async def run() -> None:

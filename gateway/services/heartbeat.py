@@ -31,14 +31,15 @@ class Heartbeat:
         self._manager = manager
         self._alarms = alarms
         self._cycle_count = 0
-        self._is_listening = False
+        self.is_listening = False
+        """Whether stations can connect."""
         self._is_ready = False
         self._told = ""
         self._good = asyncio.Event()
 
     def note_listening(self) -> None:
         """Note that stations can connect: with the next cycle the start is over."""
-        self._is_listening = True
+        self.is_listening = True
 
     def beat(self, cycle: Cycle) -> None:
         """Note that a cycle was completed."""
@@ -46,7 +47,7 @@ class Heartbeat:
         if self._cycle_count == GOOD_AFTER_CYCLES:
             self._good.set()
         self._manager.alive()
-        if not self._is_listening:
+        if not self.is_listening:
             return
         status = self._status_of(cycle)
         if not self._is_ready:

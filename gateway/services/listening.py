@@ -1,0 +1,42 @@
+"""Keeps a listener up that the building can do without: where it cannot be had, an alarm says so."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.domain.errors import HeadroomError
+from gateway.ports import Clock
+from gateway.services.alarms import Alarms
+
+_log = logging.getLogger(__name__)
+
+AGAIN_AFTER_S = 10.0
+
+
+class Listener(Protocol):
+    """Something that can be asked at an address until it is cancelled."""
+
+    async def run(self, on_listening: Callable[[str], None]) -> None:
+        """Serve; `on_listening` gets the address once it can be asked.
+
+        Raises:
+            HeadroomError: the address cannot be had; the message says what to do.
+        """
+
+
+async def keep_listening(listener: Listener, *, name: str, alarms: Alarms, clock: Clock) -> None:
+    """Serve for ever; while the address cannot be had, the alarm `name` sounds, and no more.
+
+    Nothing else waits for it, and nothing else ends with it.
+    """
+
+    def tell(address: str) -> None:
+        _log.info("%s at %s", name, address)
+        alarms.end(name)
+
+    while True:
+        try:
+            await listener.run(tell)
+        except HeadroomError as error:
+            alarms.sound(name, str(error))
+        await clock.sleep_s(AGAIN_AFTER_S)
