@@ -13,6 +13,7 @@ COMMANDS = {
     "read": "gateway.cli.read:read_command",
     "release": "gateway.cli.release:release_command",
     "run": "gateway.cli.run:run_command",
+    "simulate": "gateway.cli.simulate:simulate_command",
     "watch": "gateway.cli.watch:watch_command",
     "why": "gateway.cli.why:why_command",
 }

@@ -1,0 +1,237 @@
+"""Recorded sessions charged again under a limit, by the policy one likes: what it would have given.
+
+Time goes in slots; a policy sees who is there and what they say of departure and energy, and
+nothing of who is to come. What a vehicle really takes, and when it really leaves, is recorded.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.planning.grid import Grid, even_grid
+from gateway.planning.improve import plan
+from gateway.planning.linear import solve
+from gateway.planning.problem import Demand, Problem
+
+SLOT_S = 300.0
+VOLTAGE_V = 208.0
+STEP_MA = 10  # Policies of the literature give any power: steps are left out of the comparison.
+
+
+class Policy(StrEnum):
+    """How a limit is shared."""
+
+    FCFS = "fcfs"
+    RR = "rr"
+    EDF = "edf"
+    LLF = "llf"
+    HEADROOM = "headroom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedSession:
+    """A session as it was, s since a common instant, and what its driver said of it."""
+
+    arrive_s: float
+    depart_s: float
+    energy_wh: float
+    stated_depart_s: float
+    stated_energy_wh: float
+    max_w: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a policy gave: energy of each session, the highest power, the limit."""
+
+    delivered_wh: tuple[float, ...]
+    peak_w: float
+    limit_w: float
+    plan_count: int
+
+    @property
+    def energy_wh(self) -> float:
+        """Return the energy of all sessions."""
+        return sum(self.delivered_wh)
+
+
+@dataclass(slots=True)
+class _Present:
+    """A session while its vehicle is there, as the policy sees it."""
+
+    at: int
+    session: RecordedSession
+    departs_s: float
+    wants_wh: float
+    delivered_wh: float = 0.0
+
+    def needs_w(self) -> float:
+        """Return the power that would give the rest of what is wanted in a slot, at most its own."""
+        left_wh = max(0.0, self.wants_wh - self.delivered_wh)
+        return min(self.session.max_w, left_wh * 3_600.0 / SLOT_S)
+
+    def laxity_s(self, now_s: float) -> float:
+        """Return how long it could wait and have what is wanted by its departure."""
+        left_wh = max(0.0, self.wants_wh - self.delivered_wh)
+        return self.departs_s - now_s - left_wh / self.session.max_w * 3_600.0
+
+
+def replay(
+    sessions: Sequence[RecordedSession],
+    *,
+    limit_w: float,
+    policy: Policy,
+    is_stated: bool = False,
+) -> Result:
+    """Return what a policy gives under a limit on the power of all.
+
+    With `is_stated` it goes by what drivers said; one that stays longer than it said goes on
+    charging, as if it were about to leave.
+    """
+    share = _headroom if policy is Policy.HEADROOM else _in_turn(policy)
+    delivered_wh = [0.0] * len(sessions)
+    order = sorted(range(len(sessions)), key=lambda at: sessions[at].arrive_s)
+    present: list[_Present] = []
+    peak_w, plan_count, coming = 0.0, 0, 0
+    slot = int(sessions[order[0]].arrive_s // SLOT_S) if order else 0
+    while coming < len(order) or present:
+        now_s = slot * SLOT_S
+        if not present and coming < len(order):
+            slot = max(slot, int(-(-sessions[order[coming]].arrive_s // SLOT_S)))
+            now_s = slot * SLOT_S
+        while coming < len(order) and sessions[order[coming]].arrive_s <= now_s:
+            present.append(_arrived(order[coming], sessions[order[coming]], is_stated=is_stated))
+            coming += 1
+        present = [p for p in present if p.session.depart_s >= now_s + SLOT_S]
+        hungry = [p for p in present if p.delivered_wh < p.wants_wh - 0.5]
+        if hungry:
+            powers_w = share(hungry, now_s, limit_w)
+            plan_count += 1
+            peak_w = max(peak_w, sum(powers_w))
+            for one, power_w in zip(hungry, powers_w, strict=True):
+                takes_wh = min(power_w * SLOT_S / 3_600.0, one.session.energy_wh - one.delivered_wh)
+                one.delivered_wh += takes_wh
+                delivered_wh[one.at] = one.delivered_wh
+                if takes_wh < power_w * SLOT_S / 3_600.0:
+                    one.wants_wh = one.delivered_wh  # It is full, and shows it.
+        slot += 1
+    return Result(
+        delivered_wh=tuple(delivered_wh), peak_w=peak_w, limit_w=limit_w, plan_count=plan_count
+    )
+
+
+def _arrived(at: int, session: RecordedSession, *, is_stated: bool) -> _Present:
+    if is_stated:
+        return _Present(at, session, session.stated_depart_s, session.stated_energy_wh)
+    return _Present(at, session, session.depart_s, session.energy_wh)
+
+
+Share = Callable[[list[_Present], float, float], list[float]]
+
+
+def _in_turn(policy: Policy) -> Share:
+    """Return one of the simple policies: each in turn gets what it needs, or all alike."""
+    orders: dict[Policy, Callable[[_Present, float], float]] = {
+        Policy.FCFS: lambda one, _: one.session.arrive_s,
+        Policy.EDF: lambda one, _: one.departs_s,
+        Policy.LLF: lambda one, now_s: one.laxity_s(now_s),
+    }
+    if policy is Policy.RR:
+        return _alike
+    order = orders[policy]
+
+    def share(present: list[_Present], now_s: float, limit_w: float) -> list[float]:
+        left_w, powers_w = limit_w, [0.0] * len(present)
+        for at in sorted(range(len(present)), key=lambda at: order(present[at], now_s)):
+            powers_w[at] = min(left_w, present[at].needs_w())
+            left_w -= powers_w[at]
+        return powers_w
+
+    return share
+
+
+def _alike(present: list[_Present], _now_s: float, limit_w: float) -> list[float]:
+    left_w, powers_w = limit_w, [0.0] * len(present)
+    in_order = sorted(range(len(present)), key=lambda at: present[at].needs_w())
+    for count, at in enumerate(in_order):
+        powers_w[at] = min(present[at].needs_w(), left_w / (len(in_order) - count))
+        left_w -= powers_w[at]
+    return powers_w
+
+
+def _headroom(present: list[_Present], now_s: float, limit_w: float) -> list[float]:
+    """Return what the first slot of a plan for those who are there gives them."""
+    problem = _problem_of(present, now_s, limit_w)
+    planned = plan(problem)
+    to_w = VOLTAGE_V / 1_000
+    return [of_slots[0] * to_w for of_slots in planned.current_ma]
+
+
+def _problem_of(present: list[_Present], now_s: float, limit_w: float) -> Problem:
+    # One that is there beyond its stated departure may leave any minute.
+    departs_s = [max(one.departs_s - now_s, SLOT_S) for one in present]
+    grid = even_grid(max(1, int(max(departs_s) // SLOT_S)), SLOT_S)
+    limit_ma = int(limit_w / VOLTAGE_V * 1_000)
+    demands = tuple(
+        Demand(
+            key=str(one.at),
+            place=str(one.at),
+            rows=(0,),
+            phase_count=1,
+            voltage_v=VOLTAGE_V,
+            earliest_s=0.0,
+            latest_s=leaves_s // SLOT_S * SLOT_S,
+            energy_wh=one.wants_wh - one.delivered_wh,
+            max_ma=int(one.session.max_w / VOLTAGE_V * 1_000),
+            min_ma=STEP_MA,
+            step_ma=STEP_MA,
+        )
+        for one, leaves_s in zip(present, departs_s, strict=True)
+    )
+    return Problem(grid=grid, available_ma=((limit_ma,) * grid.slot_count,), demands=demands)
+
+
+def offline_optimum_wh(sessions: Sequence[RecordedSession], *, limit_w: float) -> float:
+    """Return the most energy any plan could have given, all arrivals known from the start.
+
+    Days that share no vehicle are solved one by one.
+    """
+    total_wh = 0.0
+    for group in _apart(sessions):
+        begins_s = min(s.arrive_s for s in group) // SLOT_S * SLOT_S
+        ends_s = max(s.depart_s for s in group)
+        grid: Grid = even_grid(int((ends_s - begins_s) // SLOT_S) + 1, SLOT_S)
+        demands = tuple(
+            Demand(
+                key=str(at),
+                place=str(at),
+                rows=(0,),
+                phase_count=1,
+                voltage_v=VOLTAGE_V,
+                earliest_s=session.arrive_s - begins_s,
+                latest_s=session.depart_s - begins_s,
+                energy_wh=session.energy_wh,
+                max_ma=int(session.max_w / VOLTAGE_V * 1_000),
+            )
+            for at, session in enumerate(group)
+        )
+        limit_ma = int(limit_w / VOLTAGE_V * 1_000)
+        problem = Problem(grid=grid, available_ma=((limit_ma,) * grid.slot_count,), demands=demands)
+        rates = solve(problem, time_limit_s=600.0, interval_count=grid.slot_count)
+        if rates is None:
+            message = "the offline optimum was not found in ten minutes"
+            raise ArithmeticError(message)
+        total_wh += rates.bound_wh
+    return total_wh
+
+
+def _apart(sessions: Sequence[RecordedSession]) -> list[list[RecordedSession]]:
+    """Return the sessions in groups between which nobody was there."""
+    groups: list[list[RecordedSession]] = []
+    until_s = float("-inf")
+    for session in sorted(sessions, key=lambda s: s.arrive_s):
+        if session.arrive_s >= until_s:
+            groups.append([])
+        groups[-1].append(session)
+        until_s = max(until_s, session.depart_s)
+    return groups

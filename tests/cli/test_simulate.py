@@ -1,0 +1,71 @@
+"""`headroom simulate` on a file of sessions."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.cli import main
+
+HEAD = "arrival,departure,requested_energy (kWh),delivered_energy (kWh),station_id,estimated_departure\n"
+ROWS = (
+    "2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,20,12,A,2019-05-01 13:00:00-07:00\n"
+    "2019-05-01 08:30:00-07:00,2019-05-01 10:00:00-07:00,20,8,B,\n"
+    "2019-06-01 08:30:00-07:00,2019-06-01 10:00:00-07:00,20,8,B,\n"
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "sessions.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_every_policy_is_compared_with_the_most_there_was(tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + ROWS)
+    done = CliRunner().invoke(
+        main, ["simulate", "--sessions", str(file), "--limit", "6kW", "--month", "5", "--json"]
+    )
+    figures = json.loads(done.stdout)
+
+    assert done.exit_code == 0
+    assert (figures["sessions"], figures["asked_kwh"]) == (2, 20.0)
+    assert set(figures["policies"]) == {"fcfs", "rr", "edf", "llf", "headroom"}
+    assert all(0.5 < row["of_optimum"] <= 1.001 for row in figures["policies"].values())
+
+
+def test_people_get_a_table(tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + ROWS)
+    done = CliRunner().invoke(
+        main, ["simulate", "--sessions", str(file), "--limit", "6kW", "--policy", "llf"]
+    )
+
+    assert "3 sessions took 28.0 kWh" in done.stdout
+    assert "llf" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there is no session in it"),
+        ("arrival,departure\nx,y\n", ":2: Invalid isoformat string: 'x'"),
+        ("a,b\n1,2\n", "there is no column arrival"),
+        (HEAD + ROWS.replace("12:00:00", "07:00:00"), ":2: it departs before it arrives"),
+        (HEAD + ROWS.replace(",12,", ",twelve,"), "could not convert string to float: 'twelve'"),
+    ],
+)
+def test_what_is_no_file_of_sessions_says_why(tmp_path: Path, text: str, said: str) -> None:
+    file = write(tmp_path, text)
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_limit_that_is_none_and_a_file_that_is_not_there_are_said() -> None:
+    no_limit = CliRunner().invoke(main, ["simulate", "--sessions", "x.csv", "--limit", "twenty"])
+    no_file = CliRunner().invoke(main, ["simulate", "--sessions", "x.csv", "--limit", "6kW"])
+
+    assert "'twenty' is no power, such as 20kW" in no_limit.stderr
+    assert (no_file.exit_code, no_file.stderr) == (2, "x.csv: No such file or directory\n")
