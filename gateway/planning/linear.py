@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+from highspy._core import _Highs
 from numpy.typing import NDArray
 
 from gateway.planning.grid import STEPS
@@ -205,7 +206,8 @@ class _Program:
 
 
 def _solution_of(lp: highspy.HighsLp, count: int, time_limit_s: float) -> Floats | None:
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    # The class on top of it prints a line as it is made, on standard output, whatever is asked.
+    highs = _Highs()
     for option, value in (
         ("output_flag", False),
         ("log_to_console", False),

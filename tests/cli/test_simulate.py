@@ -1,6 +1,8 @@
 """`headroom simulate` on a file of sessions."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 
+HEADROOM = Path(sys.executable).with_name("headroom")
 HEAD = "arrival,departure,requested_energy (kWh),delivered_energy (kWh),station_id,estimated_departure\n"
 ROWS = (
     "2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,20,12,A,2019-05-01 13:00:00-07:00\n"
@@ -33,6 +36,18 @@ def test_every_policy_is_compared_with_the_most_there_was(tmp_path: Path) -> Non
     assert (figures["sessions"], figures["asked_kwh"]) == (2, 20.0)
     assert set(figures["policies"]) == {"fcfs", "rr", "edf", "llf", "headroom"}
     assert all(0.5 < row["of_optimum"] <= 1.001 for row in figures["policies"].values())
+
+
+def test_nothing_but_json_is_printed(tmp_path: Path) -> None:
+    file = write(tmp_path, HEAD + ROWS)
+    done = subprocess.run(
+        [HEADROOM, "simulate", "--sessions", file, "--limit", "6kW", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout)["sessions"] == 3
 
 
 def test_people_get_a_table(tmp_path: Path) -> None:
