@@ -24,7 +24,14 @@ class Listener(Protocol):
         """
 
 
-async def keep_listening(listener: Listener, *, name: str, alarms: Alarms, clock: Clock) -> None:
+async def keep_listening(
+    listener: Listener,
+    *,
+    name: str,
+    alarms: Alarms,
+    clock: Clock,
+    again_after_s: float = AGAIN_AFTER_S,
+) -> None:
     """Serve for ever; while the address cannot be had, the alarm `name` sounds, and no more.
 
     Nothing else waits for it, and nothing else ends with it.
@@ -39,4 +46,4 @@ async def keep_listening(listener: Listener, *, name: str, alarms: Alarms, clock
             await listener.run(tell)
         except HeadroomError as error:
             alarms.sound(name, str(error))
-        await clock.sleep_s(AGAIN_AFTER_S)
+        await clock.sleep_s(again_after_s)

@@ -35,7 +35,7 @@ stations:
     circuit: supply
     auth: none
     connectors: [{{id: 1, phases: [L2, L3, L1], max_a: 32, fallback_a: 6}}]
-listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, metrics: {{port: 0}}}}
+listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, metrics: {{port: {metrics_port}}}}}
 control: {{renew_s: 5}}
 """
 
@@ -133,12 +133,16 @@ async def started(
 
 @asynccontextmanager
 async def a_building(
-    tmp_path: Path, script: Callable[[bytes], Sequence[Act]], *, ocpp_port: int = 0
+    tmp_path: Path,
+    script: Callable[[bytes], Sequence[Act]],
+    *,
+    ocpp_port: int = 0,
+    metrics_port: int = 0,
 ) -> AsyncIterator[Process]:
     """Run a daemon on a site whose meter answers as scripted."""
     async with TcpPeer(script) as meter:
         config = tmp_path / "site.yaml"
-        text = SITE.format(meter_port=meter.port, ocpp_port=ocpp_port)
+        text = SITE.format(meter_port=meter.port, ocpp_port=ocpp_port, metrics_port=metrics_port)
         await asyncio.to_thread(config.write_text, text)
         async with daemon(config, tmp_path / "state") as running:
             yield running

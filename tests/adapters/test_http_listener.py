@@ -1,0 +1,102 @@
+"""The listener serves over real sockets, and leaves the daemon's signals and its end to the daemon."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.adapters.http_listener import CannotListenError, HttpListener
+from tests.support.http_asking import get
+
+PATIENCE_S = 20.0
+
+
+async def say_hello(request: Request) -> Response:
+    del request
+    return PlainTextResponse("hello")
+
+
+APP = Starlette(routes=[Route("/", say_hello)])
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
+    loop = asyncio.get_running_loop()
+    address: asyncio.Future[str] = loop.create_future()
+    listener = HttpListener(APP, host="127.0.0.1", port=0, purpose="tests")
+    async with asyncio.timeout(PATIENCE_S):
+        running = loop.create_task(listener.run(address.set_result))
+        yield await address, running
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+def test_it_answers_at_the_address_it_tells() -> None:
+    async def test() -> None:
+        async with serving() as (url, _):
+            assert (await get(url, "/")).body == b"hello"
+            assert (await get(url, "/nothing")).status == 404
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_stay_with_the_daemon(number: signal.Signals) -> None:
+    async def test() -> None:
+        heard = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(number, heard.set)
+        async with serving() as (url, running):
+            os.kill(os.getpid(), number)
+            await heard.wait()
+
+            assert (await get(url, "/")).body == b"hello"
+            assert not running.done()
+
+    asyncio.run(test())
+
+
+def test_it_ends_though_somebody_is_connected_and_frees_its_port() -> None:
+    async def test() -> None:
+        async with serving() as (url, running):
+            port = int(url.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"hello")
+            running.cancel()
+            await asyncio.wait([running])
+
+            assert await reader.read() == b""
+            writer.close()
+            with socket.create_server(("127.0.0.1", port)):
+                assert running.cancelled()
+
+    asyncio.run(test())
+
+
+def test_a_port_in_use_is_said_with_the_address_and_what_is_missing() -> None:
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            listener = HttpListener(APP, host="127.0.0.1", port=port, purpose="metrics")
+            await listener.run(lambda address: pytest.fail(f"it listens at {address}"))
+
+    with pytest.raises(
+        CannotListenError, match=r"for metrics on 127\.0\.0\.1:\d+: Address already"
+    ):
+        asyncio.run(test())
+
+
+def test_an_address_of_another_machine_is_said() -> None:
+    listener = HttpListener(APP, host="192.0.2.1", port=0, purpose="metrics")  # RFC 5737.
+
+    with pytest.raises(CannotListenError, match=r"metrics on 192\.0\.2\.1:0: Cannot assign"):
+        asyncio.run(listener.run(lambda address: pytest.fail(f"it listens at {address}")))
