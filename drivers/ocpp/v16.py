@@ -151,7 +151,7 @@ class V16Adapter(VersionAdapter[V16Station]):
 
     def _on_stop(self, stop: messages.StopTransaction) -> Later:
         self._station.observe_age_s(stop.timestamp)
-        number = self._book.stop(stop.transaction_id)
+        number = self._book.stop(stop.transaction_id, stop.meter_stop)
         # Unknown, or of a start that was never answered: acknowledged all the same, or the
         # station sends it for ever (1.6 errata v4.0).
         if number is None or stop.transaction_id is None:

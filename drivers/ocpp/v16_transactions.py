@@ -51,6 +51,8 @@ class TransactionBook:
     def _recall(self, past: TransactionMemory, transaction: int) -> None:
         if past.told is not None and (key := _key_of(past.told)) is not None:
             self._enter_start(key, transaction)
+            if past.is_over:
+                self._note_end(transaction, past.meter_stop_wh)
         if past.is_over:
             self._ended = [*self._ended, transaction][-REMEMBERED:]
         elif past.connector_number:
@@ -88,14 +90,25 @@ class TransactionBook:
         self._begin(number, transaction)
         return True
 
-    def stop(self, transaction: int | None) -> int | None:
+    def stop(self, transaction: int | None, meter_stop: int | None = None) -> int | None:
         """Enter an end; return the connector it ran on, None if we did not know it."""
         if transaction is None:
             return None
+        self._note_end(transaction, meter_stop)
         number = self.connector_of(transaction)
         if number is not None:
             self._end(number)
         return number
+
+    def _note_end(self, transaction: int, meter_stop: float | None) -> None:
+        """Forget the start of a transaction in which nothing was given.
+
+        By its words the next one may be the same: a station whose clock stands writes the same
+        time, and its meter has not moved. Where it has, the same words are the same start.
+        """
+        key = next((k for k, t in self._starts.items() if t == transaction), None)
+        if key is not None and meter_stop in (None, key.meter_start):
+            del self._starts[key]
 
     def _begin(self, number: int, transaction: int) -> int | None:
         replaced = self._end(number)

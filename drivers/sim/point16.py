@@ -106,12 +106,14 @@ class Point16(Spokesman, ChargePoint):  # type: ignore[misc]
     async def _say_start(self, event: TransactionStarted) -> None:
         if event.transaction in self._link.told:
             return  # It is said again only by stations that forget.
+        evse = self._station.evses[event.connector.number]
+        is_running = evse.transaction == event.transaction  # Else it waited to be said.
         answer = await self.call(
             call.StartTransaction(
                 connector_id=event.connector.number,
                 id_tag="DRIVER",
-                meter_start=int(self._station.evses[event.connector.number].energy_wh),
-                timestamp=self._clock_text(self._station.evses[event.connector.number].started_s),
+                meter_start=int(evse.energy_wh),
+                timestamp=self._clock_text(evse.started_s if is_running else event.at_s),
             ),
             suppress=False,
         )

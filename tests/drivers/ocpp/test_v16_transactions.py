@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from drivers.ocpp.remembered import TransactionNumbers
 from drivers.ocpp.v16_transactions import REMEMBERED, StartKey, TransactionBook
+from gateway.domain.ids import StationId, TransactionId
+from gateway.domain.memory import TransactionMemory
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -41,6 +43,46 @@ def test_what_ended_is_not_adopted_again_until_it_is_forgotten() -> None:
     assert book.stop(500) == 1
     assert not book.adopt(1, 500)
     assert not any(book.adopt(2, none) for none in (None, 0, -1))
+
+
+def test_a_start_in_the_same_words_is_another_where_nothing_was_given_before_it() -> None:
+    book = TransactionBook(TransactionNumbers(NOW))
+    first = book.start(key(1)).transaction
+
+    assert book.start(key(1)).transaction == first
+    assert book.stop(first, 0) == 1  # The meter has not moved, and the clock perhaps stands.
+    second = book.start(key(1))
+    assert (second.is_new, second.transaction != first) == (True, True)
+    assert book.stop(second.transaction, 500) == 1
+    assert book.start(key(1)).transaction == second.transaction  # Told once more, late.
+
+
+def test_what_an_earlier_run_knew_is_known() -> None:
+    numbers = TransactionNumbers(NOW)
+    before = TransactionBook(numbers)
+    running, over = before.start(key(1)).transaction, before.start(key(2)).transaction
+    past = tuple(
+        TransactionMemory(
+            station=StationId("CP-01"),
+            transaction=TransactionId(str(transaction)),
+            connector_number=number,
+            given_number=transaction,
+            is_over=transaction == over,
+            told=key(number).as_text(),
+            meter_start_wh=0.0,
+            meter_stop_wh=900.0 if transaction == over else None,
+        )
+        for number, transaction in ((1, running), (2, over))
+    )
+
+    book = TransactionBook(TransactionNumbers(NOW, last_number=over), past)
+
+    assert book.running_on(1) == running
+    assert book.running_on(2) is None
+    assert book.start(key(1)) == (running, False, None)
+    assert book.start(key(2)) == (over, False, None)
+    assert book.stop(running) == 1
+    assert book.start(key(1, 7)).transaction == over + 1
 
 
 @given(
