@@ -8,7 +8,7 @@ from math import isnan, nan
 from typing import Final
 
 SECONDS: Final = 60
-RESOLUTIONS: Final = {"a": 0.01, "w": 1.0, "wh": 1.0, "pct": 0.1, "s": 0.1, "c": 0.1}
+RESOLUTIONS: Final = {"a": 0.1, "w": 10.0, "wh": 10.0, "pct": 0.1, "s": 0.1, "c": 0.1}
 FINEST: Final = 0.001
 _MOST: Final = 2**30  # So that the difference of two still fits.
 _SHAPE: Final = b"\x01"

@@ -18,11 +18,13 @@ BESIDE = ("", "-wal", "-shm")
 
 APPLICATION_ID = 0x48524C44  # "HRLD": what tells this file from any other SQLite file.
 BUSY_MS = 2_000
-WAL_PAGES = 256
+WAL_PAGES = 1_024
 """How many pages the write-ahead log takes before it is folded in: 1 MB, kept for good."""
 
-PAGE_BYTES = 4_096
-RESERVED_PAGES = 256
+PAGE_BYTES = 1_024
+"""Small: a commit changes a page or two, and each is written twice."""
+
+RESERVED_PAGES = 1_024
 """1 MB: a hundred vehicles may come and go in it before a full disk is felt."""
 
 MIGRATIONS: tuple[str, ...] = (
@@ -122,6 +124,7 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")

@@ -79,7 +79,7 @@ def test_what_is_no_block_is_told(block: bytes, count: int) -> None:
 
 
 def record(folder: Path, minutes: int, *, clock: SetClock | None = None) -> HistoryDb:
-    """Record a value that rises by 1 A and 100 W a minute, second by second."""
+    """Record a current that rises by 0.1 A a second in each minute, and a power by 100 W a minute."""
     clock = clock or SetClock()
     history = HistoryDb(folder, clock=clock)
 
@@ -88,7 +88,7 @@ def record(folder: Path, minutes: int, *, clock: SetClock | None = None) -> Hist
             running = tasks.create_task(history.run())
             for minute in range(minutes):
                 for second in range(SECONDS):
-                    history.sample(NAMES, (minute + second / 100, 100.0 * minute))
+                    history.sample(NAMES, (minute + second / 10, 100.0 * minute))
                     clock.at += timedelta(seconds=1)
                 await until(history._work.empty)
             running.cancel()
@@ -109,11 +109,11 @@ def test_minutes_and_seconds_are_there_for_reports_and_people(tmp_path: Path) ->
     reader = HistoryReader(folder=tmp_path)
     minutes = reader.minutes(NAMES[0], NOON, NOON + timedelta(hours=1))
     assert [at for at, _ in minutes] == [NOON + timedelta(minutes=m) for m in range(3)]
-    assert (minutes[1][1].low, round(minutes[1][1].high, 3)) == (1.0, 1.59)
+    assert (minutes[1][1].low, round(minutes[1][1].high, 3)) == (1.0, 6.9)
     since_at = NOON + timedelta(seconds=90)
     seconds = reader.seconds(NAMES[0], since_at, since_at + timedelta(seconds=3))
     assert [(at, round(value, 2)) for at, value in seconds] == [
-        (since_at + timedelta(seconds=n), 1.3 + n / 100) for n in range(3)
+        (since_at + timedelta(seconds=n), round(4.0 + n / 10, 2)) for n in range(3)
     ]
     assert reader.seconds(NAMES[1], since_at, since_at + timedelta(seconds=1))[0][1] == 100.0
     assert reader.minutes("no such series_a", NOON, NOON + timedelta(hours=1)) == []
