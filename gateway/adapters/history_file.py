@@ -134,7 +134,6 @@ class HistoryFile:
             # Small pages: a minute fills its last one less badly, and flash bears few writes.
             connection.execute("PRAGMA page_size = 1024")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA cell_size_check = ON")
             _check(connection)
