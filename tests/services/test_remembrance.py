@@ -1,0 +1,346 @@
+"""What goes out is safe first where it is higher than before, and waits for nothing where it is not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from gateway.control.decide import FallbackOrder, LimitOrder
+from gateway.control.fold import evolve
+from gateway.control.parameters import ControlParameters
+from gateway.control.restore import Restored, hold_raises, restore, unaccounted
+from gateway.control.state import NEVER_S, SiteState, StandingLimit
+from gateway.control.wiring import Wiring
+from gateway.domain.electric import NOTHING
+from gateway.domain.events import (
+    ConstraintSet,
+    Event,
+    StationConnected,
+    StopInputChanged,
+)
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import Authority, Constraint, CurrentLimit
+from gateway.domain.memory import (
+    ConnectorMemory,
+    Memory,
+    RememberedLimit,
+    RunMemory,
+    SiteMemory,
+    StationMemory,
+)
+from gateway.domain.moments import Moment
+from gateway.services.dispatcher import Dispatcher
+from gateway.services.remembrance import Remembrance
+from tests.support.paper_ledger import PaperLedger
+from tests.support.scripted_stations import ScriptedStations, Temper
+from tests.support.small_site import CARPARK, no_decision, order, small_site
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+PARAMETERS = ControlParameters()
+SITE = small_site(3)
+STATIONS = [station.id for station in SITE.stations]
+PLUGS = [ConnectorRef(station, 1) for station in STATIONS]
+
+
+class MachineClock(VirtualClock):
+    def moment(self) -> Moment:
+        return Moment(
+            wall_at=self.now_at(),
+            boot_id="boot",
+            boot_s=self.monotonic_s(),
+            is_synchronised=False,
+        )
+
+
+def charging_at(limit_ma: int) -> Memory:
+    """Return what is remembered of stations that are proven and charge."""
+    return Memory(
+        connectors={
+            plug: ConnectorMemory(
+                connector=plug,
+                limits=(RememberedLimit(limit_ma=limit_ma),),
+                max_ma=32_000,
+                fallback_ma=6_000,
+                is_plugged=True,
+            )
+            for plug in PLUGS
+        },
+        stations={
+            station: StationMemory(station=station, is_proven=True, is_dead_man_proven=True)
+            for station in STATIONS
+        },
+    )
+
+
+def restored(memory: Memory, clock: MachineClock) -> Restored:
+    return restore(
+        Wiring.of(SITE),
+        PARAMETERS,
+        memory,
+        alive=None,
+        now=clock.moment(),
+        now_s=clock.monotonic_s(),
+    )
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """A dispatcher behind the gate, a ledger whose disk the test moves, and what stations heard."""
+
+    dispatcher: Dispatcher
+    stations: ScriptedStations
+    ledger: PaperLedger
+    remembrance: Remembrance
+    state: SiteState
+    facts: list[Event]
+    folded: int = 0
+
+    def offer(self, *orders: LimitOrder, fallbacks: tuple[FallbackOrder, ...] = ()) -> None:
+        at_s = asyncio.get_running_loop().time()
+        nothing = no_decision(SITE)
+        self.dispatcher.offer(replace(nothing, at_s=at_s, orders=orders, fallbacks=fallbacks))
+
+    def cycle(self) -> None:
+        """Fold what was posted, and note what changed, as a control cycle does."""
+        for fact in self.facts[self.folded :]:
+            self.state = evolve(self.state, fact)
+        self.folded = len(self.facts)
+        self.remembrance.note(self.state)
+
+    def heard(self, station: str) -> list[int | None]:
+        return [heard.limit_ma for heard in self.stations.heard_of("limit", station)]
+
+
+def on_bench(test: Callable[[Bench], Awaitable[None]], *, limit_ma: int = 10_000) -> Bench:
+    """Run `test` with stations that charge at `limit_ma`, in virtual time."""
+    made: list[Bench] = []
+
+    async def run() -> None:
+        clock, facts = MachineClock(), list[Event]()
+        ledger = PaperLedger(asyncio.get_running_loop())
+        state = restored(charging_at(limit_ma), clock).state
+        remembrance = Remembrance(ledger, state, clock=clock)
+        stations = ScriptedStations(
+            tempers={station: Temper() for station in STATIONS}, post=facts.append
+        )
+        dispatcher = Dispatcher(
+            SITE.stations,
+            stations,
+            clock=clock,
+            post=facts.append,
+            parameters=PARAMETERS,
+            gate=remembrance,
+        )
+        ledger.commit()
+        bench = Bench(
+            dispatcher=dispatcher,
+            stations=stations,
+            ledger=ledger,
+            remembrance=remembrance,
+            state=state,
+            facts=facts,
+        )
+        made.append(bench)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(dispatcher.run())
+            await test(bench)
+            running.cancel()
+
+    run_virtual(run())
+    return made[0]
+
+
+def test_a_raise_is_sent_once_it_is_safe_and_all_else_at_once() -> None:
+    async def test(bench: Bench) -> None:
+        bench.offer(order("CP-01", 16), order("CP-02", 8, is_cut=True), order("CP-03", 10))
+        await asyncio.sleep(1)
+        assert bench.heard("CP-01") == []
+        assert bench.heard("CP-02") == [8_000]
+        assert bench.heard("CP-03") == [10_000]  # A renewal.
+
+        bench.ledger.commit()
+        await asyncio.sleep(0.01)
+        assert bench.heard("CP-01") == [16_000]
+
+    bench = on_bench(test)
+
+    remembered = bench.ledger.memory.connectors[PLUGS[0]].limits
+    assert {limit.limit_ma for limit in remembered} == {10_000, 16_000}
+
+
+def test_all_raises_of_a_decision_are_made_safe_together() -> None:
+    async def test(bench: Bench) -> None:
+        commits = bench.ledger.commits
+        bench.offer(*(order(station, 16) for station in STATIONS))
+        assert bench.ledger.is_asked  # Before anything had to wait.
+        bench.ledger.commit()
+        await asyncio.sleep(1)
+        assert [bench.heard(station) for station in STATIONS] == [[16_000]] * 3
+        assert bench.ledger.commits == commits + 1
+
+    on_bench(test)
+
+
+def test_a_cut_passes_a_raise_that_waits_for_the_disk() -> None:
+    async def test(bench: Bench) -> None:
+        for second in range(5):
+            bench.offer(order("CP-01", 16 + second))
+            bench.cycle()
+            await asyncio.sleep(1)
+        bench.offer(order("CP-01", 6, is_cut=True))
+        await asyncio.sleep(1)
+        assert bench.heard("CP-01") == [6_000]
+        bench.ledger.commit()  # It would be safe now, and is no longer meant.
+        await asyncio.sleep(5)
+        assert bench.heard("CP-01") == [6_000]
+
+    on_bench(test)
+
+
+def test_a_raise_that_was_safe_and_not_sent_is_forgotten_in_the_end() -> None:
+    async def test(bench: Bench) -> None:
+        bench.offer(order("CP-01", 16))
+        bench.offer()
+        bench.ledger.commit()
+        await asyncio.sleep(1)
+        bench.cycle()
+        remembered = bench.ledger.memory.connectors[PLUGS[0]].limits
+        assert 16_000 in {limit.limit_ma for limit in remembered}
+        await asyncio.sleep(70)
+        bench.state = replace(bench.state)  # A cycle in which nothing was learnt.
+        bench.cycle()
+        bench.ledger.commit()
+        remembered = bench.ledger.memory.connectors[PLUGS[0]].limits
+        assert {limit.limit_ma for limit in remembered} == {10_000}
+
+    on_bench(test)
+
+
+def test_a_higher_fallback_is_safe_before_it_is_written_and_a_lower_one_waits_for_nothing() -> None:
+    async def test(bench: Bench) -> None:
+        higher = FallbackOrder(connector=PLUGS[0], limit=CurrentLimit(limit_ma=10_000))
+        lower = FallbackOrder(connector=PLUGS[1], limit=CurrentLimit(limit_ma=0))
+        bench.offer(fallbacks=(higher, lower))
+        await asyncio.sleep(1)
+        written = [(h.connector, h.limit_ma) for h in bench.stations.heard_of("fallback")]
+        assert written == [(PLUGS[1], 0)]
+        bench.cycle()
+        bench.ledger.commit()
+        await asyncio.sleep(1)
+        written = [(h.connector, h.limit_ma) for h in bench.stations.heard_of("fallback")]
+        assert written == [(PLUGS[1], 0), (PLUGS[0], 10_000)]
+        bench.cycle()
+        bench.ledger.commit()
+
+    bench = on_bench(test)
+
+    connectors = bench.ledger.memory.connectors
+    assert [connectors[plug].fallback_ma for plug in PLUGS] == [10_000, 0, 6_000]
+
+
+def test_orders_of_people_are_written_at_once_with_who_and_what() -> None:
+    veto = Constraint(
+        subject=CARPARK, limit_ma=NOTHING, authority=Authority.VETO, source="veto by J. Smith"
+    )
+
+    async def test(bench: Bench) -> None:
+        bench.facts += [
+            StopInputChanged(at_s=0.0, is_stopped=True),
+            ConstraintSet(at_s=0.0, constraint=veto),
+        ]
+        bench.cycle()
+        assert bench.ledger.is_asked
+        bench.ledger.commit()
+        bench.facts.append(StopInputChanged(at_s=1.0, is_stopped=False))
+        bench.cycle()
+        bench.ledger.commit()
+
+    bench = on_bench(test)
+
+    assert bench.ledger.memory.site == SiteMemory(is_stopped=False, constraints=(veto,))
+    assert [act.kind for act in bench.ledger.acts] == ["stopped", "stop-released"]
+
+
+def test_a_lockout_outlives_us_and_is_shortened_only_by_time_that_has_surely_passed() -> None:
+    async def test(bench: Bench) -> None:
+        circuit = replace(
+            bench.state.circuits[0],
+            excursions_at_s=(1.0, 2.0, 3.0),
+            lockout_until_s=3_600.0,
+        )
+        bench.state = replace(bench.state, circuits=(circuit,))
+        bench.cycle()
+        bench.ledger.commit()
+
+    bench = on_bench(test)
+    assert "lockout" in [act.kind for act in bench.ledger.acts]
+
+    def after(now: Moment, now_s: float) -> tuple[float, int]:
+        state = restore(
+            Wiring.of(SITE), PARAMETERS, bench.ledger.memory, alive=None, now=now, now_s=now_s
+        ).state
+        return state.circuits[0].lockout_until_s - now_s, len(state.circuits[0].excursions_at_s)
+
+    noted = bench.ledger.memory.circuits[CARPARK].noted
+    later = replace(noted, boot_s=noted.boot_s + 600.0)
+    assert after(later, 50.0) == (3_000.0, 3)
+    # The machine was started again, and its clock begins in 1970: at least its uptime has passed.
+    rebooted = replace(
+        noted, boot_id="again", boot_s=60.0, wall_at=noted.wall_at.replace(year=1970)
+    )
+    assert after(rebooted, 50.0) == (3_540.0, 3)
+    # A clock that nobody keeps right says nothing, however late it is.
+    future = replace(rebooted, wall_at=noted.wall_at.replace(year=2090))
+    assert after(future, 50.0) == (3_540.0, 3)
+    # One that is kept right does.
+    good = replace(noted, is_synchronised=True)
+    memory = bench.ledger.memory
+    circuits = {CARPARK: replace(memory.circuits[CARPARK], noted=good)}
+    bench.ledger.memory = replace(memory, circuits=circuits)
+    lasting = replace(rebooted, is_synchronised=True, wall_at=noted.wall_at.replace(year=2090))
+    assert after(lasting, 50.0) == (NEVER_S, 0)
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_nothing_is_raised_before_every_station_is_accounted_for(*, is_back: bool) -> None:
+    async def test() -> None:
+        clock = MachineClock()
+        found = restored(charging_at(10_000), clock)
+        assert set(found.awaited) == set(STATIONS)
+        state = found.state
+        for station in STATIONS[:2] if not is_back else STATIONS:
+            state = evolve(state, StationConnected(at_s=1.0, station=station))
+        orders = (order("CP-01", 16), order("CP-02", 8, is_cut=True))
+
+        held = hold_raises(orders, state, found.awaited)
+
+        expected = [16_000, 8_000] if is_back else [10_000, 8_000]
+        assert [o.limit.limit_ma for o in held] == expected
+        assert unaccounted(state, found.awaited) == (
+            frozenset() if is_back else frozenset({StationId("CP-03")})
+        )
+        # A lease that has surely run out is waited for no longer.
+        assert all(until_s <= 75.0 for until_s in found.awaited.values())
+
+    run_virtual(test())
+
+
+def test_who_ended_in_order_long_ago_left_no_lease_to_wait_for() -> None:
+    async def test() -> None:
+        clock = MachineClock()
+        ended = clock.moment()
+        await asyncio.sleep(100)
+        memory = replace(charging_at(10_000), run=RunMemory(run="1", began=ended, ended=ended))
+        found = restore(
+            Wiring.of(SITE),
+            PARAMETERS,
+            memory,
+            alive=ended,
+            now=clock.moment(),
+            now_s=clock.monotonic_s(),
+        )
+        assert found.awaited == {}
+        assert isinstance(found.state.connectors[0].limits[-1], StandingLimit)
+
+    run_virtual(test())
