@@ -12,10 +12,11 @@ from typing import Final
 
 from gateway.adapters import audit_chain
 from gateway.adapters.audit_chain import AuditHead, detail_text
-from gateway.adapters.ledger_retention import LetGo, let_go
+from gateway.adapters.ledger_retention import LetGo, let_go, promises_kept_since_at_s
 from gateway.adapters.ledger_rows import (
     Key,
     Record,
+    is_over,
     keys_of,
     read_memory,
     write_record,
@@ -31,7 +32,7 @@ from gateway.adapters.ledger_schema import (
     open_ledger,
     reserve_space,
 )
-from gateway.domain.memory import Act, Memory, TransactionMemory
+from gateway.domain.memory import Act, Memory, PromiseMemory, TransactionMemory
 
 RAM_FOLDERS: Final = ("/dev/shm", None)  # noqa: S108 - a folder of our own is made in it
 
@@ -177,6 +178,12 @@ class LedgerFile:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise
+        before_at_s = promises_kept_since_at_s(self._now_at())
+        self._mirror = {
+            key: record
+            for key, record in self._mirror.items()
+            if not (isinstance(record, PromiseMemory) and is_over(record, before_at_s))
+        }
         return gone
 
     def close(self) -> None:
@@ -311,6 +318,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.connectors.values()
     yield from memory.stations.values()
     yield from memory.circuits.values()
+    yield from memory.promises.values()
     yield memory.site
     if memory.run is not None:
         yield memory.run

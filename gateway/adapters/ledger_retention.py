@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gateway.adapters import audit_chain
+from gateway.adapters.ledger_rows import drop_promises
 
 TRANSACTIONS_KEPT = timedelta(days=2 * 365)
+PROMISES_KEPT = timedelta(days=90)
+"""For answers to who asks late; the audit has what became of them for as long as anything."""
+
 AUDIT_KEPT = timedelta(days=5 * 365)
 
 
@@ -16,10 +20,16 @@ class LetGo:
 
     transaction_count: int
     audit_count: int
+    promise_count: int = 0
+
+
+def promises_kept_since_at_s(now_at: datetime) -> float:
+    """Return the epoch second before which a promise that was closed is let go of."""
+    return (now_at - PROMISES_KEPT).timestamp()
 
 
 def let_go(connection: sqlite3.Connection, now_at: datetime) -> LetGo:
-    """Let go of transactions that are over and audit rows that are older than they are kept."""
+    """Let go of what is over and older than it is kept: transactions, promises, audit rows."""
     transactions = connection.execute(
         "DELETE FROM transactions WHERE is_over = 1 AND last_noted_at < ?"
         " AND given_number IS NOT (SELECT max(given_number) FROM transactions)",
@@ -27,4 +37,5 @@ def let_go(connection: sqlite3.Connection, now_at: datetime) -> LetGo:
     ).rowcount
     before_at = (now_at - AUDIT_KEPT).isoformat(timespec="milliseconds")
     rows = audit_chain.shorten(connection, before_at=before_at)
-    return LetGo(transaction_count=transactions, audit_count=rows)
+    promises = drop_promises(connection, closed_before_at_s=promises_kept_since_at_s(now_at))
+    return LetGo(transaction_count=transactions, audit_count=rows, promise_count=promises)

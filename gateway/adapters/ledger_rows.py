@@ -13,13 +13,14 @@ from gateway.domain.memory import (
     CircuitMemory,
     ConnectorMemory,
     Memory,
+    PromiseMemory,
     RunMemory,
     SiteMemory,
     StationMemory,
     TransactionMemory,
 )
 
-Record = ConnectorMemory | StationMemory | CircuitMemory | SiteMemory | RunMemory
+Record = ConnectorMemory | StationMemory | CircuitMemory | SiteMemory | PromiseMemory | RunMemory
 Key = tuple[str, str]
 
 KINDS: Final[dict[str, type[Record]]] = {
@@ -27,6 +28,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "station": StationMemory,
     "circuit": CircuitMemory,
     "site": SiteMemory,
+    "promise": PromiseMemory,
     "run": RunMemory,
 }
 REMEMBERED_TRANSACTIONS: Final = 2_000
@@ -41,6 +43,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("station", record.station),)
         case CircuitMemory():
             return (("circuit", record.circuit),)
+        case PromiseMemory():
+            return (("promise", record.promise.id),)
         case RunMemory():
             return (("run", "last"),)
         case SiteMemory():
@@ -96,6 +100,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     connectors: dict[ConnectorRef, ConnectorMemory] = {}
     stations: dict[StationId, StationMemory] = {}
     circuits = {}
+    promises: dict[str, PromiseMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
         match record:
@@ -107,6 +112,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 circuits[record.circuit] = record
             case SiteMemory():
                 site = record
+            case PromiseMemory():
+                promises[record.promise.id] = record
             case RunMemory():
                 run = record
     transactions, last_number = read_transactions(connection, problems)
@@ -117,9 +124,29 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         site=site,
         transactions=transactions,
         last_given_number=last_number,
+        promises=promises,
         run=run,
         problems=tuple(problems),
     )
+
+
+def drop_promises(connection: sqlite3.Connection, *, closed_before_at_s: float) -> int:
+    """Remove promises that were closed before an epoch second; return how many those were."""
+    closed = [
+        record.promise.id
+        for record in read_records(connection, [])
+        if isinstance(record, PromiseMemory) and is_over(record, closed_before_at_s)
+    ]
+    connection.executemany(
+        "DELETE FROM memory WHERE kind = 'promise' AND key = ?", [(name,) for name in closed]
+    )
+    return len(closed)
+
+
+def is_over(record: PromiseMemory, closed_before_at_s: float) -> bool:
+    """Return whether a promise was closed before an epoch second."""
+    closed_at_s = record.promise.closed_at_s
+    return closed_at_s is not None and closed_at_s < closed_before_at_s
 
 
 _COLUMNS: Final = (

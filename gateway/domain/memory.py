@@ -7,6 +7,7 @@ from gateway.domain.charging import StationCapabilities
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.moments import Moment
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.stops import StopCause
 
 
@@ -91,6 +92,31 @@ class TransactionMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseKey:
+    """An idempotency key that was used on a promise: by whom, for what words, to what end.
+
+    `digest` stands for the whole request; `state` is what the promise became by it.
+    """
+
+    holder: str
+    key: str
+    digest: str
+    state: PromiseState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromiseMemory:
+    """A promise as it stands, with the keys it was made and changed under.
+
+    `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted.
+    """
+
+    promise: Reservation
+    keys: tuple[PromiseKey, ...] = ()
+    register_wh: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something that is to be found in the audit: what was done, to what, by whom.
 
@@ -112,7 +138,15 @@ class RunMemory:
     ended: Moment | None = None
 
 
-Entry = ConnectorMemory | StationMemory | CircuitMemory | SiteMemory | TransactionMemory | Act
+Entry = (
+    ConnectorMemory
+    | StationMemory
+    | CircuitMemory
+    | SiteMemory
+    | TransactionMemory
+    | PromiseMemory
+    | Act
+)
 """What can be written into the ledger."""
 
 
@@ -131,5 +165,6 @@ class Memory:
     site: SiteMemory = field(default_factory=SiteMemory)
     transactions: tuple[TransactionMemory, ...] = ()
     last_given_number: int = 0
+    promises: dict[str, PromiseMemory] = field(default_factory=dict)
     run: RunMemory | None = None
     problems: tuple[str, ...] = ()

@@ -37,9 +37,10 @@ class Stretch:
 class Reservation:
     """A promise on a connector (`place`): its envelope, what it carries, and how surely.
 
-    `rows` are what the envelope loads, alike on each. `guaranteed_wh` no plan may take back. A
-    hold lapses at `hold_until_at_s` unless it is confirmed. `reference`, `id_token` and `holder`
-    (the token that asked) tie it to who comes.
+    `rows` are what the envelope loads, alike on each, over `phase_count` phases.
+    `guaranteed_wh` no plan may take back. A hold lapses at `hold_until_at_s` unless it is
+    confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
+    `cause` says why it became what it is, where that is not plain.
     """
 
     id: str
@@ -56,6 +57,9 @@ class Reservation:
     reference: str | None = None
     id_token: str | None = None
     delivered_wh: float = 0.0
+    phase_count: int = 3
+    closed_at_s: float | None = None
+    cause: str = ""
 
     @property
     def from_at_s(self) -> float:

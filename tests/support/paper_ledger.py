@@ -10,6 +10,7 @@ from gateway.domain.memory import (
     ConnectorMemory,
     Entry,
     Memory,
+    PromiseMemory,
     SiteMemory,
     StationMemory,
     TransactionMemory,
@@ -72,5 +73,8 @@ class PaperLedger:
                 by_key = {(t.station, t.transaction): t for t in known.transactions}
                 by_key[key] = merged(by_key.get(key), entry)
                 self.memory = replace(known, transactions=tuple(by_key.values()))
+            case PromiseMemory():
+                promises = {**known.promises, entry.promise.id: entry}
+                self.memory = replace(known, promises=promises)
             case Act():
                 self.acts.append(entry)
