@@ -14,9 +14,7 @@ SETTLED_AFTER_S = 45.0  # What a fault does to the currents has shown by then.
 WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
 
 _METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
-_GO_BY_THEMSELVES = frozenset(
-    {FaultKind.STATION_LOST, FaultKind.BASE_STEP, FaultKind.STOP_PRESSED}
-)
+_GO_BY_THEMSELVES = frozenset({FaultKind.STATION_LOST, FaultKind.BASE_STEP, FaultKind.STOP_PRESSED})
 _RESTARTS = frozenset(
     {
         FaultKind.STATION_REBOOT,
