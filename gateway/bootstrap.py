@@ -51,6 +51,7 @@ from gateway.services.inbox import Inbox
 from gateway.services.listening import keep_listening
 from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
+from gateway.services.recollection import Recollection
 from gateway.services.recording import Recorder
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
@@ -145,7 +146,7 @@ class Daemon:
         self._meters = [self._wire_meter(meter) for meter in site.meters]
         self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
         memory = self._recall()
-        restored = self._restore(memory)
+        restored, self._recollection = self._restore(memory)
         self._remembrance = (
             Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
         )
@@ -191,17 +192,19 @@ class Daemon:
         except LedgerRefusedError as error:
             raise UnusableRequestError(str(error)) from error
 
-    def _restore(self, memory: Memory) -> Restored:
+    def _restore(self, memory: Memory) -> tuple[Restored, Recollection]:
         """Return the state to begin with: what is remembered, counted at its worst."""
-        now = self._clock.moment()
-        return restore(
+        now, now_s = self._clock.moment(), self._clock.monotonic_s()
+        restored = restore(
             Wiring.of(self._settings.site),
             self._settings.control,
             memory,
             alive=last_alive(memory.run, now),
             now=now,
-            now_s=self._clock.monotonic_s(),
+            now_s=now_s,
         )
+        post = self._inbox.post
+        return restored, Recollection(restored, at=now, at_s=now_s, clock=self._clock, post=post)
 
     def _post(self, fact: Event) -> None:
         if self._remembrance is not None:
@@ -216,6 +219,7 @@ class Daemon:
             self._remembrance.note(cycle.state)
         if self._recorder is not None:
             self._recorder.note(cycle)
+        self._recollection.review()
         for name, text in self._storage_problems().items():
             if text is None:
                 self.alarms.end(name)
@@ -419,7 +423,7 @@ class Daemon:
             stops_when_closed=stop is not None and stop.stops_when_closed,
             told=state.stop_cause,
             clock=self._clock,
-            post=self._inbox.post,
+            post=self._post,
             alarms=self.alarms,
         )
 

@@ -32,6 +32,7 @@ from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING
 from gateway.domain.events import (
     CapabilitiesRead,
+    CircuitRecalled,
     ConnectorMetered,
     ConnectorStatusChanged,
     ConstraintLifted,
@@ -113,6 +114,8 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             lifted = (constraint.subject, constraint.source)
             kept = {key: c for key, c in state.constraints.items() if key != lifted}
             return replace(state, constraints=kept)
+        case CircuitRecalled():
+            return _after_recall(state, event)
         case StopInputChanged(is_stopped=is_stopped, cause=cause):
             return replace(state, is_stopped=is_stopped, stop_cause=cause if is_stopped else None)
         case Decided(memory=memory):
@@ -124,6 +127,23 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             return replace(state, priorities=others)
         case _:
             assert_never(event)
+
+
+def _after_recall(state: SiteState, event: CircuitRecalled) -> SiteState:
+    """Return the state with a circuit's excursions of before, and the lockout by them, older."""
+    at = state.wiring.circuit_at.get(event.circuit)
+    if at is None:
+        return state
+    circuit = state.circuits[at]
+    excursions_at_s = tuple(
+        at_s - event.older_s if at_s < event.restored_at_s else at_s
+        for at_s in circuit.excursions_at_s
+    )
+    until_s = circuit.lockout_until_s
+    if not any(at_s >= event.restored_at_s for at_s in excursions_at_s):
+        until_s -= event.older_s  # No excursion since has made the lockout longer.
+    after = replace(circuit, excursions_at_s=excursions_at_s, lockout_until_s=until_s)
+    return replace(state, circuits=(*state.circuits[:at], after, *state.circuits[at + 1 :]))
 
 
 StationFact = (

@@ -20,6 +20,7 @@ from gateway.control.state import (
 )
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Connector
+from gateway.domain.events import CircuitRecalled
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import (
     CircuitMemory,
@@ -126,10 +127,13 @@ class Restored:
     """The state to begin with, and until when a lost station may still hold a lease of before.
 
     Nothing is to be raised while one of `awaited` has neither connected nor outlived its second.
+    Of `uncertain` circuits it will be known better how long ago their past is, once the wall
+    clock is right.
     """
 
     state: SiteState
     awaited: dict[StationId, float]
+    uncertain: tuple[CircuitMemory, ...] = ()
 
 
 def restore(
@@ -180,7 +184,45 @@ def restore(
             stop_cause=memory.site.stop_cause,
         ),
         awaited=awaited,
+        uncertain=tuple(
+            past
+            for past in memory.circuits.values()
+            if past.circuit in wiring.circuit_at
+            and past.noted.is_synchronised
+            and elapsed(past.noted, now).at_most_s is None
+        ),
     )
+
+
+def recall(
+    uncertain: Iterable[CircuitMemory],
+    *,
+    restored: Moment,
+    restored_at_s: float,
+    now: Moment,
+    now_s: float,
+) -> tuple[tuple[CircuitRecalled, ...], tuple[CircuitMemory, ...]]:
+    """Return what is known better of uncertain circuits by now, and of which nothing yet is.
+
+    They were restored at `restored` (monotonic `restored_at_s`), in the same boot.
+    """
+    recalled, left = [], []
+    for memory in uncertain:
+        passed = elapsed(memory.noted, now)
+        if passed.at_most_s is None:
+            left.append(memory)
+            continue
+        counted_s = elapsed(memory.noted, restored).at_least_s + now_s - restored_at_s
+        if passed.at_least_s > counted_s:
+            recalled.append(
+                CircuitRecalled(
+                    at_s=now_s,
+                    circuit=memory.circuit,
+                    restored_at_s=restored_at_s,
+                    older_s=passed.at_least_s - counted_s,
+                )
+            )
+    return tuple(recalled), tuple(left)
 
 
 def _belief_of(

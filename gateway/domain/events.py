@@ -7,7 +7,7 @@ control loop folds them into `SiteState`, and nothing else changes it.
 from dataclasses import dataclass
 
 from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
-from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.metering import MeterReading
 from gateway.domain.stops import StopCause
@@ -191,6 +191,20 @@ class StopInputChanged:
     cause: StopCause | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitRecalled:
+    """What was remembered of a circuit at the start is older than it seemed then.
+
+    The wall clock was wrong at `restored_at_s`, when only the uptime of the machine was known to
+    have passed, and has been put right since: `older_s` more have.
+    """
+
+    at_s: float
+    circuit: CircuitId
+    restored_at_s: float
+    older_s: float
+
+
 StationEvent = (
     StationConnected
     | StationDisconnected
@@ -208,7 +222,7 @@ StationEvent = (
 LimitEvent = LimitSent | LimitAcknowledged | LimitRejected | LimitUnanswered
 """What the dispatcher posts about the limits it carries."""
 
-SiteEvent = MeterRead | ConstraintSet | ConstraintLifted | StopInputChanged
-"""What meters and people post."""
+SiteEvent = MeterRead | ConstraintSet | ConstraintLifted | StopInputChanged | CircuitRecalled
+"""What meters and people post, and the clock."""
 
 Event = StationEvent | LimitEvent | SiteEvent

@@ -14,7 +14,7 @@ from gateway.control.restore import (
 )
 from gateway.control.state import ConnectorBelief, SiteState, StationBelief
 from gateway.domain.circuits import Connector
-from gateway.domain.events import Event, StationBooted
+from gateway.domain.events import Event, StationBooted, StopInputChanged
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import (
@@ -67,10 +67,12 @@ class Remembrance:
         ledger.keep(*self._connectors.values())
 
     def hear(self, fact: Event) -> None:
-        """Take note of a fact before it is posted: of a boot its station may not speak again.
+        """Take note of a fact before it is posted: of one that nobody may tell again.
 
         What waits for the ledger after this has waited for it too.
         """
+        if isinstance(fact, StopInputChanged) and fact.is_stopped:
+            self._ledger.keep_durably(remember_site(evolve(self._noted, fact)))
         if isinstance(fact, StationBooted) and fact.station in self._stations:
             state = evolve(self._noted, fact)
             self._write_station(fact.station, state.stations[fact.station])

@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.control.decide import FallbackOrder, LimitOrder
 from gateway.control.fold import evolve
@@ -22,6 +25,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Authority, Constraint, CurrentLimit
 from gateway.domain.memory import (
+    CircuitMemory,
     ConnectorMemory,
     Memory,
     RememberedLimit,
@@ -29,8 +33,9 @@ from gateway.domain.memory import (
     SiteMemory,
     StationMemory,
 )
-from gateway.domain.moments import Moment
+from gateway.domain.moments import Moment, elapsed
 from gateway.services.dispatcher import Dispatcher
+from gateway.services.recollection import Recollection
 from gateway.services.remembrance import Remembrance
 from tests.support.paper_ledger import PaperLedger
 from tests.support.scripted_stations import ScriptedStations, Temper
@@ -44,12 +49,14 @@ PLUGS = [ConnectorRef(station, 1) for station in STATIONS]
 
 
 class MachineClock(VirtualClock):
+    is_synchronised = False
+
     def moment(self) -> Moment:
         return Moment(
             wall_at=self.now_at(),
             boot_id="boot",
             boot_s=self.monotonic_s(),
-            is_synchronised=False,
+            is_synchronised=self.is_synchronised,
         )
 
 
@@ -344,3 +351,107 @@ def test_who_ended_in_order_long_ago_left_no_lease_to_wait_for() -> None:
         assert isinstance(found.state.connectors[0].limits[-1], StandingLimit)
 
     run_virtual(test())
+
+
+def test_a_lockout_restored_in_1970_ends_when_it_should_once_the_clock_is_right() -> None:
+    noted = Moment(
+        wall_at=datetime(2026, 1, 5, 12, tzinfo=UTC),
+        boot_id="before",
+        boot_s=9_000.0,
+        is_synchronised=True,
+    )
+    memory = Memory(
+        circuits={
+            CARPARK: CircuitMemory(
+                circuit=CARPARK,
+                noted=noted,
+                excursions_ago_s=(3_000.0, 2_000.0, 10.0),
+                lockout_left_s=14_000.0,
+            )
+        }
+    )
+    posted: list[Event] = []
+
+    async def test() -> None:
+        clock = MachineClock(datetime(1970, 1, 1, tzinfo=UTC))
+        await asyncio.sleep(20.0)
+        found = restored(memory, clock)
+        circuit = found.state.circuits[0]
+        assert circuit.lockout_until_s == pytest.approx(14_000.0)  # The uptime, and no more.
+        watch = Recollection(
+            found, at=clock.moment(), at_s=clock.monotonic_s(), clock=clock, post=posted.append
+        )
+        for _ in range(5):
+            await asyncio.sleep(60.0)
+            watch.review()
+        assert posted == []
+
+        # The network is up: it is two hours after the lockout was noted.
+        clock.jump_wall_clock(noted.wall_at + timedelta(hours=2) - clock.now_at())
+        watch.review()
+        assert posted == []  # Nobody says yet that this is right.
+        clock.is_synchronised = True
+        await asyncio.sleep(60.0)
+        watch.review()
+        (event,) = posted
+        state = evolve(found.state, event)
+        left_s = state.circuits[0].lockout_until_s - clock.monotonic_s()
+        assert left_s == pytest.approx(14_000.0 - 7_200.0 - 60.0, abs=5.0)
+        ages_s = [clock.monotonic_s() - at_s for at_s in state.circuits[0].excursions_at_s]
+        assert ages_s == pytest.approx([10_260.0, 9_260.0, 7_270.0], abs=5.0)
+        watch.review()
+        assert posted == [event]
+
+        # A new excursion meanwhile has begun a lockout of its own, which stands.
+        later = replace(
+            circuit, excursions_at_s=(*circuit.excursions_at_s, 200.0), lockout_until_s=14_600.0
+        )
+        state = evolve(replace(found.state, circuits=(later,)), event)
+        assert state.circuits[0].lockout_until_s == 14_600.0
+        assert state.circuits[0].excursions_at_s[-1] == 200.0
+
+    run_virtual(test())
+
+
+@given(
+    off_s=st.floats(0, 1e6),
+    up_s=st.floats(0, 1e4),
+    wall_error_s=st.floats(-1e9, 1e9),
+    is_rebooted=st.booleans(),
+    was_right=st.booleans(),
+    is_right=st.booleans(),
+)
+def test_elapsed_time_is_bounded_by_what_can_be_known(
+    *,
+    off_s: float,
+    up_s: float,
+    wall_error_s: float,
+    is_rebooted: bool,
+    was_right: bool,
+    is_right: bool,
+) -> None:
+    began_at = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    passed_s = (off_s if is_rebooted else 0.0) + up_s
+
+    def shown(true_s: float, *, is_synchronised: bool) -> datetime:
+        error_s = 0.5 if is_synchronised else wall_error_s
+        return began_at + timedelta(seconds=true_s + error_s)
+
+    since = Moment(
+        wall_at=shown(0.0, is_synchronised=was_right),
+        boot_id="a",
+        boot_s=1_000.0,
+        is_synchronised=was_right,
+    )
+    now = Moment(
+        wall_at=shown(passed_s, is_synchronised=is_right),
+        boot_id="b" if is_rebooted else "a",
+        boot_s=up_s if is_rebooted else 1_000.0 + up_s,
+        is_synchronised=is_right,
+    )
+
+    found = elapsed(since, now)
+
+    assert found.at_least_s <= passed_s + 0.001
+    assert found.at_most_s is None or found.at_most_s >= passed_s - 0.001
+    assert (found.at_most_s is None) is (is_rebooted and not (was_right and is_right))
