@@ -1,0 +1,77 @@
+"""Weeks and hundreds of seeds under control: `make soak`, for hours.
+
+`HEADROOM_SOAK_SEEDS=100-149` runs those seeds of each kind only, so that a soak can be spread over
+machines or gone on with after a stop; `HEADROOM_SOAK_HOURS` is how long each day is. Every test is
+one seed. The last lines tell the mean and the worst of what was run.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from drivers.sim.report import Report
+from tests.simulation.figures import Day, day_of, summary_of
+from tests.simulation.halls import ROGUES_FROM_S, busy_hall
+from tests.simulation.harness import Run
+
+HOUR_S = 3_600.0
+WEEKS_S = 10 * 24 * HOUR_S  # Base is learnt after seven days.
+KINDS = ("harsh", "lighter", "ordinary", "faults")
+FIRST, _, LAST = os.environ.get("HEADROOM_SOAK_SEEDS", "100-199").partition("-")
+SEEDS = range(int(FIRST), int(LAST or FIRST) + 1)
+DAY_S = float(os.environ.get("HEADROOM_SOAK_HOURS", "6")) * HOUR_S
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def days(pytestconfig: pytest.Config) -> Iterator[list[Day]]:
+    """Collect the days that were run; tell at the end how they went."""
+    ran: list[Day] = []
+    yield ran
+    capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
+    assert capture is not None
+    with capture.global_and_fixture_disabled():
+        for kind in KINDS:
+            of_kind = [day for day in ran if day.kind == kind]
+            if of_kind:
+                sys.stdout.write("\n" + summary_of(of_kind))
+
+
+def against(day: Day) -> list[str]:
+    """Return all that is said against a day."""
+    return [*day.violations, *day.unsound, *day.stuck, *day.unexplained]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_said_against_a_day(kind: str, seed: int, days: list[Day]) -> None:
+    day = day_of(kind, seed, DAY_S)
+    days.append(day)
+
+    assert against(day) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_said_against_ten_days_on_end(kind: str) -> None:
+    assert against(day_of(kind, 1_000, WEEKS_S)) == []
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_hundred_and_twenty_stations_obey_or_are_found_out(seed: int) -> None:
+    scenario = busy_hall(seed)
+    run = Run.of(scenario)
+    while run.plant.now_s < ROGUES_FROM_S:
+        run.step(run.plant.now_s + 1.0)
+    unproven = [name for name, station in run.state.stations.items() if not station.is_proven]
+    report: Report = run.to_end(scenario.duration_s)
+    latency_s = report.limit_latency_s
+
+    assert unproven == []
+    assert report.violations == ()
+    assert run.unsound == []
+    assert run.stuck.told == []
+    assert latency_s.p99 is not None
+    assert latency_s.p99 <= 5.0  # Virtual seconds: decision to acknowledgement.
