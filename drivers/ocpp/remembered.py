@@ -79,8 +79,8 @@ class Forgetful:
         return done
 
 
-def within(after: asyncio.Future[None], patience_s: float = PATIENCE_S) -> asyncio.Future[None]:
-    """Return a future that is done when the other is, and after so long in any case."""
+def within_patience(after: asyncio.Future[None]) -> asyncio.Future[None]:
+    """Return a future that is done when the other is, and after `PATIENCE_S` in any case."""
     if after.done():
         return after
     loop = asyncio.get_running_loop()
@@ -90,7 +90,7 @@ def within(after: asyncio.Future[None], patience_s: float = PATIENCE_S) -> async
         if not either.done():
             either.set_result(None)
 
-    timer = loop.call_later(patience_s, end)
+    timer = loop.call_later(PATIENCE_S, end)
     after.add_done_callback(end)
     either.add_done_callback(lambda _: timer.cancel())
     return either

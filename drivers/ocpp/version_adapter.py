@@ -10,7 +10,7 @@ from drivers.ocpp.interview import Interview, Questions
 from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits, Words
 from drivers.ocpp.metering import MeterValue
-from drivers.ocpp.remembered import within
+from drivers.ocpp.remembered import within_patience
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import StationRecord
 from gateway.domain.charging import StationCapabilities
@@ -98,7 +98,7 @@ class VersionAdapter(Generic[StationT]):
             "interval": max(1, int(interval_s)),
             "status": "Accepted",
         }
-        after = within(self._context.ledger.keep_durably())
+        after = within_patience(self._context.ledger.keep_durably())
         if after.done():
             self._station.welcome()
             return answer

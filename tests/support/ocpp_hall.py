@@ -21,7 +21,8 @@ from gateway.adapters.clock import SystemClock
 from gateway.domain.charging import OcppVersion
 from gateway.domain.events import Event
 from gateway.domain.ids import StationId
-from gateway.ports import Clock
+from gateway.domain.memory import Memory
+from gateway.ports import Clock, Ledger
 
 PATIENCE_S = 10.0
 
@@ -100,6 +101,8 @@ def in_hall(
     call_deadline_s: float = PATIENCE_S,
     clock: Clock | None = None,
     patience: Patience | None = None,
+    ledger: Ledger | None = None,
+    memory: Memory | None = None,
     run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
@@ -122,6 +125,8 @@ def in_hall(
             boot_patience_s=boot_patience_s,
             call_deadline_s=call_deadline_s,
             patience=patience,
+            ledger=ledger,
+            memory=memory,
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.run())

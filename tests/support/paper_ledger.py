@@ -20,10 +20,10 @@ from gateway.domain.memory import (
 class PaperLedger:
     """`gateway.ports.Ledger` whose disk takes what waits when the test says so.
 
-    Futures are `loop`'s: their callbacks run when it does.
+    Futures are `loop`'s, or the running one's: their callbacks run when it does.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop
         self._waiting: list[Entry] = []
         self._futures: list[asyncio.Future[None]] = []
@@ -36,7 +36,8 @@ class PaperLedger:
 
     def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
         self._waiting += entries
-        future = self._loop.create_future()
+        loop = self._loop or asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         self._futures.append(future)
         return future
 
