@@ -50,6 +50,7 @@ class Observed:
 
 def families_of(seen: Observed) -> Iterator[Metric]:
     """Yield everything there is to tell but the distributions."""
+    yield _circuit_info(seen.state)
     yield from _circuits(seen)
     yield from _connectors(seen)
     yield from _stations(seen)
@@ -66,6 +67,18 @@ def build_info() -> Metric:
         labels=["version", "python"],
     )
     info.add_metric([gateway.__version__, platform.python_version()], 1)
+    return info
+
+
+def _circuit_info(state: SiteState) -> Metric:
+    info = GaugeMetricFamily(
+        "headroom_circuit_info",
+        "Always 1; the labels name what a circuit hangs below, its overcurrent device and its meter.",
+        labels=["circuit", "parent", "device", "meter"],
+    )
+    for circuit in state.wiring.circuits:
+        names = [circuit.id, circuit.parent or "", str(circuit.device), circuit.meter or ""]
+        info.add_metric(names, 1)
     return info
 
 

@@ -18,7 +18,7 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import ReasonKind
 from gateway.services.dispatcher import ProfileKind
 from tests.support.exposition import Labels, promtool, samples_of, value_of
-from tests.support.one_circuit import BOARD, OneCircuit, ref, site
+from tests.support.one_circuit import BOARD, METER, OneCircuit, ref, site
 
 CP_1 = StationId("CP-1")
 
@@ -75,6 +75,8 @@ def test_a_circuit_is_told_as_the_decision_sees_it() -> None:
     assert circuit("available_amperes") == [row.available_ma / 1_000] * 3
     assert circuit("claimed_amperes") == [c / 1_000 for c in seen.decision.survey.claimed_ma]
     assert circuit("thermal_budget_ratio") == [0.0] * 3
+    names = {"circuit": BOARD, "parent": "", "device": "mcb", "meter": METER}
+    assert value_of(text, "headroom_circuit_info", **names) == 1
     assert value_of(text, "headroom_circuit_locked_out", circuit=BOARD) == 0
     assert value_of(text, "headroom_circuit_trip_wanted", circuit=BOARD) == 0
 
