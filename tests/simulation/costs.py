@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import mean
+from typing import Any
 
 import pytest
 
 from drivers.sim.generator import HOUR_S, generate
 from drivers.sim.report import Report
 from drivers.sim.scenario import ScenarioKind
-from gateway.control import decide, headroom
+from gateway.control import attribution, decide
 from gateway.control.parameters import ControlParameters
 from gateway.control.share import Board, raise_in_steps
 from tests.simulation.harness import Run
@@ -42,7 +43,12 @@ class Variant:
 
 
 def _falls_are_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headroom, "_unexplained_fall_ma", lambda change, _: -change.delta_ma)
+    original = attribution._tells
+
+    def only_rises(*given: Any) -> tuple[list[Any], list[Any]]:
+        return [], original(*given)[1]
+
+    monkeypatch.setattr(attribution, "_tells", only_rises)
 
 
 def _steps_are_parts_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
