@@ -1,0 +1,290 @@
+"""No limit that may be in force is forgotten: each way in which one once was, or might be."""
+
+from gateway.domain.events import (
+    ConnectorMetered,
+    StationConnected,
+)
+from tests.support.one_circuit import OneCircuit, ref
+
+SETTLES_S = 11.0
+
+
+def quiet(site: OneCircuit, seconds: int, current_a: float) -> None:
+    """Let seconds pass in which the circuit's meter shows the same, live, and nobody decides."""
+    for second in range(seconds):
+        site.now_s += 1.0
+        site.flow(current_a + 0.001 * (second % 7))
+
+
+def charging(current_a: float) -> OneCircuit:
+    """Return the board with one proven station that has been at a limit for long, and draws it."""
+    site = OneCircuit()
+    site.prove(1)
+    site.begin(1, "first")
+    site.send(1, int(current_a * 1_000))
+    quiet(site, 20, 20.0 + current_a)
+    site.draw(1, current_a)
+    return site
+
+
+# What a station was told and took.
+
+
+def test_a_refused_cut_leaves_the_old_limit_though_the_draw_fell_by_itself() -> None:
+    site = charging(20.0)
+    site.send(1, 30_000)
+    quiet(site, 20, 40.0)
+    site.answers = False
+    sequence = site.send(1, 16_000)
+    quiet(site, 3, 35.0)
+    site.draw(1, 15.0)
+    site.refuse(1, sequence)
+
+    assert site.high_ma(1) == 30_000
+
+
+def test_a_late_acknowledgement_does_not_lengthen_a_lease() -> None:
+    site = charging(20.0)
+    site.answers = False
+    sent_at_s, sequence = site.now_s, site.send(1, 0)
+    site.now_s += 9.0
+    site.acknowledge(1, sequence)
+    site.now_s = sent_at_s + 61.0
+
+    assert site.high_ma(1) == 6_000  # Its lease began when it was sent: the fallback may hold.
+
+
+def test_an_unproven_station_that_rested_once_and_fell_silent_counts_its_maximum() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+    site.plug_in(1)
+    site.run(20, base_a=20.0, draws_a={1: 0.0})
+
+    site.run(90, base_a=20.0, draws_a={})
+
+    assert site.high_ma(1) == 32_000
+
+
+def test_a_vehicle_at_an_unproven_station_wakes_inside_what_it_is_counted_at() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+    site.plug_in(1)
+    site.run(30, base_a=20.0, draws_a={1: 0.0})
+    rested_ma = site.high_ma(1)
+
+    site.now_s += 1.0
+    site.draw(1, 20.0)
+
+    assert rested_ma == 6_000
+    assert site.high_ma(1) == 32_000
+
+
+# Boots, transactions, vehicles.
+
+
+def test_nothing_acknowledged_before_a_boot_holds_after_it() -> None:
+    site = charging(6.0)
+    site.boot(1)
+    site.now_s += 1.0
+    site.draw(1, 20.0)
+    site.now_s += 1.0
+    site.draw(1, 5.0)
+
+    assert not site.state.stations[ref(1).station].is_proven
+    assert site.high_ma(1) == 32_000
+
+
+def test_a_boot_with_a_resting_vehicle_counts_the_maximum_until_it_is_told_anew() -> None:
+    site = charging(6.0)
+    site.run(30, base_a=20.0, draws_a={1: 0.0})
+    site.boot(1)
+
+    assert site.decide().survey.high_ma[0] == 32_000
+
+
+def test_a_limit_ends_with_its_transaction() -> None:
+    site = charging(6.0)
+    site.send(1, 0)
+    quiet(site, 12, 20.0)
+    site.draw(1, 0.0)
+    assert site.high_ma(1) == 0
+
+    site.end(1, "first")
+    site.begin(1, "second")
+
+    assert site.high_ma(1) == 6_000  # The fallback holds until the limit is told anew.
+
+
+def test_the_limit_of_an_ended_transaction_is_told_anew_at_once() -> None:
+    site = charging(6.0)
+    site.send(1, 0)
+    quiet(site, 12, 80.0)
+    site.end(1, "first")
+    site.begin(1, "second")
+
+    orders = site.decide().orders
+
+    assert [order.limit.limit_ma for order in orders if order.connector == ref(1)] == [0]
+
+
+def test_a_lease_sent_without_a_transaction_outlives_the_vehicle_it_was_for() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 30_000)
+    site.now_s += 15.0
+    site.leave(1)
+    site.now_s += 5.0
+    site.plug_in(1)
+
+    assert site.high_ma(1) == 30_000
+
+
+def test_a_transaction_told_of_late_makes_no_vehicle() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.leave(1)
+    site.begin(1, "kept")
+    site.end(1, "kept")
+
+    site.run(60, base_a=20.0, draws_a={})
+
+    assert not site.state.connectors[0].is_plugged
+    assert site.high_ma(1) == 0
+
+
+# Out of reach, and leases that lapse.
+
+
+def test_a_cut_that_was_not_confirmed_does_not_hide_what_it_was_to_cut() -> None:
+    site = charging(30.0)
+    site.answers = False
+    site.send(1, 6_000)
+    site.lose(1)
+    site.now_s += 70.0  # Both leases are over, and nobody has seen this station fall back.
+
+    assert site.high_ma(1) == 32_000
+
+
+# What proves a station.
+
+
+# What readings tell.
+
+
+def test_energy_alone_does_not_end_an_overdraw() -> None:
+    site = charging(6.0)
+    site.draw(1, 30.0)
+    assert site.high_ma(1) == 32_000
+
+    site.now_s += 1.0
+    site.learn(ConnectorMetered(at_s=site.now_s, connector=ref(1), energy_wh=1_234.0))
+
+    assert site.seen().overdrawn[0]
+    assert site.high_ma(1) == 32_000
+
+
+def test_energy_alone_is_no_rest() -> None:
+    site = OneCircuit()
+    site.plug_in(1)
+    site.draw(1, 0.0)
+    site.send(1, 6_000)
+    quiet(site, 20, 20.0)
+    site.learn(ConnectorMetered(at_s=site.now_s, connector=ref(1), energy_wh=1.0))
+
+    assert site.high_ma(1) == 32_000
+
+
+def test_what_was_read_before_a_pause_is_not_drawn_after_it() -> None:
+    site = OneCircuit()
+    site.is_capable(1, interval_s=60.0)
+    site.prove(1)
+    site.send(1, 16_000)
+    quiet(site, 20, 56.0)
+    site.draw(1, 16.0)
+    site.flow(56.0)
+    site.now_s += 1.0
+    site.send(1, 0)
+    quiet(site, 8, 56.0)
+    quiet(site, 29, 40.0)
+    site.send(1, 6_000)
+    quiet(site, 1, 40.0)
+
+    assert site.seen().rows[0].base_ma >= 40_000
+
+
+def test_a_frozen_meter_shows_itself_where_connectors_draw_more_than_it() -> None:
+    site = OneCircuit()
+    site.prove(1, 2)
+    site.begin(1, "one")
+    site.begin(2, "two")
+    for second in range(40):
+        site.now_s += 1.0
+        site.flow(1.5)
+        if second % 5 == 0:
+            for number in (1, 2):
+                site.draw(number, site.told_ma(number) / 1_000)
+        site.decide()
+    row = site.seen().rows[0]
+
+    assert row.age_s is not None
+    assert row.age_s > 15.0
+    assert row.base_ma == 70_000
+
+
+# Phases.
+
+
+def on_one_phase() -> OneCircuit:
+    """Return the board with a proven station whose vehicle is known to use its first phase."""
+    site = OneCircuit()
+    site.plug_in(1)
+    site.begin(1, "first")
+    site.draw_on_phases(1, (20.0, 0.0, 0.0))
+    site.send(1, 6_000)
+    for _ in range(3):
+        site.now_s += 5.0
+        site.draw_on_phases(1, (6.0, 0.0, 0.0))
+    assert site.seen().claimed_ma == [6_000, 0, 0]
+    return site
+
+
+def test_all_phases_count_while_a_station_is_out_of_reach() -> None:
+    site = on_one_phase()
+    site.lose(1)
+
+    assert min(site.seen().claimed_ma) >= 6_000
+
+
+def test_all_phases_count_again_when_it_was_gone_long_enough_for_another_vehicle() -> None:
+    site = on_one_phase()
+    site.lose(1)
+    site.now_s += 200.0
+    site.learn(StationConnected(at_s=site.now_s, station=ref(1).station))
+    site.plug_in(1)
+
+    assert min(site.seen().claimed_ma) >= 6_000
+
+
+def test_all_phases_count_again_after_a_boot() -> None:
+    site = on_one_phase()
+    site.boot(1)
+
+    assert site.seen().claimed_ma == [32_000] * 3
+
+
+def test_all_phases_count_again_after_a_transaction() -> None:
+    site = on_one_phase()
+    site.end(1, "first")
+    site.begin(1, "second")
+
+    assert site.seen().claimed_ma == [6_000] * 3
+
+
+def test_all_phases_count_again_after_a_pause() -> None:
+    site = on_one_phase()
+    site.send(1, 0)
+    site.now_s += 15.0
+    site.draw_on_phases(1, (0.0, 0.0, 0.0))
+    site.send(1, 6_000)
+
+    assert site.seen().claimed_ma == [6_000] * 3

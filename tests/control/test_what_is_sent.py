@@ -1,0 +1,364 @@
+"""What is sent fits, is fair, and is something a station can be told."""
+
+import pytest
+
+from gateway.control.decide import LimitOrder
+from gateway.control.fold import PrioritySet
+from gateway.control.guard import guard
+from gateway.control.state import Priority
+from gateway.domain.electric import Phase
+from gateway.domain.events import (
+    ConstraintSet,
+    MeterRead,
+    StopInputChanged,
+)
+from gateway.domain.ids import CircuitId, ConnectorRef
+from gateway.domain.limits import Authority, Constraint, CurrentLimit
+from gateway.domain.metering import MeterReading
+from tests.support.one_circuit import BOARD, METER, OneCircuit, ref, site
+
+NAMES = (1, 2, 3)
+
+
+def obey(board: OneCircuit, seconds: int, *, base_a: float, numbers: tuple[int, ...]) -> None:
+    """Let seconds pass in which vehicles draw what they were told, and tell it every ten."""
+    for _ in range(seconds):
+        drawn_a = {number: board.told_ma(number) / 1_000 for number in numbers}
+        board.now_s += 1.0
+        board.flow(base_a + sum(drawn_a.values()) + 0.001 * (board.now_s % 7))
+        if board.now_s % 10 == 0:
+            for number, current_a in drawn_a.items():
+                board.draw(number, current_a)
+        board.decide()
+
+
+def outside(subject: CircuitId | ConnectorRef, limit_ma: int) -> Constraint:
+    """Return a limit from outside, the same on each phase."""
+    return Constraint(
+        subject=subject,
+        limit_ma=(limit_ma, limit_ma, limit_ma),
+        authority=Authority.VETO,
+        source="veto by J. Smith",
+    )
+
+
+def claimed_over_ma(board: OneCircuit) -> int:
+    """Return how far claims are above what is available on the row that is worst off."""
+    seen = board.seen()
+    return max(
+        claimed_ma - row.available_ma
+        for claimed_ma, row in zip(seen.claimed_ma, seen.rows, strict=True)
+    )
+
+
+# What is sent fits.
+
+
+def test_a_limit_in_steps_of_a_tenth_is_told_once() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    obey(board, 120, base_a=20.0, numbers=(1,))
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(ref(1), 12_345)))
+    before = board.sequence
+    obey(board, 19, base_a=20.0, numbers=(1,))
+
+    assert board.told_ma(1) == 12_300
+    assert board.sequence == before + 1
+
+
+def test_a_limit_below_the_minimum_is_no_charging_at_all() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.flow(26.0)
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(ref(1), 5_999)))
+
+    decision = board.decide()
+
+    assert board.told_ma(1) == 0
+    assert [order.limit.limit_ma for order in decision.fallbacks] == [0]
+
+
+def test_a_circuit_nobody_may_charge_on_holds_that_in_silence_too() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.flow(26.0)
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(BOARD, 0)))
+
+    decision = board.decide()
+
+    assert {order.limit.limit_ma for order in decision.fallbacks} == {0}
+    assert len(decision.fallbacks) == 3
+
+
+def test_export_is_no_overload_and_no_room_either() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    for second in range(60):
+        board.now_s += 1.0
+        current_a = 110.0 + 0.01 * (second % 5)
+        export = MeterReading(
+            meter=METER,
+            at_s=board.now_s,
+            current_a=(current_a, current_a, current_a),
+            power_w=(-25_000.0, -25_000.0, -25_000.0),
+            voltage_v=(230.0, 230.0, 230.0),
+        )
+        board.learn(MeterRead(at_s=board.now_s, reading=export))
+        if second % 10 == 0:
+            board.draw(1, board.told_ma(1) / 1_000)
+        decision = board.decide()
+        assert decision.trips == ()
+
+    assert board.told_ma(1) > 6_000
+    assert board.seen().rows[0].base_ma == 0
+    assert max(row.available_ma for row in board.seen().rows) <= 95_000 - 15_000
+
+
+def test_a_phase_a_circuit_does_not_have_takes_nothing_and_harms_nothing() -> None:
+    one_phase = site(rating_ma=(40_000, 0, 0), phases=(Phase.L1,))
+    board = OneCircuit(of=one_phase)
+    board.prove(1)
+    obey(board, 60, base_a=5.0, numbers=(1,))
+
+    assert 6_000 < board.told_ma(1) <= 38_000 - 5_000 - 6_000
+
+
+# Nobody waits for ever.
+
+
+def test_a_trial_at_nothing_is_not_ended_before_it_can_be_seen() -> None:
+    board = OneCircuit()
+    board.flow(20.0)
+    board.plug_in(1)
+    board.begin(1, "mute")
+    at_nothing_s = []
+    for _ in range(150):
+        drawn_a = 0.0 if not board.told_ma(1) else 6.0
+        board.run(1, base_a=20.0 + drawn_a, draws_a={})
+        if board.told_ma(1) == 0:
+            at_nothing_s.append(board.now_s)
+        if board.state.stations[ref(1).station].is_proven:
+            break
+
+    assert board.state.stations[ref(1).station].is_proven
+    assert at_nothing_s
+    assert at_nothing_s[-1] - at_nothing_s[0] == len(at_nothing_s) - 1  # In one go.
+
+
+# Stations of several connectors, and connectors turned round.
+
+
+def test_a_cut_seen_at_one_connector_proves_the_station_and_not_what_another_draws() -> None:
+    board = OneCircuit(of=site(outlet_count=2))
+    board.prove(1)
+    board.plug_in(1, outlet=2)
+
+    first, second, *_ = board.seen().high_ma
+
+    assert board.state.stations[ref(1).station].is_proven
+    assert first == 6_000
+    assert second == 6_000  # Its fallback: it has been told nothing.
+
+
+def test_each_connector_of_a_station_is_told_its_own_limit() -> None:
+    board = OneCircuit(of=site(outlet_count=2))
+    board.prove(1)
+    board.plug_in(1, outlet=2)
+    for second in range(90):
+        board.now_s += 1.0
+        drawn_a = [belief.wanted_ma / 1_000 for belief in board.state.connectors[:2]]
+        board.flow(20.0 + sum(drawn_a) + 0.001 * (second % 7))
+        if second % 10 == 0:
+            for outlet, current_a in enumerate(drawn_a, start=1):
+                board.draw(1, current_a, outlet)
+        board.decide()
+
+    first, second_one = (belief.wanted_ma for belief in board.state.connectors[:2])
+    assert min(first, second_one) > 6_000
+    assert first + second_one <= 95_000 - 15_000 - 20_000
+
+
+def test_one_connector_that_disobeys_opens_the_whole_station() -> None:
+    board = OneCircuit(of=site(outlet_count=2))
+    board.prove(1)
+    board.plug_in(1, outlet=2)
+    board.send(1, 6_000, outlet=2)
+    board.now_s += 15.0
+    for _ in range(4):
+        board.now_s += 6.0
+        board.draw(1, 20.0, outlet=2)
+        board.draw(1, 6.0)
+
+    assert not board.state.stations[ref(1).station].is_proven
+    assert board.seen().high_ma[:2] == [32_000, 32_000]
+
+
+def test_a_boot_opens_every_connector_of_a_station_and_no_other() -> None:
+    board = OneCircuit(of=site(outlet_count=2))
+    board.prove(1, 2)
+    board.plug_in(1, outlet=2)
+    board.boot(1)
+
+    assert board.seen().high_ma[:4] == [32_000, 32_000, 6_000, 0]
+
+
+def test_a_rotated_connector_is_counted_on_the_phase_it_is_wired_to() -> None:
+    board = OneCircuit(of=site(phases=(Phase.L2, Phase.L3, Phase.L1)))
+    board.plug_in(1)
+    board.draw_on_phases(1, (20.0, 0.0, 0.0))
+    board.send(1, 6_000)
+    for _ in range(3):
+        board.now_s += 5.0
+        board.draw_on_phases(1, (6.0, 0.0, 0.0))
+    board.flow(30.0)
+
+    seen = board.seen()
+
+    assert seen.claimed_ma == [0, 6_000, 0]
+    assert [row.base_ma for row in seen.rows] == [30_000, 30_000 - 6_000 + 300, 30_000]
+
+
+# Whose need matters more.
+
+
+def served(
+    ranks: tuple[int, int, int], *, floors_ma: tuple[int, int, int] = (0, 0, 0)
+) -> OneCircuit:
+    """Return the board with three proven stations at 18 A whose needs matter so much."""
+    board = OneCircuit()
+    board.prove(*NAMES)
+    for number, rank, floor_ma in zip(NAMES, ranks, floors_ma, strict=True):
+        priority = Priority(rank=rank, floor_ma=floor_ma)
+        board.learn(PrioritySet(at_s=board.now_s, connector=ref(number), priority=priority))
+        board.send(number, 18_000)
+    board.now_s += 20.0
+    for number in NAMES:
+        board.draw(number, 18.0)
+    board.now_s += 3.0
+    board.flow(20.0 + 54.0)
+    board.decide()
+    assert [board.told_ma(number) for number in NAMES] == [18_000] * 3
+    return board
+
+
+def leave_for_charging(board: OneCircuit, available_ma: int) -> None:
+    """Narrow the board until so much is left on each phase, and decide."""
+    left_ma = board.seen().rows[0].available_ma - available_ma
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(BOARD, 95_000 - left_ma)))
+    board.decide()
+
+
+def test_the_least_important_gives_way_first() -> None:
+    board = served((3, 0, 2))
+    leave_for_charging(board, 44_000)
+
+    assert [board.told_ma(number) for number in NAMES] == [7_000, 18_000, 18_000]
+
+
+def test_the_next_class_gives_way_when_the_least_important_has_nothing_left() -> None:
+    board = served((3, 0, 2))
+    leave_for_charging(board, 33_000)
+
+    assert [board.told_ma(number) for number in NAMES] == [6_000, 18_000, 8_000]
+
+
+def test_a_floor_is_kept_while_anybody_else_can_give() -> None:
+    board = served((2, 2, 2), floors_ma=(16_000, 0, 0))
+    leave_for_charging(board, 32_000)
+
+    assert board.told_ma(1) >= 16_000
+    assert board.told_ma(2) + board.told_ma(3) <= 16_000
+
+
+def test_pauses_begin_with_the_least_important() -> None:
+    board = served((0, 3, 2))
+    leave_for_charging(board, 14_000)
+    for _ in range(8):
+        board.now_s += 1.0
+        board.flow(74.0 + 0.001 * (board.now_s % 7))
+        board.decide()
+
+    assert [board.told_ma(number) for number in NAMES] == [6_000, 0, 6_000]
+
+
+def test_room_goes_to_whoever_matters_most() -> None:
+    board = OneCircuit()
+    board.prove(*NAMES)
+    for number, rank in zip(NAMES, (3, 0, 2), strict=True):
+        priority = Priority(rank=rank)
+        board.learn(PrioritySet(at_s=board.now_s, connector=ref(number), priority=priority))
+    obey(board, 50, base_a=45.0, numbers=NAMES)
+
+    assert board.told_ma(2) > board.told_ma(3) == board.told_ma(1) == 6_000
+
+
+# The guard.
+
+
+def order(board: OneCircuit, number: int, limit_ma: int) -> LimitOrder:
+    told_ma = board.told_ma(number)
+    return LimitOrder(
+        connector=ref(number),
+        limit=CurrentLimit(limit_ma=limit_ma),
+        valid_for_s=60.0,
+        is_cut=limit_ma < told_ma,
+    )
+
+
+def guarded_ma(board: OneCircuit, *orders: LimitOrder) -> dict[int, int]:
+    passed = guard(board.state, orders, board.now_s)
+    return {int(order.connector.station[3:]): order.limit.limit_ma for order in passed}
+
+
+def test_the_guard_passes_a_raise_there_is_room_for_and_no_other() -> None:
+    board = OneCircuit()
+    board.prove(1, 2)
+    board.flow(70.0)
+
+    assert guarded_ma(board, order(board, 1, 20_000)) == {1: 20_000}
+    assert guarded_ma(board, order(board, 1, 32_000)) == {1: 6_000}
+    assert guarded_ma(board, order(board, 1, 18_000), order(board, 2, 20_000)) == {
+        1: 18_000,
+        2: 6_000,
+    }
+
+
+def test_the_guard_passes_every_cut_and_no_raise_where_the_meter_is_silent() -> None:
+    board = OneCircuit()
+    board.prove(1, 2)
+    board.flow(20.0)
+    board.now_s += 6.0
+
+    assert guarded_ma(board, order(board, 1, 0), order(board, 2, 8_000)) == {1: 0, 2: 6_000}
+
+
+def test_the_guard_takes_off_what_was_told_and_is_not_drawn_yet() -> None:
+    board = OneCircuit()
+    board.prove(1, 2)
+    board.flow(50.0)
+    board.send(1, 32_000)  # 26 A of it are still to come.
+
+    assert guarded_ma(board, order(board, 2, 26_000)) == {2: 6_000}
+    assert guarded_ma(board, order(board, 2, 25_000)) == {2: 25_000}
+
+
+@pytest.mark.parametrize(
+    ("asked_ma", "passed_ma"), [(5_900, 0), (6_049, 6_000), (40_000, 32_000), (12_345, 12_300)]
+)
+def test_the_guard_makes_of_any_number_what_a_station_can_be_told(
+    asked_ma: int, passed_ma: int
+) -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.flow(20.0)
+
+    assert guarded_ma(board, order(board, 1, asked_ma)) == {1: passed_ma}
+
+
+def test_the_guard_lets_nothing_flow_once_stopped() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.flow(20.0)
+    board.learn(StopInputChanged(at_s=board.now_s, is_stopped=True))
+
+    assert guarded_ma(board, order(board, 1, 6_000)) == {1: 0}
