@@ -58,7 +58,8 @@ def test_an_unproven_station_that_rested_once_and_fell_silent_counts_its_maximum
     site = OneCircuit()
     site.flow(20.0)
     site.plug_in(1)
-    site.run(20, base_a=20.0, draws_a={1: 0.0})
+    site.run(40, base_a=20.0, draws_a={1: 0.0})
+    assert site.high_ma(1) == 6_000
 
     site.run(90, base_a=20.0, draws_a={})
 
@@ -96,7 +97,7 @@ def test_nothing_acknowledged_before_a_boot_holds_after_it() -> None:
 
 def test_a_boot_with_a_resting_vehicle_counts_the_maximum_until_it_is_told_anew() -> None:
     site = charging(6.0)
-    site.run(30, base_a=20.0, draws_a={1: 0.0})
+    site.run(30, base_a=74.0, draws_a={1: 0.0})
     site.boot(1)
 
     assert site.decide().survey.high_ma[0] == 32_000
@@ -160,7 +161,7 @@ def test_a_cut_that_was_not_confirmed_does_not_hide_what_it_was_to_cut() -> None
     site.answers = False
     site.send(1, 6_000)
     site.lose(1)
-    site.now_s += 70.0  # Both leases are over, and nobody has seen this station fall back.
+    site.now_s += 50.0  # The lease before is over, and nobody has seen this station fall back.
 
     assert site.high_ma(1) == 32_000
 
