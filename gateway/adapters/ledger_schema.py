@@ -316,7 +316,13 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     try:
         with closing(sqlite3.connect(part, isolation_level=None)) as copying:
             part.chmod(0o600)
-            source.backup(copying, pages=256, sleep=0.0)
+            # Read as of one instant: else each write of the daemon would begin the copy anew.
+            source.execute("BEGIN")
+            try:
+                source.execute("SELECT 1 FROM sqlite_schema").fetchone()
+                source.backup(copying, pages=256, sleep=0.0)
+            finally:
+                source.execute("ROLLBACK")
             # A backup is one file: a write-ahead log beside it would be left behind.
             copying.execute("PRAGMA journal_mode = DELETE")
         flush_to_disk(part)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from gateway.adapters.ledger_schema import (
     LedgerDamagedError,
     LedgerRefusedError,
     Seal,
+    open_ledger,
     write_seal,
 )
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
@@ -248,3 +250,36 @@ def test_old_backups_go_and_those_before_a_new_version_stay(tmp_path: Path) -> N
 
     assert [path.name for path in dropped] == names[:3]
     assert len(list(backups.iterdir())) == 3
+
+
+def test_a_backup_comes_to_an_end_however_busy_the_ledger_is(tmp_path: Path) -> None:
+    path, is_over = tmp_path / LEDGER_NAME, threading.Event()
+
+    def write(ledger: sqlite3.Connection, count: int) -> None:
+        head = audit_chain.read_head(ledger)
+        ledger.execute("BEGIN IMMEDIATE")
+        for n in range(count):
+            head = audit_chain.append(
+                ledger, head, noted_at="2026-01-05", kind="act", subject=str(n), detail="x" * 1_000
+            )
+        ledger.execute("COMMIT")
+
+    def write_on() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as writing:
+            while not is_over.is_set():
+                write(writing, 1)
+
+    with closing(open_ledger(path, site="Dockside", now_at=CLOCK.now_at())) as ledger:
+        write(ledger, 40_000)
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        copying = threading.Thread(
+            target=lambda: backup_to(tmp_path / "copy.db", folder=tmp_path), daemon=True
+        )
+        copying.start()
+        copying.join(40)
+        assert not copying.is_alive()
+    finally:
+        is_over.set()
+        writer.join()
