@@ -308,11 +308,11 @@ class Building:
     async def load(self, *, calls_a_s: float | None, for_s: float) -> dict[str, float]:
         """Call at this rate in all, or quietly; return what came of it.
 
-        A call whose turn it is while no station is free is sent late, and told of.
+        A call whose turn it is while no station is free waits: `most_calls_behind` is how many did.
         """
         self._answers_s.clear()
         rate = calls_a_s or QUIET_CALLS_A_STATION_S * len(self._stations)
-        waiting, sent, late = deque(self._stations), 0, 0
+        waiting, sent, behind = deque(self._stations), 0, 0
         begun_s = at_s = monotonic()
         while at_s - begun_s < for_s:
             await asyncio.sleep(TICK_S)
@@ -328,13 +328,13 @@ class Building:
                 if station.is_free:
                     station.send_meter_values() if calls_a_s is None else station.call_of_mix()
                     due, sent = due - 1, sent + 1
-            late += due
+            behind = max(behind, due)
         answers_s = sorted(self._answers_s) or [math.nan]
         return {
             "calls_per_s": round(len(self._answers_s) / (at_s - begun_s), 1),
             "answer_p50_ms": round(1_000 * answers_s[len(answers_s) // 2], 2),
             "answer_p99_ms": round(1_000 * answers_s[int(len(answers_s) * 0.99)], 2),
-            "late_calls": late,
+            "most_calls_behind": behind,
             "refused_calls": self.refused,
             "stations_lost": self.lost,
             "draw_a": round(sum(station.draw_a for station in self._stations), 1),

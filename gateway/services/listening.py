@@ -32,7 +32,7 @@ async def keep_listening(
     clock: Clock,
     again_after_s: float = AGAIN_AFTER_S,
 ) -> None:
-    """Serve for ever; while the address cannot be had, the alarm `name` sounds, and no more.
+    """Serve for ever; while that cannot be done the alarm `name` sounds, and no more.
 
     Nothing else waits for it, and nothing else ends with it.
     """
@@ -46,4 +46,7 @@ async def keep_listening(
             await listener.run(tell)
         except HeadroomError as error:
             alarms.sound(name, str(error))
+        except Exception:  # noqa: BLE001 - whatever it is, the building charges without it
+            _log.exception("%s has a fault", name)
+            alarms.sound(name, f"{name} cannot be asked for, by a fault of Headroom: see its log")
         await clock.sleep_s(again_after_s)

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
 from starlette.applications import Starlette
 
 from gateway.adapters.clock import SystemClock
@@ -12,6 +14,20 @@ from gateway.services.alarms import Alarms
 from gateway.services.listening import keep_listening
 
 PATIENCE_S = 20.0
+
+
+class Faulty:
+    """A listener that has a fault at first, and then none."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    async def run(self, on_listening: Callable[[str], None]) -> None:
+        self.begun += 1
+        if self.begun == 1:
+            raise ExceptionGroup("tasks", [RuntimeError("a fault")])
+        on_listening("http://127.0.0.1:1")
+        await asyncio.Event().wait()
 
 
 async def wait_for_alarms(alarms: Alarms, count: int) -> None:
@@ -47,3 +63,25 @@ def test_a_port_in_use_is_an_alarm_until_it_is_free() -> None:
                 await keeping
 
     asyncio.run(test())
+
+
+def test_a_fault_in_it_ends_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        clock = SystemClock()
+        alarms, faulty = Alarms(clock), Faulty()
+        async with asyncio.timeout(PATIENCE_S):
+            keeping = asyncio.get_running_loop().create_task(
+                keep_listening(
+                    faulty, name="metrics", alarms=alarms, clock=clock, again_after_s=0.05
+                )
+            )
+            await wait_for_alarms(alarms, 1)
+            await wait_for_alarms(alarms, 0)
+            assert faulty.begun == 2
+
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+    asyncio.run(test())
+    assert "RuntimeError: a fault" in caplog.text
