@@ -23,7 +23,7 @@ def site_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "states").mkdir()
     path = tmp_path / "site.yaml"
-    path.write_text(SITE.format(meter_port=1, ocpp_port=1))
+    path.write_text(SITE.format(meter_port=1, ocpp_port=1, metrics_port=0))
     return path
 
 

@@ -48,7 +48,7 @@ async def a_plant_room(tmp_path: Path) -> AsyncIterator[tuple[PlantRoom, Path, P
     room = PlantRoom()
     async with TcpPeer(room) as peer:
         config = tmp_path / "site.yaml"
-        text = SITE.format(meter_port=peer.port, ocpp_port=0) + STOP
+        text = SITE.format(meter_port=peer.port, ocpp_port=0, metrics_port=0) + STOP
         await asyncio.to_thread(config.write_text, text)
         yield room, config, tmp_path / "state"
 
