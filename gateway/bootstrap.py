@@ -19,6 +19,7 @@ from drivers.modbus.profile import ProfileError, load_profile
 from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
+from gateway.adapters.calendar import Calendar
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.history_db import HistoryDb
 from gateway.adapters.http_listener import HttpListener
@@ -29,6 +30,7 @@ from gateway.adapters.metrics import PrometheusMetrics
 from gateway.adapters.metrics_app import metrics_app
 from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.status_socket import RELEASE, SNAPSHOT, Question, serve_status
+from gateway.adapters.upkeep import errands_of
 from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
 from gateway.control.stop_latch import StopLatch
@@ -152,6 +154,7 @@ class Daemon:
         )
         self._history = HistoryDb(folder, clock=self._clock) if folder else None
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
+        self._calendar = self._wire_calendar(folder)
         self._server = OcppServer(
             host=settings.listen.ocpp.host,
             port=settings.listen.ocpp.port,
@@ -182,6 +185,16 @@ class Daemon:
             awaited=restored.awaited,
             metrics=self._metrics,
             is_forgiving=True,
+        )
+
+    def _wire_calendar(self, folder: Path | None) -> Calendar | None:
+        if folder is None or self._ledger is None or self._history is None:
+            return None
+        return Calendar(
+            errands_of(folder, ledger=self._ledger, history=self._history, clock=self._clock),
+            timezone=self._settings.site.timezone,
+            clock=self._clock,
+            on_outcome=self.alarms.show,
         )
 
     def _recall(self) -> Memory:
@@ -220,11 +233,10 @@ class Daemon:
         if self._recorder is not None:
             self._recorder.note(cycle)
         self._recollection.review()
-        for name, text in self._storage_problems().items():
-            if text is None:
-                self.alarms.end(name)
-            else:
-                self.alarms.sound(name, text)
+        for name, problem in self._storage_problems().items():
+            self.alarms.show(name, problem)
+        if self._calendar is not None:
+            self._calendar.follow_clock(self._control.counters["clock_jumps"])
 
     def _storage_problems(self) -> dict[str, str | None]:
         """Return what is wrong with the state folder's files, by the alarm's name."""
@@ -329,6 +341,7 @@ class Daemon:
             ("ledger", self._ledger.counters if self._ledger else Counter[str]()),
             ("history", self._history.counters if self._history else Counter[str]()),
             ("alarms", self.alarms.counters),
+            ("calendar", self._calendar.counters if self._calendar else Counter[str]()),
             ("control", self._control.counters),
             ("dispatcher", self._dispatcher.counters),
             ("ocpp", self._server.counters),
@@ -340,6 +353,8 @@ class Daemon:
         """Return the services; they end in the reverse of this order, control first."""
         services = [] if self._status is None else [self._status_service(self._status)]
         services.append(Service(name="metrics", run=self._serve_metrics))
+        if self._calendar is not None:
+            services.append(Service(name="calendar", run=self._calendar.run))
         if self._ledger is not None:
             services.append(Service(name="ledger", run=self._ledger.run, is_restartable=False))
         if self._history is not None:

@@ -7,11 +7,13 @@ import click
 from gateway import __version__
 
 COMMANDS = {
+    "backup": "gateway.cli.backup:backup_command",
     "check": "gateway.cli.check:check_command",
     "demo": "gateway.cli.demo:demo_command",
     "doctor": "gateway.cli.doctor:doctor_command",
     "read": "gateway.cli.read:read_command",
     "release": "gateway.cli.release:release_command",
+    "restore": "gateway.cli.backup:restore_command",
     "run": "gateway.cli.run:run_command",
     "simulate": "gateway.cli.simulate:simulate_command",
     "watch": "gateway.cli.watch:watch_command",

@@ -88,7 +88,8 @@ def examine(config: Path, folder: Path) -> Iterator[Finding]:
     settings, site = _look_at_site(config, folder, user)
     yield from judge_site(site)
     if settings is not None:
-        for listener, address in (("ocpp", settings.listen.ocpp),):
+        listen = settings.listen
+        for listener, address in (("ocpp", listen.ocpp), ("metrics", listen.metrics)):
             facts = look_at_port(
                 listener,
                 address,

@@ -38,7 +38,7 @@ def release_command(by: str | None, *, state: Path | None, as_json: bool) -> Non
     Exits with 1 when it is refused, nothing is stopped, or no daemon runs here.
     """  # noqa: D301 - click's own mark
     try:
-        release(state, by=by or _who())
+        release(state, by=by or who_asks())
     except (StatusUnavailableError, NotReleasedError) as error:
         if as_json:
             click.echo(json.dumps({"error": str(error)}))
@@ -76,6 +76,7 @@ def _understood(said: bytes, folder: Path) -> dict[str, object]:
         raise StatusUnavailableError(message) from error
 
 
-def _who() -> str:
+def who_asks() -> str:
+    """Return the name of who typed the command, for the audit."""
     # sudo(8): who typed the command, not whom it runs as.
     return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -50,6 +50,13 @@ class Alarms:
         if self._sounding.pop(name, None) is not None:
             _log.warning("alarm %s is over", name)
 
+    def show(self, name: str, problem: str | None) -> None:
+        """Let the alarm sound while there is a problem, and end when there is none."""
+        if problem is None:
+            self.end(name)
+        else:
+            self.sound(name, problem)
+
     def sounding(self) -> tuple[Alarm, ...]:
         """Return the alarms that sound now, the oldest first."""
         return tuple(self._sounding.values())

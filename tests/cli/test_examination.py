@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.audit_chain import append, read_head
-from gateway.adapters.ledger_schema import LEDGER_NAME, open_ledger
+from gateway.adapters.ledger_schema import LEDGER_NAME, Seal, open_ledger, write_seal
 from gateway.adapters.state_lock import holding_state
 from gateway.cli.examination import (
     User,
@@ -187,7 +187,7 @@ def test_a_sound_ledger_is_sound_while_somebody_writes_it(tmp_path: Path) -> Non
     path = a_ledger(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as writing:
         writing.execute("BEGIN IMMEDIATE")
-        writing.execute("UPDATE site SET name = name")
+        writing.execute("UPDATE audit SET kind = kind")
         facts = look_at_ledger(tmp_path, site="Dockside")
 
     assert (facts.exists, facts.audit_rows) == (True, 3)
@@ -203,7 +203,8 @@ def test_a_ledger_of_another_site_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_ledger_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(a_ledger(tmp_path))) as ledger:
+    with closing(sqlite3.connect(a_ledger(tmp_path), isolation_level=None)) as ledger:
+        write_seal(ledger, Seal(site="Dockside", begun_at="", version=99))
         ledger.execute("PRAGMA user_version = 99")
 
     assert "newer Headroom" in (look_at_ledger(tmp_path, site="Dockside").refused or "")

@@ -56,6 +56,27 @@ def test_a_second_signal_ends_at_once_what_the_first_does_not(tmp_path: Path) ->
     run(test())
 
 
+def test_with_an_http_server_in_the_loop_one_handler_hears_the_signal(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process:
+            port = int((await process.wait_for_line(r"metrics at http://127\.0\.0\.1:(\d+)"))[1])
+            await process.ocpp_port()
+            # A scraper that keeps its connection, and another that has asked for half a page.
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            held[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert b"HTTP/1.1" in await held[0][0].readline()
+            held[1][1].write(b"GET /metrics HTTP/1.1\r\n")
+
+            assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
+
+            assert sum("stopping; every limit" in line for line in process.lines) == 1
+            assert not [line for line in process.lines if "does not end" in line]
+            for _, writer in held:
+                writer.close()
+
+    run(test())
+
+
 def test_the_last_site_file_that_ran_stands_in_for_one_that_is_refused(tmp_path: Path) -> None:
     async def test() -> None:
         async with a_building(tmp_path, Iem3000()) as process:
@@ -74,8 +95,8 @@ def test_the_last_site_file_that_ran_stands_in_for_one_that_is_refused(tmp_path:
                     await connected.say_status(1, "Preparing")
                     await wait_until(connected.profiles)
                 shown = await snapshot_of(second)
-                (alarm,) = shown.alarms
-                assert (alarm.name, alarm.text) == ("configuration", said[1])
+                alarms = {alarm.name: alarm.text for alarm in shown.alarms}
+                assert alarms["configuration"] == said[1], alarms
                 assert shown.counters["alarms.configuration"] == 1
                 assert await second.end(lambda p: p.terminate()) == 0
             assert await read(config) != good

@@ -54,7 +54,9 @@ class Manager:
 @asynccontextmanager
 async def a_service(tmp_path: Path) -> AsyncIterator[tuple[Manager, Process]]:
     async with TcpPeer(Iem3000()) as meter:
-        text = SITE.format(meter_port=meter.port, ocpp_port=0).replace("auth: none", "", 1)
+        text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0).replace(
+            "auth: none", "", 1
+        )
         await asyncio.to_thread(_lay_out, tmp_path, text)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as hearing:
             hearing.bind(str(tmp_path / "notify"))
