@@ -42,6 +42,7 @@ from gateway.domain.ids import BusId, StationId
 from gateway.domain.memory import Act, Memory
 from gateway.domain.metering import Sample
 from gateway.domain.stops import StopCause
+from gateway.front_desk import FrontDesk
 from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
 from gateway.services.circuit_alarms import CircuitAlarms
@@ -155,6 +156,7 @@ class Daemon:
         self._history = HistoryDb(folder, clock=self._clock) if folder else None
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
         self._calendar = self._wire_calendar(folder)
+        self._desk = self._wire_desk(restored.state, memory, folder)
         self._server = OcppServer(
             host=settings.listen.ocpp.host,
             port=settings.listen.ocpp.port,
@@ -197,6 +199,17 @@ class Daemon:
             on_outcome=self.alarms.show,
         )
 
+    def _wire_desk(self, state: SiteState, memory: Memory, folder: Path | None) -> FrontDesk:
+        return FrontDesk(
+            state,
+            clock=self._clock,
+            alarms=self.alarms,
+            ledger=self._ledger,
+            memory=memory,
+            address=self._settings.listen.api,
+            folder=folder,
+        )
+
     def _recall(self) -> Memory:
         if self._ledger is None:
             return Memory()
@@ -222,12 +235,14 @@ class Daemon:
     def _post(self, fact: Event) -> None:
         if self._remembrance is not None:
             self._remembrance.hear(fact)
+        self._desk.hear(fact)
         self._inbox.post(fact)
 
     def _follow(self, cycle: Cycle) -> None:
         """Take note of a complete cycle."""
         self._heartbeat.beat(cycle)
         self._circuit_alarms.follow(cycle)
+        self._desk.note(cycle)
         if self._remembrance is not None:
             self._remembrance.note(cycle.state)
         if self._recorder is not None:
@@ -343,6 +358,7 @@ class Daemon:
             ("alarms", self.alarms.counters),
             ("calendar", self._calendar.counters if self._calendar else Counter[str]()),
             ("control", self._control.counters),
+            ("promises", self._desk.counters),
             ("dispatcher", self._dispatcher.counters),
             ("ocpp", self._server.counters),
         ):
@@ -353,6 +369,7 @@ class Daemon:
         """Return the services; they end in the reverse of this order, control first."""
         services = [] if self._status is None else [self._status_service(self._status)]
         services.append(Service(name="metrics", run=self._serve_metrics))
+        services += self._desk.services()
         if self._calendar is not None:
             services.append(Service(name="calendar", run=self._calendar.run))
         if self._ledger is not None:
@@ -397,6 +414,7 @@ class Daemon:
             answers = {
                 SNAPSHOT: lambda _: msgspec.json.encode(self.snapshot()),
                 RELEASE: self._release,
+                **self._desk.answers(),
             }
             await serve_status(listening, answers)
 

@@ -5,12 +5,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from gateway.domain.access import Access
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Entry
 from gateway.domain.metering import MeterReading
 from gateway.domain.moments import Moment
+from gateway.domain.needs import Need
+from gateway.domain.notices import Notice
+from gateway.domain.promises import Reservation
+from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
+from gateway.planning.asking import Places
+from gateway.planning.book import Book
 
 Post = Callable[[Event], None]
 """Where a driver puts its facts: never blocks, never calls back."""
@@ -132,3 +139,73 @@ class StationDriver(Protocol):
 
     def connected_stations(self) -> frozenset[StationId]:
         """Return the adopted stations whose connection is up."""
+
+
+class Bookings(Protocol):
+    """The book of promises, for who asks from outside; every act is durable when it returns."""
+
+    @property
+    def places(self) -> Places:
+        """Return where the site can give power."""
+
+    @property
+    def book(self) -> Book:
+        """Return the book as it is now."""
+
+    def quote(self, need: Need, by: Access) -> QuoteAnswer:
+        """Return what can be offered.
+
+        Raises:
+            AskError, RefusedError: it cannot be answered; the message says what to do.
+        """
+
+    async def hold(
+        self, wanted: str | OwnEnvelope, by: Access, *, key: UsedKey | None = None
+    ) -> Reservation:
+        """Hold an offer by its id, or an envelope of one's own.
+
+        Raises:
+            AskError, RefusedError: it is refused; the message says what to do.
+        """
+
+    async def confirm(
+        self, reservation_id: str, by: Access, *, key: UsedKey | None = None
+    ) -> Reservation:
+        """Make a promise of a hold.
+
+        Raises:
+            RefusedError: it is refused; the message says what to do.
+        """
+
+    async def cancel(
+        self, reservation_id: str, by: Access, *, key: UsedKey | None = None
+    ) -> Reservation:
+        """Give a reservation up.
+
+        Raises:
+            RefusedError: it is refused; the message says what to do.
+        """
+
+    async def reservation(self, reservation_id: str, by: Access) -> Reservation:
+        """Return a reservation as it stands.
+
+        Raises:
+            RefusedError: `by` has no such reservation.
+        """
+
+    def reservations(self, by: Access) -> tuple[Reservation, ...]:
+        """Return the reservations `by` may see."""
+
+
+class Notices(Protocol):
+    """What changed, for who follows along."""
+
+    @property
+    def newest_number(self) -> int:
+        """Return the number of the newest notice, 0 before the first."""
+
+    async def wait_newer(self, after_number: int, *, within_s: float) -> tuple[Notice, ...]:
+        """Return the notices after a number, once there are any; none when there are none in time.
+
+        A gap in the numbers is something missed.
+        """

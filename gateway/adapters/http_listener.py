@@ -29,12 +29,24 @@ class _Server(uvicorn.Server):
 class HttpListener:
     """Serves an application on an address; port 0 takes any free one."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, purpose: str) -> None:
-        """Open nothing yet: `run` does. `purpose` says in an error what is missing without it."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        purpose: str,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        """Open nothing yet: `run` does. `purpose` says in an error what is missing without it.
+
+        Whoever connects beyond `max_connections` is answered with 503.
+        """
         self._app = app
         self._host = host
         self._port = port
         self._purpose = purpose
+        self._max_connections = max_connections
 
     async def run(self, on_listening: Callable[[str], None]) -> None:
         """Serve until cancelled; may be run again after it has failed.
@@ -57,7 +69,7 @@ class HttpListener:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=MAX_CONNECTIONS,
+                limit_concurrency=self._max_connections,
                 timeout_graceful_shutdown=ENDS_WITHIN_S,
                 backlog=BACKLOG,
             )
@@ -91,6 +103,8 @@ class HttpListener:
             try:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listening.bind(address)
+                # At once: whoever is told the address may ask before the server has begun.
+                listening.listen(BACKLOG)
                 listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             except OSError:
                 listening.close()

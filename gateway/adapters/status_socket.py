@@ -23,10 +23,11 @@ LONGEST_PATH_BYTES = 107  # unix(7): sun_path, less its final zero.
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What is asked, by its name, and by whom, as they call themselves."""
+    """What is asked, by its name, by whom, as they call themselves, and in which words."""
 
     ask: str
     by: str = ""
+    words: dict[str, object] = {}
 
 
 Answer = Callable[[Question], bytes]

@@ -11,11 +11,13 @@ COMMANDS = {
     "check": "gateway.cli.check:check_command",
     "demo": "gateway.cli.demo:demo_command",
     "doctor": "gateway.cli.doctor:doctor_command",
+    "quote": "gateway.cli.quote:quote_command",
     "read": "gateway.cli.read:read_command",
     "release": "gateway.cli.release:release_command",
     "restore": "gateway.cli.backup:restore_command",
     "run": "gateway.cli.run:run_command",
     "simulate": "gateway.cli.simulate:simulate_command",
+    "token": "gateway.cli.token:token_command",
     "watch": "gateway.cli.watch:watch_command",
     "why": "gateway.cli.why:why_command",
 }

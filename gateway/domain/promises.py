@@ -58,6 +58,7 @@ class Reservation:
     id_token: str | None = None
     delivered_wh: float = 0.0
     phase_count: int = 3
+    arrived_at_s: float | None = None
     closed_at_s: float | None = None
     cause: str = ""
 

@@ -154,6 +154,24 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
     return tuple(became)
 
 
+def unfitting(book: Book) -> dict[str, tuple[int, float]]:
+    """Return the open promises that rows no longer carry: where (row) and from when (epoch s).
+
+    Every promise on a row that is short is named: which of them breaks is not decided here.
+    """
+    found: dict[str, tuple[int, float]] = {}
+    for promise in book.promises.values():
+        slots = _slots_of(book.room.grid, book.from_at_s, promise)
+        if not promise.state.is_open or not slots:
+            continue
+        left_ma = book.room.left_ma[np.ix_(list(promise.rows), slots)]
+        if left_ma.min() < 0:
+            row, slot = np.unravel_index(int(left_ma.argmin()), left_ma.shape)
+            at_s = book.from_at_s + book.room.grid.edges_s[slots[int(slot)]]
+            found[promise.id] = (promise.rows[int(row)], at_s)
+    return found
+
+
 def _next(book: Book, left_ma: Ints, promise: Reservation) -> Book:
     room = Room(
         version=book.version + 1,
@@ -175,9 +193,14 @@ def _rival(book: Book, promise: Reservation) -> Reservation | None:
 
 
 def _slots_of(grid: Grid, from_at_s: float, promise: Reservation) -> list[int]:
-    """Return the slots an envelope touches, each once."""
+    """Return the slots in which an envelope takes something, each once."""
     return sorted(
-        {slot for stretch in promise.envelope for slot in _touched(grid, from_at_s, stretch)}
+        {
+            slot
+            for stretch in promise.envelope
+            if stretch.current_ma
+            for slot in _touched(grid, from_at_s, stretch)
+        }
     )
 
 

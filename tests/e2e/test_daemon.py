@@ -224,7 +224,7 @@ def test_a_serial_port_that_is_not_there_is_named_and_everything_else_runs(
             " worst_case_base_a: 15}]\n"
             "stations: [{id: CP-01, circuit: supply, auth: none, connectors:"
             " [{id: 1, phases: [L1], max_a: 16, fallback_a: 6}]}]\n"
-            "listen: {ocpp: {port: 0}, metrics: {port: 0}}\n"
+            "listen: {ocpp: {port: 0}, api: {port: 0}, metrics: {port: 0}}\n"
         )
         await asyncio.to_thread(config.write_text, text)
         async with daemon(config, tmp_path / "state") as process:

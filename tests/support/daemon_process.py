@@ -35,7 +35,7 @@ stations:
     circuit: supply
     auth: none
     connectors: [{{id: 1, phases: [L2, L3, L1], max_a: 32, fallback_a: 6}}]
-listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, metrics: {{port: {metrics_port}}}}}
+listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, api: {{port: 0}}, metrics: {{port: {metrics_port}}}}}
 control: {{renew_s: 5}}
 """
 

@@ -60,7 +60,7 @@ circuits:
      worst_case_base_a: 5}}
 stations:
 {stations}
-listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, metrics: {{port: 0}}}}
+listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, api: {{port: 0}}, metrics: {{port: 0}}}}
 control: {{raise_after_s: 10}}
 """
 

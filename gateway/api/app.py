@@ -1,0 +1,94 @@
+"""The application: every endpoint behind one door, and every refusal a problem document."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway import __version__
+from gateway.api.calls import FindAccess, admitted, read_body, understood, used_key
+from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
+from gateway.api.openapi import describe
+from gateway.api.problems import ProblemError, problem_response
+from gateway.api.quotas import Quotas
+from gateway.api.sse import Followers
+
+PREFIX = "/api/v1"
+NOT_FOUND, NOT_ALLOWED = 404, 405
+
+_log = logging.getLogger(__name__)
+
+
+def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
+    """Return the application under `/api/v1`."""
+    endpoints = (*ENDPOINTS, Followers().endpoint())
+    description = describe(endpoints, prefix=PREFIX, version=__version__)
+    quotas = Quotas()
+
+    async def openapi(request: Request) -> Response:
+        del request
+        return JSONResponse(description)
+
+    def answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            try:
+                access = admitted(
+                    request,
+                    endpoint.role,
+                    find_access=find_access,
+                    quotas=quotas,
+                    clock=sources.clock,
+                )
+                body = await read_body(request)
+                said = None
+                if endpoint.body is not None:
+                    content_type = request.headers.get("content-type", "")
+                    said = understood(body, endpoint.body, content_type=content_type)
+                key = used_key(request, body) if endpoint.has_key else None
+                call = Call(request=request, access=access, body=said, key=key, sources=sources)
+                return _response(await endpoint.answering(call), endpoint.status)
+            except ProblemError as problem:
+                return problem_response(problem)
+
+        return answer
+
+    routes = [
+        Route(
+            # A connector's name has a slash in it.
+            PREFIX + endpoint.path.replace("{connector}", "{connector:path}"),
+            answering(endpoint),
+            methods=[endpoint.method],
+            name=endpoint.answering.__name__,
+        )
+        for endpoint in endpoints
+    ]
+    return Starlette(
+        routes=[*routes, Route(f"{PREFIX}/openapi.json", openapi)],
+        exception_handlers={HTTPException: _on_http_error},
+    )
+
+
+def _response(said: BaseModel | Response, status: int) -> Response:
+    if isinstance(said, Response):
+        return said
+    return Response(
+        said.model_dump_json(),
+        status_code=status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        message = f"{request.url.path} takes {allowed}, not {request.method}"
+        return problem_response(ProblemError("method-not-allowed", message, headers=error.headers))
+    message = f"there is no {request.url.path}: {PREFIX}/openapi.json lists what there is"
+    return problem_response(ProblemError("not-found", message))

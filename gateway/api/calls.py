@@ -1,0 +1,135 @@
+"""Before a request reaches its answer: who asks, how often, and with which body."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from math import ceil
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.api.models import Body
+from gateway.api.problems import FieldFault, ProblemError
+from gateway.api.quotas import Quotas
+from gateway.domain.access import Access, Role
+from gateway.planning.answers import UsedKey
+from gateway.ports import Clock
+
+MAX_BODY_BYTES = 65_536
+BODY_WITHIN_S = 10.0
+LONGEST_KEY = 128
+
+FindAccess = Callable[[str], Access | None]
+"""Returns what a token allows, None if it is nobody's."""
+
+B = TypeVar("B", bound=Body)
+
+
+def admitted(
+    request: Request, role: Role, *, find_access: FindAccess, quotas: Quotas, clock: Clock
+) -> Access:
+    """Return who asks, if they may ask that now; the body is not touched.
+
+    Raises:
+        ProblemError: they are not known, may not, or have asked too often.
+    """
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    access = find_access(token.strip()) if scheme.lower() == "bearer" else None
+    if access is None:
+        raise ProblemError(
+            "unauthorized",
+            "send a token made with `headroom token` as Authorization: Bearer TOKEN",
+            headers={"WWW-Authenticate": 'Bearer realm="headroom"'},
+        )
+    quota = access.quota_per_min_count
+    wait_s = quotas.wait_s(access.name, quota_per_min=quota, now_s=clock.monotonic_s())
+    if wait_s > 0:
+        seconds = ceil(wait_s)
+        raise ProblemError(
+            "too-many-requests",
+            f"this token may ask {quota} times a minute: ask again in {seconds} s",
+            headers={"Retry-After": str(seconds), "Connection": "close"},
+        )
+    if not access.role.includes(role):
+        message = f"this needs the role {role}, and the token has {access.role}: use another token"
+        raise ProblemError("not-allowed", message)
+    return access
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body, if it is not too large and comes in time.
+
+    Raises:
+        ProblemError: it does not.
+    """
+    declared = request.headers.get("content-length", "0")
+    too_large = ProblemError(
+        "body-too-large",
+        f"a body may have {MAX_BODY_BYTES} bytes: say less",
+        headers={"Connection": "close"},
+    )
+    if not declared.isdecimal() or int(declared) > MAX_BODY_BYTES:
+        raise too_large
+    parts, length = [], 0
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in request.stream():
+                length += len(part)
+                if length > MAX_BODY_BYTES:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError as error:
+        message = f"the body did not come within {BODY_WITHIN_S:.0f} s: send it at once"
+        raise ProblemError("invalid-body", message, headers={"Connection": "close"}) from error
+    except ClientDisconnect as error:
+        raise ProblemError("invalid-body", "the body was cut short: send it again") from error
+    return b"".join(parts)
+
+
+def understood(body: bytes, model: type[B], *, content_type: str) -> B:
+    """Return a body in our words.
+
+    Raises:
+        ProblemError: it is no JSON, or says what it must not.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in ("", "application/json"):
+        raise ProblemError("not-json", "send it as Content-Type: application/json")
+    try:
+        return model.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if found[0]["type"] == "json_invalid":
+            message = f"send a JSON object: {found[0]['msg']}"
+            raise ProblemError("malformed-json", message) from error
+        faults = tuple(_fault(each, model) for each in found)
+        told = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
+        message = f"put right what is named, and send it again: {told}"
+        raise ProblemError("invalid-body", message, errors=faults) from error
+
+
+def used_key(request: Request, body: bytes) -> UsedKey | None:
+    """Return the request's idempotency key, with a digest of what it asks for.
+
+    Raises:
+        ProblemError: the key is empty or too long.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST_KEY:
+        message = f"an Idempotency-Key has 1 to {LONGEST_KEY} characters: use a shorter one"
+        raise ProblemError("invalid-header", message)
+    asked = f"{request.method} {request.url.path}\n".encode() + body
+    return UsedKey(key=key, digest=hashlib.sha256(asked).hexdigest())
+
+
+def _fault(found: ErrorDetails, model: type[Body]) -> FieldFault:
+    # RFC 6901: ~ and / are escaped in a pointer.
+    places = [str(place).replace("~", "~0").replace("/", "~1") for place in found["loc"]]
+    detail = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "extra_forbidden":
+        detail = f"there is no such field; known are {', '.join(model.model_fields)}"
+    return FieldFault(pointer="".join(f"/{place}" for place in places), detail=detail)

@@ -1,0 +1,315 @@
+"""Every path of the API: who may ask it, with what, and what is answered."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.api.models import (
+    Body,
+    ConnectorsView,
+    ConnectorView,
+    HeadroomView,
+    PowerView,
+    QuoteRequest,
+    QuoteView,
+    ReservationRequest,
+    ReservationsView,
+    ReservationView,
+    SiteView,
+)
+from gateway.api.problems import ProblemError, problem_of
+from gateway.api.readings import Live, connectors_view, headroom_view, power_view, site_view
+from gateway.api.translating import (
+    connector_of,
+    envelope_of,
+    need_of,
+    quote_view,
+    reservation_view,
+)
+from gateway.domain.access import Access, Role
+from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
+from gateway.planning.asking import AskError
+from gateway.ports import Bookings, Clock, Notices
+
+CREATED = 201
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What answers are made from; `live` returns None before the first control cycle."""
+
+    bookings: Bookings
+    notices: Notices
+    live: Callable[[], Live | None]
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request that was admitted: its body is read and understood."""
+
+    request: Request
+    access: Access
+    body: Body | None
+    key: UsedKey | None
+    sources: Sources
+
+
+Answering = Callable[[Call], Awaitable[BaseModel | Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A method of a path; `problems` are those of its own, beyond what may befall any request."""
+
+    method: str
+    path: str
+    role: Role
+    summary: str
+    answering: Answering
+    answer: type[BaseModel]
+    body: type[Body] | None = None
+    status: int = 200
+    has_key: bool = False
+    problems: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+
+async def site(call: Call) -> SiteView:
+    """Answer the site as built."""
+    return site_view(call.sources.bookings.places.site, call.sources.clock.now_at())
+
+
+async def power(call: Call) -> PowerView:
+    """Answer what is measured."""
+    return power_view(_live(call))
+
+
+async def headroom(call: Call) -> HeadroomView:
+    """Answer what is free, when."""
+    bookings = call.sources.bookings
+    return headroom_view(bookings.book, bookings.places, call.sources.live())
+
+
+async def connectors(call: Call) -> ConnectorsView:
+    """Answer every connector as it is."""
+    return connectors_view(_live(call))
+
+
+async def why(call: Call) -> ConnectorView:
+    """Answer why a connector's limit is what it is."""
+    places, name = call.sources.bookings.places, call.request.path_params["connector"]
+    try:
+        wanted = str(connector_of(name, places))
+        places.outlet(wanted, phase_count=None, max_power_w=None)
+    except AskError as error:
+        raise ProblemError("not-found", str(error)) from error
+    return connectors_view(_live(call), only=wanted).connectors[0]
+
+
+async def ask_quote(call: Call) -> QuoteView:
+    """Answer what can be offered for a need."""
+    assert isinstance(call.body, QuoteRequest)
+    bookings = call.sources.bookings
+    try:
+        need = need_of(call.body, bookings.places)
+        return quote_view(bookings.quote(need, call.access), bookings.places)
+    except (AskError, RefusedError) as error:
+        raise problem_of(error) from error
+
+
+async def hold(call: Call) -> ReservationView:
+    """Hold an offer or an envelope."""
+    assert isinstance(call.body, ReservationRequest)
+    bookings, body = call.sources.bookings, call.body
+    try:
+        assert body.offer_id is not None or body.envelope is not None
+        wanted = body.offer_id or envelope_of(body.envelope, bookings.places)  # type: ignore[arg-type]
+        promise = await bookings.hold(wanted, call.access, key=call.key)
+    except NoLongerFitsError as error:
+        fresh = quote_view(error.fresh, bookings.places)
+        raise ProblemError("no-longer-fits", str(error), quote=fresh) from error
+    except (AskError, RefusedError) as error:
+        raise problem_of(error) from error
+    return reservation_view(promise, bookings.places)
+
+
+async def confirm(call: Call) -> ReservationView:
+    """Make a promise of a hold."""
+    bookings = call.sources.bookings
+    try:
+        promise = await bookings.confirm(_reservation_id(call), call.access, key=call.key)
+    except RefusedError as error:
+        raise problem_of(error) from error
+    return reservation_view(promise, bookings.places)
+
+
+async def cancel(call: Call) -> ReservationView:
+    """Give a reservation up."""
+    bookings = call.sources.bookings
+    try:
+        promise = await bookings.cancel(_reservation_id(call), call.access, key=call.key)
+    except RefusedError as error:
+        raise problem_of(error) from error
+    return reservation_view(promise, bookings.places)
+
+
+async def reservation(call: Call) -> ReservationView:
+    """Answer a reservation as it stands."""
+    bookings = call.sources.bookings
+    try:
+        promise = await bookings.reservation(_reservation_id(call), call.access)
+    except RefusedError as error:
+        raise problem_of(error) from error
+    return reservation_view(promise, bookings.places)
+
+
+async def reservations(call: Call) -> ReservationsView:
+    """Answer the reservations the caller may see."""
+    bookings = call.sources.bookings
+    seen = sorted(bookings.reservations(call.access), key=lambda p: (p.from_at_s, p.id))
+    return ReservationsView(reservations=[reservation_view(p, bookings.places) for p in seen])
+
+
+def _reservation_id(call: Call) -> str:
+    name: str = call.request.path_params["reservation_id"]
+    return name
+
+
+def _live(call: Call) -> Live:
+    live = call.sources.live()
+    if live is None:
+        raise ProblemError(
+            "not-ready",
+            "nothing has been decided yet: ask again in a second",
+            headers={"Retry-After": "1"},
+        )
+    return live
+
+
+_REFUSALS = ("unknown-reservation", "key-reused", "not-durable", "wrong-state")
+_ASKING = (
+    "departure-before-arrival",
+    "nothing-wanted",
+    "window-in-the-past",
+    "window-too-far",
+    "unknown-connector",
+    "unknown-circuit",
+    "power-too-low",
+    "not-possible-there",
+)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        method="GET",
+        path="/site",
+        role=Role.VIEWER,
+        summary="The site as built",
+        answering=site,
+        answer=SiteView,
+    ),
+    Endpoint(
+        method="GET",
+        path="/power",
+        role=Role.VIEWER,
+        summary="Readings, and nothing else",
+        answering=power,
+        answer=PowerView,
+        problems=("not-ready",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/headroom",
+        role=Role.VIEWER,
+        summary="What is free, when, per circuit and connector",
+        answering=headroom,
+        answer=HeadroomView,
+    ),
+    Endpoint(
+        method="GET",
+        path="/connectors",
+        role=Role.VIEWER,
+        summary="Every connector as it is",
+        answering=connectors,
+        answer=ConnectorsView,
+        problems=("not-ready",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/connectors/{connector}/why",
+        role=Role.VIEWER,
+        summary="Why a connector's limit is what it is",
+        answering=why,
+        answer=ConnectorView,
+        problems=("not-ready", "not-found"),
+    ),
+    Endpoint(
+        method="POST",
+        path="/quotes",
+        role=Role.VEHICLE_OPERATOR,
+        summary="Ask whether a vehicle can be served",
+        answering=ask_quote,
+        answer=QuoteView,
+        body=QuoteRequest,
+        problems=_ASKING,
+    ),
+    Endpoint(
+        method="POST",
+        path="/reservations",
+        role=Role.VEHICLE_OPERATOR,
+        summary="Hold an offer, or an envelope of one's own",
+        answering=hold,
+        answer=ReservationView,
+        body=ReservationRequest,
+        status=CREATED,
+        has_key=True,
+        problems=(
+            *_ASKING,
+            "unknown-offer",
+            "no-longer-fits",
+            "too-many-reservations",
+            "key-reused",
+            "not-durable",
+        ),
+    ),
+    Endpoint(
+        method="GET",
+        path="/reservations",
+        role=Role.VEHICLE_OPERATOR,
+        summary="The reservations of the token, or all for an operator",
+        answering=reservations,
+        answer=ReservationsView,
+    ),
+    Endpoint(
+        method="GET",
+        path="/reservations/{reservation_id}",
+        role=Role.VEHICLE_OPERATOR,
+        summary="A reservation as it stands",
+        answering=reservation,
+        answer=ReservationView,
+        problems=("unknown-reservation", "not-durable"),
+    ),
+    Endpoint(
+        method="POST",
+        path="/reservations/{reservation_id}/confirm",
+        role=Role.VEHICLE_OPERATOR,
+        summary="Make a promise of a hold",
+        answering=confirm,
+        answer=ReservationView,
+        has_key=True,
+        problems=(*_REFUSALS, "hold-expired"),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/reservations/{reservation_id}",
+        role=Role.VEHICLE_OPERATOR,
+        summary="Give a reservation up",
+        answering=cancel,
+        answer=ReservationView,
+        has_key=True,
+        problems=_REFUSALS,
+    ),
+)
+"""Everything but the stream of events and the description itself."""

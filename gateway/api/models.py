@@ -1,0 +1,314 @@
+"""What is asked and answered, as JSON; the OpenAPI document is made from these models."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from gateway.domain.needs import Criticality, Objective
+from gateway.domain.promises import PromiseState
+from gateway.planning.quote import Verdict, Way
+
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+MAX_PROFILE_PARTS = 200
+MOST_WH = 100_000_000
+
+
+class Body(BaseModel):
+    """Something sent to us: what it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """Something we answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class StateOfChargeBody(Body):
+    """A battery: what is in it, what is to be in it, and what it holds in all."""
+
+    now_pct: float = Field(ge=0, le=100)
+    target_pct: float = Field(ge=0, le=100)
+    battery_wh: int = Field(gt=0, le=MOST_WH)
+
+
+class QuoteRequest(Body):
+    """What a vehicle needs (or a plain draw on a circuit)."""
+
+    arrive_at: AwareDatetime | None = None
+    """None: now."""
+    depart_at: AwareDatetime | None = None
+    """None: whenever it has what it needs, or 12 h after it arrives."""
+    energy_wh: int | None = Field(default=None, gt=0, le=MOST_WH)
+    """None: what `soc` says is missing, or everything there is."""
+    soc: StateOfChargeBody | None = None
+    min_energy_wh: int = Field(default=0, ge=0, le=MOST_WH)
+    """The least it can live with."""
+    arrive_slack_s: float = Field(default=0.0, ge=0, le=86_400)
+    """How much later than said it may come."""
+    depart_slack_s: float = Field(default=0.0, ge=0, le=86_400)
+    """How much earlier than said it may leave."""
+    objective: Objective = Objective.BY_DEPARTURE
+    criticality: Criticality = Criticality.NORMAL
+    max_power_w: int | None = Field(default=None, gt=0)
+    phases: int | None = Field(default=None, ge=1, le=3)
+    """How many phases it charges on; None: all its connector has."""
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    """How surely it must be kept; None: 0.9."""
+    connector: Name | None = None
+    """Such as `CP-01/1`; None: whichever is best."""
+    circuit: Name | None = None
+    """A circuit to draw from plainly, in the place of a connector."""
+    id_token: Name | None = None
+    """What the vehicle will show to the station: it is known by it."""
+    reference: Name | None = None
+    """A name of the caller's own."""
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> "QuoteRequest":
+        if self.connector is not None and self.circuit is not None:
+            raise ValueError("give a connector or a circuit, not both")
+        if self.circuit is not None and self.energy_wh is None:
+            raise ValueError("a plain draw on a circuit needs its energy_wh")
+        return self
+
+
+class PowerStep(Body):
+    """A power from an instant on, in all phases together, until the next step."""
+
+    start_at: AwareDatetime
+    power_w: int = Field(ge=0)
+
+
+class EnvelopeBody(Body):
+    """An envelope of the caller's own, on a connector."""
+
+    connector: Name
+    profile: list[PowerStep] = Field(min_length=1, max_length=MAX_PROFILE_PARTS)
+    end_at: AwareDatetime
+    """When the vehicle leaves, and the last step ends."""
+    phases: int | None = Field(default=None, ge=1, le=3)
+    criticality: Criticality = Criticality.NORMAL
+    id_token: Name | None = None
+    reference: Name | None = None
+
+
+class ReservationRequest(Body):
+    """What is to be held: an offer by its id, or an envelope of one's own."""
+
+    offer_id: Name | None = None
+    envelope: EnvelopeBody | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "ReservationRequest":
+        if (self.offer_id is None) == (self.envelope is None):
+            raise ValueError("give an offer_id or an envelope, and not both")
+        return self
+
+
+class Step(Answer):
+    """A power from an instant on, until the next step; the last one is 0 W."""
+
+    start_at: AwareDatetime
+    power_w: int
+
+
+class BindingView(Answer):
+    """A phase of a circuit that leaves less than the connector could give, and when."""
+
+    circuit: str
+    phase: str
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    limit_ma: int
+
+
+class OfferView(Answer):
+    """An offer. `guaranteed_wh` no plan may take back; `energy_wh` is offered at `confidence`."""
+
+    offer_id: str
+    way: Way
+    connector: str | None
+    circuit: str | None
+    energy_wh: int
+    guaranteed_wh: int
+    start_at: AwareDatetime
+    finish_at: AwareDatetime
+    confidence: float
+    profile: list[Step]
+    binding: list[BindingView]
+    why: str
+
+
+class QuoteView(Answer):
+    """The answer to a need; its offers can be held until `expires_at`, while they fit."""
+
+    quote_id: str
+    ledger_version: int
+    expires_at: AwareDatetime
+    answer: Verdict
+    reason: str
+    offers: list[OfferView]
+
+
+class ReservationView(Answer):
+    """A promise as it stands. `hold_expires_at` is None once it no longer lapses."""
+
+    reservation_id: str
+    state: PromiseState
+    connector: str | None
+    circuit: str | None
+    start_at: AwareDatetime
+    end_at: AwareDatetime
+    hold_expires_at: AwareDatetime | None
+    energy_wh: int
+    guaranteed_wh: int
+    delivered_wh: int
+    confidence: float
+    criticality: Criticality
+    profile: list[Step]
+    id_token: str | None
+    reference: str | None
+    cause: str
+
+
+class ReservationsView(Answer):
+    """Reservations, those that begin first before others."""
+
+    reservations: list[ReservationView]
+
+
+class CircuitView(Answer):
+    """A circuit as built; three numbers, one for each phase."""
+
+    id: str
+    parent: str | None
+    device: str
+    rating_ma: tuple[int, int, int]
+    set_point_ma: tuple[int, int, int]
+    meter: str | None
+
+
+class ConnectorAsBuilt(Answer):
+    """A connector as built."""
+
+    connector: str
+    circuit: str
+    phases: list[str]
+    max_ma: int
+    fallback_ma: int
+
+
+class SiteView(Answer):
+    """The site as built, and its clock."""
+
+    name: str
+    timezone: str
+    voltage_v: float
+    now: AwareDatetime
+    circuits: list[CircuitView]
+    connectors: list[ConnectorAsBuilt]
+
+
+class PhasePower(Answer):
+    """What a meter says of a phase; None where it says nothing fresh."""
+
+    phase: str
+    current_ma: int | None
+    voltage_v: float | None
+    age_s: float | None
+
+
+class CircuitPower(Answer):
+    """What flows in a circuit; import is positive."""
+
+    circuit: str
+    phases: list[PhasePower]
+
+
+class ConnectorPower(Answer):
+    """What a connector's station says it gives; None where it says nothing."""
+
+    connector: str
+    current_ma: tuple[int, int, int] | None
+    power_w: float | None
+    age_s: float | None
+
+
+class PowerView(Answer):
+    """Readings, and nothing else."""
+
+    at: AwareDatetime
+    circuits: list[CircuitPower]
+    connectors: list[ConnectorPower]
+
+
+class ConnectorView(Answer):
+    """A connector as it is: `limit_ma` is what it may take a phase, `why` says why."""
+
+    connector: str
+    circuit: str
+    condition: str
+    is_connected: bool
+    limit_ma: int
+    max_ma: int
+    power_w: float | None
+    reason: str
+    why: str
+
+
+class ConnectorsView(Answer):
+    """Every connector as it is."""
+
+    at: AwareDatetime
+    connectors: list[ConnectorView]
+
+
+class LeftView(Answer):
+    """What a phase has left for promises, from one instant to another."""
+
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    left_ma: int
+
+
+class PhaseHeadroom(Answer):
+    """A phase of a circuit: what control could give now, and what can still be promised."""
+
+    phase: str
+    free_now_ma: int | None
+    left: list[LeftView]
+
+
+class CircuitHeadroom(Answer):
+    """A circuit, phase by phase."""
+
+    circuit: str
+    phases: list[PhaseHeadroom]
+
+
+class ConnectorHeadroom(Answer):
+    """What one vehicle more could be promised on a connector."""
+
+    connector: str
+    profile: list[Step]
+
+
+class HeadroomView(Answer):
+    """What is free, when, per circuit and connector."""
+
+    ledger_version: int
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    circuits: list[CircuitHeadroom]
+    connectors: list[ConnectorHeadroom]
+
+
+class NoticeView(Answer):
+    """The data of one server-sent event; its `event` is the kind, its `id` the number."""
+
+    at: AwareDatetime
+    kind: Literal["reservation", "reservation-at-risk", "reservation-safe-again", "limit", "missed"]
+    subject: str
+    data: dict[str, str | int | float | bool | None]

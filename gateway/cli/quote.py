@@ -1,0 +1,219 @@
+"""`headroom quote`: asks whether the building can serve a vehicle, and says the answer in words."""
+
+import asyncio
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import msgspec
+
+from gateway.adapters.status_socket import Question, StatusUnavailableError, ask_status
+from gateway.cli.state_folder import folders_to_ask, state_option
+from gateway.domain.errors import HeadroomError
+from gateway.domain.needs import Criticality, Objective
+from gateway.front_desk import QUOTE, SITE
+
+FAILED = 1
+TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
+PATIENCE_S = 10.0
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)(w|wh)", re.IGNORECASE)
+CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+Words = dict[str, Any]
+Ask = Callable[[str, Words], Words]
+"""Asks the daemon for `site` or `quote`, with words."""
+
+
+class NotAnsweredError(HeadroomError):
+    """The daemon refuses; the message is its own."""
+
+
+class Quantity(click.ParamType[int]):
+    """A number with its unit, such as 30kWh or 11 kW; in Wh or W."""
+
+    def __init__(self, unit: str) -> None:
+        """`unit` is Wh or W."""
+        self.name = f"k{unit}"
+        self._unit = unit
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number without a prefix."""
+        found = QUANTITY.fullmatch(str(value).strip())
+        if found is None or found[3].lower() != self._unit.lower():
+            self.fail(f"{value!r} is no number with its unit, such as 30k{self._unit}", param, ctx)
+        return round(float(found[1]) * (1_000 if found[2] else 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Whom to ask: an API with a token, or the daemon of a state folder on this machine."""
+
+    url: str | None
+    token: str | None
+    state: Path | None
+
+
+@click.command("quote")
+@click.option("--energy", type=Quantity("Wh"), help="What it needs, such as 30kWh [default: all].")
+@click.option("--min-energy", type=Quantity("Wh"), help="The least it can live with.")
+@click.option("--arrive", help="When it comes: 07:30, or 2026-03-01T07:30 [default: now].")
+@click.option("--depart", help="When it leaves: 09:00, or 2026-03-01T09:00.")
+@click.option("--objective", type=click.Choice([str(o) for o in Objective]))
+@click.option("--criticality", type=click.Choice([str(c) for c in Criticality]))
+@click.option("--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True))
+@click.option("--connector", help="Such as CP-01/1 [default: whichever is best].")
+@click.option("--circuit", help="A circuit to draw from plainly, in the place of a connector.")
+@click.option("--max-power", type=Quantity("W"), help="The most it takes, such as 11kW.")
+@click.option("--phases", type=click.IntRange(1, 3), help="How many phases it charges on.")
+@click.option(
+    "--url", help="Ask this API, such as http://10.0.0.2:8080, in the place of a daemon here."
+)
+@click.option(
+    "--token", envvar=TOKEN_VARIABLE, help=f"The token for it [default: ${TOKEN_VARIABLE}]."
+)
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def quote_command(
+    *,
+    arrive: str | None,
+    depart: str | None,
+    url: str | None,
+    token: str | None,
+    state: Path | None,
+    as_json: bool,
+    **wanted: str | float | None,
+) -> None:
+    """Ask whether a vehicle can be served, before it comes. Nothing is promised by asking.
+
+    Times are by the building's clock; one that has passed today is tomorrow's.
+
+    \b
+    headroom quote --energy 30kWh --arrive 07:30 --depart 09:00
+    headroom quote --energy 5kWh --connector CP-03/1 --confidence 0.95
+
+    Exits with 1 when nobody answers, or the question cannot be answered as it was asked.
+    """  # noqa: D301 - click's own mark
+    try:
+        ask = _asker(Where(url=url, token=token, state=state))
+        site = ask(SITE, {})
+        zone = ZoneInfo(site["timezone"])
+        now = datetime.fromisoformat(site["now"]).astimezone(zone)
+        answer = ask(QUOTE, words_of(wanted, arrive=arrive, depart=depart, now=now))
+    except (StatusUnavailableError, NotAnsweredError) as error:
+        if as_json:
+            click.echo(json.dumps({"error": str(error)}))
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(FAILED)
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+        return
+    click.echo(answer["reason"])
+    for offer in answer["offers"][1:]:
+        click.echo(f"  or {offer['why']}")
+
+
+def words_of(
+    wanted: Mapping[str, object], *, arrive: str | None, depart: str | None, now: datetime
+) -> Words:
+    """Return the request, in the words of the API; `now` is by the building's clock."""
+    arrive_at = None if arrive is None else instant_of(arrive, after=now)
+    depart_at = None if depart is None else instant_of(depart, after=arrive_at or now)
+    words = {
+        "arrive_at": None if arrive_at is None else arrive_at.isoformat(),
+        "depart_at": None if depart_at is None else depart_at.isoformat(),
+        "energy_wh": wanted["energy"],
+        "min_energy_wh": wanted["min_energy"],
+        "objective": wanted["objective"],
+        "criticality": wanted["criticality"],
+        "confidence": wanted["confidence"],
+        "connector": wanted["connector"],
+        "circuit": wanted["circuit"],
+        "max_power_w": wanted["max_power"],
+        "phases": wanted["phases"],
+    }
+    return {name: value for name, value in words.items() if value is not None}
+
+
+def instant_of(said: str, *, after: datetime) -> datetime:
+    """Return an instant as a person says it: a time of day is the next one after `after`.
+
+    Raises:
+        click.BadParameter: it is neither a time of day nor a date with one.
+    """
+    found = CLOCK.fullmatch(said)
+    if found is not None:
+        at = after.replace(hour=int(found[1]), minute=int(found[2]), second=0, microsecond=0)
+        return at if at >= after else at + timedelta(days=1)
+    try:
+        at = datetime.fromisoformat(said)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{said!r} is no time, such as 07:30 or 2026-03-01T07:30"
+        ) from error
+    return at.replace(tzinfo=after.tzinfo) if at.tzinfo is None else at
+
+
+def _asker(where: Where) -> Ask:
+    if where.url is None:
+        return lambda ask, words: _ask_socket(where.state, ask, words)
+    if where.token is None:
+        raise NotAnsweredError(f"give --token with --url, or set ${TOKEN_VARIABLE}")
+    base, token = where.url.rstrip("/"), where.token
+    return lambda ask, words: _ask_api(base, token, ask, words)
+
+
+def _ask_socket(state: Path | None, ask: str, words: Words) -> Words:
+    failures: list[StatusUnavailableError] = []
+    for folder in folders_to_ask(state):
+        try:
+            said = asyncio.run(ask_status(folder, Question(ask=ask, words=words)))
+        except StatusUnavailableError as error:
+            failures.append(error)
+            continue
+        try:
+            answer = msgspec.json.decode(said, type=Words)
+        except msgspec.MsgspecError as error:
+            message = f"the daemon with the state folder {folder} is of another version: {error}"
+            raise StatusUnavailableError(message) from error
+        if "error" in answer:
+            raise NotAnsweredError(str(answer["error"]))
+        return answer
+    raise failures[0]
+
+
+def _ask_api(base: str, token: str, ask: str, words: Words) -> Words:
+    if not base.startswith(("http://", "https://")):
+        raise NotAnsweredError(f"{base} is no address of an API, such as http://10.0.0.2:8080")
+    body = None if ask == SITE else json.dumps(words).encode()
+    asked = urllib.request.Request(  # noqa: S310 - the scheme is looked at above
+        f"{base}/api/v1/{'site' if ask == SITE else 'quotes'}",
+        data=body,
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:  # noqa: S310 - the same
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise NotAnsweredError(_detail(error)) from error
+    except (OSError, ValueError) as error:
+        raise NotAnsweredError(f"{base} does not answer: {error}") from error
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """Return what a problem document says."""
+    with error:
+        try:
+            return str(json.load(error)["detail"])
+        except (ValueError, KeyError, TypeError):
+            return f"the API answers {error.code} {error.reason}"

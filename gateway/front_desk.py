@@ -1,0 +1,175 @@
+"""Wires what is asked from outside: the book of promises, the stream of changes, the HTTP API."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from gateway.adapters.http_listener import HttpListener
+from gateway.adapters.status_socket import Answer, Question
+from gateway.adapters.token_file import TokenRegister
+from gateway.api.app import api_app
+from gateway.api.calls import understood
+from gateway.api.endpoints import Sources
+from gateway.api.models import QuoteRequest
+from gateway.api.problems import ProblemError
+from gateway.api.readings import Live, site_view
+from gateway.api.translating import need_of, quote_view
+from gateway.control.state import SiteState
+from gateway.domain.access import Access, Role
+from gateway.domain.errors import HeadroomError
+from gateway.domain.events import Event
+from gateway.domain.memory import Memory
+from gateway.domain.needs import Criticality
+from gateway.ports import Clock, Ledger
+from gateway.services.alarms import Alarms
+from gateway.services.booking import Booking
+from gateway.services.control_loop import Cycle
+from gateway.services.feed import Feed
+from gateway.services.limit_news import LimitNews
+from gateway.services.listening import keep_listening
+from gateway.services.supervisor import Service
+from gateway.settings import ListenAddress
+
+_log = logging.getLogger(__name__)
+
+SITE, QUOTE = "site", "quote"
+TOKENS, PROMISES = "tokens", "promises"
+SETTLES_EVERY_S = 1.0
+MAX_CONNECTIONS = 128
+
+LOCAL = Access(
+    name="this machine",
+    role=Role.ENGINEER,
+    criticality=Criticality.CRITICAL,
+    quota_per_min_count=60_000,
+)
+"""Whoever may open the daemon's own socket may do anything with it already."""
+
+
+class FrontDesk:
+    """What the daemon tells and promises those who ask; control needs none of it."""
+
+    def __init__(
+        self,
+        state: SiteState,
+        *,
+        clock: Clock,
+        alarms: Alarms,
+        ledger: Ledger | None,
+        memory: Memory,
+        address: ListenAddress,
+        folder: Path | None,
+    ) -> None:
+        """Take up the promises that are remembered; without a folder there are no tokens."""
+        self._clock, self._alarms, self._address = clock, alarms, address
+        self._feed = Feed(clock)
+        self._booking = Booking(
+            state.wiring,
+            state.parameters,
+            clock=clock,
+            feed=self._feed,
+            ledger=ledger,
+            remembered=memory.promises,
+        )
+        self._news = LimitNews(self._feed)
+        self._latest: Cycle | None = None
+        register = None
+        if folder is not None:
+            register = TokenRegister(folder, on_problem=self._on_token_problem)
+        self._find_access: Callable[[str], Access | None] = (
+            (lambda _: None) if register is None else register.find
+        )
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return what was counted of quotes and promises."""
+        return self._booking.counters
+
+    def hear(self, fact: Event) -> None:
+        """Take note of a fact. Never waits, never raises."""
+        with self._harmless():
+            self._booking.hear(fact)
+
+    def note(self, cycle: Cycle) -> None:
+        """Take note of a complete cycle. Never waits, never raises."""
+        self._latest = cycle
+        with self._harmless():
+            self._news.note(cycle)
+            self._booking.limit(cycle.state.constraints.values())
+
+    def services(self) -> Sequence[Service]:
+        """Return the services of the desk."""
+        return (
+            Service(name="promises", run=self._see_to_promises, is_restartable=False),
+            Service(name="API", run=self._serve),
+        )
+
+    def answers(self) -> dict[str, Answer]:
+        """Return what people on this machine may ask on the daemon's own socket."""
+        return {SITE: self._say_site, QUOTE: self._say_quote}
+
+    async def _see_to_promises(self) -> None:
+        while True:
+            with self._harmless():
+                self._booking.settle()
+            await self._clock.sleep_s(SETTLES_EVERY_S)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Let a fault in what is promised be an alarm: the building charges without promises."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach control
+            if PROMISES not in {alarm.name for alarm in self._alarms.sounding()}:
+                _log.exception("what is promised has a fault")
+            message = f"promises cannot be seen to ({error!r}): send the log to the developers"
+            self._alarms.sound(PROMISES, message)
+
+    async def _serve(self) -> None:
+        sources = Sources(
+            bookings=self._booking, notices=self._feed, live=self._live, clock=self._clock
+        )
+        listener = HttpListener(
+            api_app(sources, find_access=self._find_access),
+            host=self._address.host,
+            port=self._address.port,
+            purpose="the API",
+            max_connections=MAX_CONNECTIONS,
+        )
+        await keep_listening(listener, name="API", alarms=self._alarms, clock=self._clock)
+
+    def _live(self) -> Live | None:
+        cycle = self._latest
+        if cycle is None:
+            return None
+        return Live(
+            state=cycle.state,
+            decision=cycle.decision,
+            now_s=self._clock.monotonic_s(),
+            at=self._clock.now_at(),
+        )
+
+    def _say_site(self, question: Question) -> bytes:
+        del question
+        site = self._booking.places.site
+        return site_view(site, self._clock.now_at()).model_dump_json().encode()
+
+    def _say_quote(self, question: Question) -> bytes:
+        try:
+            words = msgspec.json.encode(question.words)
+            request = understood(words, QuoteRequest, content_type="application/json")
+        except ProblemError as problem:
+            raise HeadroomError(problem.detail) from problem
+        places = self._booking.places
+        quote = self._booking.quote(need_of(request, places), LOCAL)
+        return quote_view(quote, places).model_dump_json().encode()
+
+    def _on_token_problem(self, problem: str | None) -> None:
+        if problem is None:
+            self._alarms.end(TOKENS)
+        else:
+            self._alarms.sound(TOKENS, problem)

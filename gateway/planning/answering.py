@@ -1,0 +1,250 @@
+"""A question put to the book: on which connector, with what instead, and in which words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from itertools import pairwise
+
+from gateway.domain.needs import Need
+from gateway.domain.promises import Stretch
+from gateway.planning.answers import OfferAnswer, QuoteAnswer
+from gateway.planning.asking import Asked, Places
+from gateway.planning.book import Book
+from gateway.planning.problem import Rectangle
+from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
+from gateway.planning.quote_words import binding_said, clock_said, offer_said, verdict_said
+from gateway.planning.room import Outlet, Outlook, Room
+
+MAX_OFFERS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """When and where a question is put: `occupied` connectors have a vehicle now."""
+
+    places: Places
+    now_s: float
+    zone: tzinfo
+    occupied: frozenset[str] = frozenset()
+    occupied_until_s: float = 0.0
+    """Until when (epoch s) they are taken to be occupied."""
+
+
+def answer(
+    book: Book,
+    need: Need,
+    asked: Asked,
+    *,
+    quote_id: str,
+    expires_at_s: float,
+    circumstances: Circumstances,
+) -> QuoteAnswer:
+    """Return what the book as it is can offer for a need."""
+    ask, here = asked.ask, circumstances
+    others = [] if need.circuit is not None else _all_outlets(need, here.places)
+    free = [o for o in (*asked.outlets, *others) if _taken(book, o, ask, here) is None]
+    taken = None
+    if asked.is_named:
+        outlet = asked.outlets[0]
+        taken = _taken(book, outlet, ask, here)
+    else:
+        outlet = _best(book.room, free or asked.outlets, ask)
+        taken = None if free else _taken(book, outlet, ask, here)
+    if taken is None:
+        beside = [other for other in free if other.key != outlet.key]
+        told = quote(book.room, outlet, ask, _ranked(book.room, beside, ask))
+    else:
+        told = _elsewhere(book, outlet, ask, free, until_s=taken[0] - book.from_at_s)
+    found = [o for o in told.offers if _is_free(book, o)]
+    verdict = told.verdict
+    if verdict is Verdict.YES and ask.energy_wh is None:
+        enough = found and found[0].energy_wh >= ask.min_energy_wh
+        verdict = Verdict.YES if enough else Verdict.NO
+    offers = tuple(
+        _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here)
+        for at, offer in enumerate(found[:MAX_OFFERS], start=1)
+    )
+    binds = _what_binds(book, outlet, ask, here) if taken is None else taken[1]
+    wanted_wh = ask.energy_wh
+    return QuoteAnswer(
+        id=quote_id,
+        need=need,
+        version=book.version,
+        from_at_s=book.from_at_s,
+        expires_at_s=expires_at_s,
+        verdict=verdict,
+        reason=verdict_said(verdict, wanted_wh=wanted_wh, offers=offers, binds=binds),
+        offers=offers,
+    )
+
+
+def _all_outlets(need: Need, places: Places) -> list[Outlet]:
+    """Return every connector this vehicle could use instead."""
+    found = []
+    for name, connector in places.connectors.items():
+        if need.phase_count is None or need.phase_count <= len(connector.phases):
+            outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=None)
+            wanted_w = need.max_power_w
+            if wanted_w is not None:
+                most_ma = int(wanted_w / outlet.power_w(1.0)) // outlet.step_ma * outlet.step_ma
+                outlet = replace(outlet, max_ma=min(outlet.max_ma, most_ma))
+            if outlet.max_ma >= outlet.min_ma:
+                found.append(outlet)
+    return found
+
+
+def _taken(book: Book, outlet: Outlet, ask: Ask, here: Circumstances) -> tuple[float, str] | None:
+    """Return until when (epoch s) a connector is taken within a window, and why; None if it is not."""
+    begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
+    for promise in book.promises.values():
+        if promise.place == outlet.key and promise.state.is_open:
+            from_s, until_s = promise.from_at_s, promise.until_at_s
+            if from_s < ends_s and begins_s < until_s:
+                since = clock_said(from_s, here.now_s, here.zone)
+                until = clock_said(until_s, here.now_s, here.zone)
+                return until_s, f"{outlet.key} is promised to somebody else from {since} to {until}"
+    if outlet.key in here.occupied and begins_s < here.occupied_until_s:
+        return here.occupied_until_s, f"{outlet.key} is occupied now"
+    return None
+
+
+def _is_free(book: Book, offer: Offer) -> bool:
+    begins_s, ends_s = book.from_at_s + offer.start_s, book.from_at_s + offer.finish_s
+    return not any(
+        promise.place == offer.outlet.key
+        and promise.state.is_open
+        and promise.from_at_s < ends_s
+        and begins_s < promise.until_at_s
+        for promise in book.promises.values()
+    )
+
+
+def _best(room: Room, outlets: Iterable[Outlet], ask: Ask) -> Outlet:
+    return _ranked(room, outlets, ask)[0]
+
+
+def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
+    """Return outlets by how much of what is asked they give, the most first."""
+
+    def gives_wh(outlet: Outlet) -> float:
+        energy_wh = room.outlook(outlet).energy_within_wh(ask.from_s, ask.until_s)
+        return energy_wh if ask.energy_wh is None else min(ask.energy_wh, energy_wh)
+
+    return sorted(outlets, key=gives_wh, reverse=True)
+
+
+def _elsewhere(
+    book: Book, outlet: Outlet, ask: Ask, free: list[Outlet], *, until_s: float
+) -> Quote:
+    """Return what can be had in the place of a connector that is taken: another, or later."""
+    offers: list[Offer] = []
+    if free:
+        beside = quote(book.room, _best(book.room, free, ask), ask)
+        offers += [
+            replace(offer, way=Way.ANOTHER_OUTLET if offer.way is Way.AS_ASKED else offer.way)
+            for offer in beside.offers
+        ]
+    length_s = ask.until_s - ask.from_s
+    end_s = book.room.grid.edges_s[-1]
+    if until_s + length_s <= end_s:
+        moved = replace(ask, from_s=until_s, until_s=until_s + length_s)
+        later = quote(book.room, outlet, moved).offers
+        offers += [replace(offer, way=Way.ANOTHER_START) for offer in later[:1]]
+    return Quote(verdict=Verdict.NO, version=book.version, offers=tuple(offers))
+
+
+def _offer_answer(
+    book: Book, offer: Offer, ask: Ask, need: Need, *, name: str, here: Circumstances
+) -> OfferAnswer:
+    from_s, until_s = _stays(offer, ask, need)
+    is_open_ended = ask.energy_wh is None and need.circuit is None
+    held, guaranteed_wh = offer.profile, offer.energy_wh
+    if is_open_ended:
+        held, guaranteed_wh = _floor(book.room, offer, ask.min_energy_wh)
+    return OfferAnswer(
+        id=name,
+        offer=offer,
+        guaranteed_wh=guaranteed_wh,
+        start_at_s=book.from_at_s + offer.start_s,
+        finish_at_s=book.from_at_s + offer.finish_s,
+        until_at_s=book.from_at_s + until_s,
+        profile=_stretches(book, offer.profile),
+        floor=_with_presence(
+            _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
+        ),
+        why=offer_said(
+            offer,
+            guaranteed_wh=guaranteed_wh,
+            from_at_s=book.from_at_s,
+            now_s=here.now_s,
+            zone=here.zone,
+        ),
+    )
+
+
+def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
+    """Return from when to when the vehicle has its connector, s from the plan's beginning."""
+    is_within = ask.from_s <= offer.start_s and offer.finish_s <= ask.until_s
+    if is_within and need.depart_at is not None:
+        return ask.from_s, ask.until_s
+    return offer.start_s, offer.finish_s
+
+
+def _floor(room: Room, offer: Offer, min_energy_wh: float) -> tuple[tuple[Rectangle, ...], float]:
+    """Return what is held of an offer of everything there is: the least that gives what must be.
+
+    The rest stays with everybody, and may be taken back.
+    """
+    outlet = offer.outlet
+
+    def at(current_ma: int) -> Outlook:
+        return Outlook.of(room, replace(outlet, max_ma=current_ma))
+
+    low, high = outlet.min_ma // outlet.step_ma, outlet.max_ma // outlet.step_ma
+    while low < high:
+        middle = (low + high) // 2
+        gives_wh = at(middle * outlet.step_ma).energy_within_wh(offer.start_s, offer.finish_s)
+        if gives_wh >= min_energy_wh:
+            high = middle
+        else:
+            low = middle + 1
+    outlook = at(low * outlet.step_ma)
+    energy_wh = outlook.energy_within_wh(offer.start_s, offer.finish_s)
+    return outlook.profile(offer.start_s, offer.finish_s), min(energy_wh, offer.energy_wh)
+
+
+def _stretches(book: Book, profile: tuple[Rectangle, ...]) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(
+            from_at_s=book.from_at_s + rectangle.from_s,
+            until_at_s=book.from_at_s + rectangle.until_s,
+            current_ma=rectangle.current_ma,
+        )
+        for rectangle in profile
+    )
+
+
+def _with_presence(
+    envelope: tuple[Stretch, ...], from_at_s: float, until_at_s: float
+) -> tuple[Stretch, ...]:
+    """Return an envelope from arrival to departure: nobody else has the connector meanwhile."""
+    edges_s = [from_at_s, *(s.from_at_s for s in envelope[:1])]
+    before = [
+        Stretch(from_at_s=begins_s, until_at_s=ends_s, current_ma=0)
+        for begins_s, ends_s in pairwise(edges_s)
+        if begins_s < ends_s
+    ]
+    last_s = envelope[-1].until_at_s if envelope else from_at_s
+    after = [Stretch(from_at_s=last_s, until_at_s=until_at_s, current_ma=0)]
+    return (*before, *envelope, *(after if last_s < until_at_s else ()))
+
+
+def _what_binds(book: Book, outlet: Outlet, ask: Ask, here: Circumstances) -> str:
+    bindings = book.room.outlook(outlet).binding(book.room, ask.from_s, ask.until_s)
+    if not bindings:
+        # Nothing is in the way but the connector's own power and the time there is.
+        return f"{outlet.key} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
+    tightest = min(bindings, key=lambda b: b.limit_ma)
+    return binding_said(
+        tightest, here.places, from_at_s=book.from_at_s, now_s=here.now_s, zone=here.zone
+    )

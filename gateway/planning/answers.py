@@ -1,0 +1,112 @@
+"""What those who ask are answered: quotes with offers that can be held, and refusals."""
+
+from dataclasses import dataclass
+
+from gateway.domain.errors import HeadroomError
+from gateway.domain.needs import Criticality, Need
+from gateway.domain.promises import Stretch
+from gateway.planning.quote import Offer, Verdict
+from gateway.planning.room import Outlet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAnswer:
+    """An offer that can be held by its id; instants are seconds since the epoch.
+
+    `floor` is what a hold of it takes, and carries `guaranteed_wh`; mostly it is all of `profile`.
+    """
+
+    id: str
+    offer: Offer
+    guaranteed_wh: float
+    start_at_s: float
+    finish_at_s: float
+    until_at_s: float
+    profile: tuple[Stretch, ...]
+    floor: tuple[Stretch, ...]
+    why: str
+
+    @property
+    def outlet(self) -> Outlet:
+        """Return where it is."""
+        return self.offer.outlet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteAnswer:
+    """The answer to a need: a word, a sentence, and offers, the best first."""
+
+    id: str
+    need: Need
+    version: int
+    from_at_s: float
+    expires_at_s: float
+    verdict: Verdict
+    reason: str
+    offers: tuple[OfferAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnEnvelope:
+    """What somebody wants to hold as it is, without an offer; powers are real, in all phases."""
+
+    connector: str
+    profile: tuple[tuple[float, float, int], ...]
+    """From and until (epoch s), and W; one after another."""
+    phase_count: int | None = None
+    criticality: Criticality = Criticality.NORMAL
+    id_token: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedKey:
+    """An idempotency key, and the digest of the whole request it came with."""
+
+    key: str
+    digest: str
+
+
+class RefusedError(HeadroomError):
+    """An act that is refused; the message says why and what to do."""
+
+
+class UnknownOfferError(RefusedError):
+    """No such offer is known (any more) to who asks."""
+
+
+class UnknownReservationError(RefusedError):
+    """No such reservation is known to who asks."""
+
+
+class HoldExpiredError(RefusedError):
+    """The hold has lapsed before it was confirmed."""
+
+
+class WrongStateError(RefusedError):
+    """The reservation is in a state in which that cannot be done."""
+
+
+class KeyReusedError(RefusedError):
+    """The idempotency key was used for another request."""
+
+
+class NotAllowedError(RefusedError):
+    """Who asks may not do that."""
+
+
+class TooManyError(RefusedError):
+    """Who asks has so many open reservations that no more are taken."""
+
+
+class NotDurableError(RefusedError):
+    """The ledger cannot be written: whether the act stands will be known when it can."""
+
+
+class NoLongerFitsError(RefusedError):
+    """It does not fit the book as it is now; `fresh` is what would."""
+
+    def __init__(self, detail: str, fresh: QuoteAnswer) -> None:
+        """Say what binds, and what can be had instead."""
+        super().__init__(detail)
+        self.fresh = fresh

@@ -1,0 +1,252 @@
+"""From what a vehicle needs, in its own words, to what is asked of which connectors of the plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from enum import StrEnum
+
+from gateway.domain.circuits import Connector, Site
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
+from gateway.domain.errors import HeadroomError
+from gateway.domain.ids import CircuitId
+from gateway.domain.needs import Need
+from gateway.planning.quote import Ask
+from gateway.planning.room import Outlet
+
+CONFIDENCE_RATIO = 0.9
+STAYS_S = 12 * 3_600.0
+"""How long a vehicle stays that does not say when it leaves."""
+LATE_S = 60.0
+"""How far in the past an arrival may lie and still be meant as now."""
+CIRCUIT_PLACE = "circuit:"
+
+
+class AskFault(StrEnum):
+    """What can be wrong with a need."""
+
+    DEPARTURE_BEFORE_ARRIVAL = "departure-before-arrival"
+    NOTHING_WANTED = "nothing-wanted"
+    WINDOW_IN_THE_PAST = "window-in-the-past"
+    WINDOW_TOO_FAR = "window-too-far"
+    UNKNOWN_CONNECTOR = "unknown-connector"
+    UNKNOWN_CIRCUIT = "unknown-circuit"
+    POWER_TOO_LOW = "power-too-low"
+    NOT_POSSIBLE_THERE = "not-possible-there"
+
+
+class AskError(HeadroomError):
+    """A need nobody can answer as it was said; the message says what to do."""
+
+    def __init__(self, fault: AskFault, detail: str) -> None:
+        """Say what is wrong, and what to do."""
+        super().__init__(detail)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a site can give power, as a plan sees it; row = 3 * circuit position + phase."""
+
+    site: Site
+    connectors: Mapping[str, Connector]
+    paths: Mapping[CircuitId, tuple[int, ...]]
+    """Per circuit: its position and those of all above it, nearest first."""
+
+    @staticmethod
+    def of(site: Site) -> "Places":
+        """Return the places of a site."""
+        position = {circuit.id: at for at, circuit in enumerate(site.circuits)}
+        return Places(
+            site=site,
+            connectors={str(connector.ref): connector for connector in site.connectors},
+            paths={
+                circuit.id: tuple(position[c] for c in site.path_to_root(circuit.id))
+                for circuit in site.circuits
+            },
+        )
+
+    def outlet(self, name: str, *, phase_count: int | None, max_power_w: int | None) -> Outlet:
+        """Return a connector for a vehicle that uses so many phases of it (None: all).
+
+        A vehicle on fewer phases uses the connector's first (IEC 61851-1: a single-phase cable
+        has L1 alone).
+
+        Raises:
+            AskError: there is no such connector, or so little power flows on none.
+        """
+        connector = self.connectors.get(name)
+        if connector is None:
+            message = f"there is no connector {name}: {_near(name, self.connectors)}"
+            raise AskError(AskFault.UNKNOWN_CONNECTOR, message)
+        wired = connector.phases
+        if phase_count is not None and phase_count > len(wired):
+            message = (
+                f"{name} has {len(wired)} phase{'s' * (len(wired) > 1)}, not {phase_count}: ask for"
+                " fewer, or leave phases out"
+            )
+            raise AskError(AskFault.NOT_POSSIBLE_THERE, message)
+        phases = wired[: phase_count or len(wired)]
+        outlet = Outlet(
+            key=name,
+            rows=self._rows(connector.circuit, phases),
+            phase_count=len(phases),
+            voltage_v=self.site.voltage_v,
+            max_ma=connector.max_ma,
+        )
+        return _narrowed(outlet, max_power_w)
+
+    def circuit_outlet(self, name: CircuitId, *, max_power_w: int | None) -> Outlet:
+        """Return a circuit as something that draws plainly, alike on each phase it has.
+
+        Raises:
+            AskError: there is no such circuit.
+        """
+        circuit = next((c for c in self.site.circuits if c.id == name), None)
+        if circuit is None:
+            message = f"there is no circuit {name}: {_near(name, self.paths)}"
+            raise AskError(AskFault.UNKNOWN_CIRCUIT, message)
+        phases = tuple(phase for phase in Phase if circuit.rating_ma[phase])
+        outlet = Outlet(
+            key=f"{CIRCUIT_PLACE}{name}",
+            rows=self._rows(name, phases),
+            phase_count=len(phases),
+            voltage_v=self.site.voltage_v,
+            max_ma=min(circuit.set_point_ma[phase] for phase in phases),
+            min_ma=STEP_MA,
+        )
+        return _narrowed(outlet, max_power_w)
+
+    def at(self, place: str, phase_count: int) -> Outlet:
+        """Return the outlet of a promise's place.
+
+        Raises:
+            AskError: it is no longer there.
+        """
+        if place.startswith(CIRCUIT_PLACE):
+            name = place.removeprefix(CIRCUIT_PLACE).partition("#")[0]
+            return self.circuit_outlet(CircuitId(name), max_power_w=None)
+        return self.outlet(place, phase_count=phase_count, max_power_w=None)
+
+    def _rows(self, circuit: CircuitId, phases: tuple[Phase, ...]) -> tuple[int, ...]:
+        return tuple(3 * at + phase for at in self.paths[circuit] for phase in sorted(phases))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A need as the plan takes it: what is asked, and of which outlets, the one named alone."""
+
+    ask: Ask
+    outlets: tuple[Outlet, ...]
+    is_named: bool
+
+
+def asked_of(need: Need, places: Places, *, from_at_s: float, now_s: float, end_s: float) -> Asked:
+    """Return what a need asks of a plan that begins at the epoch second `from_at_s`.
+
+    `now_s` and `end_s` are epoch seconds: now, and where the plan ends. The energy must fit into
+    the part of the window in which the vehicle is surely there: its slacks are taken off.
+
+    Raises:
+        AskError: it cannot be answered as it was said.
+    """
+    wanted_wh = need.wanted_wh
+    if wanted_wh is not None and wanted_wh <= 0:
+        message = "nothing is missing: ask for an energy above 0, or for a higher target"
+        raise AskError(AskFault.NOTHING_WANTED, message)
+    begins_s, ends_s = _window(need, now_s, end_s)
+    outlets, is_named = _outlets(need, places)
+    ask = Ask(
+        from_s=begins_s - from_at_s,
+        until_s=ends_s - from_at_s,
+        energy_wh=None if wanted_wh is None else float(wanted_wh),
+        min_energy_wh=float(need.min_energy_wh),
+        confidence_ratio=need.confidence_ratio or CONFIDENCE_RATIO,
+    )
+    return Asked(ask=ask, outlets=outlets, is_named=is_named)
+
+
+def _window(need: Need, now_s: float, end_s: float) -> tuple[float, float]:
+    """Return when the vehicle is surely there, in epoch seconds."""
+    arrive_s = now_s if need.arrive_at is None else need.arrive_at.timestamp()
+    stays_until_s = min(end_s, max(arrive_s, now_s) + STAYS_S)
+    depart_s = stays_until_s if need.depart_at is None else need.depart_at.timestamp()
+    if need.depart_at is not None and depart_s <= arrive_s:
+        message = "it leaves before it arrives: give a depart_at after arrive_at"
+        raise AskError(AskFault.DEPARTURE_BEFORE_ARRIVAL, message)
+    if depart_s <= now_s or arrive_s < now_s - LATE_S:
+        message = "the window begins in the past: give an arrive_at from now on, or leave it out"
+        raise AskError(AskFault.WINDOW_IN_THE_PAST, message)
+    if depart_s > end_s or arrive_s >= end_s:
+        last = _said(end_s, need)
+        message = f"the plan reaches to {last}: give a window that ends before, or ask later"
+        raise AskError(AskFault.WINDOW_TOO_FAR, message)
+    begins_s = max(now_s, arrive_s + need.arrive_slack_s)
+    ends_s = depart_s - need.depart_slack_s
+    if ends_s <= begins_s:
+        message = (
+            "with these slacks it may leave before it arrives: give less slack, or a longer window"
+        )
+        raise AskError(AskFault.DEPARTURE_BEFORE_ARRIVAL, message)
+    return begins_s, ends_s
+
+
+def _said(at_s: float, need: Need) -> str:
+    known = need.depart_at or need.arrive_at
+    zone = None if known is None else known.tzinfo
+    return datetime.fromtimestamp(at_s, tz=zone).isoformat(timespec="minutes")
+
+
+def _outlets(need: Need, places: Places) -> tuple[tuple[Outlet, ...], bool]:
+    if need.circuit is not None:
+        return (places.circuit_outlet(need.circuit, max_power_w=need.max_power_w),), True
+    if need.connector is not None:
+        name = str(need.connector)
+        outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
+        return (outlet,), True
+    found, fault = [], AskError(AskFault.UNKNOWN_CONNECTOR, "no connector is declared here")
+    for name in places.connectors:
+        try:
+            found.append(
+                places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
+            )
+        except AskError as error:
+            fault = error
+    if not found:
+        raise fault
+    return tuple(found), False
+
+
+def _narrowed(outlet: Outlet, max_power_w: int | None) -> Outlet:
+    """Return the outlet for a vehicle that takes no more than a power.
+
+    Raises:
+        AskError: that is less than flows at the least current.
+    """
+    if max_power_w is None:
+        return outlet
+    per_ma_w = outlet.power_w(1.0)
+    max_ma = min(outlet.max_ma, int(max_power_w / per_ma_w)) // outlet.step_ma * outlet.step_ma
+    if max_ma < outlet.min_ma:
+        least_w = -int(-outlet.min_ma * per_ma_w // 1)
+        message = (
+            f"{max_power_w} W is less than the least that flows on {outlet.phase_count} phases"
+            f" of {outlet.key}, {least_w} W: allow more, or fewer phases"
+        )
+        raise AskError(AskFault.POWER_TOO_LOW, message)
+    return Outlet(
+        key=outlet.key,
+        rows=outlet.rows,
+        phase_count=outlet.phase_count,
+        voltage_v=outlet.voltage_v,
+        max_ma=max_ma,
+        min_ma=min(MIN_CHARGING_MA, outlet.min_ma),
+    )
+
+
+def _near(name: str, known: Mapping[str, object] | Mapping[CircuitId, object]) -> str:
+    names = [str(candidate) for candidate in known]
+    near = get_close_matches(name, names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(names[:12])}" if names else "none is declared"

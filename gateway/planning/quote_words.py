@@ -1,0 +1,77 @@
+"""A quote in words: what can be had where and when, and what binds; the same everywhere."""
+
+from datetime import datetime, tzinfo
+
+from gateway.domain.electric import Phase
+from gateway.planning.answers import OfferAnswer
+from gateway.planning.asking import CIRCUIT_PLACE, Places
+from gateway.planning.quote import Offer, Verdict, Way
+from gateway.planning.room import Binding
+
+NEARLY_SURE_RATIO = 0.995
+
+
+def place_said(key: str) -> str:
+    """Return the name people use of a place."""
+    if key.startswith(CIRCUIT_PLACE):
+        return f"circuit {key.removeprefix(CIRCUIT_PLACE).partition('#')[0]}"
+    return key
+
+
+def clock_said(at_s: float, now_s: float, zone: tzinfo) -> str:
+    """Return an epoch second as the building's clock shows it, with the day if it is not today."""
+    at, now = datetime.fromtimestamp(at_s, tz=zone), datetime.fromtimestamp(now_s, tz=zone)
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a %H:%M}"
+
+
+def offer_said(
+    offer: Offer, *, guaranteed_wh: float, from_at_s: float, now_s: float, zone: tzinfo
+) -> str:
+    """Return what an offer gives, in a sentence without its full stop."""
+    start = clock_said(from_at_s + offer.start_s, now_s, zone)
+    finish = clock_said(from_at_s + offer.finish_s, now_s, zone)
+    most_w = max((offer.outlet.power_w(r.current_ma) for r in offer.profile), default=0.0)
+    sure = offer.confidence_ratio
+    chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"
+    said = (
+        f"{_kwh(offer.energy_wh)} on {place_said(offer.outlet.key)} from {start} to {finish},"
+        f" at up to {most_w / 1_000:.1f} kW{chance}"
+    )
+    if guaranteed_wh < offer.energy_wh - 1.0:
+        said += f"; {_kwh(guaranteed_wh)} of it guaranteed"
+    return said if offer.way is Way.AS_ASKED else f"{offer.way}: {said}"
+
+
+def binding_said(
+    binding: Binding, places: Places, *, from_at_s: float, now_s: float, zone: tzinfo
+) -> str:
+    """Return what binds, in a clause."""
+    circuit, phase = row_said(places, binding.row)
+    begins = clock_said(from_at_s + binding.from_s, now_s, zone)
+    ends = clock_said(from_at_s + binding.until_s, now_s, zone)
+    left_a = binding.limit_ma / 1_000
+    return f"circuit {circuit} leaves {left_a:.1f} A on {phase} from {begins} to {ends}"
+
+
+def row_said(places: Places, row: int) -> tuple[str, str]:
+    """Return the circuit and the phase of a row."""
+    return str(places.site.circuits[row // 3].id), Phase(row % 3).name
+
+
+def verdict_said(
+    verdict: Verdict, *, wanted_wh: float | None, offers: tuple[OfferAnswer, ...], binds: str
+) -> str:
+    """Return the whole answer in one sentence."""
+    asked = "" if wanted_wh is None else f" the {_kwh(wanted_wh)}"
+    because = f": {binds}" if binds else ""
+    if verdict is Verdict.YES:
+        return f"Yes: {offers[0].why}."
+    if not offers:
+        return f"No{because or ': nothing is left as far as the plan reaches'}."
+    if verdict is Verdict.PARTLY:
+        return f"Partly: not all of{asked}{because}. Best is {offers[0].why}."
+    return f"Not{asked or ' then'}{because}. Best is {offers[0].why}."
+
+
+def _kwh(energy_wh: float) -> str:
+    return f"{energy_wh / 1_000:.1f} kWh"

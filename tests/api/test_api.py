@@ -1,0 +1,369 @@
+"""The API over real sockets: what is asked is answered, and what is wrong is told with what to do."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from gateway.api.app import PREFIX
+from gateway.api.calls import MAX_BODY_BYTES
+from gateway.api.problems import KINDS, TYPE_PREFIX
+from gateway.domain.access import Role
+from gateway.domain.needs import Criticality
+from tests.support.api_desk import Desk, Reply, api_desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with api_desk(tmp_path) as running:
+        yield running
+
+
+def quote(desk: Desk, token: str, **more: Any) -> Any:
+    wanted = {"arrive_at": desk.at(1), "depart_at": desk.at(3), "energy_wh": 20_000, **more}
+    reply = desk.ask("POST", "/quotes", wanted, token=token)
+    assert reply.status == 200, reply
+    return reply.said
+
+
+def problem(reply: Reply, kind: str) -> str:
+    """Return what a problem document says, having seen that it is one of this kind."""
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.said["type"] == TYPE_PREFIX + kind
+    assert reply.said["status"] == reply.status == KINDS[kind].status
+    detail: str = reply.said["detail"]
+    return detail
+
+
+def test_a_quote_is_held_confirmed_seen_and_given_up(desk: Desk) -> None:
+    token = desk.token("vans")
+    said = quote(desk, token)
+    assert (said["answer"], said["reason"][:20]) == ("yes", "Yes: 20.0 kWh on CP-")
+    offer = said["offers"][0]
+    assert offer["profile"][0] == {"start_at": "2026-01-05T09:00:00Z", "power_w": 22_080}
+    assert offer["profile"][-1]["power_w"] == 0
+
+    held = desk.ask("POST", "/reservations", {"offer_id": offer["offer_id"]}, token=token)
+    assert (held.status, held.said["state"]) == (201, "held")
+    assert held.said["hold_expires_at"] == "2026-01-05T08:02:00Z"
+    path = f"/reservations/{held.said['reservation_id']}"
+    confirmed = desk.ask("POST", f"{path}/confirm", token=token)
+    assert (confirmed.status, confirmed.said["state"]) == (200, "confirmed")
+    assert confirmed.said["hold_expires_at"] is None
+    assert desk.ask("GET", path, token=token).said == confirmed.said
+    assert desk.ask("GET", "/reservations", token=token).said == {"reservations": [confirmed.said]}
+    assert desk.ask("DELETE", path, token=token).said["state"] == "cancelled"
+
+
+def test_what_no_longer_fits_comes_with_a_fresh_quote(desk: Desk) -> None:
+    vans, drones = desk.token("vans"), desk.token("drones")
+    offers = [quote(desk, t, connector="CP-01/1")["offers"][0]["offer_id"] for t in (vans, drones)]
+    assert desk.ask("POST", "/reservations", {"offer_id": offers[0]}, token=vans).status == 201
+
+    refused = desk.ask("POST", "/reservations", {"offer_id": offers[1]}, token=drones)
+    assert "hold an offer of the fresh quote inside" in problem(refused, "no-longer-fits")
+    fresh = refused.said["quote"]["offers"][0]["offer_id"]
+    assert desk.ask("POST", "/reservations", {"offer_id": fresh}, token=drones).status == 201
+
+
+def test_an_envelope_of_one_s_own_is_held(desk: Desk) -> None:
+    envelope = {
+        "connector": "CP-02/1",
+        "profile": [
+            {"start_at": desk.at(1), "power_w": 11_040},
+            {"start_at": desk.at(2), "power_w": 0},
+        ],
+        "end_at": desk.at(3),
+    }
+    token = desk.token("vans")
+    held = desk.ask("POST", "/reservations", {"envelope": envelope}, token=token)
+
+    assert (held.status, held.said["energy_wh"]) == (201, 11_040)
+    assert held.said["end_at"] == "2026-01-05T11:00:00Z"
+
+
+def test_a_repeated_key_is_the_same_answer_and_another_body_is_refused(desk: Desk) -> None:
+    token, key = desk.token("vans"), {"Idempotency-Key": "one"}
+    offers = [quote(desk, token, arrive_at=desk.at(h))["offers"][0]["offer_id"] for h in (1, 1.5)]
+    first, again = (
+        desk.ask("POST", "/reservations", {"offer_id": offers[0]}, token=token, headers=key)
+        for _ in range(2)
+    )
+    assert (first.status, first.said) == (again.status, again.said)
+
+    other = desk.ask("POST", "/reservations", {"offer_id": offers[1]}, token=token, headers=key)
+    assert "give each request a key of its own" in problem(other, "key-reused")
+    assert len(desk.ask("GET", "/reservations", token=token).said["reservations"]) == 1
+    empty = desk.ask("POST", "/reservations", {}, token=token, headers={"Idempotency-Key": ""})
+    problem(empty, "invalid-body")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "advice"),
+    [
+        ({"arrive_at": 3, "depart_at": 1}, "departure-before-arrival", "after arrive_at"),
+        ({"arrive_at": -3, "depart_at": -1}, "window-in-the-past", "from now on"),
+        ({"arrive_at": 1, "depart_at": 90}, "window-too-far", "ends before"),
+        ({"energy_wh": -5}, "invalid-body", "/energy_wh: Input should be greater than 0"),
+        ({"energy_wh": "30"}, "invalid-body", "/energy_wh: Input should be a valid integer"),
+        ({"energy": 30}, "invalid-body", "/energy: there is no such field; known are arrive_at"),
+        ({"connector": "CP-11/1"}, "unknown-connector", "did you mean CP-01/1?"),
+        ({"connector": "dock"}, "unknown-connector", "name one as STATION/NUMBER"),
+        ({"circuit": "carpork", "energy_wh": 1}, "unknown-circuit", "did you mean carpark?"),
+        ({"circuit": "carpark", "connector": "CP-01/1"}, "invalid-body", "not both"),
+        ({"max_power_w": 3_000}, "power-too-low", "4140 W: allow more, or fewer phases"),
+        (
+            {"soc": {"now_pct": 90, "target_pct": 80, "battery_wh": 60_000}},
+            "nothing-wanted",
+            "a higher target",
+        ),
+        ({"criticality": "critical"}, "not-allowed", "may claim high at most"),
+        ({"arrive_at": "soon"}, "invalid-body", "/arrive_at"),
+        ({"arrive_slack_s": 7_000, "arrive_at": 1, "depart_at": 2}, "departure-before-arrival", ""),
+    ],
+)
+def test_a_need_that_cannot_be_answered_is_told_with_what_to_do(
+    desk: Desk, wanted: dict[str, Any], kind: str, advice: str
+) -> None:
+    token = desk.token("vans", criticality=Criticality.HIGH)
+    body = {
+        name: desk.at(value) if name.endswith("_at") and not isinstance(value, str) else value
+        for name, value in wanted.items()
+    }
+
+    assert advice in problem(desk.ask("POST", "/quotes", body, token=token), kind)
+
+
+def test_what_is_no_request_is_told_with_what_to_do(desk: Desk) -> None:
+    token = desk.token("vans")
+
+    assert "JSON" in problem(
+        desk.ask("POST", "/quotes", b'{"energy_wh": ', token=token), "malformed-json"
+    )
+    problem(desk.ask("POST", "/quotes", b"[1, 2]", token=token), "invalid-body")
+    problem(desk.ask("POST", "/quotes", b"\xff\xfe", token=token), "malformed-json")
+    problem(desk.ask("POST", "/quotes", b"[" * 20_000, token=token), "malformed-json")
+    text = {"Content-Type": "text/plain"}
+    problem(desk.ask("POST", "/quotes", b"{}", token=token, headers=text), "not-json")
+    assert "openapi.json" in problem(desk.ask("GET", "/nothing", token=token), "not-found")
+    assert "takes" in problem(desk.ask("PUT", "/quotes", {}, token=token), "method-not-allowed")
+    large = b" " * (MAX_BODY_BYTES + 1)
+    problem(desk.ask("POST", "/quotes", large, token=token), "body-too-large")
+
+
+def test_a_body_that_has_no_end_is_cut_off(desk: Desk) -> None:
+    token = desk.token("vans")
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as asking:
+        head = (
+            f"POST {PREFIX}/quotes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n"
+        )
+        asking.sendall(head.encode())
+        part = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+        for _ in range(MAX_BODY_BYTES // 0x4000 + 1):
+            asking.sendall(part)
+        assert asking.recv(64).startswith(b"HTTP/1.1 413")
+
+
+def test_expired_holds_offers_and_what_is_not_there_say_what_to_do(desk: Desk) -> None:
+    token = desk.token("vans")
+    offer = quote(desk, token)["offers"][0]["offer_id"]
+    held = desk.ask("POST", "/reservations", {"offer_id": offer}, token=token).said
+    desk.clock.now_s += 121
+    path = f"/reservations/{held['reservation_id']}/confirm"
+    assert "ask for a fresh quote" in problem(desk.ask("POST", path, token=token), "hold-expired")
+    desk.clock.now_s += 300
+    gone = desk.ask("POST", "/reservations", {"offer_id": offer}, token=token)
+    assert "ask for a fresh quote" in problem(gone, "unknown-offer")
+    nothing = desk.ask("GET", "/reservations/none", token=token)
+    assert "lists those there are" in problem(nothing, "unknown-reservation")
+    cancelled = desk.ask("DELETE", f"/reservations/{held['reservation_id']}", token=token)
+    assert "is expired" in problem(cancelled, "wrong-state")
+
+
+def test_who_asks_must_be_known_and_allowed(desk: Desk) -> None:
+    token = desk.token("screen", Role.VIEWER)
+    for wrong in (None, "", token[:-1], f"{token}x", token.replace("hr_", "hx_"), "hr_00_x"):
+        refused = desk.ask("GET", "/site", token=wrong)
+        assert "headroom token" in problem(refused, "unauthorized")
+        assert refused.headers["www-authenticate"] == 'Bearer realm="headroom"'
+
+    assert desk.ask("GET", "/site", token=token).status == 200
+    assert "another token" in problem(desk.ask("POST", "/quotes", {}, token=token), "not-allowed")
+    replaced = desk.token("screen", Role.VIEWER)
+    problem(desk.ask("GET", "/site", token=token), "unauthorized")
+    assert desk.ask("GET", "/site", token=replaced).status == 200
+
+
+def test_who_asks_too_often_is_told_before_the_body_is_read(desk: Desk) -> None:
+    token, other = desk.token("eager", quota=60), desk.token("patient")
+    answers = [desk.ask("POST", "/quotes", {"energy_wh": 1}, token=token) for _ in range(12)]
+    assert [reply.status for reply in answers] == [200] * 10 + [429] * 2
+    assert "ask again in 1 s" in problem(answers[-1], "too-many-requests")
+    assert answers[-1].headers["retry-after"] == "1"
+
+    with socket.create_connection(("127.0.0.1", desk.port), timeout=20) as asking:
+        # No body ever comes: it is not waited for.
+        head = (
+            f"POST {PREFIX}/quotes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            "Content-Length: 60000\r\n\r\n"
+        )
+        asking.sendall(head.encode())
+        assert asking.recv(64).startswith(b"HTTP/1.1 429")
+    assert desk.ask("GET", "/site", token=other).status == 200
+    desk.clock.now_s += 1
+    assert desk.ask("GET", "/site", token=token).status == 200
+
+
+def test_readings_limits_and_headroom_are_told(desk: Desk) -> None:
+    token = desk.token("screen", Role.VIEWER)
+    for path in ("/power", "/connectors", "/connectors/CP-01/1/why"):
+        problem(desk.ask("GET", path, token=token), "not-ready")
+    desk.decide()
+
+    power = desk.ask("GET", "/power", token=token).said
+    assert power["circuits"][0]["phases"][0]["current_ma"] == 20_000
+    connectors = desk.ask("GET", "/connectors", token=token).said["connectors"]
+    assert [c["connector"] for c in connectors] == ["CP-01/1", "CP-02/1", "CP-03/1"]
+    for name in ("CP-02/1", "CP-02", "CP-02%2F1"):
+        assert desk.ask("GET", f"/connectors/{name}/why", token=token).said == connectors[1]
+    assert "CP-03/1" in problem(desk.ask("GET", "/connectors/no/why", token=token), "not-found")
+    site = desk.ask("GET", "/site", token=token).said
+    assert (site["name"], site["timezone"]) == ("Small", "Europe/London")
+
+
+def test_headroom_is_what_a_quote_would_be_told(desk: Desk) -> None:
+    token = desk.token("vans")
+    held = quote(desk, token, connector="CP-01/1")["offers"][0]
+    desk.ask("POST", "/reservations", {"offer_id": held["offer_id"]}, token=token)
+    free = desk.ask("GET", "/headroom", token=token).said
+    profile = {c["connector"]: c["profile"] for c in free["connectors"]}
+
+    assert {"start_at": "2026-01-05T09:00:00Z", "power_w": 0} in profile["CP-01/1"]
+    left = {row["from_at"]: row["left_ma"] for row in free["circuits"][0]["phases"][0]["left"]}
+    assert left["2026-01-05T09:00:00Z"] == 40_000 - 32_000
+
+
+def events(desk: Desk, token: str, count: int, **headers: str) -> list[tuple[int, str, Any]]:
+    """Return so many server-sent events: number, kind and data."""
+    connection = desk.connection()
+    connection.request(
+        "GET", f"{PREFIX}/events", headers={"Authorization": f"Bearer {token}", **headers}
+    )
+    answer = connection.getresponse()
+    assert answer.headers["Content-Type"].startswith("text/event-stream")
+    found: list[tuple[int, str, Any]] = []
+    fields: dict[str, str] = {}
+    while len(found) < count:
+        line = answer.readline().decode().rstrip("\n")
+        if line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif "id" in fields:
+            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+            fields = {}
+    connection.close()
+    return found
+
+
+def test_changes_are_streamed_to_whom_they_concern(desk: Desk) -> None:
+    vans, drones, screen = desk.token("vans"), desk.token("drones"), desk.token("s", Role.VIEWER)
+    for token in (vans, drones):
+        offer = quote(desk, token)["offers"][0]["offer_id"]
+        assert desk.ask("POST", "/reservations", {"offer_id": offer}, token=token).status == 201
+    desk.loop.call_soon_threadsafe(lambda: desk.feed.tell("limit", "CP-01/1", limit_ma=0))
+
+    everything = {"Last-Event-ID": "0"}
+    assert [kind for _, kind, _ in events(desk, vans, 2, **everything)] == ["reservation", "limit"]
+    assert [n for n, _, _ in events(desk, drones, 2, **everything)] == [2, 3]
+    ((number, kind, said),) = events(desk, screen, 1, **everything)
+    assert (number, kind, said["subject"]) == (3, "limit", "CP-01/1")
+    assert said["data"] == {"limit_ma": 0}
+
+
+def described(desk: Desk) -> dict[str, Any]:
+    reply = desk.ask("GET", "/openapi.json")
+    assert reply.status == 200
+    said: dict[str, Any] = reply.said
+    return said
+
+
+def test_the_description_names_every_path_and_no_other(desk: Desk) -> None:
+    said = described(desk)
+    methods = {(path, method) for path, of_path in said["paths"].items() for method in of_path}
+
+    assert len(methods) == 12
+    for path, method in methods:
+        filled = path.removeprefix(PREFIX).replace("{connector}", "X/1")
+        filled = filled.replace("{reservation_id}", "x")
+        # It is there: who asks is looked at, and nobody is known.
+        problem(desk.ask(method.upper(), filled), "unauthorized")
+    undescribed = [("GET", "/quotes"), ("DELETE", "/site"), ("POST", "/connectors")]
+    assert {desk.ask(method, path).status for method, path in undescribed} == {405}
+
+
+def test_the_description_is_true_of_what_is_answered(desk: Desk) -> None:
+    said = described(desk)
+    token = desk.token("vans")
+    desk.decide()
+
+    def check(method: str, template: str, reply: Reply) -> None:
+        operation = said["paths"][PREFIX + template][method.lower()]
+        answer = operation["responses"][str(reply.status)]
+        media = reply.headers["content-type"]
+        schema = {**answer["content"][media]["schema"], "components": said["components"]}
+        validator = jsonschema_rs.validator_for(
+            schema | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+        )
+        validator.validate(reply.said)
+        if media == "application/problem+json":
+            assert f"`{reply.said['type']}`" in answer["description"]
+
+    for path in ("/site", "/power", "/headroom", "/connectors", "/reservations"):
+        check("GET", path, desk.ask("GET", path, token=token))
+    check(
+        "GET", "/connectors/{connector}/why", desk.ask("GET", "/connectors/CP-01/why", token=token)
+    )
+    for wanted in ({"energy_wh": 9_000}, {"energy_wh": 90_000_000}, {"energy_wh": -1}, {"x": 1}):
+        check("POST", "/quotes", desk.ask("POST", "/quotes", wanted, token=token))
+    offer = quote(desk, token)["offers"][0]["offer_id"]
+    for wanted_offer in (offer, offer, "none"):
+        reply = desk.ask("POST", "/reservations", {"offer_id": wanted_offer}, token=token)
+        check("POST", "/reservations", reply)
+    (first,) = desk.ask("GET", "/reservations", token=token).said["reservations"]
+    path = f"/reservations/{first['reservation_id']}"
+    check("GET", "/reservations/{reservation_id}", desk.ask("GET", path, token=token))
+    confirm = "/reservations/{reservation_id}/confirm"
+    check("POST", confirm, desk.ask("POST", f"{path}/confirm", token=token))
+    check("DELETE", "/reservations/{reservation_id}", desk.ask("DELETE", path, token=token))
+    check("POST", confirm, desk.ask("POST", f"{path}/confirm", token=token))
+
+
+def test_the_description_is_of_what_the_body_may_say(desk: Desk) -> None:
+    said = described(desk)
+    schema = said["paths"][f"{PREFIX}/quotes"]["post"]["requestBody"]["content"]["application/json"]
+    validator = jsonschema_rs.validator_for(
+        {
+            **schema["schema"],
+            "components": said["components"],
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+        }
+    )
+    token = desk.token("vans")
+    for body in (
+        {},
+        {"energy_wh": 1_000},
+        {"energy_wh": 0},
+        {"energy_wh": 1.5},
+        {"nothing": 1},
+        {"phases": 4},
+        {"confidence": 1.0},
+        {"objective": "whatever"},
+        {"soc": {"now_pct": 1, "target_pct": 2}},
+    ):
+        is_taken = desk.ask("POST", "/quotes", body, token=token).status == 200
+        assert validator.is_valid(body) == is_taken, body
