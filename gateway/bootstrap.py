@@ -143,8 +143,7 @@ class Daemon:
         self._circuit_alarms = CircuitAlarms(self.alarms)
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
-        self._status = status
-        self._inbox = Inbox()
+        self._status, self._inbox = status, Inbox()
         self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
         self._meters = [self._wire_meter(meter) for meter in site.meters]
         self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
