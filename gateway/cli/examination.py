@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.adapters import audit_chain
 from gateway.adapters.clock import SystemClock, is_wall_clock_synchronised
+from gateway.adapters.ledger_backup import open_to_read
 from gateway.adapters.ledger_schema import (
     LEDGER_NAME,
     LedgerDamagedError,
@@ -46,7 +47,6 @@ SERVICE_USER = "headroom"
 ADAPTERS = Path("/dev/serial/by-id")
 TTY_DRIVERS = Path("/proc/tty/drivers")
 LISTENING = "0A"  # proc(5), /proc/net/tcp: the state of a socket that waits for callers.
-BUSY_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ def look_at_ledger(folder: Path, *, site: str | None) -> LedgerFacts:
         facts = replace(facts, exists=path.is_file(), aside=aside)
         if not facts.exists:
             return facts
-        with closing(_open_to_read(path)) as reading:
+        with closing(open_to_read(path)) as reading:
             check_is_ours(reading, path, site=site)
             check_is_sound(reading, path)
             if schema_version(reading) == 0:
@@ -243,12 +243,6 @@ def look_at_ledger(folder: Path, *, site: str | None) -> LedgerFacts:
     except OSError as error:
         return replace(facts, unreadable=error.strerror)
     return replace(facts, broken_audit=broken, audit_rows=rows)
-
-
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    reading = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    reading.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    return reading
 
 
 # Serial lines, and the clock.

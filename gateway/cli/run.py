@@ -30,6 +30,9 @@ from gateway.settings.credentials import read_credentials
 
 _log = logging.getLogger(__name__)
 
+OPENING_S = 300.0
+"""What a large ledger on a slow card may take to be checked, or brought to a new version."""
+
 
 @click.command("run")
 @click.option(
@@ -78,6 +81,7 @@ def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
     try:
         with holding_state(folder), bind_status_socket(socket_folder) as status:
             manager = SdNotify(os.environ)
+            manager.needs_time(OPENING_S, "opening the ledger")
             daemon = Daemon(
                 settings, keys=credentials.keys, status=status, manager=manager, folder=folder
             )

@@ -2,13 +2,17 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from gateway.adapters.last_good import LastGood, keep_last_good
 from gateway.adapters.status_socket import ask_status
 from gateway.services.snapshot import Snapshot
 from tests.support.daemon_process import (
+    SITE,
     Iem3000,
     Process,
     a_building,
@@ -128,22 +132,26 @@ def test_a_site_file_that_has_not_run_yet_never_stands_in(tmp_path: Path) -> Non
 
 
 def test_a_kept_site_file_that_is_damaged_stands_in_for_nothing(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with a_building(tmp_path, Iem3000()) as process:
-            await wait_kept(process)
-            assert await process.end(lambda p: p.terminate()) == 0
-            kept = await read(process.state / FILE)
-            await write(process.state / FILE, kept.replace("rating_a: 100", "rating_a: 900"))
-            (tmp_path / "site.yaml").unlink()
+    text = SITE.format(meter_port=502, ocpp_port=0, metrics_port=0)
+    config = tmp_path / "site.yaml"
+    keep_last_good(
+        tmp_path, LastGood(text=text, source=config, kept_at=datetime(2026, 1, 5, tzinfo=UTC))
+    )
+    words = ("run", "-c", str(config), "--state", str(tmp_path))
 
-            code, _, err = await headroom(
-                *("run", "-c", str(tmp_path / "site.yaml"), "--state", str(process.state))
-            )
-            assert code == 2
-            assert "there is no such file" in err
-            assert "damaged" in err
+    def outcome(change: Callable[[str], str]) -> str:
+        (tmp_path / FILE).write_text(change((tmp_path / FILE).read_text()))
+        code, _, err = asyncio.run(headroom(*words))
+        assert code == 2
+        assert "there is no such file" in err
+        return err
 
-    run(test())
+    assert "damaged" in outcome(lambda text: text.replace("rating_a: 100", "rating_a: 900"))
+    (tmp_path / FILE).unlink()
+    refused = LastGood(text="site: {}\n", source=config, kept_at=datetime(2026, 1, 5, tzinfo=UTC))
+    keep_last_good(tmp_path, refused)
+    # It ran with an older version, and this one refuses it.
+    assert f"{tmp_path / FILE}:" in outcome(lambda text: text)
 
 
 async def read(path: Path) -> str:
