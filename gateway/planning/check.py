@@ -15,6 +15,7 @@ class Fault(StrEnum):
     PLACE = "two demands draw at one connector"
     PROMISE = "a promise is not kept"
     ENERGY = "the energy said is not that of the currents"
+    FOREIGN = "it is no plan of this problem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,9 @@ def check(problem: Problem, plan: Plan) -> tuple[Violation, ...]:
     A promise may only be broken by the plan if what rows have does not carry it: what is
     promised must be delivered by the end of its window.
     """
+    if not _is_of(problem, plan):
+        foreign = Violation(fault=Fault.FOREIGN, subject="all", slot=None, detail="other slots")
+        return (foreign,)
     found: list[Violation] = []
     for row, has_ma in enumerate(problem.available_ma):
         found += _row_faults(problem, plan, row, has_ma)
@@ -41,6 +45,16 @@ def check(problem: Problem, plan: Plan) -> tuple[Violation, ...]:
     ):
         found += _demand_faults(problem, demand, currents_ma, delivered_wh)
     return tuple(found + _place_faults(problem, plan))
+
+
+def _is_of(problem: Problem, plan: Plan) -> bool:
+    """Return whether a plan has the slots and as many demands as the problem."""
+    count = len(problem.demands)
+    return (
+        plan.grid == problem.grid
+        and len(plan.current_ma) == len(plan.delivered_wh) == count
+        and all(len(of_slots) == problem.grid.slot_count for of_slots in plan.current_ma)
+    )
 
 
 def _row_faults(problem: Problem, plan: Plan, row: int, has_ma: tuple[int, ...]) -> list[Violation]:

@@ -1,0 +1,282 @@
+"""Has plans made in a process of their own, at every event that matters, and checks each of them.
+
+What makes a plan may crash, hang or be killed: then the greedy plan, made here, stands in.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from gateway.domain.errors import HeadroomError
+from gateway.planning.check import Violation, check
+from gateway.planning.greedy import greedy
+from gateway.planning.problem import Plan, Problem
+from gateway.ports import Clock
+from gateway.services.planner_words import LENGTH, Asked, framed, plan_in
+
+_log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-P", "-m", "gateway.services.planner_process")
+MIN_GAP_S = 10.0
+TIME_LIMIT_S = 5.0
+ANSWERS_WITHIN_S = 20.0
+"""What a process may take beyond the solver's limit: to begin, read, build, place and write."""
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024  # A plan of 1,000 connectors and 288 slots has about 1 MB.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+
+
+class Cause(StrEnum):
+    """Why a plan is made anew."""
+
+    ARRIVAL = "arrival"
+    DEPARTURE = "departure"
+    LIMIT = "limit"
+    PROMISE = "promise"
+    DRIFT = "drift"
+    """Base is not what was forecast, or time has gone by."""
+    RECOVERY = "recovery"
+    """The process may be tried again after a failure."""
+
+
+VOIDING = frozenset({Cause.LIMIT, Cause.PROMISE})
+"""After these a plan of what was before may break a limit or a promise: it is not taken."""
+
+
+class Origin(StrEnum):
+    """Who made a plan."""
+
+    WORKER = "worker"
+    GREEDY = "greedy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan that was checked, the problem it answers, and when that was asked (monotonic s).
+
+    The plan's slots begin at `from_s`.
+    """
+
+    problem: Problem
+    plan: Plan
+    origin: Origin
+    from_s: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened since the start."""
+
+    by_worker: int = 0
+    by_greedy: int = 0
+    refused: int = 0
+    """Plans not taken because something was wrong with them."""
+    overtaken: int = 0
+    """Plans not taken because a limit or a promise changed meanwhile."""
+    failures: int = 0
+    """Processes that ended, hung, or answered what is no plan."""
+    spawned: int = 0
+
+
+class _WorkerFailedError(HeadroomError):
+    """The process did not answer with a plan."""
+
+
+class PlannerWorker:
+    """Keeps a plan up to date: `ask` at events, and `take` is given what comes of it.
+
+    Every plan taken has passed `check`. Of events within `min_gap_s` one plan is made, of the
+    problem as it is when planning begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        problem_now: Callable[[], Problem | None],
+        take: Callable[[Planned], None],
+        refuse: Callable[[Problem, tuple[Violation, ...]], None],
+        min_gap_s: float = MIN_GAP_S,
+        time_limit_s: float = TIME_LIMIT_S,
+        answers_within_s: float = ANSWERS_WITHIN_S,
+    ) -> None:
+        """Wire it.
+
+        `problem_now` is asked when planning begins; None is nothing to plan. `refuse` is told
+        when even the greedy plan must not be taken: which promise the rows no longer carry. The
+        plan before stands until that promise is dealt with and a plan asked for again.
+        """
+        self._clock, self._problem_now = clock, problem_now
+        self._take, self._refuse = take, refuse
+        self._min_gap_s, self._time_limit_s = min_gap_s, time_limit_s
+        self._answers_within_s = answers_within_s
+        self._asked, self._is_void, self._owes_better = asyncio.Event(), False, False
+        self._begun_s = float("-inf")
+        self._process: Process | None = None
+        self._pause_s, self._rests_until_s = FIRST_PAUSE_S, float("-inf")
+        self.counts = Counts()
+
+    @property
+    def process_id(self) -> int | None:
+        """Return the id of the process that plans, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def ask(self, cause: Cause) -> None:
+        """Have a plan made soon. Never waits."""
+        self._is_void = self._is_void or cause in VOIDING
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Make plans until cancelled; the process ends with it."""
+        try:
+            while True:
+                await self._wait_until_due()
+                self._asked.clear()
+                self._is_void = self._owes_better = False
+                self._begun_s = self._clock.monotonic_s()
+                problem = self._problem_now()
+                if problem is not None:
+                    await self._plan(problem)
+        finally:
+            await self._end_process()
+
+    async def _wait_until_due(self) -> None:
+        if self._owes_better:
+            rest_s = self._rests_until_s - self._clock.monotonic_s()
+            try:
+                async with asyncio.timeout(max(0.0, rest_s)):
+                    await self._asked.wait()
+            except TimeoutError:
+                self._rests_until_s = float("-inf")  # A timer may be early by a millisecond.
+                self.ask(Cause.RECOVERY)
+        else:
+            await self._asked.wait()
+        gap_s = self._begun_s + self._min_gap_s - self._clock.monotonic_s()
+        if gap_s > 0:
+            await self._clock.sleep_s(gap_s)
+
+    async def _plan(self, problem: Problem) -> None:
+        from_s = self._begun_s
+        plan = await self._by_worker(problem)
+        if plan is not None and self._is_void:
+            self.counts.overtaken += 1
+            plan = None
+            renewed = self._problem_now()
+            if renewed is None:
+                return
+            problem, from_s = renewed, self._clock.monotonic_s()
+            # What comes from here on answers the newest; a better plan of it is still asked for.
+            self._is_void = False
+        if plan is not None and not await self._violations(problem, plan):
+            self.counts.by_worker += 1
+            self._take(Planned(problem=problem, plan=plan, origin=Origin.WORKER, from_s=from_s))
+            return
+        plan = await asyncio.to_thread(greedy, problem)
+        violations = await self._violations(problem, plan)
+        if violations:
+            self._refuse(problem, violations)
+            return
+        self.counts.by_greedy += 1
+        self._take(Planned(problem=problem, plan=plan, origin=Origin.GREEDY, from_s=from_s))
+
+    async def _violations(self, problem: Problem, plan: Plan) -> tuple[Violation, ...]:
+        """Return what is wrong with a plan; it is counted and said."""
+        violations = await asyncio.to_thread(check, problem, plan)
+        if violations:
+            self.counts.refused += 1
+            first = violations[0]
+            _log.error(
+                "a plan is not taken, %d things are wrong with it, the first: %s, %s: %s",
+                len(violations),
+                first.subject,
+                first.fault,
+                first.detail,
+            )
+        return violations
+
+    async def _by_worker(self, problem: Problem) -> Plan | None:
+        """Return the plan of the process, None when it failed or rests after a failure."""
+        if self._clock.monotonic_s() < self._rests_until_s:
+            self._owes_better = True
+            return None
+        try:
+            plan = await self._answer(problem)
+        except _WorkerFailedError as error:
+            await self._end_process()
+            self.counts.failures += 1
+            self._owes_better = True
+            self._rests_until_s = self._clock.monotonic_s() + self._pause_s
+            _log.warning("the planner failed, rests %.0f s: %s", self._pause_s, error)
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            return None
+        self._pause_s = FIRST_PAUSE_S
+        return plan
+
+    async def _answer(self, problem: Problem) -> Plan:
+        question = await asyncio.to_thread(
+            framed, Asked(problem=problem, time_limit_s=self._time_limit_s)
+        )
+        try:
+            async with asyncio.timeout(self._time_limit_s + self._answers_within_s):
+                process = await self._running()
+                assert process.stdin is not None
+                assert process.stdout is not None
+                process.stdin.write(question)
+                await process.stdin.drain()
+                (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+                if length > MAX_ANSWER_BYTES:
+                    message = f"it would answer {length} bytes"
+                    raise _WorkerFailedError(message)
+                body = await process.stdout.readexactly(length)
+            return await asyncio.to_thread(plan_in, body)
+        except TimeoutError as error:
+            raise _WorkerFailedError("it did not answer in time") from error
+        except (asyncio.IncompleteReadError, OSError) as error:
+            raise _WorkerFailedError("it ended") from error
+        except msgspec.MsgspecError as error:
+            raise _WorkerFailedError("it answered what is no plan") from error
+
+    async def _running(self) -> Process:
+        """Return the process that plans, begun if there is none."""
+        if self._process is not None and self._process.returncode is not None:
+            await self._end_process()
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *COMMAND,
+                stdin=PIPE,
+                stdout=PIPE,
+                env=_environment(),
+                # An interrupt from the terminal is for the daemon, which ends it in order.
+                start_new_session=True,
+            )
+            self.counts.spawned += 1
+        return self._process
+
+    async def _end_process(self) -> None:
+        """End the process and let go of its pipes; HiGHS does not hear any gentler signal."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.kill()
+        assert process.stdin is not None
+        process.stdin.close()
+        # To the end of its output: a pipe that still holds something is not closed.
+        await process.communicate()
+
+
+def _environment() -> dict[str, str]:
+    """Return what the process is told: nothing of the service manager, one thread."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_"))
+    }
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
