@@ -143,7 +143,9 @@ def judge_port(facts: PortFacts) -> Iterator[Finding]:
     where = f"{facts.host}:{facts.port}"
     others = [holder for holder in facts.holders if holder.process != facts.daemon]
     setting = f"listen.{facts.listener}"
-    if facts.is_in_use and facts.daemon is not None and not others:
+    if facts.port == 0:
+        yield passed(area, "any free port will do")
+    elif facts.is_in_use and facts.daemon is not None and not others:
         yield passed(area, f"the daemon listens at {where}")
     elif facts.is_in_use:
         who = ", ".join(map(str, others)) or "another process"
@@ -156,7 +158,7 @@ def judge_port(facts: PortFacts) -> Iterator[Finding]:
         fix = "restart it, if the site file was changed since it started"
         yield warned(area, f"a daemon runs and does not listen at {where}", fix)
     else:
-        yield passed(area, f"{where} is free" if facts.port else "any free port will do")
+        yield passed(area, f"{where} is free")
     if facts.serves_stations and facts.is_loopback:
         fix = f"set {setting}.host to the address of the network the stations are on"
         yield warned(area, f"{facts.host} is this machine alone: stations cannot reach it", fix)
@@ -338,6 +340,17 @@ def judge_clock(facts: ClockFacts) -> Finding:
 
 
 # What the daemon says.
+
+
+def judge_silence(why: str, *, daemon: int | None) -> Finding:
+    """Return what it means that no daemon answers; `daemon` is who has the state folder."""
+    if daemon is None:
+        fix = "start it (sudo systemctl start headroom), and run the doctor again"
+        return warned("daemon", f"stations and meters cannot be judged: {why}", fix)
+    what = f"process {daemon} has the state folder and does not answer here: {why}"
+    return failed(
+        "daemon", what, "see how it is: systemctl status headroom, journalctl -u headroom"
+    )
 
 
 def judge_daemon(snapshot: Snapshot, *, site: str | None) -> Iterator[Finding]:

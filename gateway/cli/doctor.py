@@ -22,9 +22,9 @@ from gateway.cli.diagnosis import (
     judge_ledger,
     judge_port,
     judge_serial,
+    judge_silence,
     judge_site,
     judge_state,
-    warned,
 )
 from gateway.cli.examination import (
     User,
@@ -89,7 +89,11 @@ def examine(config: Path, folder: Path) -> Iterator[Finding]:
     yield from judge_site(site)
     if settings is not None:
         listen = settings.listen
-        for listener, address in (("ocpp", listen.ocpp), ("metrics", listen.metrics)):
+        for listener, address in (
+            ("ocpp", listen.ocpp),
+            ("api", listen.api),
+            ("metrics", listen.metrics),
+        ):
             facts = look_at_port(
                 listener,
                 address,
@@ -107,8 +111,7 @@ def examine(config: Path, folder: Path) -> Iterator[Finding]:
     yield from judge_ledger(look_at_ledger(folder, site=name))
     snapshot = ask_daemon(folder)
     if isinstance(snapshot, str):
-        fix = "start it (sudo systemctl start headroom), and run the doctor again"
-        yield warned("daemon", f"stations and meters cannot be judged: {snapshot}", fix)
+        yield judge_silence(snapshot, daemon=daemon)
     else:
         yield from judge_daemon(snapshot, site=name)
 

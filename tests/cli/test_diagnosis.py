@@ -23,6 +23,7 @@ from gateway.cli.diagnosis import (
     judge_ledger,
     judge_port,
     judge_serial,
+    judge_silence,
     judge_site,
     judge_state,
 )
@@ -51,6 +52,7 @@ US, OTHER = Holder(process=7, name="headroom"), Holder(process=8, name="nginx")
     ("facts", "verdict", "words"),
     [
         (PORT, PASS, "10.0.0.2:9000 is free"),
+        (replace(PORT, port=0, daemon=7), PASS, "any free port"),
         (replace(TAKEN, daemon=7, holders=(US,)), PASS, "the daemon listens"),
         (replace(TAKEN, daemon=7), PASS, "the daemon listens"),  # Another user's: holders unseen.
         (replace(TAKEN, holders=(OTHER,)), FAIL, r"in use by process 8 \(nginx\)"),
@@ -282,6 +284,11 @@ def test_what_a_daemon_misses(snapshot: Snapshot, verdict: Verdict, words: str) 
     (finding,) = [f for f in judge_daemon(snapshot, site="Dockside") if f.verdict is not PASS]
 
     check(finding, verdict, words)
+
+
+def test_a_daemon_that_does_not_answer_is_told_from_none() -> None:
+    check(judge_silence("nobody is there", daemon=None), WARN, "nobody is there .*systemctl start")
+    check(judge_silence("no answer", daemon=7), FAIL, "process 7 has .*no answer .*status headroom")
 
 
 def test_a_daemon_that_has_just_begun_may_still_wait() -> None:
