@@ -1,14 +1,11 @@
 """The ledger's file over its life: opened, written, salvaged when damaged, begun anew when lost."""
 
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 from gateway.adapters import audit_chain
 from gateway.adapters.audit_chain import AuditHead, detail_text
@@ -23,7 +20,6 @@ from gateway.adapters.ledger_rows import (
     write_transaction,
 )
 from gateway.adapters.ledger_schema import (
-    BESIDE,
     LEDGER_NAME,
     LedgerDamagedError,
     check_is_ours,
@@ -32,9 +28,8 @@ from gateway.adapters.ledger_schema import (
     open_ledger,
     reserve_space,
 )
+from gateway.adapters.wal_image import open_image
 from gateway.domain.memory import Act, Memory, PromiseMemory, TransactionMemory
-
-RAM_FOLDERS: Final = ("/dev/shm", None)  # noqa: S108 - a folder of our own is made in it
 
 TransactionKey = tuple[str, str]
 
@@ -127,7 +122,7 @@ class LedgerFile:
                 memory = self._salvage(error)
             else:
                 self.close()
-                memory = self._read_from_copy(error)
+                memory = self._read_only(error)
         self._mirror = {keys_of(record)[0]: record for record in _records_of(memory)}
         self._running = {
             (t.station, t.transaction): t for t in memory.transactions if not t.is_over
@@ -284,30 +279,23 @@ class LedgerFile:
         act = Act(kind="ledger-begun-anew", subject=self.path.name, detail=detail)
         self._commit(Batch(acts=[(self._now_at(), act)]))
 
-    def _read_from_copy(self, error: Exception) -> Memory:
+    def _read_only(self, error: Exception) -> Memory:
         """Return what is remembered where nothing can be written, not even beside the file.
 
         Raises:
             LedgerRefusedError: it is of a newer version, of another site, or no ledger.
         """
-        problem = f"the ledger cannot be written: {error}"
         if not self.path.exists():
-            return Memory(problems=(problem,))
-        for folder in RAM_FOLDERS:
-            try:
-                with tempfile.TemporaryDirectory(dir=folder, prefix="headroom-") as made:
-                    copy = Path(made) / LEDGER_NAME
-                    for suffix in BESIDE[:2]:
-                        beside = self.path.with_name(self.path.name + suffix)
-                        if beside.exists():
-                            shutil.copyfile(beside, copy.with_name(copy.name + suffix))
-                    with closing(sqlite3.connect(copy, isolation_level=None)) as reading:
-                        check_is_ours(reading, self.path, site=self._site)
-                        memory = read_memory(reading)
-                return replace(memory, problems=(problem, *memory.problems))
-            except (sqlite3.Error, OSError) as failure:
-                problem = f"{problem}; nor can it be read: {failure}"
-        return Memory(problems=(problem,))
+            return Memory(problems=(str(error),))
+        try:
+            with closing(open_image(self.path)) as reading:
+                check_is_ours(reading, self.path, site=self._site)
+                memory = read_memory(reading)
+        except (LedgerDamagedError, sqlite3.Error, OSError) as failure:
+            self.damages.append(f"{self.path} cannot be read: {failure}")
+            return Memory(problems=(str(failure),))
+        self.damages += memory.problems
+        return memory
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

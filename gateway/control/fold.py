@@ -264,7 +264,9 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
         case FallbackInstalled(fallback_ma=fallback):
             belief = replace(belief, fallback_ma=fallback)
             if is_idle(belief) and station.is_proven:
-                belief = replace(belief, limits=(StandingLimit(limit_ma=fallback),))
+                # A lease that was sent before outlives the writing of what is below it.
+                limits = limits_of_another_vehicle(connector, belief, station, event.at_s)
+                belief = replace(belief, limits=limits)
         case LimitSent():
             belief = after_sending(belief, event, state.parameters)
         case LimitAcknowledged(sequence=sequence, at_s=at_s):

@@ -1,5 +1,6 @@
 """Feeds the ledger with what must outlive us, and lets a raise go out only once it is safe there."""
 
+from asyncio import Future
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -58,8 +59,6 @@ class Remembrance:
             for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
         }
         self._stations = {name: remember_station(name, b) for name, b in state.stations.items()}
-        # What the file says until something higher is safely in it, of those that have risen.
-        self._settled: dict[ConnectorRef, ConnectorMemory] = {}
         self._planned: dict[ConnectorRef, list[_Planned]] = {}
         self._planned_fallback: dict[ConnectorRef, _Planned] = {}
         self.counters: Counter[str] = Counter()
@@ -86,9 +85,8 @@ class Remembrance:
         self._ledger.keep_durably(memory, *acts)
 
     def _write_connector(self, connector: Connector, belief: ConnectorBelief) -> None:
-        known, memory = self._connectors[connector.ref], remember_connector(connector, belief)
-        self._connectors[connector.ref] = memory
-        self._write_risen(known, self._with_plans(connector.ref))
+        self._connectors[connector.ref] = remember_connector(connector, belief)
+        self._write_now(connector.ref)
 
     # Before a limit is sent.
 
@@ -97,7 +95,8 @@ class Remembrance:
 
         It is not called where the disk takes nothing: then only cuts and renewals go out.
         """
-        known = self._settled.get(connector) or self._connectors.get(connector)
+        known = self._connectors.get(connector)
+        # A lease that is known was safe before it was sent, and has been in every record since.
         if known is None or _covers(known.limits, limit):
             return True
         planned = self._planned.setdefault(connector, [])
@@ -129,14 +128,15 @@ class Remembrance:
         return plan.is_durable
 
     def _write_first(self, connector: ConnectorRef, plan: _Planned, wake: Wake) -> None:
-        written = self._ledger.keep_durably(self._with_plans(connector))
-
-        def tell(_: object) -> None:
+        def tell(written: Future[None]) -> None:
             if not written.cancelled():
                 plan.is_durable = True
                 wake()
 
-        written.add_done_callback(tell)
+        self._write_now(connector).add_done_callback(tell)
+
+    def _write_now(self, connector: ConnectorRef) -> Future[None]:
+        return self._ledger.keep_durably(self._with_plans(connector))
 
     def _with_plans(self, connector: ConnectorRef) -> ConnectorMemory:
         """Return what is known of a connector and what is about to be true of it."""
@@ -146,6 +146,8 @@ class Remembrance:
         fallback_ma = known.fallback_ma
         if fallback is not None and fallback_ma is not None:
             fallback_ma = max(fallback_ma, fallback.limit.limit_ma)
+            # Where no lease is, it will be what is in force.
+            limits = (replace(fallback.limit, is_leased=False), *limits)
         return replace(known, limits=(*limits, *known.limits), fallback_ma=fallback_ma)
 
     # After a cycle.
@@ -181,22 +183,11 @@ class Remembrance:
             if memory == known and not had_plans:
                 continue
             self._connectors[connector.ref] = memory
-            entry = self._with_plans(connector.ref)
             is_first_lease = _is_leased(memory) and not _is_leased(known)
             if is_first_lease or highest_ma(memory) > highest_ma(known):
-                self._write_risen(known, entry)
+                self._write_now(connector.ref)
             else:
-                entries.append(entry)
-
-    def _write_risen(self, before: ConnectorMemory, entry: ConnectorMemory) -> None:
-        """Write what counts higher than before; till it is safe, only what was before covers."""
-        self._settled.setdefault(before.connector, before)
-        written = self._ledger.keep_durably(entry)
-
-        def settle(_: object) -> None:
-            self._settled.pop(before.connector, None)
-
-        written.add_done_callback(settle)
+                entries.append(self._with_plans(connector.ref))
 
     def _drop_plans(self, connector: ConnectorRef, memory: ConnectorMemory, now_s: float) -> bool:
         """Forget the plans that have come true, and those of long ago; return whether any."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.control.bounds import high_ma
@@ -287,6 +287,17 @@ def restored(memory: Memory, now: Moment, now_s: float) -> SiteState:
     return restore(wiring, PARAMETERS, memory, alive=alive, now=now, now_s=now_s).state
 
 
+@example(  # A fallback that is about to be written is what holds where no lease is.
+    lives=[
+        [
+            *(("fallback", 0), ("fact", "amperes"), ("bite", 0), ("fact", "available")),
+            *(("fallback", 6_000), ("fact", "amperes"), ("fallback", 6_000)),
+        ]
+    ],
+    dead_for_s=0.0,
+    is_reboot=False,
+    is_synchronised=False,
+)
 @settings(max_examples=600)
 @given(
     lives=st.lists(

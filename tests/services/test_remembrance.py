@@ -205,6 +205,49 @@ def test_a_cut_passes_a_raise_that_waits_for_the_disk() -> None:
     on_bench(test)
 
 
+def test_what_was_safe_when_it_was_sent_is_renewed_whatever_becomes_of_the_disk() -> None:
+    async def test(bench: Bench) -> None:
+        bench.offer(order("CP-01", 16))
+        bench.ledger.commit()
+        await asyncio.sleep(1)
+        bench.cycle()  # From here on the disk takes nothing.
+        for _ in range(3):
+            bench.offer(order("CP-01", 16))
+            await asyncio.sleep(1)
+            bench.cycle()
+        bench.offer(order("CP-01", 8, is_cut=True))
+        await asyncio.sleep(20)  # It is acknowledged, and has settled.
+        bench.cycle()
+        bench.offer(order("CP-01", 8))
+        await asyncio.sleep(1)
+        bench.cycle()
+        bench.offer(order("CP-01", 10))
+        await asyncio.sleep(1)
+        assert bench.heard("CP-01") == [16_000] * 4 + [8_000] * 2
+
+    on_bench(test, limit_ma=10_000)
+
+
+def test_a_first_lease_is_renewed_too() -> None:
+    async def test(bench: Bench) -> None:
+        at_rest = replace(
+            bench.state.connectors[0], limits=(StandingLimit(limit_ma=6_000),), plugged_at_s=0.0
+        )
+        bench.state = replace(bench.state, connectors=(at_rest, *bench.state.connectors[1:]))
+        bench.cycle()
+        bench.ledger.commit()
+        await asyncio.sleep(0)
+        bench.offer(order("CP-01", 6))
+        bench.ledger.commit()
+        await asyncio.sleep(1)
+        bench.cycle()  # From here on the disk takes nothing.
+        bench.offer(order("CP-01", 6))
+        await asyncio.sleep(1)
+        assert bench.heard("CP-01") == [6_000] * 2
+
+    on_bench(test)
+
+
 def test_a_raise_that_was_safe_and_not_sent_is_forgotten_in_the_end() -> None:
     async def test(bench: Bench) -> None:
         bench.offer(order("CP-01", 16))
