@@ -42,6 +42,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 requirements: ## Pin requirements*.in anew (needs uv)
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) requirements-bench.in --constraints requirements-dev.txt --output-file requirements-bench.txt
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -273,7 +273,7 @@ def test_requirements_and_project_name_the_same_parts() -> None:
 
 
 def test_every_requirement_is_pinned_by_hash() -> None:
-    for path in (ROOT / "requirements.txt", ROOT / "requirements-dev.txt"):
+    for path in ROOT.glob("requirements*.txt"):
         entries = re.split(r"\n(?=[a-z])", path.read_text(encoding="utf-8"))[1:]
 
         assert entries
