@@ -150,7 +150,9 @@ class Daemon:
         memory = self._recall()
         restored, self._recollection = self._restore(memory)
         self._remembrance = (
-            Remembrance(self._ledger, restored.state, clock=self._clock) if self._ledger else None
+            Remembrance(self._ledger, restored.state, clock=self._clock, adopted=memory.stations)
+            if self._ledger
+            else None
         )
         self._history = HistoryDb(folder, clock=self._clock) if folder else None
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None

@@ -84,8 +84,11 @@ class LedgerDb:
         memory = self._file.load()
         self._run = RunMemory(run=run, began=self._clock.moment())
         self._batch.put_record(self._run)
+        self._batch.acts.append((self._clock.now_at(), Act(kind="began", subject="headroom")))
         # Before anything is sent, so that an earlier end in order is not taken for ours.
         self._write(self._take())
+        # Written where others keep it, it shows a chain that was made anew.
+        _log.info("the audit stands at %s", self.audit_head)
         return memory
 
     # What the event loop calls.
@@ -198,6 +201,7 @@ class LedgerDb:
 
     def _end(self, taken: tuple[Batch, list[asyncio.Future[None]]]) -> None:
         taken[0].put_record(replace(self._run, ended=self._clock.moment()))
+        taken[0].acts.append((self._clock.now_at(), Act(kind="ended", subject="headroom")))
         self._write(taken)
         self._file.close()
 

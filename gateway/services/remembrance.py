@@ -2,7 +2,7 @@
 
 from asyncio import Future
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from gateway.control.fold import evolve
@@ -49,11 +49,22 @@ class Remembrance:
     force: it is written first, and sent when it would survive a power cut.
     """
 
-    def __init__(self, ledger: Ledger, state: SiteState, *, clock: MomentClock) -> None:
-        """Begin with a state that the ledger knows: restored from it, or of a site it is new to."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        state: SiteState,
+        *,
+        clock: MomentClock,
+        adopted: Collection[StationId] = (),
+    ) -> None:
+        """Begin with a state that the ledger knows: restored from it, or of a site it is new to.
+
+        `adopted` are the stations it has met before; any other is adopted when it first comes.
+        """
         self._ledger = ledger
         self._clock = clock
         self._noted = state
+        self._adopted = set(adopted)
         self._connectors = {
             connector.ref: remember_connector(connector, belief)
             for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
@@ -220,6 +231,9 @@ class Remembrance:
             if belief is before.stations.get(name):
                 continue
             known, memory = self._stations[name], remember_station(name, belief)
+            if belief.is_connected and name not in self._adopted:
+                self._adopted.add(name)
+                self._ledger.keep_durably(memory, Act(kind="adopted", subject=name))
             if memory == known:
                 continue
             self._stations[name] = memory

@@ -141,13 +141,13 @@ def test_what_is_restored_keeps_promises_and_forgets_what_may_no_longer_be_true(
     assert station.firmware == "1.0"
     with closing(sqlite3.connect(folder / LEDGER_NAME)) as reading:
         assert audit_chain.verify(reading, known=copy.head) is None
-        row = reading.execute("SELECT kind, detail FROM audit ORDER BY number DESC").fetchone()
-        assert row == ("ledger-restored", '{"by":"J. Smith"}')
+        rows = reading.execute("SELECT kind, detail FROM audit").fetchall()
+        assert ("ledger-restored", '{"by":"J. Smith"}') in rows
 
 
 def spoil_audit(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as writing:
-        writing.execute("UPDATE audit SET detail = '{}' WHERE number = 1")
+        writing.execute("UPDATE audit SET subject = 'nobody' WHERE number = 1")
 
 
 def spoil_file(path: Path) -> None:

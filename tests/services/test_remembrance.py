@@ -20,6 +20,7 @@ from gateway.domain.events import (
     ConstraintSet,
     Event,
     StationConnected,
+    StationDisconnected,
     StopInputChanged,
 )
 from gateway.domain.ids import ConnectorRef, StationId
@@ -310,6 +311,30 @@ def test_orders_of_people_are_written_at_once_with_who_and_what() -> None:
 
     assert bench.ledger.memory.site == SiteMemory(is_stopped=False, constraints=(veto,))
     assert [act.kind for act in bench.ledger.acts] == ["stopped", "stop-released"]
+
+
+def test_a_station_is_adopted_once_and_that_is_written_before_it_hears_anything() -> None:
+    async def test(bench: Bench) -> None:
+        bench.remembrance = Remembrance(
+            bench.ledger, bench.state, clock=MachineClock(), adopted=STATIONS[1:]
+        )
+        for station in STATIONS:
+            bench.facts.append(StationConnected(at_s=0.0, station=station))
+        bench.cycle()
+        assert bench.ledger.is_asked
+        bench.ledger.commit()
+        bench.facts += [
+            StationDisconnected(at_s=1.0, station=STATIONS[0]),
+            StationConnected(at_s=2.0, station=STATIONS[0]),
+        ]
+        bench.cycle()
+        bench.ledger.commit()
+
+    bench = on_bench(test)
+
+    acts = [(act.kind, act.subject) for act in bench.ledger.acts]
+    assert acts == [("adopted", STATIONS[0])]
+    assert STATIONS[0] in bench.ledger.memory.stations
 
 
 def test_a_lockout_outlives_us_and_is_shortened_only_by_time_that_has_surely_passed() -> None:
