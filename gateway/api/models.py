@@ -66,11 +66,13 @@ class QuoteRequest(Body):
     """A name of the caller's own."""
 
     @model_validator(mode="after")
-    def _is_one_place(self) -> "QuoteRequest":
+    def _is_consistent(self) -> "QuoteRequest":
         if self.connector is not None and self.circuit is not None:
             raise ValueError("give a connector or a circuit, not both")
         if self.circuit is not None and self.energy_wh is None:
             raise ValueError("a plain draw on a circuit needs its energy_wh")
+        if self.energy_wh is not None and self.min_energy_wh > self.energy_wh:
+            raise ValueError("min_energy_wh is above energy_wh: it can be at most the same")
         return self
 
 

@@ -55,7 +55,7 @@ def answer(
         told = quote(book.room, outlet, ask, _ranked(book.room, beside, ask))
     else:
         told = _elsewhere(book, outlet, ask, free, until_s=taken[0] - book.from_at_s)
-    found = [o for o in told.offers if _is_free(book, o)]
+    found = [o for o in told.offers if _is_free(book, o, ask, need)]
     verdict = told.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
@@ -108,13 +108,14 @@ def _taken(book: Book, outlet: Outlet, ask: Ask, here: Circumstances) -> tuple[f
     return None
 
 
-def _is_free(book: Book, offer: Offer) -> bool:
-    begins_s, ends_s = book.from_at_s + offer.start_s, book.from_at_s + offer.finish_s
+def _is_free(book: Book, offer: Offer, ask: Ask, need: Need) -> bool:
+    """Return whether nobody else has the connector while the vehicle is there."""
+    from_s, until_s = _stays(offer, ask, need)
     return not any(
         promise.place == offer.outlet.key
         and promise.state.is_open
-        and promise.from_at_s < ends_s
-        and begins_s < promise.until_at_s
+        and promise.from_at_s < book.from_at_s + until_s
+        and book.from_at_s + from_s < promise.until_at_s
         for promise in book.promises.values()
     )
 
@@ -184,10 +185,10 @@ def _offer_answer(
 
 def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
     """Return from when to when the vehicle has its connector, s from the plan's beginning."""
-    is_within = ask.from_s <= offer.start_s and offer.finish_s <= ask.until_s
-    if is_within and need.depart_at is not None:
-        return ask.from_s, ask.until_s
-    return offer.start_s, offer.finish_s
+    if offer.way is Way.ANOTHER_START:
+        return offer.start_s, offer.finish_s
+    until_s = offer.finish_s if need.depart_at is None else ask.until_s
+    return ask.from_s, max(until_s, offer.finish_s)
 
 
 def _floor(room: Room, offer: Offer, min_energy_wh: float) -> tuple[tuple[Rectangle, ...], float]:

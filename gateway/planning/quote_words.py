@@ -29,7 +29,8 @@ def offer_said(
 ) -> str:
     """Return what an offer gives, in a sentence without its full stop."""
     start = clock_said(from_at_s + offer.start_s, now_s, zone)
-    finish = clock_said(from_at_s + offer.finish_s, now_s, zone)
+    # The minute in which it is over is the next whole one.
+    finish = clock_said(-(-(from_at_s + offer.finish_s) // 60) * 60, now_s, zone)
     most_w = max((offer.outlet.power_w(r.current_ma) for r in offer.profile), default=0.0)
     sure = offer.confidence_ratio
     chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"

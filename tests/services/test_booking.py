@@ -88,7 +88,7 @@ def test_a_quote_is_held_confirmed_and_cancelled() -> None:
         quote = made.quote(need(clock), DRONES)
 
         assert quote.verdict is Verdict.YES
-        assert quote.reason == ("Yes: 20.0 kWh on CP-01/1 from 09:00 to 09:54, at up to 22.1 kW.")
+        assert quote.reason == ("Yes: 20.0 kWh on CP-01/1 from 09:00 to 09:55, at up to 22.1 kW.")
         held = await made.hold(quote.offers[0].id, DRONES)
         assert (held.state, held.energy_wh) == (PromiseState.HELD, 20_000)
         assert held.until_at_s - held.from_at_s == 2 * 3_600
