@@ -158,16 +158,7 @@ class Daemon:
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
         self._calendar = self._wire_calendar(folder)
         self._desk = self._wire_desk(restored.state, memory, folder)
-        self._server = OcppServer(
-            host=settings.listen.ocpp.host,
-            port=settings.listen.ocpp.port,
-            credentials=keys,
-            clock=self._clock,
-            post=self._post,
-            rng=random.Random(),
-            ledger=self._ledger,
-            memory=memory,
-        )
+        self._server = self._wire_server(keys, memory)
         self._stop_watch = self._wire_stop_input(restored.state)
         self._metrics = PrometheusMetrics(site.stations, self._observe, clock=self._clock)
         self._dispatcher = Dispatcher(
@@ -198,6 +189,18 @@ class Daemon:
             timezone=self._settings.site.timezone,
             clock=self._clock,
             on_outcome=self.alarms.show,
+        )
+
+    def _wire_server(self, keys: Mapping[StationId, bytes | None], memory: Memory) -> OcppServer:
+        return OcppServer(
+            host=self._settings.listen.ocpp.host,
+            port=self._settings.listen.ocpp.port,
+            credentials=keys,
+            clock=self._clock,
+            post=self._post,
+            rng=random.Random(),
+            ledger=self._ledger,
+            memory=memory,
         )
 
     def _wire_desk(self, state: SiteState, memory: Memory, folder: Path | None) -> FrontDesk:
