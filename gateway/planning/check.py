@@ -58,10 +58,14 @@ def _is_of(problem: Problem, plan: Plan) -> bool:
 
 
 def _row_faults(problem: Problem, plan: Plan, row: int, has_ma: tuple[int, ...]) -> list[Violation]:
-    on_row = [at for at, demand in enumerate(problem.demands) if row in demand.rows]
-    found = []
-    for slot, limit_ma in enumerate(has_ma):
-        carries_ma = sum(plan.current_ma[at][slot] for at in on_row)
+    on_row = [plan.current_ma[at] for at, d in enumerate(problem.demands) if row in d.rows]
+    found: list[Violation] = []
+    if not on_row:
+        return found
+    for slot, (of_slot_ma, limit_ma) in enumerate(
+        zip(zip(*on_row, strict=True), has_ma, strict=True)
+    ):
+        carries_ma = sum(of_slot_ma)
         if carries_ma > max(0, limit_ma):
             detail = f"{carries_ma} mA of {limit_ma} mA"
             found.append(

@@ -4,9 +4,10 @@ Solved by the interior point method of HiGHS without crossover: what it is for i
 much everybody can have in each interval; which steps and slots that becomes is `place`'s part.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import highspy
 import numpy as np
@@ -18,6 +19,7 @@ from gateway.planning.problem import Demand, Problem
 
 MOST_INTERVALS = 110
 CLASS_WEIGHT = 10.0  # One class matters so much more than the next.
+OPTIMALITY_TOLERANCE = 1e-5  # Steps of 1 A lose a hundred times more; a sixth of the time.
 BROKEN_PROMISE_WEIGHT = 1e5  # Per Wh that is promised and not given.
 
 Floats = NDArray[np.float64]
@@ -92,36 +94,46 @@ def _distance(known: Sequence[int], at: int) -> int:
     return min(at - known[right - 1], known[min(right, len(known) - 1)] - at)
 
 
+Part = tuple[Sequence[int], Sequence[float], float, float]
+"""A constraint: its columns, what they count, and from where to where the sum may be."""
+
+
 class _Program:
     """The matrix of one problem over its intervals."""
 
     def __init__(self, problem: Problem, edges: list[int]) -> None:
         self._problem = problem
         hours = np.array(problem.grid.hours)
-        self._begins, self._ends = np.array(edges[:-1]), np.array(edges[1:])
+        self._edges = edges
         cumulated_h = np.concatenate(([0.0], np.cumsum(hours)))
-        self._hours = cumulated_h[self._ends] - cumulated_h[self._begins]
+        self._hours = np.diff(cumulated_h[edges])
         self.columns: list[tuple[int, int]] = []
+        self._columns_of: list[range] = []
         highest: list[float] = []
         wh_per_ma: list[float] = []
+        at_edges_h, long_h = cumulated_h.tolist(), self._hours.tolist()
         for at, demand in enumerate(problem.demands):
-            for interval, share in self._shares(demand, cumulated_h):
+            first = len(self.columns)
+            for interval, share in self._shares(demand, at_edges_h):
                 self.columns.append((at, interval))
                 highest.append(demand.max_ma * share)
-                wh_per_ma.append(demand.wh_per_ma_h * float(self._hours[interval]))
-        self._highest_ma = np.array(highest)
+                wh_per_ma.append(demand.wh_per_ma_h * long_h[interval])
+            self._columns_of.append(range(first, len(self.columns)))
+        self._highest_ma = highest
         self.wh_per_ma = np.array(wh_per_ma)
 
-    def _shares(self, demand: Demand, cumulated_h: Floats) -> list[tuple[int, float]]:
+    def _shares(self, demand: Demand, cumulated_h: list[float]) -> list[tuple[int, float]]:
         """Return the intervals a demand may draw in, and what part of each is in its window."""
         window = self._problem.grid.slots_within(demand.earliest_s, demand.latest_s)
+        edges = self._edges
         shares = []
-        for interval in range(len(self._begins)):
-            begins = max(int(self._begins[interval]), window.start)
-            ends = min(int(self._ends[interval]), window.stop)
-            if begins < ends:
-                inside_h = float(cumulated_h[ends] - cumulated_h[begins])
-                shares.append((interval, inside_h / float(self._hours[interval])))
+        for interval in range(max(0, bisect_right(edges, window.start) - 1), len(edges) - 1):
+            begins = max(edges[interval], window.start)
+            ends = min(edges[interval + 1], window.stop)
+            if begins >= ends:
+                break
+            whole_h = cumulated_h[edges[interval + 1]] - cumulated_h[edges[interval]]
+            shares.append((interval, (cumulated_h[ends] - cumulated_h[begins]) / whole_h))
         return shares
 
     def solve(self, time_limit_s: float) -> Floats | None:
@@ -152,52 +164,71 @@ class _Program:
         lp.a_matrix_.start_ = np.concatenate(
             ([0], np.cumsum([len(columns) for columns, _, _, _ in rows]))
         ).astype(np.int32)
-        lp.a_matrix_.index_ = np.concatenate([np.array(c) for c, _, _, _ in rows]).astype(np.int32)
-        lp.a_matrix_.value_ = np.concatenate([values for _, values, _, _ in rows])
+        lp.a_matrix_.index_ = np.fromiter(chain.from_iterable(c for c, _, _, _ in rows), np.int32)
+        lp.a_matrix_.value_ = np.fromiter(chain.from_iterable(v for _, v, _, _ in rows), np.float64)
         return _solution_of(lp, count, time_limit_s)
 
-    def _row_parts(self) -> list[tuple[list[int], Floats, float, float]]:
-        """Return a constraint per row and interval that could be over: the sum of its currents."""
+    def _row_parts(self) -> list[Part]:
+        """Return a constraint per row and interval that could be over: the sum of its currents.
+
+        Of rows with the same demands, a circuit and the only one below it, the tightest is enough.
+        """
         problem = self._problem
-        on: dict[tuple[int, int], list[int]] = {}
-        for column, (at, interval) in enumerate(self.columns):
-            for row in problem.demands[at].rows:
-                on.setdefault((row, interval), []).append(column)
+        on: dict[tuple[int, ...], list[int]] = {}
+        for at, demand in enumerate(problem.demands):
+            on.setdefault(demand.rows, []).append(at)
+        of_row: dict[int, set[int]] = {}
+        for rows, demands in on.items():
+            for row in rows:
+                of_row.setdefault(row, set()).update(demands)
+        alike: dict[frozenset[int], list[int]] = {}
+        for row, members in of_row.items():
+            alike.setdefault(frozenset(members), []).append(row)
         hours = np.array(problem.grid.hours)
-        parts = []
-        available = {row: np.maximum(0, np.array(problem.available_ma[row])) for row, _ in on}
-        for (row, interval), columns in on.items():
-            slots = slice(int(self._begins[interval]), int(self._ends[interval]))
-            has_ma = float(available[row][slots] @ hours[slots] / self._hours[interval])
-            if float(self._highest_ma[columns].sum()) > has_ma:
-                parts.append((columns, np.ones(len(columns)), -highspy.kHighsInf, has_ma))
+        parts: list[Part] = []
+        for together, same in alike.items():
+            available_ma = np.maximum(0, np.array([problem.available_ma[row] for row in same]))
+            sums = np.add.reduceat(available_ma * hours, self._edges[:-1], axis=1)
+            has_ma = (sums / self._hours).min(axis=0).tolist()
+            columns: list[list[int]] = [[] for _ in has_ma]
+            for at in sorted(together):
+                for column in self._columns_of[at]:
+                    columns[self.columns[column][1]].append(column)
+            for interval, in_it in enumerate(columns):
+                if sum([self._highest_ma[column] for column in in_it]) > has_ma[interval]:
+                    ones = [1.0] * len(in_it)
+                    parts.append((in_it, ones, -highspy.kHighsInf, has_ma[interval]))
         return parts
 
-    def _place_parts(self) -> list[tuple[list[int], Floats, float, float]]:
+    def _place_parts(self) -> list[Part]:
         """Return that those at one connector have it one after the other: their times add up."""
-        at_place: dict[tuple[str, int], list[int]] = {}
-        for column, (at, interval) in enumerate(self.columns):
-            at_place.setdefault((self._problem.demands[at].place, interval), []).append(column)
-        parts: list[tuple[list[int], Floats, float, float]] = []
-        for columns in at_place.values():
-            if len(columns) > 1:
-                highest_ma = [self._problem.demands[self.columns[c][0]].max_ma for c in columns]
-                parts.append((columns, 1.0 / np.array(highest_ma), -highspy.kHighsInf, 1.0))
+        at_place: dict[str, list[int]] = {}
+        for at, demand in enumerate(self._problem.demands):
+            at_place.setdefault(demand.place, []).append(at)
+        parts: list[Part] = []
+        for queue in at_place.values():
+            in_interval: dict[int, list[int]] = {}
+            for at in queue if len(queue) > 1 else ():
+                for column in self._columns_of[at]:
+                    in_interval.setdefault(self.columns[column][1], []).append(column)
+            for columns in in_interval.values():
+                if len(columns) > 1:
+                    highest_ma = [self._problem.demands[self.columns[c][0]].max_ma for c in columns]
+                    parts.append((columns, [1.0 / ma for ma in highest_ma], -highspy.kHighsInf, 1))
         return parts
 
-    def _energy_parts(self, promised: list[int]) -> list[tuple[list[int], Floats, float, float]]:
+    def _energy_parts(self, promised: list[int]) -> list[Part]:
         """Return what each demand wants at most, and what it was promised at least."""
-        of: dict[int, list[int]] = {}
-        for column, (at, _) in enumerate(self.columns):
-            of.setdefault(at, []).append(column)
-        parts: list[tuple[list[int], Floats, float, float]] = []
-        for at, columns in of.items():
+        wh_per_ma = self.wh_per_ma.tolist()
+        parts: list[Part] = []
+        for at, columns in enumerate(self._columns_of):
             energy_wh = self._problem.demands[at].energy_wh
-            most_wh = highspy.kHighsInf if energy_wh is None else energy_wh
-            parts.append((columns, self.wh_per_ma[columns], -highspy.kHighsInf, most_wh))
+            if columns and energy_wh is not None:
+                values = wh_per_ma[columns.start : columns.stop]
+                parts.append((columns, values, -highspy.kHighsInf, energy_wh))
         for slack, at in enumerate(promised):
-            columns = of.get(at, [])
-            values = np.append(self.wh_per_ma[columns], 1.0)
+            columns = self._columns_of[at]
+            values = [*wh_per_ma[columns.start : columns.stop], 1.0]
             least_wh = self._problem.demands[at].promised_wh
             parts.append(
                 ([*columns, len(self.columns) + slack], values, least_wh, highspy.kHighsInf)
@@ -214,6 +245,7 @@ def _solution_of(lp: highspy.HighsLp, count: int, time_limit_s: float) -> Floats
         ("solver", "ipm"),
         ("run_crossover", "off"),
         ("threads", 1),
+        ("ipm_optimality_tolerance", OPTIMALITY_TOLERANCE),
         ("time_limit", time_limit_s),
     ):
         highs.setOptionValue(option, value)
