@@ -134,6 +134,9 @@ class Calendar:
             daemon=True,
         )
         self._scheduler.start()
+        if self._loop is None:  # The end has come meanwhile, and found nothing to end.
+            self._end()
+            return
         self._schedule()
         overdue = [e for e in self._errands.values() if e.is_overdue is not None and e.is_overdue()]
         for errand in overdue:
