@@ -99,7 +99,8 @@ class HttpListener:
                 self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
             family, _, _, _, address = found[0]
-            listening = socket.socket(family, socket.SOCK_STREAM)
+            # asyncio sends small answers at once only where a socket says that it speaks TCP.
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             try:
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listening.bind(address)

@@ -1,6 +1,7 @@
 """A question put to the book: on which connector, with what instead, and in which words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from itertools import pairwise
@@ -8,7 +9,7 @@ from itertools import pairwise
 from gateway.domain.needs import Need
 from gateway.domain.promises import Stretch
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
-from gateway.planning.asking import Asked, Places
+from gateway.planning.asking import Asked, AskError, Places
 from gateway.planning.book import Book
 from gateway.planning.problem import Rectangle
 from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
@@ -41,20 +42,20 @@ def answer(
 ) -> QuoteAnswer:
     """Return what the book as it is can offer for a need."""
     ask, here = asked.ask, circumstances
-    others = [] if need.circuit is not None else _all_outlets(need, here.places)
-    free = [o for o in (*asked.outlets, *others) if _taken(book, o, ask, here) is None]
-    taken = None
+    taken = _taken(book, ask, here)
     if asked.is_named:
         outlet = asked.outlets[0]
-        taken = _taken(book, outlet, ask, here)
+        others = _others(need, outlet, taken, here.places)
     else:
-        outlet = _best(book.room, free or asked.outlets, ask)
-        taken = None if free else _taken(book, outlet, ask, here)
-    if taken is None:
-        beside = [other for other in free if other.key != outlet.key]
-        told = quote(book.room, outlet, ask, _ranked(book.room, beside, ask))
+        free = _ranked(book.room, [o for o in asked.outlets if o.key not in taken], ask)
+        outlet = free[0] if free else asked.outlets[0]
+        others = iter(free[1:])
+    why_taken = taken.get(outlet.key)
+    if why_taken is None:
+        told = quote(book.room, outlet, ask, _by_gain(book.room, others, ask))
     else:
-        told = _elsewhere(book, outlet, ask, free, until_s=taken[0] - book.from_at_s)
+        until_s = why_taken[0] - book.from_at_s
+        told = _elsewhere(book, outlet, ask, _ranked(book.room, others, ask), until_s=until_s)
     found = [o for o in told.offers if _is_free(book, o, ask, need)]
     verdict = told.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
@@ -64,7 +65,7 @@ def answer(
         _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here)
         for at, offer in enumerate(found[:MAX_OFFERS], start=1)
     )
-    binds = _what_binds(book, outlet, ask, here) if taken is None else taken[1]
+    binds = _what_binds(book, outlet, ask, here) if why_taken is None else why_taken[1]
     wanted_wh = ask.energy_wh
     return QuoteAnswer(
         id=quote_id,
@@ -78,34 +79,34 @@ def answer(
     )
 
 
-def _all_outlets(need: Need, places: Places) -> list[Outlet]:
-    """Return every connector this vehicle could use instead."""
-    found = []
-    for name, connector in places.connectors.items():
-        if need.phase_count is None or need.phase_count <= len(connector.phases):
-            outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=None)
-            wanted_w = need.max_power_w
-            if wanted_w is not None:
-                most_ma = int(wanted_w / outlet.power_w(1.0)) // outlet.step_ma * outlet.step_ma
-                outlet = replace(outlet, max_ma=min(outlet.max_ma, most_ma))
-            if outlet.max_ma >= outlet.min_ma:
-                found.append(outlet)
-    return found
+def _others(
+    need: Need, outlet: Outlet, taken: Mapping[str, object], places: Places
+) -> Iterator[Outlet]:
+    """Yield the other free connectors this vehicle could use."""
+    if need.circuit is not None:
+        return
+    for name in places.connectors:
+        if name == outlet.key or name in taken:
+            continue
+        with suppress(AskError):
+            yield places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
 
 
-def _taken(book: Book, outlet: Outlet, ask: Ask, here: Circumstances) -> tuple[float, str] | None:
-    """Return until when (epoch s) a connector is taken within a window, and why; None if it is not."""
+def _taken(book: Book, ask: Ask, here: Circumstances) -> dict[str, tuple[float, str]]:
+    """Return the connectors taken within a window: until when (epoch s), and why."""
     begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
+    found: dict[str, tuple[float, str]] = {}
+    if begins_s < here.occupied_until_s:
+        for name in here.occupied:
+            found[name] = here.occupied_until_s, f"{name} is occupied now"
     for promise in book.promises.values():
-        if promise.place == outlet.key and promise.state.is_open:
-            from_s, until_s = promise.from_at_s, promise.until_at_s
-            if from_s < ends_s and begins_s < until_s:
-                since = clock_said(from_s, here.now_s, here.zone)
-                until = clock_said(until_s, here.now_s, here.zone)
-                return until_s, f"{outlet.key} is promised to somebody else from {since} to {until}"
-    if outlet.key in here.occupied and begins_s < here.occupied_until_s:
-        return here.occupied_until_s, f"{outlet.key} is occupied now"
-    return None
+        from_s, until_s = promise.from_at_s, promise.until_at_s
+        if promise.state.is_open and from_s < ends_s and begins_s < until_s:
+            since = clock_said(from_s, here.now_s, here.zone)
+            until = clock_said(until_s, here.now_s, here.zone)
+            why = f"{promise.place} is promised to somebody else from {since} to {until}"
+            found[promise.place] = until_s, why
+    return found
 
 
 def _is_free(book: Book, offer: Offer, ask: Ask, need: Need) -> bool:
@@ -120,8 +121,9 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need) -> bool:
     )
 
 
-def _best(room: Room, outlets: Iterable[Outlet], ask: Ask) -> Outlet:
-    return _ranked(room, outlets, ask)[0]
+def _by_gain(room: Room, outlets: Iterable[Outlet], ask: Ask) -> Iterator[Outlet]:
+    """Yield outlets in rank; they are looked at only if one is wanted."""
+    yield from _ranked(room, outlets, ask)
 
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
@@ -140,7 +142,7 @@ def _elsewhere(
     """Return what can be had in the place of a connector that is taken: another, or later."""
     offers: list[Offer] = []
     if free:
-        beside = quote(book.room, _best(book.room, free, ask), ask)
+        beside = quote(book.room, free[0], ask)
         offers += [
             replace(offer, way=Way.ANOTHER_OUTLET if offer.way is Way.AS_ASKED else offer.way)
             for offer in beside.offers

@@ -1,7 +1,7 @@
 """From what a vehicle needs, in its own words, to what is asked of which connectors of the plan."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
@@ -52,6 +52,9 @@ class Places:
     connectors: Mapping[str, Connector]
     paths: Mapping[CircuitId, tuple[int, ...]]
     """Per circuit: its position and those of all above it, nearest first."""
+    _outlets: dict[tuple[str, int | None], Outlet] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @staticmethod
     def of(site: Site) -> "Places":
@@ -75,6 +78,9 @@ class Places:
         Raises:
             AskError: there is no such connector, or so little power flows on none.
         """
+        known = self._outlets.get((name, phase_count))
+        if known is not None:
+            return _narrowed(known, max_power_w)
         connector = self.connectors.get(name)
         if connector is None:
             message = f"there is no connector {name}: {_near(name, self.connectors)}"
@@ -94,6 +100,7 @@ class Places:
             voltage_v=self.site.voltage_v,
             max_ma=connector.max_ma,
         )
+        self._outlets[name, phase_count] = outlet
         return _narrowed(outlet, max_power_w)
 
     def circuit_outlet(self, name: CircuitId, *, max_power_w: int | None) -> Outlet:
