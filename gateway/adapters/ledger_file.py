@@ -306,6 +306,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.connectors.values()
     yield from memory.stations.values()
     yield from memory.circuits.values()
+    yield from memory.learnt.values()
     yield from memory.promises.values()
     yield memory.site
     if memory.run is not None:

@@ -8,10 +8,11 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
-from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
     CircuitMemory,
     ConnectorMemory,
+    LearntMemory,
     Memory,
     PromiseMemory,
     RunMemory,
@@ -20,13 +21,22 @@ from gateway.domain.memory import (
     TransactionMemory,
 )
 
-Record = ConnectorMemory | StationMemory | CircuitMemory | SiteMemory | PromiseMemory | RunMemory
+Record = (
+    ConnectorMemory
+    | StationMemory
+    | CircuitMemory
+    | LearntMemory
+    | SiteMemory
+    | PromiseMemory
+    | RunMemory
+)
 Key = tuple[str, str]
 
 KINDS: Final[dict[str, type[Record]]] = {
     "connector": ConnectorMemory,
     "station": StationMemory,
     "circuit": CircuitMemory,
+    "learnt": LearntMemory,
     "site": SiteMemory,
     "promise": PromiseMemory,
     "run": RunMemory,
@@ -43,6 +53,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("station", record.station),)
         case CircuitMemory():
             return (("circuit", record.circuit),)
+        case LearntMemory():
+            return (("learnt", record.circuit),)
         case PromiseMemory():
             return (("promise", record.promise.id),)
         case RunMemory():
@@ -99,7 +111,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     problems: list[str] = []
     connectors: dict[ConnectorRef, ConnectorMemory] = {}
     stations: dict[StationId, StationMemory] = {}
-    circuits = {}
+    circuits: dict[CircuitId, CircuitMemory] = {}
+    learnt: dict[CircuitId, LearntMemory] = {}
     promises: dict[str, PromiseMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
@@ -110,6 +123,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 stations[record.station] = record
             case CircuitMemory():
                 circuits[record.circuit] = record
+            case LearntMemory():
+                learnt[record.circuit] = record
             case SiteMemory():
                 site = record
             case PromiseMemory():
@@ -121,6 +136,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         connectors=connectors,
         stations=stations,
         circuits=circuits,
+        learnt=learnt,
         site=site,
         transactions=transactions,
         last_given_number=last_number,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gateway.control.decide import LimitOrder
+from gateway.control.learnt import with_learnt
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
     NEVER_S,
@@ -19,7 +20,8 @@ from gateway.control.state import (
     StationBelief,
 )
 from gateway.control.wiring import Wiring
-from gateway.domain.circuits import Connector
+from gateway.domain.circuits import Circuit, Connector
+from gateway.domain.electric import NOTHING
 from gateway.domain.events import CircuitRecalled
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import (
@@ -173,9 +175,10 @@ def restore(
             state,
             connectors=tuple(connectors),
             circuits=tuple(
-                _circuit_of(memory.circuits.get(circuit.id), parameters, now=now, now_s=now_s)
+                _circuit_of(circuit, memory, parameters, now=now, now_s=now_s)
                 for circuit in wiring.circuits
             ),
+            memory=replace(state.memory, base_seen_ma=_base_seen_ma(wiring, memory)),
             stations={
                 station: _station_of(memory.stations.get(station)) for station in state.stations
             },
@@ -275,7 +278,29 @@ def _station_of(remembered: StationMemory | None) -> StationBelief:
     )
 
 
+def _base_seen_ma(wiring: Wiring, memory: Memory) -> tuple[int, ...]:
+    """Return, per row, the most that base has surely been above its worst case."""
+    learnt = [memory.learnt.get(circuit.id) for circuit in wiring.circuits]
+    return tuple(
+        ma for known in learnt for ma in (NOTHING if known is None else known.base_seen_ma)
+    )
+
+
 def _circuit_of(
+    circuit: Circuit,
+    memory: Memory,
+    parameters: ControlParameters,
+    *,
+    now: Moment,
+    now_s: float,
+) -> CircuitState:
+    """Return what is known of a circuit: what was learnt of it, and what it has been through."""
+    state = _past_of(memory.circuits.get(circuit.id), parameters, now=now, now_s=now_s)
+    learnt = memory.learnt.get(circuit.id)
+    return state if learnt is None else with_learnt(state, circuit, learnt, now_s=now_s)
+
+
+def _past_of(
     remembered: CircuitMemory | None, parameters: ControlParameters, *, now: Moment, now_s: float
 ) -> CircuitState:
     """Return the circuit with its lockout shortened only by time that has surely passed."""

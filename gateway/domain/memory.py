@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.domain.charging import StationCapabilities
+from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.moments import Moment
@@ -57,6 +58,33 @@ class CircuitMemory:
     excursions_ago_s: tuple[float, ...] = ()
     is_in_excursion: bool = False
     lockout_left_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RisesMemory:
+    """How much base rose within windows of one length, day by day, in bins of the rating.
+
+    It has been learnt for `known_for_s`, of which the last day for `day_for_s`.
+    """
+
+    known_for_s: float
+    day_for_s: float
+    days: tuple[tuple[int, ...], ...]
+    quantile_ma: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntMemory:
+    """What was learnt of a circuit's base, phase by phase, at the rating it had then.
+
+    `base_seen_ma` is the most that base has surely been where that was above its worst case.
+    """
+
+    circuit: CircuitId
+    rating_ma: PerPhase
+    rises: tuple[RisesMemory | None, ...]
+    lease_rises: tuple[RisesMemory | None, ...]
+    base_seen_ma: PerPhase = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +170,7 @@ Entry = (
     ConnectorMemory
     | StationMemory
     | CircuitMemory
+    | LearntMemory
     | SiteMemory
     | TransactionMemory
     | PromiseMemory
@@ -162,6 +191,7 @@ class Memory:
     connectors: dict[ConnectorRef, ConnectorMemory] = field(default_factory=dict)
     stations: dict[StationId, StationMemory] = field(default_factory=dict)
     circuits: dict[CircuitId, CircuitMemory] = field(default_factory=dict)
+    learnt: dict[CircuitId, LearntMemory] = field(default_factory=dict)
     site: SiteMemory = field(default_factory=SiteMemory)
     transactions: tuple[TransactionMemory, ...] = ()
     last_given_number: int = 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from gateway.control.fold import evolve
+from gateway.control.learnt import remember_learnt
 from gateway.control.restore import (
     highest_ma,
     remember_circuit,
@@ -26,6 +27,9 @@ from gateway.domain.memory import (
     StationMemory,
 )
 from gateway.ports import Ledger, MomentClock
+
+LEARNT_EVERY_S = 3_600.0
+"""How often what is learnt of circuits is written: it takes days to learn."""
 
 PLANNED_FOR_S = 60.0
 """How long a raise that was made durable and not sent is still counted."""
@@ -65,6 +69,7 @@ class Remembrance:
         self._clock = clock
         self._noted = state
         self._adopted = set(adopted)
+        self._learnt_at_s = clock.monotonic_s()
         self._connectors = {
             connector.ref: remember_connector(connector, belief)
             for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
@@ -172,6 +177,7 @@ class Remembrance:
         self._note_connectors(before, state, entries)
         self._note_stations(before, state, entries)
         self._note_circuits(before, state, entries)
+        self._note_learnt(state, entries)
         if remember_site(state) != remember_site(before):
             entries.append(remember_site(state))
             if state.is_stopped is not before.is_stopped:
@@ -245,6 +251,14 @@ class Remembrance:
                 entries.append(memory)
             else:
                 self._ledger.keep_durably(memory)
+
+    def _note_learnt(self, state: SiteState, entries: list[Entry]) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._learnt_at_s < LEARNT_EVERY_S:
+            return
+        self._learnt_at_s = now_s
+        learnt = (remember_learnt(state, at, now_s=now_s) for at in range(len(state.circuits)))
+        entries += [memory for memory in learnt if memory is not None]
 
     def _note_circuits(self, before: SiteState, state: SiteState, entries: list[Entry]) -> None:
         for at, (old, new) in enumerate(zip(before.circuits, state.circuits, strict=True)):

@@ -13,8 +13,9 @@ from gateway.control.decide import FallbackOrder, LimitOrder
 from gateway.control.fold import evolve
 from gateway.control.parameters import ControlParameters
 from gateway.control.restore import Restored, hold_raises, restore, unaccounted
-from gateway.control.state import NEVER_S, SiteState, StandingLimit
+from gateway.control.state import NEVER_S, RiseHistory, SiteState, StandingLimit
 from gateway.control.wiring import Wiring
+from gateway.domain.circuits import Site
 from gateway.domain.electric import NOTHING
 from gateway.domain.events import (
     ConstraintSet,
@@ -335,6 +336,50 @@ def test_a_station_is_adopted_once_and_that_is_written_before_it_hears_anything(
     acts = [(act.kind, act.subject) for act in bench.ledger.acts]
     assert acts == [("adopted", STATIONS[0])]
     assert STATIONS[0] in bench.ledger.memory.stations
+
+
+def test_what_was_learnt_of_a_building_is_known_after_a_restart() -> None:
+    days = ((5,) * 100,) * 8
+    history = RiseHistory(
+        since_s=-8 * 86_400.0, days=days, day_since_s=-3_600.0, quantile_ma=12_000
+    )
+
+    async def test(bench: Bench) -> None:
+        circuit = bench.state.circuits[0]
+        l1, l2, l3 = circuit.phases
+        learnt = (replace(l1, rises=history), replace(l2, lease_rises=history), l3)
+        memory = replace(bench.state.memory, base_seen_ma=(0, 45_000, 0))
+        bench.state = replace(
+            bench.state, circuits=(replace(circuit, phases=learnt),), memory=memory
+        )
+        bench.cycle()
+        bench.ledger.commit()
+        assert bench.ledger.memory.learnt == {}  # Once an hour is often enough.
+        await asyncio.sleep(3_600.0)
+        bench.state = replace(bench.state)
+        bench.cycle()
+        bench.ledger.commit()
+
+    bench = on_bench(test)
+    now = Moment(
+        wall_at=datetime(2026, 1, 5, tzinfo=UTC), boot_id="", boot_s=0.0, is_synchronised=False
+    )
+
+    def after(site: Site) -> SiteState:
+        memory = bench.ledger.memory
+        wiring = Wiring.of(site)
+        return restore(wiring, PARAMETERS, memory, alive=None, now=now, now_s=50.0).state
+
+    state = after(SITE)
+    restored_rises = state.circuits[0].phases[0].rises
+    assert (restored_rises.days, restored_rises.quantile_ma) == (days, 12_000)
+    assert restored_rises.since_s == 50.0 - 8 * 86_400.0 - 3_600.0
+    assert state.circuits[0].phases[1].lease_rises.quantile_ma == 12_000
+    assert state.circuits[0].phases[2].rises == RiseHistory()
+    assert state.memory.base_seen_ma == (0, 45_000, 0)
+    # Parts of another rating say nothing of this one.
+    larger = replace(SITE.circuits[0], rating_ma=(160_000,) * 3)
+    assert after(replace(SITE, circuits=(larger,))).circuits[0].phases[0].rises == RiseHistory()
 
 
 def test_a_lockout_outlives_us_and_is_shortened_only_by_time_that_has_surely_passed() -> None:

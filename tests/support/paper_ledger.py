@@ -9,6 +9,7 @@ from gateway.domain.memory import (
     CircuitMemory,
     ConnectorMemory,
     Entry,
+    LearntMemory,
     Memory,
     PromiseMemory,
     SiteMemory,
@@ -67,6 +68,8 @@ class PaperLedger:
                 self.memory = replace(known, stations={**known.stations, entry.station: entry})
             case CircuitMemory():
                 self.memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
+            case LearntMemory():
+                self.memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
             case SiteMemory():
                 self.memory = replace(known, site=entry)
             case TransactionMemory():
