@@ -1,6 +1,7 @@
 """`headroom token`: lets a program ask the API, for as much as its role allows."""
 
 import json
+import secrets
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ REFUSED = 2
     show_default=True,
     help="The highest it may claim.",
 )
-@click.option("--name", help="Whose it is, for lists and the audit [default: the role].")
+@click.option("--name", help="Whose it is, for lists and the audit [default: one of its own].")
 @click.option(
     "--quota",
     type=click.IntRange(1, 60_000),
@@ -74,7 +75,7 @@ def token_command(
             sys.exit(REFUSED)
         else:
             access = Access(
-                name=name or role,
+                name=name or f"{role}-{secrets.token_hex(3)}",
                 role=Role(role),
                 criticality=Criticality(criticality),
                 quota_per_min_count=quota,

@@ -119,11 +119,13 @@ class PromiseShelf:
         return await self.durable(promise)
 
     def note(self, memory: PromiseMemory, *, by: str = "") -> None:
-        """Write down and tell what has become of a promise. Never waits."""
+        """Write down what has become of a promise, and tell it once it stands. Never waits."""
         self.put(memory)
         promise = memory.promise
         self.counters[f"reservations {promise.state}"] += 1
-        if self._ledger is not None:
+        if self._ledger is None:
+            self._tell(promise)
+        else:
             act = Act(
                 kind=f"reservation-{promise.state}",
                 subject=promise.id,
@@ -132,17 +134,7 @@ class PromiseShelf:
             )
             written = self._ledger.keep_durably(memory, act)
             self._writing[promise.id] = written
-            written.add_done_callback(lambda done: self._forget_writing(promise.id, done))
-        self._feed.tell(
-            "reservation",
-            promise.id,
-            holder=promise.holder,
-            state=str(promise.state),
-            place=place_said(promise.place),
-            energy_wh=promise.energy_wh,
-            delivered_wh=round(promise.delivered_wh),
-            why=promise.cause,
-        )
+            written.add_done_callback(lambda done: self._on_written(promise, done))
 
     def count(self, memory: PromiseMemory) -> None:
         """Write down within a minute what is now known of a promise. Never waits."""
@@ -167,9 +159,24 @@ class PromiseShelf:
                 raise NotDurableError(message)
         return promise
 
-    def _forget_writing(self, name: str, done: "asyncio.Future[None]") -> None:
-        if self._writing.get(name) is done:
-            del self._writing[name]
+    def _on_written(self, promise: Reservation, done: "asyncio.Future[None]") -> None:
+        if self._writing.get(promise.id) is done:
+            del self._writing[promise.id]
+        if not done.cancelled():
+            self._tell(promise)
+
+    def _tell(self, promise: Reservation) -> None:
+        """Tell who follows along what has become of a promise, now that it stands."""
+        self._feed.tell(
+            "reservation",
+            promise.id,
+            holder=promise.holder,
+            state=str(promise.state),
+            place=place_said(promise.place),
+            energy_wh=promise.energy_wh,
+            delivered_wh=round(promise.delivered_wh),
+            why=promise.cause,
+        )
 
     def _remember_key(self, used: PromiseKey, answer: Reservation) -> None:
         self._answered[used.holder, used.key] = _Answered(digest=used.digest, promise=answer)

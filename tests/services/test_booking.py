@@ -207,7 +207,8 @@ def test_a_key_repeats_its_answer_and_refuses_another_request() -> None:
 def test_nothing_is_answered_before_the_ledger_has_it() -> None:
     async def test() -> None:
         clock, paper = VirtualClock(), PaperLedger(asyncio.get_running_loop())
-        made = booking(clock, ledger=paper)
+        feed = Feed(clock)
+        made = booking(clock, ledger=paper, feed=feed)
         offer = made.quote(need(clock), DRONES).offers[0].id
         key = UsedKey(key="k", digest="d")
         holding = asyncio.gather(
@@ -216,10 +217,13 @@ def test_nothing_is_answered_before_the_ledger_has_it() -> None:
         await asyncio.sleep(1)
         assert not holding.done()
         assert paper.memory.promises == {}
+        assert await feed.wait_newer(0, within_s=0) == ()
 
         paper.commit()
         first, second = await holding
         assert first == second == paper.memory.promises[first.id].promise
+        (told,) = await feed.wait_newer(0, within_s=0)
+        assert (told.subject, told.data["state"]) == (first.id, "held")
 
     run_virtual(test())
 
