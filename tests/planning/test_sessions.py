@@ -1,0 +1,99 @@
+"""Bounds on departures and energies hold as often as they say, also after habits change."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.planning.sessions import (
+    LEAST_COUNT,
+    LEVELS,
+    TRAILING_COUNT,
+    Ground,
+    SessionBook,
+    learn,
+    stays_until_s,
+    takes_at_most_wh,
+)
+
+HOUR_S = 3_600.0
+
+
+def book_of(count: int, user_class: str = "staff", *, late_s: float = 0.0) -> SessionBook:
+    book = SessionBook()
+    for at in range(count):
+        book = learn(
+            book, user_class, departs_s=late_s - 60.0 * (at % 60), takes_ratio=at % 10 / 10
+        )
+    return book
+
+
+def test_with_too_few_known_it_is_the_drivers_word_and_says_so() -> None:
+    bound = stays_until_s(book_of(LEAST_COUNT - 1), "staff", 9 * HOUR_S, 0.9)
+
+    assert (bound.value, bound.ground, bound.count) == (9 * HOUR_S, Ground.WORD, LEAST_COUNT - 1)
+
+
+def test_a_class_of_which_little_is_known_is_taken_for_everybody() -> None:
+    book = learn(book_of(100), "guests", departs_s=0.0, takes_ratio=1.0)
+
+    assert stays_until_s(book, "guests", 0.0, 0.9).ground is Ground.EVERYBODY
+    assert stays_until_s(book, "staff", 0.0, 0.9).ground is Ground.OWN_CLASS
+
+
+def test_classes_keep_their_own_habits() -> None:
+    book = book_of(60)
+    for _ in range(60):
+        book = learn(book, "fleet", departs_s=0.0, takes_ratio=1.0)
+
+    assert stays_until_s(book, "fleet", 8 * HOUR_S, 0.95).value == 8 * HOUR_S
+    assert stays_until_s(book, "staff", 8 * HOUR_S, 0.95).value < 7.2 * HOUR_S
+    assert takes_at_most_wh(book, "fleet", 10_000.0, 0.8).value == 10_000.0
+    assert takes_at_most_wh(book, "staff", 10_000.0, 0.8).value < 10_000.0
+
+
+def test_no_more_is_kept_than_counts() -> None:
+    book = book_of(TRAILING_COUNT + 40)
+
+    assert len(book.everybody.departs_s) == len(book.classes["staff"].takes_ratio) == TRAILING_COUNT
+
+
+def test_a_level_nobody_learns_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"not in"):
+        stays_until_s(book_of(50), "staff", 0.0, 0.5)
+
+
+@given(
+    ends=st.lists(
+        st.tuples(st.floats(-9 * HOUR_S, 9 * HOUR_S), st.floats(0.0, 3.0)), min_size=31, max_size=90
+    )
+)
+def test_a_surer_bound_is_never_bolder_and_never_beyond_what_was_seen(
+    ends: list[tuple[float, float]],
+) -> None:
+    book = SessionBook()
+    for departs_s, takes_ratio in ends:
+        book = learn(book, "staff", departs_s=departs_s, takes_ratio=takes_ratio)
+    until_s = [stays_until_s(book, "staff", 0.0, level).value for level in LEVELS]
+    takes = [takes_at_most_wh(book, "staff", 1.0, level).value for level in LEVELS]
+
+    assert until_s == sorted(until_s, reverse=True)
+    assert takes == sorted(takes)
+    assert min(departs_s for departs_s, _ in ends) <= until_s[-1]
+    assert takes[-1] <= max(takes_ratio for _, takes_ratio in ends)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("shift_s", [0.0, -2 * HOUR_S])
+def test_bounds_are_kept_as_often_as_they_say(level: float, shift_s: float) -> None:
+    chance = random.Random(7)
+    book, kept = SessionBook(), []
+    for at in range(3_000):
+        # Half way through, everybody begins to leave earlier (the holidays).
+        departs_s = chance.gauss(0.0, HOUR_S) + (shift_s if at > 1_500 else 0.0)
+        if at >= 100:
+            kept.append(departs_s >= stays_until_s(book, "staff", 0.0, level).value)
+        book = learn(book, "staff", departs_s=departs_s, takes_ratio=1.0)
+
+    assert abs(sum(kept) / len(kept) - level) < 0.025
