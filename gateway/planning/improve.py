@@ -1,5 +1,8 @@
 """A better plan than the greedy one, where there is one: what the linear program gives, placed."""
 
+from bisect import insort
+from collections.abc import Sequence
+
 from gateway.planning.check import check
 from gateway.planning.greedy import greedy
 from gateway.planning.linear import Rates, solve
@@ -50,11 +53,22 @@ def place(problem: Problem, rates: Rates) -> Plan:
     demands = problem.demands
     current_ma = [[0] * grid.slot_count for _ in demands]
     windows = [grid.slots_within(d.earliest_s, d.latest_s) for d in demands]
+    begin: dict[int, list[int]] = {}
+    for at, window in enumerate(windows):
+        begin.setdefault(window.start, []).append(at)
+    there: list[int] = []
     saved_mah = [0.0] * len(demands)
     delivered_wh = [0.0] * len(demands)
     rate_ma = rates.current_ma.tolist()
     for slot in range(grid.slot_count):
-        active = _active(problem, windows, delivered_wh, slot)
+        for at in begin.get(slot, ()):
+            insort(there, at)
+        there = [
+            at
+            for at in there
+            if slot < windows[at].stop and not _is_full(demands[at], delivered_wh[at])
+        ]
+        active = _first_at_each(demands, there)
         left_ma = [of_row[slot] for of_row in problem.available_ma]
         length_h = hours[slot]
         for at in active:
@@ -68,9 +82,12 @@ def place(problem: Problem, rates: Rates) -> Plan:
             )
             _take(demands[at], current_ma[at][slot], left_ma)
         for at in turns:
-            _take(demands[at], -current_ma[at][slot], left_ma)
+            has_ma = current_ma[at][slot]
+            if min([left_ma[row] for row in demands[at].rows]) < demands[at].step_ma:
+                continue
+            _take(demands[at], -has_ma, left_ma)
             given_ma = _fitting_ma(demands[at], delivered_wh[at], None, length_h, left_ma)
-            current_ma[at][slot] = max(current_ma[at][slot], given_ma)
+            current_ma[at][slot] = max(has_ma, given_ma)
             _take(demands[at], current_ma[at][slot], left_ma)
         for at in active:
             saved_mah[at] -= current_ma[at][slot] * length_h
@@ -78,19 +95,17 @@ def place(problem: Problem, rates: Rates) -> Plan:
     return plan_of(problem, current_ma)
 
 
-def _active(
-    problem: Problem, windows: list[range], delivered_wh: list[float], slot: int
-) -> list[int]:
-    """Return who may draw in a slot: the first at each connector that is not done."""
+def _is_full(demand: Demand, delivered_wh: float) -> bool:
+    return demand.energy_wh is not None and delivered_wh >= demand.energy_wh - 1.0
+
+
+def _first_at_each(demands: Sequence[Demand], there: list[int]) -> list[int]:
+    """Return who may draw of those that are there: the first at each connector."""
     first: dict[str, int] = {}
-    for at, demand in enumerate(problem.demands):
-        if slot not in windows[at]:
-            continue
-        if demand.energy_wh is not None and delivered_wh[at] >= demand.energy_wh - 1.0:
-            continue
-        known = first.get(demand.place)
-        if known is None or demand.earliest_s < problem.demands[known].earliest_s:
-            first[demand.place] = at
+    for at in there:
+        known = first.setdefault(demands[at].place, at)
+        if demands[at].earliest_s < demands[known].earliest_s:
+            first[demands[at].place] = at
     return list(first.values())
 
 
@@ -125,8 +140,7 @@ def _fitting_ma(
         needs_ma = (demand.energy_wh - delivered_wh) / (length_h * demand.wh_per_ma_h)
         in_steps_ma = -int(-needs_ma // demand.step_ma) * demand.step_ma
         fits_ma = min(fits_ma, max(demand.min_ma, in_steps_ma))
-    for row in demand.rows:
-        fits_ma = min(fits_ma, left_ma[row])
+    fits_ma = min(fits_ma, *[left_ma[row] for row in demand.rows])
     fits_ma = fits_ma // demand.step_ma * demand.step_ma
     return fits_ma if fits_ma >= demand.min_ma else 0
 
