@@ -165,8 +165,10 @@ class PlannerWorker:
     async def _plan(self, problem: Problem) -> None:
         from_s = self._begun_s
         plan = await self._by_worker(problem)
-        if plan is not None and self._is_void:
-            self.counts.overtaken += 1
+        if plan is not None and await self._violations(problem, plan):
+            plan = None
+        if self._is_void:
+            self.counts.overtaken += plan is not None
             plan = None
             renewed = self._problem_now()
             if renewed is None:
@@ -174,7 +176,7 @@ class PlannerWorker:
             problem, from_s = renewed, self._clock.monotonic_s()
             # What comes from here on answers the newest; a better plan of it is still asked for.
             self._is_void = False
-        if plan is not None and not await self._violations(problem, plan):
+        if plan is not None:
             self.counts.by_worker += 1
             self._take(Planned(problem=problem, plan=plan, origin=Origin.WORKER, from_s=from_s))
             return
@@ -228,6 +230,8 @@ class PlannerWorker:
                 process = await self._running()
                 assert process.stdin is not None
                 assert process.stdout is not None
+                if process.stdin.is_closing():  # It is gone, and uvloop would call this a fault.
+                    raise _WorkerFailedError("it ended")
                 process.stdin.write(question)
                 await process.stdin.drain()
                 (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
@@ -238,8 +242,11 @@ class PlannerWorker:
             return await asyncio.to_thread(plan_in, body)
         except TimeoutError as error:
             raise _WorkerFailedError("it did not answer in time") from error
-        except (asyncio.IncompleteReadError, OSError) as error:
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise _WorkerFailedError("it ended") from error
+        except OSError as error:
+            message = f"it cannot be begun: {error}"
+            raise _WorkerFailedError(message) from error
         except msgspec.MsgspecError as error:
             raise _WorkerFailedError("it answered what is no plan") from error
 

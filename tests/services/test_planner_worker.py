@@ -193,6 +193,41 @@ def test_no_process_and_no_file_is_left_of_those_that_were_killed(new_loop: NewL
     assert files[1:] == files[:1] * 4  # The first may have opened what stays, a thread's say.
 
 
+@LOOPS
+def test_one_that_dies_just_before_it_is_asked_ends_nothing(new_loop: NewLoop) -> None:
+    async def scene(bench: Bench) -> None:
+        for count in range(1, 9):
+            bench.worker._rests_until_s = 0.0  # Not to wait for it eight times.
+            bench.worker.ask(Cause.ARRIVAL)
+            await bench.wait_taken(2 * count - 1)
+            process_id = bench.worker.process_id
+            assert process_id is not None
+            os.kill(process_id, signal.SIGKILL)
+            # From before anybody sees it to after: the pipes end first, then it is reaped.
+            await asyncio.sleep(0.0004 * (count - 1))
+            bench.worker.ask(Cause.ARRIVAL)
+            await bench.wait_taken(2 * count)
+
+    bench = run_with(lambda: Bench(problem_of(6)), scene, new_loop)
+
+    assert bench.taken[0].origin is Origin.WORKER
+    assert not children()
+
+
+def test_a_process_that_cannot_be_begun_costs_no_plan(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(worker_module, "COMMAND", (str(tmp_path / "nothing"),))
+
+    async def scene(bench: Bench) -> None:
+        bench.worker.ask(Cause.ARRIVAL)
+        await bench.wait_taken(1)
+
+    bench = run_with(lambda: Bench(problem_of(6)), scene)
+
+    assert (bench.taken[0].origin, bench.worker.counts.failures) == (Origin.GREEDY, 1)
+
+
 def test_one_that_died_while_idle_costs_no_plan() -> None:
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
@@ -226,7 +261,6 @@ def test_whatever_the_process_does_there_is_a_plan(
     program: str, answers_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "COMMAND", (sys.executable, "-c", program))
-    monkeypatch.setattr(worker_module, "TIME_LIMIT_S", 0.0)
     problem = problem_of(12)
 
     async def scene(bench: Bench) -> None:
