@@ -100,16 +100,16 @@ def verify(connection: sqlite3.Connection, *, known: AuditHead | None = None) ->
     return None if is_known else f"row {known.number if known else 0} is missing at the end"
 
 
-def shorten(connection: sqlite3.Connection, *, before_at: str) -> int:
+def shorten(connection: sqlite3.Connection, *, since_at: str, before_at: str) -> int:
     """Let go of the rows noted before an instant (ISO, UTC); return how many.
 
-    The chain then begins from the hash of the last of them.
+    One noted before `since_at` was noted by a clock that had not been set: it goes with the rows
+    behind it. The newest row stays. The chain then begins from the hash of the last that went.
     """
     row = connection.execute(
-        "SELECT number, hash FROM audit WHERE number < coalesce("
-        "(SELECT min(number) FROM audit WHERE noted_at >= ?),"
-        " (SELECT max(number) FROM audit)) ORDER BY number DESC LIMIT 1",
-        (before_at,),
+        "SELECT number, hash FROM audit WHERE noted_at >= ? AND noted_at < ?"
+        " AND number < (SELECT max(number) FROM audit) ORDER BY number DESC LIMIT 1",
+        (since_at, before_at),
     ).fetchone()
     if row is None:
         return 0

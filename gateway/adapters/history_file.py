@@ -99,7 +99,12 @@ class HistoryFile:
                     (minute.number, layout, block),
                 )
             oldest = int((now_at - SECONDS_KEPT).timestamp()) // SECONDS
-            connection.execute("DELETE FROM seconds WHERE minute < ?", (oldest,))
+            connection.execute(
+                # A few at a time: a clock that is wrong for a minute takes little with it.
+                "DELETE FROM seconds WHERE minute IN"
+                " (SELECT minute FROM seconds WHERE minute < ? ORDER BY minute LIMIT 3)",
+                (oldest,),
+            )
             connection.execute("COMMIT")
         except BaseException:
             self._layouts.clear()

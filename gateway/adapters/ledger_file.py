@@ -193,7 +193,7 @@ class LedgerFile:
         self._connection = open_ledger(self.path, site=self._site, now_at=self._now_at())
         self._inode = self.path.stat().st_ino
         with suppress(sqlite3.Error):  # The room may be missing, and yet it can be written.
-            reserve_space(self._connection)
+            reserve_space(self._connection, self.path)
         self.head = audit_chain.read_head(self._connection)
 
     def _is_in_place(self) -> bool:

@@ -11,6 +11,9 @@ TRANSACTIONS_KEPT = timedelta(days=2 * 365)
 PROMISES_KEPT = timedelta(days=90)
 """For answers to who asks late; the audit has what became of them for as long as anything."""
 
+FIRST_CREDIBLE_AT = "2024"
+"""What was noted before was noted by a clock that had not been set: its age is not known."""
+
 AUDIT_KEPT = timedelta(days=5 * 365)
 
 
@@ -31,11 +34,11 @@ def promises_kept_since_at_s(now_at: datetime) -> float:
 def let_go(connection: sqlite3.Connection, now_at: datetime) -> LetGo:
     """Let go of what is over and older than it is kept: transactions, promises, audit rows."""
     transactions = connection.execute(
-        "DELETE FROM transactions WHERE is_over = 1 AND last_noted_at < ?"
+        "DELETE FROM transactions WHERE is_over = 1 AND last_noted_at >= ? AND last_noted_at < ?"
         " AND given_number IS NOT (SELECT max(given_number) FROM transactions)",
-        ((now_at - TRANSACTIONS_KEPT).isoformat(timespec="milliseconds"),),
+        (FIRST_CREDIBLE_AT, (now_at - TRANSACTIONS_KEPT).isoformat(timespec="milliseconds")),
     ).rowcount
     before_at = (now_at - AUDIT_KEPT).isoformat(timespec="milliseconds")
-    rows = audit_chain.shorten(connection, before_at=before_at)
+    rows = audit_chain.shorten(connection, since_at=FIRST_CREDIBLE_AT, before_at=before_at)
     promises = drop_promises(connection, closed_before_at_s=promises_kept_since_at_s(now_at))
     return LetGo(transaction_count=transactions, audit_count=rows, promise_count=promises)

@@ -241,7 +241,7 @@ def check_is_sound(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerDamagedError(f"{path} is damaged: {'; '.join(found)}")
 
 
-def reserve_space(connection: sqlite3.Connection) -> None:
+def reserve_space(connection: sqlite3.Connection, path: Path) -> None:
     """Keep room inside the files, so that a disk which others have filled stops nothing at once.
 
     Pages that are free in the file are used before it grows, and a write-ahead log that has once
@@ -251,7 +251,9 @@ def reserve_space(connection: sqlite3.Connection) -> None:
         sqlite3.Error: there is no room to reserve.
     """
     free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
-    if free >= RESERVED_PAGES // 2:
+    log = path.with_name(f"{path.name}-wal")
+    log_bytes = log.stat().st_size if log.exists() else 0
+    if free >= RESERVED_PAGES // 2 and log_bytes >= RESERVED_PAGES * PAGE_BYTES // 2:
         return
     connection.execute("CREATE TABLE IF NOT EXISTS ballast (x)")
     connection.execute("INSERT INTO ballast VALUES (zeroblob(?))", (RESERVED_PAGES * PAGE_BYTES,))

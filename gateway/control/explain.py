@@ -23,6 +23,12 @@ def sentence(reason: Reason) -> str:
                 "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
             )
             return f"{limit}: no vehicle is connected; {holds}."
+        case ReasonKind.AWAITS_STATIONS:
+            left = _seconds(reason.remaining_s)
+            return (
+                f"{limit}: not raised until {reason.name} has come back, or {left} more have passed: "
+                "a limit of before the restart may still be in force there."
+            )
         case ReasonKind.VEHICLE_TAKES_LESS:
             takes = amps(reason.current_ma)
             return f"{limit}: the vehicle takes {takes} at most; the rest is left to others."

@@ -162,12 +162,16 @@ def restore(
         if not t.is_over and t.connector_number
     }
     for at, connector in enumerate(wiring.connectors):
-        remembered = memory.connectors.get(connector.ref)
+        remembered, transaction = memory.connectors.get(connector.ref), running.get(connector.ref)
         if remembered is None or not remembered.limits:
+            if transaction is not None:
+                connectors[at] = replace(
+                    connectors[at], transaction=transaction, plugged_at_s=now_s
+                )
             continue
         station = memory.stations.get(connector.ref.station)
         belief = _belief_of(connector, remembered, station, until_s=until_s, now_s=now_s)
-        connectors[at] = replace(belief, transaction=running.get(connector.ref))
+        connectors[at] = replace(belief, transaction=transaction)
         if until_s > now_s and any(limit.is_leased for limit in remembered.limits):
             awaited[connector.ref.station] = until_s
     return Restored(
@@ -330,16 +334,8 @@ def last_alive(run: RunMemory | None, now: Moment) -> Moment | None:
     return None
 
 
-def hold_raises(
-    orders: tuple[LimitOrder, ...], state: SiteState, awaited: Mapping[StationId, float]
-) -> tuple[LimitOrder, ...]:
-    """Return the orders with every raise held where it is, while a station is unaccounted for.
-
-    `awaited` says until which second a station may still hold a lease of the run before; one
-    that has been heard of since is accounted for. Cuts and renewals pass.
-    """
-    if not unaccounted(state, awaited):
-        return orders
+def hold_raises(orders: tuple[LimitOrder, ...], state: SiteState) -> tuple[LimitOrder, ...]:
+    """Return the orders with every raise held where it is; cuts and renewals pass."""
     held = []
     for order in orders:
         told_ma = state.connectors[state.wiring.connector_at[order.connector]].wanted_ma
@@ -349,5 +345,8 @@ def hold_raises(
 
 
 def unaccounted(state: SiteState, awaited: Mapping[StationId, float]) -> frozenset[StationId]:
-    """Return the stations of `awaited` that have not been heard of since the start."""
+    """Return the stations of `awaited` that have not been heard of since the start.
+
+    `awaited` says until which second a station may still hold a lease of the run before.
+    """
     return frozenset(s for s in awaited if state.stations[s].changed_at_s == NEVER_S)

@@ -17,6 +17,7 @@ class ReasonKind(StrEnum):
     WAITS_FOR_HEADROOM = "waits-for-headroom"
     RAISED_IN_STEPS = "raised-in-steps"
     WAITS_FOR_TURN = "waits-for-turn"
+    AWAITS_STATIONS = "awaits-stations"
     VEHICLE_TAKES_LESS = "vehicle-takes-less"
     NOT_CONNECTED = "not-connected"
     STATION_UNREACHABLE = "station-unreachable"

@@ -9,11 +9,11 @@ from datetime import timedelta
 from gateway.control.decide import Decision, decide
 from gateway.control.fold import ControlEvent, Decided, evolve
 from gateway.control.guard import guard
-from gateway.control.restore import hold_raises
+from gateway.control.restore import hold_raises, unaccounted
 from gateway.control.state import SiteState
 from gateway.domain.events import DeadManProven
 from gateway.domain.ids import StationId
-from gateway.domain.reasons import ReasonKind
+from gateway.domain.reasons import Reason, ReasonKind
 from gateway.ports import Clock, Metrics
 from gateway.services.chronicle import Chronicle
 from gateway.services.inbox import Inbox
@@ -116,8 +116,6 @@ class ControlLoop:
     def _guarded(self, decision: Decision) -> Decision:
         """Return the decision as the guard lets it pass; what is said of a limit stays true."""
         orders = guard(self._state, decision.orders, decision.at_s)
-        self._awaited = {s: until for s, until in self._awaited.items() if decision.at_s < until}
-        orders = hold_raises(orders, self._state, self._awaited)
         reasons = dict(decision.reasons)
         for order in orders:
             connector, limit_ma = order.connector, order.limit.limit_ma
@@ -128,6 +126,25 @@ class ControlLoop:
                 if kind is ReasonKind.AT_MAXIMUM:
                     kind = ReasonKind.RAISED_IN_STEPS  # Only raises are held: cuts always pass.
                 reasons[connector] = replace(reason, kind=kind, limit_ma=limit_ma)
+        return self._held(replace(decision, orders=orders, reasons=reasons))
+
+    def _held(self, decision: Decision) -> Decision:
+        """Return the decision with no raise in it while a lease of before may be in force."""
+        now_s = decision.at_s
+        self._awaited = {s: until_s for s, until_s in self._awaited.items() if now_s < until_s}
+        awaited = sorted(unaccounted(self._state, self._awaited))
+        if not awaited:
+            return decision
+        orders = hold_raises(decision.orders, self._state)
+        reasons, others = dict(decision.reasons), len(awaited) - 1
+        for order, wanted in zip(orders, decision.orders, strict=True):
+            if order.limit.limit_ma < wanted.limit.limit_ma:
+                reasons[order.connector] = Reason(
+                    kind=ReasonKind.AWAITS_STATIONS,
+                    limit_ma=order.limit.limit_ma,
+                    name=f"{awaited[0]} and {others} more" if others else awaited[0],
+                    remaining_s=max(self._awaited[station] for station in awaited) - now_s,
+                )
         return replace(decision, orders=orders, reasons=reasons)
 
     def _fold(self, fact: ControlEvent) -> None:

@@ -28,6 +28,18 @@ def test_the_system_clock_is_a_clock() -> None:
     assert before_at <= clock.now_at()
 
 
+def test_a_moment_is_told_by_every_clock_of_the_machine() -> None:
+    clock = SystemClock()
+
+    first, second = clock.moment(), clock.moment()
+
+    assert first.boot_id == second.boot_id != ""
+    assert 0 < first.boot_s <= second.boot_s
+    assert first.wall_at <= second.wall_at
+    # Suspended time counts in the one and not in the other.
+    assert second.boot_s + 0.001 >= clock.monotonic_s() - 1.0
+
+
 LOOPS = pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 
 

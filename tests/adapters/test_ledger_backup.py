@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -237,6 +237,24 @@ def test_what_is_older_than_it_is_kept_is_let_go_of_and_no_number_is_given_twice
         assert audit_chain.verify(reading) is None
         (first,) = reading.execute("SELECT min(number) FROM audit").fetchone()
         assert first == gone.audit_count + 1
+
+
+def test_what_was_noted_by_a_clock_that_was_not_set_is_not_taken_for_old(tmp_path: Path) -> None:
+    unset = LateClock(datetime(1970, 1, 2, tzinfo=UTC) - CLOCK.now_at())
+    asyncio.run(written(tmp_path, unset))
+
+    async def let_go() -> LetGo:
+        ledger = LedgerDb(tmp_path, site="Dockside", clock=CLOCK)
+        ledger.load(run="right")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(ledger.run())
+            await asyncio.sleep(0)
+            gone = await ledger.let_go()
+            running.cancel()
+        return gone
+
+    assert asyncio.run(let_go()) == LetGo(transaction_count=0, audit_count=0)
+    assert len(remember(tmp_path).transactions) == 2
 
 
 def test_old_backups_go_and_those_before_a_new_version_stay(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.decide import FallbackOrder, LimitOrder
-from gateway.control.fold import evolve
+from gateway.control.decide import Decision, FallbackOrder, LimitOrder, decide
+from gateway.control.explain import sentence
+from gateway.control.fold import evolve, evolve_all
 from gateway.control.parameters import ControlParameters
-from gateway.control.restore import Restored, hold_raises, restore, unaccounted
+from gateway.control.restore import Restored, restore, unaccounted
 from gateway.control.state import NEVER_S, RiseHistory, SiteState, StandingLimit
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Site
@@ -36,7 +37,10 @@ from gateway.domain.memory import (
     StationMemory,
 )
 from gateway.domain.moments import Moment, elapsed
+from gateway.domain.reasons import ReasonKind
+from gateway.services.control_loop import ControlLoop
 from gateway.services.dispatcher import Dispatcher
+from gateway.services.inbox import Inbox
 from gateway.services.recollection import Recollection
 from gateway.services.remembrance import Remembrance
 from tests.support.paper_ledger import PaperLedger
@@ -428,22 +432,53 @@ def test_nothing_is_raised_before_every_station_is_accounted_for(*, is_back: boo
         clock = MachineClock()
         found = restored(charging_at(10_000), clock)
         assert set(found.awaited) == set(STATIONS)
-        state = found.state
-        for station in STATIONS[:2] if not is_back else STATIONS:
-            state = evolve(state, StationConnected(at_s=1.0, station=station))
-        orders = (order("CP-01", 16), order("CP-02", 8, is_cut=True))
-
-        held = hold_raises(orders, state, found.awaited)
-
-        expected = [16_000, 8_000] if is_back else [10_000, 8_000]
-        assert [o.limit.limit_ma for o in held] == expected
-        assert unaccounted(state, found.awaited) == (
-            frozenset() if is_back else frozenset({StationId("CP-03")})
-        )
         # A lease that has surely run out is waited for no longer.
         assert all(until_s <= 75.0 for until_s in found.awaited.values())
+        state = found.state
+        for station in STATIONS if is_back else STATIONS[:2]:
+            state = evolve(state, StationConnected(at_s=1.0, station=station))
+        absent = frozenset() if is_back else frozenset({StationId("CP-03")})
+        assert unaccounted(state, found.awaited) == absent
 
     run_virtual(test())
+
+
+def test_the_loop_holds_every_raise_and_says_for_whom() -> None:
+    async def test() -> None:
+        clock = MachineClock()
+        found = restored(charging_at(10_000), clock)
+        connected = [StationConnected(at_s=0.0, station=station) for station in STATIONS[:2]]
+        loop = ControlLoop(
+            evolve_all(found.state, connected),
+            Inbox(),
+            lambda _: None,
+            clock=clock,
+            awaited=found.awaited,
+        )
+        made = decide(found.state, 0.0)
+        decision = replace(
+            made,
+            orders=(order("CP-01", 16), order("CP-02", 8, is_cut=True)),
+            reasons={
+                plug: replace(made.reasons[plug], kind=ReasonKind.AT_MAXIMUM, limit_ma=16_000)
+                for plug in PLUGS
+            },
+        )
+
+        held = loop._held(decision)
+        assert limits_of(held) == {PLUGS[0]: 10_000, PLUGS[1]: 8_000}
+        reason = held.reasons[PLUGS[0]]
+        assert (reason.kind, reason.limit_ma) == (ReasonKind.AWAITS_STATIONS, 10_000)
+        assert sentence(reason).startswith("10.0 A: not raised until CP-03 has come back, or 75 s")
+        assert held.reasons[PLUGS[1]] == decision.reasons[PLUGS[1]]
+        # By then its lease has surely run out.
+        assert loop._held(replace(decision, at_s=76.0)) == replace(decision, at_s=76.0)
+
+    run_virtual(test())
+
+
+def limits_of(decision: Decision) -> dict[ConnectorRef, int]:
+    return {order.connector: order.limit.limit_ma for order in decision.orders}
 
 
 def test_who_ended_in_order_long_ago_left_no_lease_to_wait_for() -> None:
