@@ -156,6 +156,10 @@ def test_a_full_disk_is_felt_late_said_at_once_and_nothing_is_lost(tmp_path: Pat
             kept.append(transaction(number))
             kept.append(transaction(number + 1))
 
+        async def nothing(writing: LedgerDb) -> None:
+            await writing.keep_durably(transaction(1))
+
+        live(disk.folder, nothing)  # An end in order leaves no log: its room must be kept anew.
         live(disk.folder, test)
         remembered = reread(disk.folder)
 
