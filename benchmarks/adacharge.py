@@ -35,7 +35,9 @@ MUST: Final = "at least 8 times less CPU, at most 0.01 less energy"
 def measure() -> dict[str, object]:
     """Return per size the CPU of both, how often it is less, and what energy is given up."""
     if importlib.util.find_spec("cvxpy") is None or importlib.util.find_spec("clarabel") is None:
-        return {"left_out": "no cvxpy: pip install --require-hashes -r requirements-bench.txt"}
+        return {
+            "left_out": "no cvxpy: pip install --require-hashes --no-deps -r requirements-bench.txt"
+        }
     cvxpy = importlib.import_module("cvxpy")
     _solve_theirs(cvxpy, day(4, 0, share=0.06))  # What is loaded at first use counts for nobody.
     plan(day(4, 0, share=0.06))
