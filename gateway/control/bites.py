@@ -36,12 +36,17 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     ]
     if not any(LEAST_RATIO * told_ma <= fell_ma <= MOST_RATIO * told_ma for fell_ma in falls_ma):
         return state
-    proven = replace(belief, limits=(newest,))
-    return replace(
-        state,
-        connectors=(*state.connectors[:at], proven, *state.connectors[at + 1 :]),
-        stations={**state.stations, connector.ref.station: replace(station, is_proven=True)},
-    )
+    if any(_has_moved(state, other, newest.sent_at_s) for other in state.wiring.below[circuit_at]):
+        return state
+    # Its old limit goes once the cut has settled, as at any station that obeys.
+    proven = replace(station, is_proven=True)
+    return replace(state, stations={**state.stations, connector.ref.station: proven})
+
+
+def _has_moved(state: SiteState, at: int, since_s: float) -> bool:
+    """Return whether a connector's own readings, or its leaving, may explain a fall."""
+    moves = state.connectors[at].moves
+    return bool(moves) and moves[-1].at_s >= since_s and min(moves[-1].moved_ma) < 0
 
 
 def _is_being_cut(state: SiteState, at: int, at_s: float) -> bool:

@@ -83,6 +83,7 @@ def interval_of_s(station: StationBelief, parameters: ControlParameters) -> floa
 def is_overdrawn(
     connector: Connector,
     belief: ConnectorBelief,
+    station: StationBelief,
     parameters: ControlParameters,
 ) -> bool:
     """Return whether the last reading was above every limit that may be in force.
@@ -91,7 +92,7 @@ def is_overdrawn(
     """
     if not belief.draws:
         return False
-    draw, in_force_ma = belief.draws[-1], belief.in_force_ma
+    draw, in_force_ma = belief.draws[-1], counted_limit_ma(belief.in_force_ma, station)
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or drawn_ma <= in_force_ma:  # Nearly always, and told at once.
         return False
@@ -117,33 +118,39 @@ def high_ma(
     `is_over` is whether a reading that still holds shows it above its limits.
     """
     if not station.is_connected:
-        return _high_unreachable_ma(connector, belief, station, now_s)
+        return _high_unreachable_ma(connector, belief, station, parameters, now_s)
     if is_over:
         return max(connector.max_ma, _drawn_ma(connector, belief))
     if is_idle(belief):
         return 0
     in_force_ma = belief.in_force_ma
-    if not station.is_proven and _rests(belief, station, parameters, now_s):
-        in_force_ma = belief.limits[-1].limit_ma
+    if not station.is_proven and len(belief.limits) > 1:
+        in_force_ma = _resting_ma(belief, station, parameters, now_s)
     high = counted_limit_ma(in_force_ma, station)
-    if _may_have_lapsed(belief.limits, parameters, now_s):
+    if now_s < belief.fallen_until_s or may_have_lapsed(belief.limits, parameters, now_s):
         return max(high, counted_limit_ma(fallback_ma(connector, belief), station))
     return high
 
 
-def _rests(
+def _resting_ma(
     belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
-) -> bool:
-    """Return whether a sample taken after the newest cut had settled shows next to nothing.
+) -> int:
+    """Return the highest limit that may be in force at a station not yet proven.
 
-    A cut of a station not yet proven counts while that is so: a start shows in its reading.
+    A cut counts there while a sample taken after it had settled shows next to nothing: a start
+    would show in the readings.
     """
-    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
-    if acknowledged_at_s is None or not belief.draws or belief.resting_since_s is None:
-        return False
+    limits = belief.limits
+    is_resting = belief.resting_since_s is not None and bool(belief.draws)
+    if not is_resting or not reading_is_current(belief, station, parameters, now_s):
+        return belief.in_force_ma
     sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
-    has_settled = sampled_at_s >= acknowledged_at_s + parameters.settling_s
-    return has_settled and reading_is_current(belief, station, parameters, now_s)
+    for at in range(len(limits) - 1, 0, -1):
+        acknowledged_at_s = limits[at].acknowledged_at_s
+        if acknowledged_at_s is None or sampled_at_s < acknowledged_at_s + parameters.settling_s:
+            continue
+        return max([limit.limit_ma for limit in limits[at:]])
+    return belief.in_force_ma
 
 
 def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
@@ -156,19 +163,25 @@ def _high_unreachable_ma(
     connector: Connector,
     belief: ConnectorBelief,
     station: StationBelief,
+    parameters: ControlParameters,
     now_s: float,
 ) -> int:
-    """Return the highest of what may be in force there; a lease that is over may have lapsed."""
+    """Return the highest of what may be in force there; a lease that is over may have lapsed.
+
+    A vehicle takes seconds to follow its station down to the fallback.
+    """
     high = fallback_ma(connector, belief)
     for limit in belief.limits:
-        if limit.lease_until_s is None or limit.lease_until_s > now_s:
-            high = max(high, limit.limit_ma)
-        elif not station.is_dead_man_proven:
+        until_s = limit.lease_until_s
+        is_over = until_s is not None and until_s <= now_s
+        if is_over and not station.is_dead_man_proven:
             high = max(high, connector.max_ma, _drawn_ma(connector, belief))
+        elif until_s is None or until_s + parameters.settling_s > now_s:
+            high = max(high, limit.limit_ma)
     return counted_limit_ma(high, station)
 
 
-def _may_have_lapsed(
+def may_have_lapsed(
     limits: tuple[StandingLimit, ...], parameters: ControlParameters, now_s: float
 ) -> bool:
     """Return whether no lease that the station confirmed may still be running."""
@@ -218,9 +231,8 @@ def undrawn_ma(
 
     `high` is what it is counted at now; what was sent after `at_s` had no part in it.
     """
-    is_raised = belief.climbs_since_s <= at_s <= belief.raised_at_s + parameters.raise_settling_s
-    is_started = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
-    if not is_raised and not is_started:
+    is_rising = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
+    if not is_rising and not any(since_s <= at_s <= by_s for since_s, by_s in belief.rising_s):
         return 0
     later_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s > at_s]
     if later_ma:
@@ -231,10 +243,8 @@ def undrawn_ma(
 
 def rises_until_s(belief: ConnectorBelief, parameters: ControlParameters) -> float:
     """Return until when a raise or a start may still add to the draw."""
-    return max(
-        belief.raised_at_s + parameters.raise_settling_s,
-        belief.started_at_s + parameters.start_settling_s,
-    )
+    until_s = belief.started_at_s + parameters.start_settling_s
+    return max([until_s, *[by_s for _, by_s in belief.rising_s]])
 
 
 def mask_of(belief: ConnectorBelief, station: StationBelief, wired: Mask) -> Mask:

@@ -108,22 +108,37 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
 
 
 def connector_cap(
-    state: SiteState, survey: Survey, at: int, rows: dict[int, RowCap], *, now_s: float
+    state: SiteState,
+    survey: Survey,
+    at: int,
+    rows: dict[int, RowCap],
+    *,
+    tried_ma: int,
+    now_s: float,
 ) -> Reason | None:
-    """Return the strictest cap on a connector as a reason whose limit is the cap, if any."""
+    """Return the strictest cap on a connector as a reason whose limit is the cap, if any.
+
+    A trial may go up to `tried_ma` above what want of proof allows, and above no other cap.
+    """
     station = state.stations[state.wiring.connectors[at].ref.station]
     is_narrowed = rows or state.constraints or state.is_stopped or survey.overdrawn[at]
     if station.is_proven and not is_narrowed:
         return None
     strictest: Reason | None = None
-    for cap in _caps_of_connector(state, survey, at, rows, now_s):
+    for cap in _caps_of_connector(state, survey, at, rows, tried_ma=tried_ma, now_s=now_s):
         if strictest is None or cap.limit_ma < strictest.limit_ma:
             strictest = cap
     return strictest
 
 
 def _caps_of_connector(
-    state: SiteState, survey: Survey, at: int, rows: dict[int, RowCap], now_s: float
+    state: SiteState,
+    survey: Survey,
+    at: int,
+    rows: dict[int, RowCap],
+    *,
+    tried_ma: int,
+    now_s: float,
 ) -> Iterator[Reason]:
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
@@ -149,7 +164,7 @@ def _caps_of_connector(
     elif not station.is_proven:
         yield Reason(
             kind=ReasonKind.STATION_UNPROVEN,
-            limit_ma=MIN_CHARGING_MA,
+            limit_ma=max(MIN_CHARGING_MA, tried_ma),
             current_ma=survey.high_ma[at],
         )
 

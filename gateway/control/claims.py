@@ -9,7 +9,7 @@ from gateway.control.share import Board, Rank
 from gateway.control.state import ConnectorBelief, Priority, SiteState
 from gateway.control.trial import Trial, trial_of
 from gateway.domain.electric import MIN_CHARGING_MA
-from gateway.domain.reasons import Reason, ReasonKind
+from gateway.domain.reasons import Reason
 
 ORDINARY = Priority()
 AT_REST_RANK = 9
@@ -34,19 +34,29 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
     narrowed = row_caps(state, seen, now_s)
     positions = range(len(state.connectors))
     controlled = [is_controlled(state, at) for at in positions]
+    trials = [
+        trial_of(state, at, now_s) if controlled[at] and not is_proven(state, at) else None
+        for at in positions
+    ]
     return Moment(
         now_s=now_s,
         state=state,
         seen=seen,
         controlled=controlled,
         caps=[
-            connector_cap(state, seen, at, narrowed, now_s=now_s) if controlled[at] else None
-            for at in positions
+            connector_cap(
+                state,
+                seen,
+                at,
+                narrowed,
+                tried_ma=0 if trial is None else trial.limit_ma,
+                now_s=now_s,
+            )
+            if controlled[at]
+            else None
+            for at, trial in enumerate(trials)
         ],
-        trials=[
-            trial_of(state, at, now_s) if controlled[at] and not is_proven(state, at) else None
-            for at in positions
-        ],
+        trials=trials,
     )
 
 
@@ -96,6 +106,8 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
     newest = belief.limits[-1]
     if newest.last_sequence == 0:
         return True
+    if seen.high_ma[at] <= newest.limit_ma:
+        return True  # It rests, or what was before is out of force.
     if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
         return now_s - newest.renewed_at_s < parameters.acknowledgement_s
     if len(belief.limits) == 1 or newest.acknowledged_at_s is None:
@@ -134,7 +146,7 @@ def board_of(moment: Moment) -> Board:
         priority = ORDINARY
         if state.priorities:
             priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
-        cap_ma = _cap_ma(state, at, caps[at], trials[at])
+        cap_ma = _cap_ma(state, at, caps[at])
         limit_ma = min(told_ma(state, at), cap_ma)
         trial = trials[at]
         if trial is not None:
@@ -171,17 +183,10 @@ def board_of(moment: Moment) -> Board:
     )
 
 
-def _cap_ma(state: SiteState, at: int, cap: Reason | None, trial: Trial | None) -> int:
-    """Return the most the connector may be told: its own maximum, and what safety leaves.
-
-    A trial may go above the cap that is there for want of proof, and above no other.
-    """
+def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:
+    """Return the most the connector may be told: its own maximum, and what safety leaves."""
     max_ma = state.wiring.connectors[at].max_ma
-    if cap is None:
-        return max_ma
-    if cap.kind is ReasonKind.STATION_UNPROVEN and trial is not None:
-        return min(max_ma, max(cap.limit_ma, trial.limit_ma))
-    return min(max_ma, cap.limit_ma)
+    return max_ma if cap is None else min(max_ma, cap.limit_ma)
 
 
 def _rank(state: SiteState, belief: ConnectorBelief, priority: Priority, now_s: float) -> Rank:

@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
-from gateway.control.bounds import draw_as_limit_ma, is_overdrawn, tolerance_ma
+from gateway.control.bounds import (
+    counted_limit_ma,
+    draw_as_limit_ma,
+    is_overdrawn,
+    tolerance_ma,
+)
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, Draw, Move
+from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
@@ -55,6 +60,7 @@ def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
 def after_reading(
     belief: ConnectorBelief,
     connector: Connector,
+    station: StationBelief,
     draw: Draw,
     parameters: ControlParameters,
 ) -> tuple[ConnectorBelief, bool]:
@@ -67,7 +73,8 @@ def after_reading(
     if drawn_ma is None:
         return belief, False
     sampled_at_s = draw.at_s - parameters.sample_age_s
-    threshold_ma = newest.limit_ma + tolerance_ma(newest.limit_ma, parameters)
+    allowed_ma = counted_limit_ma(newest.limit_ma, station)
+    threshold_ma = allowed_ma + tolerance_ma(allowed_ma, parameters)
     drawn_before_ma = None if before is None else draw_as_limit_ma(before, connector, belief)
     bites = (
         len(belief.limits) > 1
@@ -80,7 +87,7 @@ def after_reading(
     )
     if bites:
         belief = replace(belief, limits=(newest,))
-    is_over = is_overdrawn(connector, belief, parameters)
+    is_over = is_overdrawn(connector, belief, station, parameters)
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     belief = replace(belief, over_since_s=over_since_s)
     belief = _with_phase_count(belief, connector, draw, parameters)

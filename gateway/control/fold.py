@@ -239,6 +239,9 @@ def _after_reboot_of(state: SiteState, station: StationId) -> SiteState:
             phase_count=None,
             over_since_s=None,
             resting_since_s=None,
+            under=(),
+            # What it kept may be gone with the boot: it is written again.
+            fallback_ma=None,
         )
     return replace(state, connectors=tuple(connectors))
 
@@ -253,16 +256,18 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     match event:
         case ConnectorMetered():
             draw = draw_of(event, connector, state.wiring.site.voltage_v)
-            belief, is_proof = after_reading(belief, connector, draw, state.parameters)
+            belief, is_proof = after_reading(belief, connector, station, draw, state.parameters)
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)
         case TransactionStarted(transaction=transaction, at_s=at_s):
             belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
+            under = tuple(limit for limit in belief.limits if limit.lease_until_s is not None)
+            belief = replace(belief, under=under)
         case TransactionEnded(transaction=transaction):
             if belief.transaction == transaction:
                 belief = _after_transaction(belief, connector, station, event.at_s)
         case FallbackInstalled(fallback_ma=fallback):
-            belief = replace(belief, fallback_ma=fallback)
+            belief = _with_fallback(belief, fallback)
             if is_idle(belief) and station.is_proven:
                 # A lease that was sent before outlives the writing of what is below it.
                 limits = limits_of_another_vehicle(connector, belief, station, event.at_s)
@@ -270,7 +275,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
         case LimitSent():
             belief = after_sending(belief, event, state.parameters)
         case LimitAcknowledged(sequence=sequence, at_s=at_s):
-            belief = after_acknowledgement(belief, sequence, at_s)
+            belief = after_acknowledgement(belief, sequence, state.parameters, at_s)
         case LimitRejected(sequence=sequence):
             belief = after_rejection(belief, sequence)
         case LimitUnanswered():
@@ -287,6 +292,17 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     if is_proven is not station.is_proven:
         stations = {**stations, connector.ref.station: replace(station, is_proven=is_proven)}
     return replace(state, connectors=connectors, stations=stations)
+
+
+def _with_fallback(belief: ConnectorBelief, fallback_ma: int) -> ConnectorBelief:
+    """Return the belief with a fallback written; what holds at rest is not less than that."""
+    limits = tuple(
+        replace(limit, limit_ma=max(limit.limit_ma, fallback_ma))
+        if limit.last_sequence == 0 and limit.lease_until_s is None
+        else limit
+        for limit in belief.limits
+    )
+    return replace(belief, fallback_ma=fallback_ma, limits=limits)
 
 
 def _after_status(
@@ -358,5 +374,6 @@ def _after_transaction(
         mask=None,
         mask_seen=None,
         phase_count=None,
-        limits=after_transaction(connector, belief, station),
+        limits=after_transaction(connector, belief, station, at_s),
+        under=(),
     )

@@ -105,7 +105,7 @@ def _counted(state: SiteState, now_s: float) -> _Counted:
         circuit, counted_at_s, low, is_over = wiring.paths[at][0], -ENDLESS_S, NOTHING, False
         if belief.draws:
             is_current = reading_is_current(belief, station, parameters, now_s)
-            is_over = is_current and is_overdrawn(connector, belief, parameters)
+            is_over = is_current and is_overdrawn(connector, belief, station, parameters)
             draw = counted_draw(belief, circuits_read_at_s[circuit])
             low = low_ma(draw, parameters, is_current=is_current)
             counted_at_s = -ENDLESS_S if draw is None else draw.at_s

@@ -121,7 +121,7 @@ def _expected_rise_ma(state: SiteState, circuit_at: int, phase: int, at_s: float
         drawn = belief.draw.current_ma if belief.draw is not None else None
         low = 0 if drawn is None else drawn[phase]
         is_over = reading_is_current(belief, station, parameters, at_s) and is_overdrawn(
-            connector, belief, parameters
+            connector, belief, station, parameters
         )
         high = high_ma(connector, belief, station, parameters, at_s, is_over=is_over)
         expected_ma += undrawn_ma(belief, low, high, parameters, at_s)

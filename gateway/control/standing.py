@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from gateway.control.bounds import may_have_lapsed
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import NEVER_S, ConnectorBelief, StandingLimit, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.events import LimitSent
 
 MOST_LIMITS = 12  # Limits that may be in force at once before the oldest are merged.
+KEPT_RISES = 8
 
 
 def settled(
@@ -48,14 +50,14 @@ def limits_of_another_vehicle(
     """
     leased = [
         limit
-        for limit in belief.limits
+        for limit in (*belief.under, *belief.limits)
         if limit.lease_until_s is not None and limit.lease_until_s > at_s
     ]
     return (*leased, *limits_at_rest(connector, belief, station))
 
 
 def after_transaction(
-    connector: Connector, belief: ConnectorBelief, station: StationBelief
+    connector: Connector, belief: ConnectorBelief, station: StationBelief, at_s: float
 ) -> tuple[StandingLimit, ...]:
     """Return what may be in force once a transaction is over, the vehicle still there.
 
@@ -69,7 +71,8 @@ def after_transaction(
         confirmed_at_s=None,
         holds_from_s=None,
     )
-    return (*belief.limits[:-1], *limits_at_rest(connector, belief, station), newest)
+    under = [limit for limit in belief.under if (limit.lease_until_s or NEVER_S) > at_s]
+    return (*under, *belief.limits[:-1], *limits_at_rest(connector, belief, station), newest)
 
 
 def after_sending(
@@ -101,10 +104,11 @@ def after_sending(
     )
     was_ma = newest.limit_ma if newest.last_sequence > 0 else 0
     if event.limit_ma > was_ma:
-        climbs_since_s = belief.climbs_since_s
-        if event.at_s > belief.raised_at_s + parameters.raise_settling_s:
-            climbs_since_s = event.at_s
-        belief = replace(belief, raised_at_s=event.at_s, climbs_since_s=climbs_since_s)
+        # The start that this one may follow goes on explaining what rose then.
+        begun_s = event.at_s if was_ma else belief.started_at_s
+        takes_s = parameters.raise_settling_s if was_ma else parameters.start_settling_s
+        rising_s = (*belief.rising_s[1 - KEPT_RISES :], (begun_s, begun_s + takes_s))
+        belief = replace(belief, raised_at_s=event.at_s, rising_s=rising_s)
         if was_ma == 0:
             belief = replace(belief, started_at_s=event.at_s, resting_since_s=None)
         if newest.limit_ma == 0:
@@ -127,8 +131,12 @@ def _merged(limits: tuple[StandingLimit, ...]) -> tuple[StandingLimit, ...]:
     return (max(oldest, key=lambda limit: limit.limit_ma), *rest)
 
 
-def after_acknowledgement(belief: ConnectorBelief, sequence: int, at_s: float) -> ConnectorBelief:
+def after_acknowledgement(
+    belief: ConnectorBelief, sequence: int, parameters: ControlParameters, at_s: float
+) -> ConnectorBelief:
     """Return the belief with that sending confirmed: its lease holds at least from now."""
+    if may_have_lapsed(belief.limits, parameters, at_s):
+        belief = replace(belief, fallen_until_s=at_s + parameters.settling_s)
     limits = tuple(
         replace(
             limit,

@@ -85,8 +85,12 @@ class ConnectorBelief:
     fallback_ma: int | None = None
     """The persistent fallback the station accepted; None: not written yet."""
     raised_at_s: float = NEVER_S
-    climbs_since_s: float = NEVER_S
-    """When the first of its last raises was sent that followed one another while they settled."""
+    rising_s: tuple[tuple[float, float], ...] = ()
+    """From when until when each of its last raises and starts may have added to its draw."""
+    fallen_until_s: float = NEVER_S
+    """Until when its fallback may still be drawn, after a lease that had lapsed was renewed."""
+    under: tuple[StandingLimit, ...] = ()
+    """Leases sent before its transaction: they lie under what is sent in it."""
     started_at_s: float = NEVER_S
     """When it last got its minimum after nothing: plugged in or resumed."""
     paused_at_s: float | None = None

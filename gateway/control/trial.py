@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.control.bounds import draw_as_limit_ma, interval_of_s, tolerance_ma
+from gateway.control.bounds import counted_limit_ma, draw_as_limit_ma, interval_of_s, tolerance_ma
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
 
@@ -40,28 +40,26 @@ def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
     if newest.acknowledged_at_s is None:
         return hold
     settled_at_s = newest.acknowledged_at_s + parameters.settling_s
+    station = state.stations[connector.ref.station]
+    least_ma = counted_limit_ma(MIN_CHARGING_MA, station)
+    least_ma += tolerance_ma(least_ma, parameters)
     draw = belief.draw
     drawn_ma = None
     if draw is not None and draw.at_s - parameters.sample_age_s >= newest.sent_at_s:
         drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if newest.limit_ma > MIN_CHARGING_MA:
-        if drawn_ma is not None and drawn_ma > MIN_CHARGING_MA + tolerance_ma(
-            MIN_CHARGING_MA, parameters
-        ):
+        if drawn_ma is not None and drawn_ma > least_ma:
             return Trial(limit_ma=MIN_CHARGING_MA, since_s=since_s)
         if now_s > settled_at_s + parameters.start_settling_s:
             return Trial(limit_ma=0, since_s=now_s, is_held=True)
         return hold
     if now_s < settled_at_s:
         return hold
-    station = state.stations[connector.ref.station]
     silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
     is_silent = draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s
     if is_silent and (since_s is None or now_s - since_s > parameters.rotation_s):
         return Trial(limit_ma=0, since_s=now_s, is_held=True)
-    if drawn_ma is None or not CHARGING_MA <= drawn_ma <= MIN_CHARGING_MA + tolerance_ma(
-        MIN_CHARGING_MA, parameters
-    ):
+    if drawn_ma is None or not CHARGING_MA <= drawn_ma <= least_ma:
         return hold
     if since_s is not None and now_s - since_s > parameters.start_settling_s:
         # It was raised before, and no cut was seen.

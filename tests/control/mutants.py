@@ -50,13 +50,20 @@ def _cuts_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _refusals_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
     def after_rejection(belief: ConnectorBelief, sequence: int) -> ConnectorBelief:
-        return standing.after_acknowledgement(belief, sequence, belief.limits[-1].renewed_at_s)
+        sent_at_s = belief.limits[-1].renewed_at_s
+        return standing.after_acknowledgement(belief, sequence, ControlParameters(), sent_at_s)
 
     monkeypatch.setattr(fold, "after_rejection", after_rejection)
 
 
+def _a_boot_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "_after_boot", lambda before, _firmware: before)
+    monkeypatch.setattr(fold, "_after_reboot_of", lambda state, _station: state)
+
+
 def _leases_never_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "_may_have_lapsed", lambda *_: False)
+    monkeypatch.setattr(bounds, "may_have_lapsed", lambda *_: False)
+    monkeypatch.setattr(standing, "may_have_lapsed", lambda *_: False)
 
 
 def _lost_stations_count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +84,7 @@ def _a_new_vehicle_ends_old_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _limits_outlive_their_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fold, "after_transaction", lambda _c, belief, _s: belief.limits)
+    monkeypatch.setattr(fold, "after_transaction", lambda _c, belief, *_: belief.limits)
 
 
 def _masks_outlive_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +120,13 @@ def _nobody_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _nobody_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     def after_reading(
-        belief: ConnectorBelief, connector: Connector, draw: Draw, parameters: ControlParameters
+        belief: ConnectorBelief,
+        connector: Connector,
+        station: StationBelief,
+        draw: Draw,
+        parameters: ControlParameters,
     ) -> tuple[ConnectorBelief, bool]:
-        return draws.after_reading(belief, connector, draw, parameters)[0], False
+        return draws.after_reading(belief, connector, station, draw, parameters)[0], False
 
     monkeypatch.setattr(fold, "after_reading", after_reading)
 
@@ -141,6 +152,12 @@ MUTANTS = (
         switch_off=_refusals_count_as_done,
         kinds=(Kind.REFUSE, Kind.BASE),
         number=4,
+    ),
+    Mutant(
+        rule="a boot opens everything again",
+        breaks=frozenset({IN_FORCE, DRAWN, PHASES}),
+        switch_off=_a_boot_changes_nothing,
+        kinds=(Kind.BOOT, Kind.PLUG_IN, Kind.SWAP),
     ),
     Mutant(
         rule="a lease may have lapsed",

@@ -1,10 +1,14 @@
 """No limit that may be in force is forgotten: each way in which one once was, or might be."""
 
+from gateway.domain.charging import RateUnit
 from gateway.domain.events import (
     ConnectorMetered,
+    DeadManProven,
+    FallbackInstalled,
     StationConnected,
+    StopInputChanged,
 )
-from tests.support.one_circuit import OneCircuit, ref
+from tests.support.one_circuit import OneCircuit, ref, site
 
 SETTLES_S = 11.0
 
@@ -80,6 +84,19 @@ def test_a_vehicle_at_an_unproven_station_wakes_inside_what_it_is_counted_at() -
     assert site.high_ma(1) == 32_000
 
 
+def test_telling_less_to_a_resting_vehicle_never_makes_it_count_more() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+    site.plug_in(1)
+    site.run(30, base_a=20.0, draws_a={1: 0.0})
+    before_ma = site.high_ma(1)
+
+    site.answers = False
+    site.send(1, 0)
+
+    assert site.high_ma(1) == before_ma == 6_000
+
+
 # Boots, transactions, vehicles.
 
 
@@ -101,6 +118,15 @@ def test_a_boot_with_a_resting_vehicle_counts_the_maximum_until_it_is_told_anew(
     site.boot(1)
 
     assert site.decide().survey.high_ma[0] == 32_000
+
+
+def test_a_boot_may_have_lost_the_fallback_too() -> None:
+    site = charging(6.0)
+    site.boot(1)
+
+    orders = site.decide().fallbacks
+
+    assert [order.connector for order in orders] == [ref(1)]
 
 
 def test_a_limit_ends_with_its_transaction() -> None:
@@ -140,6 +166,22 @@ def test_a_lease_sent_without_a_transaction_outlives_the_vehicle_it_was_for() ->
     assert site.high_ma(1) == 30_000
 
 
+def test_a_lease_sent_before_a_transaction_is_below_those_sent_in_it() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 30_000)  # Without a transaction: it stays when one begins and ends.
+    site.begin(1, "first")
+    site.send(1, 6_000)
+    quiet(site, 15, 26.0)
+    site.draw(1, 6.0)
+    assert site.high_ma(1) == 6_000
+
+    site.end(1, "first")
+    site.begin(1, "second")
+
+    assert site.high_ma(1) == 30_000
+
+
 def test_a_transaction_told_of_late_makes_no_vehicle() -> None:
     site = OneCircuit()
     site.prove(1)
@@ -166,7 +208,95 @@ def test_a_cut_that_was_not_confirmed_does_not_hide_what_it_was_to_cut() -> None
     assert site.high_ma(1) == 32_000
 
 
+def test_a_vehicle_takes_seconds_to_follow_a_lease_that_lapses() -> None:
+    board = OneCircuit(of=site(fallback_ma=0))
+    board.prove(1)
+    board.send(1, 20_000)
+    until_s = board.now_s + 65.0
+    board.learn(DeadManProven(at_s=board.now_s, station=ref(1).station))
+    board.lose(1)
+
+    board.now_s = until_s + 1.0
+    assert board.high_ma(1) == 20_000
+    board.now_s = until_s + SETTLES_S + 1.0
+    assert board.high_ma(1) == 0
+
+
+def test_a_lapsed_lease_counts_until_the_limit_told_anew_has_settled() -> None:
+    site = charging(6.0)
+    site.send(1, 0)
+    quiet(site, 12, 20.0)
+    site.draw(1, 0.0)
+    site.now_s += 61.0 - 12.0
+    assert site.high_ma(1) == 6_000  # It has lapsed, and the vehicle may have begun.
+
+    site.send(1, 0)
+
+    assert site.high_ma(1) == 6_000
+    site.now_s += SETTLES_S
+    assert site.high_ma(1) == 0
+
+
+def test_a_higher_fallback_counts_once_it_is_written() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.learn(
+        StopInputChanged(at_s=site.now_s, is_stopped=True),
+        FallbackInstalled(at_s=site.now_s, connector=ref(1), fallback_ma=0),
+    )
+    site.leave(1)
+    site.now_s += 80.0
+    site.plug_in(1)
+    assert site.high_ma(1) == 0
+
+    site.learn(
+        StopInputChanged(at_s=site.now_s, is_stopped=False),
+        FallbackInstalled(at_s=site.now_s, connector=ref(1), fallback_ma=6_000),
+    )
+
+    assert site.high_ma(1) == 6_000
+
+
 # What proves a station.
+
+
+def test_a_mute_station_is_not_proven_by_another_vehicle_that_leaves() -> None:
+    site = OneCircuit()
+    site.prove(2)
+    site.plug_in(1)
+    site.begin(1, "mute")
+    site.send(1, 6_000)
+    site.run(20, base_a=26.0, draws_a={2: 6.0})
+    site.send(1, 0)  # Its trial: this cut is to be seen in the circuit.
+    quiet(site, 2, 32.0)
+    site.leave(2)
+    quiet(site, 2, 26.0)  # The six amperes of the other, which has gone.
+
+    assert site.high_ma(1) >= 6_000
+
+
+def test_a_cut_seen_in_the_circuit_counts_once_it_has_settled() -> None:
+    site = OneCircuit()
+    site.plug_in(1)
+    site.begin(1, "mute")
+    site.send(1, 6_000)
+    site.run(20, base_a=26.0, draws_a={})
+    site.send(1, 0)
+    quiet(site, 2, 26.0)
+    quiet(site, 1, 20.0)  # It may have been a kettle.
+
+    assert site.high_ma(1) >= 6_000
+
+
+def test_a_station_told_in_watts_does_not_disobey_for_a_low_voltage() -> None:
+    site = OneCircuit()
+    site.is_capable(1, unit=RateUnit.WATTS)
+    site.prove(1)
+    site.send(1, 16_000)
+    quiet(site, 20, 40.0)
+    site.draw(1, 16 * 230 / 207)
+
+    assert not site.seen().overdrawn[0]
 
 
 # What readings tell.

@@ -54,6 +54,28 @@ def claimed_over_ma(board: OneCircuit) -> int:
 # What is sent fits.
 
 
+@pytest.mark.parametrize("after_s", [6.0, 12.0, 16.0, 30.0])
+def test_a_second_step_takes_nothing_back_of_what_the_first_was_given(after_s: float) -> None:
+    board = OneCircuit()
+    board.is_capable(1, interval_s=60.0)
+    board.prove(1)
+    board.now_s += 60.0
+    board.draw(1, 6.0)
+    board.now_s += 3.0
+    board.flow(26.0)
+    board.send(1, 12_000)
+    board.now_s += 5.0
+    board.flow(32.0)  # It draws its raise; its station has not told so yet.
+    board.now_s += after_s - 5.0
+    board.flow(32.001)
+    before_ma = board.seen().rows[0].available_ma
+
+    board.send(1, 18_000)
+
+    assert before_ma == 95_000 - 15_000 - (32_001 - 6_000 - 6_000 + 300)
+    assert board.seen().rows[0].available_ma == before_ma
+
+
 def test_a_limit_in_steps_of_a_tenth_is_told_once() -> None:
     board = OneCircuit()
     board.prove(1)
@@ -64,6 +86,20 @@ def test_a_limit_in_steps_of_a_tenth_is_told_once() -> None:
 
     assert board.told_ma(1) == 12_300
     assert board.sequence == before + 1
+
+
+@pytest.mark.parametrize("limit_ma", [6_000, 6_500, 7_900])
+def test_a_trial_goes_above_no_limit_from_outside(limit_ma: int) -> None:
+    board = OneCircuit()
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(ref(1), limit_ma)))
+    board.plug_in(1)
+    board.begin(1, "unproven")
+    told_ma: set[int] = set()
+    for _ in range(120):
+        obey(board, 1, base_a=20.0, numbers=(1,))
+        told_ma.add(board.told_ma(1))
+
+    assert max(told_ma) <= limit_ma
 
 
 def test_a_limit_below_the_minimum_is_no_charging_at_all() -> None:

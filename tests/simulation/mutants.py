@@ -135,12 +135,9 @@ def _unconfirmed_is_taken_for_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "_may_have_lapsed", lambda *_: False)
+    monkeypatch.setattr(bounds, "may_have_lapsed", lambda *_: False)
 
-    def high_ma(
-        connector: Connector, belief: ConnectorBelief, station: StationBelief, now_s: float
-    ) -> int:
-        del connector, station, now_s
+    def high_ma(_connector: Connector, belief: ConnectorBelief, *_others: object) -> int:
         return belief.wanted_ma
 
     monkeypatch.setattr(bounds, "_high_unreachable_ma", high_ma)
