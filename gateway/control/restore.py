@@ -182,7 +182,11 @@ def restore(
                 _circuit_of(circuit, memory, parameters, now=now, now_s=now_s)
                 for circuit in wiring.circuits
             ),
-            memory=replace(state.memory, base_seen_ma=_base_seen_ma(wiring, memory)),
+            memory=replace(
+                state.memory,
+                base_seen_ma=_base_seen_ma(wiring, memory),
+                short_since_s=_short_since_s(state, memory, parameters, now_s),
+            ),
             stations={
                 station: _station_of(memory.stations.get(station)) for station in state.stations
             },
@@ -280,6 +284,20 @@ def _station_of(remembered: StationMemory | None) -> StationBelief:
         capabilities=remembered.capabilities,
         firmware=remembered.firmware,
     )
+
+
+def _short_since_s(
+    state: SiteState, memory: Memory, parameters: ControlParameters, now_s: float
+) -> tuple[float | None, ...]:
+    """Return, per row, since when what is told is taken not to fit: from a reaction chain on.
+
+    No station has told its draw yet, so all that flows is base, and every limit counts besides.
+    What is remembered did fit, and its reserve is there: nobody is paused for that alone. Where
+    a reading is above the bound, pauses come at once as ever.
+    """
+    if not memory.connectors:
+        return state.memory.short_since_s
+    return (now_s + parameters.reaction_s,) * len(state.memory.short_since_s)
 
 
 def _base_seen_ma(wiring: Wiring, memory: Memory) -> tuple[int, ...]:
