@@ -215,4 +215,5 @@ def test_kills_are_outlived_without_harm_and_without_starting_over(
     assert report.energy_vs_omniscient is not None
     assert without.energy_vs_omniscient is not None
     assert report.energy_vs_omniscient > without.energy_vs_omniscient
-    assert report.needless_pauses_per_connector_h < without.needless_pauses_per_connector_h
+    paused = report.needless_pauses_per_connector_h
+    assert paused < 0.7 * without.needless_pauses_per_connector_h
