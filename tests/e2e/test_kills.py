@@ -12,7 +12,7 @@ from tests.support.kill_house import IN_FLIGHT_S, LEASE_S, KillHouse, kill_house
 
 _log = logging.getLogger(__name__)
 
-LIVES_S = (14.0, 2.0, 5.0, 1.0, 9.0, 3.0)
+LIVES_S = (9.0, 1.0, 4.0, 2.0, 5.0, 1.0)
 
 
 async def live_and_die(house: KillHouse, life_s: float, dead_s: float) -> None:

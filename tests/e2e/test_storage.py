@@ -88,11 +88,11 @@ def test_a_disk_that_takes_nothing_stops_no_control_and_acknowledges_no_transact
             port = await process.ocpp_port()
             async with station(port, "CP-01") as one, station(port, "CP-02") as two:
                 first = await charge(one)
+                await two.boot()
+                await two.say_status(1, "Preparing")
                 await wait_until(lambda: one.profiles("TxProfile"))
                 let_write(process, is_let=False)
 
-                await two.boot()  # Answered all the same, if late: it must not be left alone.
-                await two.say_status(1, "Preparing")
                 two._response_timeout = 3
                 with pytest.raises(TimeoutError):  # And so it says it again, later.
                     await two.start_transaction(1, timestamp=NOON)
@@ -104,7 +104,7 @@ def test_a_disk_that_takes_nothing_stops_no_control_and_acknowledges_no_transact
                 await wait_until(lambda: len(one.profiles("TxProfile")) > leases + 1)
                 assert set(limits_a(one)) == {6.0}
                 assert (await snapshot_of(process)).counters["control.cycles"] > cycles
-                assert two.profiles("TxProfile") == []
+                assert set(limits_a(two)) <= {6.0}  # As before its transaction began.
 
                 let_write(process, is_let=True)
                 await wait_alarm(process, "ledger", sounds=False)
