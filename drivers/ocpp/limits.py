@@ -1,6 +1,7 @@
 """Limits and fallbacks of a station of either version, in whatever form it can keep."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -24,6 +25,7 @@ from gateway.domain.events import FallbackInstalled
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 
+ANSWERED_WITHIN_S: Final = 1.0
 _NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
 
 
@@ -77,6 +79,8 @@ class Limits:
     async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
         """See `StationAdapter`."""
         await self._await_known()
+        if not self._is_cut(number, limit):
+            await self._await_answered()
         transaction = self._words.transaction_on(number)
         self._forget_lease_of_another(number, transaction)
         if transaction is not None and not self._station.lacks_tx_profile:
@@ -103,6 +107,17 @@ class Limits:
                 await self._station.known.wait_given()
         except TimeoutError as error:
             raise StationUnreachableError(self._station.id, "not interviewed yet") from error
+
+    async def _await_answered(self) -> None:
+        """Let an answer to the station that waits for the ledger go first, if it goes soon.
+
+        Until its start is answered a 1.6 station does not know the number a limit names.
+        """
+        answer = self._station.answering
+        if answer is not None and not answer.done():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWERED_WITHIN_S):
+                    await asyncio.shield(answer)
 
     def _forget_lease_of_another(self, number: int, transaction: str | int | None) -> None:
         """Forget a lease that ended with its transaction."""

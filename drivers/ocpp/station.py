@@ -115,6 +115,7 @@ class StationRecord:
     """One station over all its connections: the parts of its adapter share it."""
 
     __slots__ = (
+        "answering",
         "booted",
         "capabilities",
         "clock",
@@ -152,6 +153,8 @@ class StationRecord:
         self.is_learnt = False
         self.known = Signal()
         self.booted = Signal()
+        self.answering: asyncio.Future[None] | None = None
+        """What the newest answer to the station waits for."""
         who = context.past.who
         self.is_remembered = who is not None  # What it was told is ours, with the ids of today.
         if who is not None:

@@ -107,7 +107,8 @@ class VersionAdapter(Generic[StationT]):
 
     def _answer_after(self, answer: Answer, *entries: Entry) -> Later:
         """Return the answer, to be given once what it acknowledges is safe."""
-        return Later(answer, self._context.ledger.keep_durably(*entries))
+        self._station.answering = self._context.ledger.keep_durably(*entries)
+        return Later(answer, self._station.answering)
 
     def _answer_heartbeat(self) -> bytes:
         return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'

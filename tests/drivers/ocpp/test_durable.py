@@ -1,15 +1,19 @@
 """What is acknowledged to a station is safe first, and nobody else waits for it."""
 
 import asyncio
+import contextlib
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 
 from gateway.domain.charging import OcppVersion
+from gateway.domain.errors import LimitRejectedError
 from gateway.domain.events import StationBooted, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Memory, StationMemory, TransactionMemory
 from tests.support.ocpp16_station import station16
 from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
@@ -176,6 +180,56 @@ def test_a_boot_is_answered_in_the_end_whatever_the_disk_does(
             ((_, _, answer),) = await answers(one, for_s=1.0)
             assert answer["status"] == "Accepted"
         assert any(isinstance(fact, StationBooted) for fact in hall.facts)
+
+    in_hall(test, ledger=ledger)
+
+
+def test_a_limit_lets_the_answer_go_first_that_names_its_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = PaperLedger()
+
+    async def test(hall: Hall) -> None:
+        async with station16(hall) as station:
+            booting = asyncio.get_running_loop().create_task(station.boot())
+            await wait_until(lambda: ledger.is_asked)
+            ledger.commit()
+            await booting
+            await wait_until(lambda: hall.server.station(CP_01).capabilities)
+            starting = asyncio.get_running_loop().create_task(
+                station.start_transaction(1, timestamp=NOON)
+            )
+            await wait_until(lambda: ledger.is_asked)
+            limiting = asyncio.get_running_loop().create_task(
+                hall.server.set_limit(
+                    ConnectorRef(CP_01, 1),
+                    CurrentLimit(limit_ma=10_000),
+                    valid_for=timedelta(seconds=60),
+                )
+            )
+            await asyncio.sleep(0.2)
+            assert station.profiles() == []
+            ledger.commit()
+            number = await starting
+            await limiting
+            (lease,) = station.profiles("TxProfile")
+            assert lease["transaction_id"] == number
+
+            # A cut waits for no answer, however long one may be waited for.
+            monkeypatch.setattr("drivers.ocpp.limits.ANSWERED_WITHIN_S", 3_600.0)
+            late = asyncio.get_running_loop().create_task(
+                station.stop_transaction(number, timestamp=NOON)
+            )
+            await wait_until(lambda: ledger.is_asked)
+            with contextlib.suppress(LimitRejectedError):
+                await hall.server.set_limit(
+                    ConnectorRef(CP_01, 1),
+                    CurrentLimit(limit_ma=6_000),
+                    valid_for=timedelta(seconds=60),
+                )
+            assert not late.done()
+            ledger.commit()
+            await late
 
     in_hall(test, ledger=ledger)
 
