@@ -22,10 +22,12 @@ from gateway.adapters.ledger_rows import (
 from gateway.adapters.ledger_schema import (
     LEDGER_NAME,
     LedgerDamagedError,
+    LedgerRefusedError,
     check_is_ours,
     is_damage,
     move_aside,
     open_ledger,
+    read_seal,
     reserve_space,
 )
 from gateway.adapters.wal_image import open_image
@@ -97,11 +99,6 @@ class LedgerFile:
         self._mirror: dict[Key, Record] = {}
         self._running: dict[TransactionKey, TransactionMemory] = {}
 
-    @property
-    def is_open(self) -> bool:
-        """Return whether there is a file to write to."""
-        return self._connection is not None
-
     def load(self) -> Memory:
         """Return what is remembered, at the start. Whether it can also be written shows later.
 
@@ -141,8 +138,11 @@ class LedgerFile:
             if self._connection is not None and not self._is_in_place():
                 self.close()
             if self._connection is None:
+                before = self.head
                 self._open()
                 batch = self._with_what_is_missing(batch)
+                if self.head.number < before.number:
+                    batch.acts.insert(0, self._begun_anew("it was no longer there", before))
             self._commit(batch)
         except (LedgerDamagedError, sqlite3.DatabaseError) as error:
             if isinstance(error, sqlite3.Error) and not is_damage(error):
@@ -252,6 +252,9 @@ class LedgerFile:
         self.close()
         memory = Memory()
         with suppress(sqlite3.Error), closing(_open_to_read(self.path)) as damaged:
+            seal = read_seal(damaged)
+            if seal is not None and seal.site != self._site:
+                raise LedgerRefusedError(f"{error}; and it is the ledger of {seal.site!r}")
             memory = read_memory(damaged)
         self._mirror = {keys_of(record)[0]: record for record in _records_of(memory)}
         self._running = {
@@ -275,9 +278,13 @@ class LedgerFile:
         )
         before = self.head
         self._open()
-        detail = {"because": str(error), "before": aside.name, "head": str(before)}
+        self._commit(Batch(acts=[self._begun_anew(f"{error}; {aside.name}", before)]))
+
+    def _begun_anew(self, reason: str, before: AuditHead) -> tuple[datetime, Act]:
+        """Return what the audit of a new file begins with: why, and where the one before stood."""
+        detail = {"because": reason, "head": str(before)}
         act = Act(kind="ledger-begun-anew", subject=self.path.name, detail=detail)
-        self._commit(Batch(acts=[(self._now_at(), act)]))
+        return self._now_at(), act
 
     def _read_only(self, error: Exception) -> Memory:
         """Return what is remembered where nothing can be written, not even beside the file.

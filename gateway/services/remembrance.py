@@ -211,7 +211,7 @@ class Remembrance:
         fallback = self._planned_fallback.get(connector)
         if fallback is not None and (
             memory.fallback_ma == fallback.limit.limit_ma
-            or now_s - fallback.asked_at_s > PLANNED_FOR_S
+            or (fallback.is_durable and now_s - fallback.asked_at_s > PLANNED_FOR_S)
         ):
             del self._planned_fallback[connector]
         plans = self._planned.get(connector)

@@ -323,6 +323,17 @@ def test_what_was_damaged_is_moved_aside_and_told(tmp_path: Path) -> None:
     assert before.connectors
 
 
+def test_a_damaged_ledger_of_another_site_lends_nothing_to_this_one(tmp_path: Path) -> None:
+    written(tmp_path)
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as writing:
+        writing.execute("PRAGMA user_version = 9")  # Otherwise than its seal.
+
+    with pytest.raises(LedgerRefusedError, match="ledger of 'Dockside'"):
+        LedgerDb(tmp_path, site="Quayside", clock=CLOCK).load(run="other")
+
+    assert len(reread(tmp_path).connectors) == 1  # Dockside itself gets back what can be read.
+
+
 def list_ledger(folder: Path) -> list[Path]:
     return list(folder.glob(f"{LEDGER_NAME}*"))
 
@@ -335,6 +346,9 @@ def test_a_ledger_that_is_moved_away_while_it_is_written_is_written_anew(tmp_pat
         await writing.keep_durably(transaction(1_000))
 
     live(tmp_path, test)
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as reading:
+        kinds = [row[0] for row in reading.execute("SELECT kind FROM audit ORDER BY number")]
+        assert kinds[0] == "ledger-begun-anew"
     remembered = reread(tmp_path)
 
     assert remembered.site == SiteMemory(is_stopped=True)
