@@ -98,7 +98,7 @@ class Plant:
     def true_reach_a(self) -> dict[ConnectorRef, float]:
         """Return how much each connector with a vehicle might draw per phase, for all one can know.
 
-        What its stored profiles allow; its maximum where it is seen to draw more than that. A
+        What its stored profiles allow, or what it offers instead where it is seen to draw more. A
         station whose clock jumped is left out: its leases end when nobody can know.
         """
         reach_a = {}
@@ -108,8 +108,10 @@ class Plant:
             for evse in station.evses.values():
                 if evse.vehicle is None:
                     continue
+                reach_a[evse.connector.ref] = evse.limit_a
                 is_seen_above = evse.draw_a > evse.limit_a + 2.0 and not station.hides_its_draw
-                reach_a[evse.connector.ref] = evse.max_a if is_seen_above else evse.limit_a
+                if evse.held_a is not None and is_seen_above:
+                    reach_a[evse.connector.ref] = evse.held_a
         return reach_a
 
     def rightly_counted_a(self) -> dict[ConnectorRef, float]:
