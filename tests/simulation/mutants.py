@@ -30,6 +30,7 @@ from tests.simulation.stories import (
     step_behind_a_frozen_meter,
     step_behind_a_lost_meter,
     step_beyond_reserve,
+    step_inside_reserve,
     step_just_over_the_rating,
     step_while_the_gateway_is_gone,
     stop_pressed_and_the_gateway_killed,
@@ -229,7 +230,7 @@ DEFAULTS = ControlParameters()
 MUTANTS = (
     Mutant(
         rule="a reserve covers what base may rise by",
-        scenarios=(seed("faults", 27, until_s=2_500.0),),
+        scenarios=(step_inside_reserve,),
         patch=_without_reserve,
     ),
     Mutant(

@@ -61,6 +61,42 @@ def step_beyond_reserve() -> Scenario:
     return replace(park, steps=(step,))
 
 
+def step_inside_reserve() -> Scenario:
+    """Return a full car park whose base steps up by less than the reserve, unseen for some seconds.
+
+    Its meter is lost for a moment; then its stations answer late.
+    """
+    park = _busy_car_park(800.0)
+    first = {visit.connector: visit for visit in reversed(park.visits)}
+    visits = tuple(
+        replace(
+            visit,
+            at_s=10.0,
+            leave_s=1_000.0,
+            vehicle=replace(
+                visit.vehicle,
+                need_wh=80_000.0,
+                taper_wh=1.0,
+                max_a=32.0,
+                draw_ratio=1.0,
+                ripple_a=0.0,
+                draws_whole_amps=False,
+            ),
+        )
+        for visit in first.values()
+    )
+    meter = park.site.meters[0].id
+    lost = Fault(kind=FaultKind.METER_LOST, at_s=699.0, until_s=708.0, subject=meter)
+    return replace(
+        park,
+        visits=visits,
+        stations=tuple(replace(station, offers_whole_amps=False) for station in park.stations),
+        base=tuple(replace(load, noise_a=0.05) for load in park.base),
+        steps=(_step(park, 700.0, 14.5),),
+        faults=(lost, *_of_all_stations(park, FaultKind.STATION_LATE, 690.0)),
+    )
+
+
 def slow_reports() -> Scenario:
     """Return a car park whose stations report every 30 s."""
     park = _busy_car_park(900.0)
