@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access
@@ -50,7 +48,7 @@ from gateway.planning.quote_words import clock_said, place_said, row_said
 from gateway.ports import Clock, Ledger
 from gateway.services.deliveries import Deliveries
 from gateway.services.feed import Feed
-from gateway.services.promisable import promisable_ma
+from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
 
 BEGINS_EVERY_S = 1_800.0
@@ -90,11 +88,15 @@ class Booking:
         feed: Feed,
         ledger: Ledger | None = None,
         remembered: Mapping[str, PromiseMemory] | None = None,
+        prospects: Prospects | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
-        """Open the book with the promises that are remembered; without a ledger none outlive us."""
+        """Open the book with the promises that are remembered; without a ledger none outlive us.
+
+        `prospects` tells what rows will have; without it the declared worst case counts.
+        """
         self.places = Places.of(wiring.site)
-        self._wiring, self._parameters = wiring, parameters
+        self._prospects = prospects or WorstCase(wiring, parameters)
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._feed, self._new_id = clock, feed, new_id
         self._constraints: tuple[Constraint, ...] = ()
@@ -258,6 +260,10 @@ class Booking:
             self._constraints = now
             self._reopen(self._now_s())
 
+    def look_again(self) -> None:
+        """Open the book anew: what rows will have is seen otherwise than before."""
+        self._reopen(self._now_s())
+
     def settle(self) -> float:
         """Bring the book up to now: see to what becomes of promises by themselves.
 
@@ -322,9 +328,15 @@ class Booking:
             for edge_s in (stretch.from_at_s, stretch.until_at_s)
         }
         grid = grid_of(events_s=edges_s)
-        of_rows_ma = promisable_ma(self._wiring, self._parameters, self._constraints)
-        available_ma = np.repeat(of_rows_ma[:, np.newaxis], grid.slot_count, axis=1)
-        return opened(grid, available_ma, from_at_s=begins_s, promises=promises, version=version)
+        seen = self._prospects.prospect(grid, from_at_s=begins_s, constraints=self._constraints)
+        return opened(
+            grid,
+            seen.available_ma,
+            from_at_s=begins_s,
+            promises=promises,
+            version=version,
+            base_paths_ma=seen.base_paths_ma,
+        )
 
     def _reopen(self, now_s: float) -> None:
         """Open the book anew, with what rows have now; tell which promises that puts at risk."""

@@ -1,13 +1,53 @@
-"""What may be promised of every row: what is left in the worst case, so that forecasts are not needed."""
+"""What may be promised of every row, slot by slot: bounds less base less what control keeps free."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.limits import Constraint
+from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What rows will have for connectors: `available_ma` is (rows, slots).
+
+    `base_paths_ma` tells for the rows whose base is forecast how much more base than was taken
+    off each scenario has, (scenarios, slots); less is negative.
+    """
+
+    available_ma: Ints
+    base_paths_ma: Mapping[int, Ints] = field(default_factory=dict)
+
+
+class Prospects(Protocol):
+    """Who tells what rows will have."""
+
+    def prospect(
+        self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
+    ) -> Prospect:
+        """Return what rows have in the slots of a grid that begins at the epoch second."""
+
+
+class WorstCase:
+    """What is left when base is at its declared worst, for ever: forecasts are not needed."""
+
+    def __init__(self, wiring: Wiring, parameters: ControlParameters) -> None:
+        """Take the site."""
+        self._wiring, self._parameters = wiring, parameters
+
+    def prospect(
+        self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
+    ) -> Prospect:
+        """See `Prospects`; the limits that hold now are taken to hold on."""
+        del from_at_s
+        of_rows_ma = promisable_ma(self._wiring, self._parameters, constraints)
+        return Prospect(available_ma=np.repeat(of_rows_ma[:, np.newaxis], grid.slot_count, axis=1))
 
 
 def promisable_ma(
@@ -18,21 +58,27 @@ def promisable_ma(
     Off the set-point, or an outside limit below it, go base and loads at their worst and, where
     a meter tells control what base is, the reserve that control keeps free above it.
     """
-    bound_ma = list(wiring.set_point_ma)
+    bound_ma = bounded_ma(wiring, constraints)
+    reserve_ma = np.array(
+        [unlearnt_reserve_ma(wiring, parameters, row) for row in range(len(bound_ma))]
+    )
+    left_ma: Ints = bound_ma - np.array(wiring.worst_case_ma) - reserve_ma
+    return left_ma
+
+
+def bounded_ma(wiring: Wiring, constraints: Iterable[Constraint]) -> Ints:
+    """Return per row the set-point, or an outside limit where one is below it."""
+    bound_ma = np.array(wiring.set_point_ma, dtype=np.int64)
     for constraint in constraints:
         for circuit_at, circuit in enumerate(wiring.circuits):
             if constraint.subject == circuit.id:
-                for phase, limit_ma in enumerate(constraint.limit_ma):
-                    row = 3 * circuit_at + phase
-                    bound_ma[row] = min(bound_ma[row], limit_ma)
-    left_ma = [
-        bound - wiring.worst_case_ma[row] - _reserve_ma(wiring, parameters, row)
-        for row, bound in enumerate(bound_ma)
-    ]
-    return np.array(left_ma, dtype=np.int64)
+                of_circuit = slice(3 * circuit_at, 3 * circuit_at + 3)
+                bound_ma[of_circuit] = np.minimum(bound_ma[of_circuit], constraint.limit_ma)
+    return bound_ma
 
 
-def _reserve_ma(wiring: Wiring, parameters: ControlParameters, row: int) -> int:
+def unlearnt_reserve_ma(wiring: Wiring, parameters: ControlParameters, row: int) -> int:
+    """Return what control keeps free on a row while it has not learnt how fast base rises there."""
     if wiring.circuits[row // 3].meter is None:
         return 0
     return int(wiring.rating_ma[row] * parameters.reserve_unlearnt_ratio)
