@@ -109,6 +109,24 @@ class ContactDriver(Protocol):
         """
 
 
+class OutputDriver(Protocol):
+    """A contact of ours somewhere in the building that can be opened and closed."""
+
+    async def is_closed(self) -> bool:
+        """Return whether it is closed now.
+
+        Raises:
+            OutputFaultError: no answer in time, or none that can be trusted.
+        """
+
+    async def switch(self, *, is_closed: bool) -> None:
+        """Close or open it, and return once it was read back so.
+
+        Raises:
+            OutputFaultError: it did not confirm; whether it has changed is unknown.
+        """
+
+
 class StationDriver(Protocol):
     """Charging stations, whatever OCPP version they speak."""
 

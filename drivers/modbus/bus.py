@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from drivers.modbus.blocks import Span
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import (
     BadAnswerError,
@@ -21,7 +22,15 @@ from drivers.modbus.errors import (
 )
 from drivers.modbus.frames import Ask
 from drivers.modbus.link import Link
-from drivers.modbus.question import Answer, BusStatistics, BusTiming, Outcome, ReadRequest
+from drivers.modbus.question import (
+    Answer,
+    BusStatistics,
+    BusTiming,
+    Outcome,
+    ReadRequest,
+    Request,
+    WriteRequest,
+)
 from drivers.modbus.roster import Roster
 from drivers.modbus.unit import Health
 from drivers.modbus.waiting import Job, WaitingRoom
@@ -87,10 +96,22 @@ class Bus:
             DeviceExceptionError: the unit refused.
             BusDownError: there is no connection, or it was lost.
         """
-        (outcome,) = await self.read_together((request,))
+        (outcome,) = await self._ask_together((request,))
         if isinstance(outcome, DeviceExceptionError):
             raise outcome
         return outcome
+
+    async def write(self, request: WriteRequest) -> None:
+        """Set a coil or a register; return once the unit has repeated place and value.
+
+        That is no proof that it has done so: read it back. After a failure it may have, too.
+
+        Raises:
+            NoAnswerError, BadAnswerError, DeviceExceptionError, BusDownError: as `read`.
+        """
+        (outcome,) = await self._ask_together((request,))
+        if isinstance(outcome, DeviceExceptionError):
+            raise outcome
 
     async def read_together(self, requests: Sequence[ReadRequest]) -> tuple[Outcome, ...]:
         """Ask one unit several questions with nobody's in between, and return what it said.
@@ -100,6 +121,9 @@ class Bus:
         Raises:
             NoAnswerError, BadAnswerError, BusDownError: as `read`; the rest is not asked.
         """
+        return await self._ask_together(requests)
+
+    async def _ask_together(self, requests: Sequence[Request]) -> tuple[Outcome, ...]:
         try:
             if self._is_closed:
                 raise BusDownError(f"{self.name}: the bus is closed")
@@ -187,12 +211,12 @@ class Bus:
         await link.open(self._timing.connect_timeout_s)
         return link
 
-    async def _exchange(self, link: Link, request: ReadRequest) -> Answer:
+    async def _exchange(self, link: Link, request: Request) -> Answer:
         window = self._roster.choose_window(request, now_s=self._clock.monotonic_s())
         if self._roster.is_repeat(request, window):
             await self._hold(link)
         await self._wait_for_silence(link)
-        ask = Ask(unit=request.unit, function_code=request.function_code, count=window.count)
+        ask = _ask_of(request, window)
         # What the characters take is no silence of the unit.
         frames_s = self.endpoint.cost.frames_s(ask.byte_count)
         limit_s = self._roster.timeout_s(request.unit) + frames_s
@@ -209,6 +233,9 @@ class Bus:
         took_s = heard.heard_s - heard.sent_s
         self._roster.note_answer(request, window, now_s=heard.heard_s, took_s=took_s)
         self._count(asked=1, answered=1, busy_s=took_s)
+        if isinstance(request, WriteRequest) and isinstance(self.endpoint, SerialEndpoint):
+            # An adapter may repeat what it sends: then the unit's own answer is still to come.
+            await self._hold(link)
         return Answer(
             window=window,
             payload=heard.payload,
@@ -266,6 +293,14 @@ class Bus:
         before = self._statistics
         counted = {name: getattr(before, name) + count for name, count in more.items()}
         self._statistics = replace(before, busy_s=before.busy_s + busy_s, **counted)
+
+
+def _ask_of(request: Request, window: Span) -> Ask:
+    """Return what an answer must match."""
+    echo = request.echo if isinstance(request, WriteRequest) else b""
+    return Ask(
+        unit=request.unit, function_code=request.function_code, count=window.count, echo=echo
+    )
 
 
 def _raise_if_cancelled() -> None:

@@ -25,16 +25,25 @@ def answer_byte_count(function_code: int, count: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What an answer must match: `count` registers or bits, read from `unit` with `function_code`."""
+    """What an answer must match: `count` registers or bits, read from `unit` with `function_code`.
+
+    What is written is answered by its own words: `echo` is the place and the value, as sent.
+    """
 
     unit: int
     function_code: int
     count: int
+    echo: bytes = b""
 
     @property
     def byte_count(self) -> int:
         """Return how many bytes the payload of the answer has."""
-        return answer_byte_count(self.function_code, self.count)
+        return len(self.echo) or answer_byte_count(self.function_code, self.count)
+
+    @property
+    def head(self) -> bytes:
+        """Return what stands between the function and the payload: its length, or nothing."""
+        return b"" if self.echo else bytes((self.byte_count,))
 
 
 def _make_crc_table() -> tuple[int, ...]:
@@ -64,9 +73,10 @@ def find_rtu_answer(heard: bytes, ask: Ask) -> bytes | None:
     Noise, echoes and frames of others before and after it do not matter: the frame is known
     by its unit, function and length together, and by its check bytes.
     """
-    good = bytes((ask.unit, ask.function_code, ask.byte_count))
+    good = bytes((ask.unit, ask.function_code)) + ask.head
+    whole = len(good) + ask.byte_count + 2
     refusal = bytes((ask.unit, ask.function_code | EXCEPTION_BIT))
-    for header, length in ((good, 5 + ask.byte_count), (refusal, 5)):
+    for header, length in ((good + ask.echo, whole), (refusal, 5)):
         start = heard.find(header)
         while start >= 0:
             frame = heard[start : start + length]
@@ -108,7 +118,9 @@ def _checked(frame: bytes, ask: Ask) -> bytes:
         return frame
     if function_code != ask.function_code:
         raise NotModbusError(f"function {function_code} answered to function {ask.function_code}")
-    if third != ask.byte_count or len(frame) != 9 + third:
+    if ask.echo and frame[8:] != ask.echo:
+        raise NotModbusError(f"asked to write {ask.echo.hex(' ')}, told {frame[8:].hex(' ')}")
+    if not ask.echo and (third != ask.byte_count or len(frame) != 9 + third):
         raise NotModbusError(f"asked for {ask.byte_count} bytes, got {third} of {len(frame) - 9}")
     return frame
 

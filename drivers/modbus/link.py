@@ -36,6 +36,7 @@ from gateway.ports import Clock
 # What pymodbus would say of each lost frame, the bus says once, and in words.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
+WRITE_COIL = 5
 _Opened = tuple[asyncio.BaseTransport, asyncio.BaseProtocol]
 
 
@@ -147,7 +148,7 @@ class Link:
             transport.abort()
 
     async def ask(self, ask: Ask, address: int, *, limit_s: float) -> Heard:
-        """Ask one question and wait for its answer.
+        """Ask one question, or have one thing set, and wait for the answer.
 
         Raises:
             NoAnswerError: nothing that answers was heard in time.
@@ -155,18 +156,11 @@ class Link:
             BusDownError: the connection was lost meanwhile.
             DeviceExceptionError: the unit, or a gateway for it, refused.
         """
-        word = "bits" if ask.function_code in BIT_FUNCTIONS else "registers"
-        what = f"unit {ask.unit}, {word} {address}-{address + ask.count - 1}"
-        call = {
-            1: self._client.read_coils,
-            2: self._client.read_discrete_inputs,
-            3: self._client.read_holding_registers,
-            4: self._client.read_input_registers,
-        }[ask.function_code]
+        what = _what(ask, address)
         self._ask, self._frame, self._fault, self._stray = ask, b"", None, b""
         try:
             async with asyncio.timeout(limit_s) as self._wait:
-                await call(address, count=ask.count, device_id=ask.unit)
+                await self._call(ask, address)
         except TimeoutError:
             pass
         except (ModbusException, OSError) as error:
@@ -181,12 +175,35 @@ class Link:
             raise NoAnswerError(f"{what}: no answer within {limit_s:.2g} s")
         return self._judge(what, ask)
 
+    async def _call(self, ask: Ask, address: int) -> None:
+        match ask.function_code:
+            case 1:
+                await self._client.read_coils(address, count=ask.count, device_id=ask.unit)
+            case 2:
+                await self._client.read_discrete_inputs(
+                    address, count=ask.count, device_id=ask.unit
+                )
+            case 3:
+                await self._client.read_holding_registers(
+                    address, count=ask.count, device_id=ask.unit
+                )
+            case 4:
+                await self._client.read_input_registers(
+                    address, count=ask.count, device_id=ask.unit
+                )
+            case 5:
+                await self._client.write_coil(address, any(ask.echo[2:]), device_id=ask.unit)
+            case _:
+                value = int.from_bytes(ask.echo[2:], "big")
+                await self._client.write_register(address, value, device_id=ask.unit)
+
     def _judge(self, what: str, ask: Ask) -> Heard:
         start = 0 if isinstance(self._endpoint, SerialEndpoint) else 6
         code = self._frame[start + 1]
         if code & EXCEPTION_BIT:
             raise DeviceExceptionError(what, self._frame[start + 2])
-        payload = self._frame[start + 3 : start + 3 + ask.byte_count]
+        first = start + 2 + len(ask.head)
+        payload = self._frame[first : first + ask.byte_count]
         return Heard(payload=payload, sent_s=self._sent_s, heard_s=self.active_s)
 
     def _on_connect(self, is_connected: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
@@ -220,3 +237,12 @@ class Link:
             self._fault = fault
             if self._wait is not None and not self._wait.expired():
                 self._wait.reschedule(asyncio.get_running_loop().time())
+
+
+def _what(ask: Ask, address: int) -> str:
+    """Return what is asked, in words."""
+    if ask.echo:
+        word = "coil" if ask.function_code == WRITE_COIL else "register"
+        return f"unit {ask.unit}, {word} {address} to be set"
+    word = "bits" if ask.function_code in BIT_FUNCTIONS else "registers"
+    return f"unit {ask.unit}, {word} {address}-{address + ask.count - 1}"

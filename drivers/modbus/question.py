@@ -5,7 +5,10 @@ from enum import IntEnum
 
 from drivers.modbus.blocks import Span
 from drivers.modbus.errors import DeviceExceptionError
-from drivers.modbus.unit import SHARED_LINE_RATIO
+from drivers.modbus.unit import OWN_LINE_RATIO, SHARED_LINE_RATIO
+
+COIL_ON = 0xFF00
+COIL_OFF = 0x0000
 
 
 class Priority(IntEnum):
@@ -51,10 +54,40 @@ class ReadRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRequest:
+    """One coil or holding register that is to be set to `value`.
+
+    `function_code` is 5, whose values are `COIL_ON` and `COIL_OFF`, or 6 (Modbus Application
+    Protocol V1.1b3, 6.5 and 6.6).
+    """
+
+    unit: int
+    function_code: int
+    address: int
+    value: int
+    priority: Priority = Priority.STOP
+    line_ratio: float = OWN_LINE_RATIO
+
+    @property
+    def windows(self) -> tuple[Span, ...]:
+        """Return the one place that is written."""
+        return (Span(address=self.address, count=1),)
+
+    @property
+    def echo(self) -> bytes:
+        """Return the place and the value as sent, and as they come back."""
+        return self.address.to_bytes(2, "big") + self.value.to_bytes(2, "big")
+
+
+Request = ReadRequest | WriteRequest
+"""What a unit may be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The registers of `window`, high byte first, or its bits, lowest first, as on the wire.
 
-    `at_s` is the monotonic midpoint between the question sent and the answer heard;
+    After a write it is the place and the value. `at_s` is the monotonic midpoint between the question sent and the answer heard;
     `connection` counts the connections of the bus.
     """
 

@@ -10,7 +10,7 @@ from drivers.modbus.errors import (
     ModbusError,
     NoAnswerError,
 )
-from drivers.modbus.question import BusTiming, ReadRequest
+from drivers.modbus.question import BusTiming, Request, WriteRequest
 from drivers.modbus.unit import (
     Health,
     OwedAnswer,
@@ -56,12 +56,15 @@ class Roster:
             why = f"mute {unit.miss_count} times" if is_dead else "late answers may still come"
             raise NoAnswerError(f"unit {number}: {why}, asked again in {pause_s:.1f} s")
 
-    def choose_window(self, request: ReadRequest, *, now_s: float) -> Span:
+    def choose_window(self, request: Request, *, now_s: float) -> Span:
         """Return the window whose answer cannot be mistaken.
 
         Raises:
             NoAnswerError: every answer could be; the unit is left alone until one could not.
         """
+        if isinstance(request, WriteRequest):
+            # An old answer passes for this one only where it says the same.
+            return request.windows[0]
         unit = self._of(request.unit)
         window = choose_window(
             unit, request.windows, function_code=request.function_code, now_s=now_s
@@ -75,13 +78,11 @@ class Roster:
             raise NoAnswerError(f"unit {request.unit}: late answers may still come")
         return window
 
-    def is_repeat(self, request: ReadRequest, window: Span) -> bool:
+    def is_repeat(self, request: Request, window: Span) -> bool:
         """Say whether a second copy of the unit's last answer would pass for this one's."""
         return self._is_serial and self._of(request.unit).last_shape == _shape(request, window)
 
-    def note_answer(
-        self, request: ReadRequest, window: Span, *, now_s: float, took_s: float
-    ) -> None:
+    def note_answer(self, request: Request, window: Span, *, now_s: float, took_s: float) -> None:
         """Remember a good answer."""
         self._units[request.unit] = after_answer(
             self._of(request.unit), shape=_shape(request, window), took_s=took_s, now_s=now_s
@@ -89,7 +90,7 @@ class Roster:
 
     def note_failure(
         self,
-        request: ReadRequest,
+        request: Request,
         window: Span,
         error: ModbusError,
         *,
@@ -115,5 +116,5 @@ class Roster:
         return self._units.get(number, Unit())
 
 
-def _shape(request: ReadRequest, window: Span) -> Shape:
+def _shape(request: Request, window: Span) -> Shape:
     return shape_of(request.function_code, window.count)

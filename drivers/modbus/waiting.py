@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from drivers.modbus.errors import ModbusError
-from drivers.modbus.question import Outcome, ReadRequest
+from drivers.modbus.question import Outcome, Request
 
 
 @dataclass(slots=True, order=True)
@@ -16,7 +16,7 @@ class Job:
 
     priority: int
     number: int
-    requests: tuple[ReadRequest, ...] = field(compare=False)
+    requests: tuple[Request, ...] = field(compare=False)
     outcomes: asyncio.Future[tuple[Outcome, ...]] = field(compare=False)
 
     def settle(self, outcomes: Sequence[Outcome]) -> None:
@@ -43,7 +43,7 @@ class WaitingRoom:
         """Return how many wait, those included who have given up waiting."""
         return len(self._jobs)
 
-    def enter(self, requests: Sequence[ReadRequest]) -> asyncio.Future[tuple[Outcome, ...]]:
+    def enter(self, requests: Sequence[Request]) -> asyncio.Future[tuple[Outcome, ...]]:
         """Have these asked together; cancelling what is returned is giving up waiting."""
         outcomes: asyncio.Future[tuple[Outcome, ...]] = asyncio.get_running_loop().create_future()
         job = Job(requests[0].priority, next(self._numbers), tuple(requests), outcomes)

@@ -43,3 +43,13 @@ class ContactFaultError(HeadroomError):
         super().__init__(f"{contact}: {detail}")
         self.contact = contact
         self.detail = detail
+
+
+class OutputFaultError(HeadroomError):
+    """An output did not confirm what was asked of it: whether it is open or closed is unknown."""
+
+    def __init__(self, output: str, detail: str) -> None:
+        """Name the output and what went wrong on the line."""
+        super().__init__(f"{output}: {detail}")
+        self.output = output
+        self.detail = detail

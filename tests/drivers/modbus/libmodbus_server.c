@@ -7,7 +7,7 @@
  * IMAGE has lines "FUNCTION ADDRESS WORD WORD ..." (decimal, decimal, hexadecimal; of a coil or a
  * discrete input 0 or 1); what it does not list is refused as an illegal address. Without an image
  * every register answers (unit * 7919 + function * 4099 + address * 31 + 17) mod 65536, and every bit
- * the lowest bit of that.
+ * the lowest bit of that. Single coils and registers that are listed can be written, and stay so.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -74,6 +74,16 @@ static void answer(modbus_t *context, modbus_mapping_t *map, const uint8_t *quer
     int first = (pdu[1] << 8) | pdu[2];
     int count = (pdu[3] << 8) | pdu[4];
 
+    int kind = function == 5 ? 1 : 3;
+
+    if (function == 5 || function == 6) {
+        if (has_image && !listed[kind][first]) {
+            modbus_reply_exception(context, query, MODBUS_EXCEPTION_ILLEGAL_DATA_ADDRESS);
+            return;
+        }
+        /* What is written is kept: a coil is 0xFF00 or 0. */
+        image[kind][first] = function == 5 ? count != 0 : count;
+    }
     for (int i = first; function < FUNCTIONS && i < first + count && i < REGISTERS; i++) {
         uint16_t word = has_image
             ? image[function][i]
