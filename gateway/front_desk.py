@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from gateway.adapters.history_file import HistoryReader
 from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.status_socket import Answer, Question
 from gateway.adapters.token_file import TokenRegister
@@ -29,6 +31,7 @@ from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
+from gateway.services.forecasting import Forecasting
 from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
 from gateway.services.supervisor import Service
@@ -40,6 +43,8 @@ SITE, QUOTE = "site", "quote"
 TOKENS, PROMISES = "tokens", "promises"
 SETTLES_EVERY_S = 1.0
 MAX_CONNECTIONS = 128
+RESTS_S = 60.0
+"""How long what has a fault is left alone before it is begun again."""
 
 LOCAL = Access(
     name="this machine",
@@ -67,6 +72,14 @@ class FrontDesk:
         """Take up the promises that are remembered; without a folder there are no tokens."""
         self._clock, self._alarms, self._address = clock, alarms, address
         self._feed = Feed(clock)
+        self._forecasting = Forecasting(
+            state.wiring,
+            state.parameters,
+            zone=ZoneInfo(state.wiring.site.timezone),
+            clock=clock,
+            past=None if folder is None else HistoryReader(folder=folder),
+            on_seen=self._on_seen,
+        )
         self._booking = Booking(
             state.wiring,
             state.parameters,
@@ -74,6 +87,7 @@ class FrontDesk:
             feed=self._feed,
             ledger=ledger,
             remembered=memory.promises,
+            prospects=self._forecasting,
         )
         self._news = LimitNews(self._feed)
         self._latest: Cycle | None = None
@@ -99,12 +113,14 @@ class FrontDesk:
         self._latest = cycle
         with self._harmless():
             self._news.note(cycle)
+            self._forecasting.note(cycle)
             self._booking.limit(cycle.state.constraints.values())
 
     def services(self) -> Sequence[Service]:
         """Return the services of the desk."""
         return (
             Service(name="promises", run=self._see_to_promises, is_restartable=False),
+            Service(name="forecast", run=self._forecast, is_restartable=False),
             Service(name="API", run=self._serve),
         )
 
@@ -115,8 +131,17 @@ class FrontDesk:
     async def _see_to_promises(self) -> None:
         while True:
             with self._harmless():
-                self._booking.settle()
+                await self._booking.review()
             await self._clock.sleep_s(SETTLES_EVERY_S)
+
+    async def _forecast(self) -> None:
+        while True:
+            with self._harmless():
+                await self._forecasting.run()
+            await self._clock.sleep_s(RESTS_S)
+
+    def _on_seen(self) -> None:
+        self._booking.look_again()
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:

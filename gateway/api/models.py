@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from gateway.domain.needs import Criticality, Objective
 from gateway.domain.promises import PromiseState
@@ -313,4 +313,4 @@ class NoticeView(Answer):
     at: AwareDatetime
     kind: Literal["reservation", "reservation-at-risk", "reservation-safe-again", "limit", "missed"]
     subject: str
-    data: dict[str, str | int | float | bool | None]
+    data: dict[str, JsonValue]

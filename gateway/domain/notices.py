@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-NoticeValue = str | int | float | bool | None
+NoticeValue = str | int | float | bool | None | list["NoticeValue"] | dict[str, "NoticeValue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,15 @@ from enum import StrEnum
 from gateway.domain.needs import Criticality
 
 
+class Excuse(StrEnum):
+    """What a vehicle did that no building can make good: such promises are scored apart."""
+
+    NO_SHOW = "no_show"
+    CAME_LATE = "came_late"
+    LEFT_EARLY = "left_early"
+    REFUSED_POWER = "refused_power"
+
+
 class PromiseState(StrEnum):
     """Where a promise stands."""
 
@@ -38,9 +47,13 @@ class Reservation:
     """A promise on a connector (`place`): its envelope, what it carries, and how surely.
 
     `rows` are what the envelope loads, alike on each, over `phase_count` phases.
-    `guaranteed_wh` no plan may take back. A hold lapses at `hold_until_at_s` unless it is
+    `guaranteed_wh` no plan may take back; with `is_fixed` its times may not be moved either.
+    `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
     confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
-    `cause` says why it became what it is, where that is not plain.
+    `max_ma` is the most its vehicle takes (None: the highest of the envelope). `is_binding` says
+    whether the building was short in its window in at least one scenario when it was made, and
+    `excuse` what its vehicle did if it was not kept for that. `cause` says why it became what it
+    is, where that is not plain.
     """
 
     id: str
@@ -58,9 +71,14 @@ class Reservation:
     id_token: str | None = None
     delivered_wh: float = 0.0
     phase_count: int = 3
+    max_ma: int | None = None
+    is_binding: bool = False
+    is_fixed: bool = False
+    waits_for: str = ""
     arrived_at_s: float | None = None
     closed_at_s: float | None = None
     cause: str = ""
+    excuse: Excuse | None = None
 
     @property
     def from_at_s(self) -> float:

@@ -77,7 +77,7 @@ def opened(
     left_ma = available_ma.copy()
     for promise in kept.values():
         if promise.state.is_open:
-            _take(left_ma, grid, from_at_s, promise, sign=1)
+            take(left_ma, grid, from_at_s, promise, sign=1)
     room = Room(version=version, grid=grid, left_ma=left_ma, base_paths_ma=base_paths_ma or {})
     return Book(from_at_s=from_at_s, room=room, promises=kept)
 
@@ -99,7 +99,7 @@ def hold(book: Book, promise: Reservation) -> Book:
         message = f"{promise.place} is promised to {rival.id} in that time"
         raise BookError(message)
     left_ma = book.room.left_ma.copy()
-    _take(left_ma, book.room.grid, book.from_at_s, promise, sign=1)
+    take(left_ma, book.room.grid, book.from_at_s, promise, sign=1)
     rows = list(promise.rows)
     # Elsewhere less than nothing may be left already, by no fault of this one.
     touched = _slots_of(book.room.grid, book.from_at_s, promise)
@@ -130,7 +130,7 @@ def become(
     left_ma = book.room.left_ma
     if not state.is_open:
         left_ma = left_ma.copy()
-        _take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
+        take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
     if delivered_wh is None:
         delivered_wh = promise.delivered_wh
     return _next(book, left_ma, replace(promise, state=state, delivered_wh=delivered_wh))
@@ -154,22 +154,14 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
     return tuple(became)
 
 
-def unfitting(book: Book) -> dict[str, tuple[int, float]]:
-    """Return the open promises that rows no longer carry: where (row) and from when (epoch s).
-
-    Every promise on a row that is short is named: which of them breaks is not decided here.
-    """
-    found: dict[str, tuple[int, float]] = {}
-    for promise in book.promises.values():
-        slots = _slots_of(book.room.grid, book.from_at_s, promise)
-        if not promise.state.is_open or not slots:
-            continue
-        left_ma = book.room.left_ma[np.ix_(list(promise.rows), slots)]
-        if left_ma.min() < 0:
-            row, slot = np.unravel_index(int(left_ma.argmin()), left_ma.shape)
-            at_s = book.from_at_s + book.room.grid.edges_s[slots[int(slot)]]
-            found[promise.id] = (promise.rows[int(row)], at_s)
-    return found
+def without(book: Book, promise_id: str) -> Book:
+    """Return the book as if a promise had never been made, to ask what could be had in its place."""
+    promise = book.promises[promise_id]
+    left_ma = book.room.left_ma.copy()
+    if promise.state.is_open:
+        take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
+    promises = {name: p for name, p in book.promises.items() if name != promise_id}
+    return replace(book, room=replace(book.room, left_ma=left_ma), promises=promises)
 
 
 def _next(book: Book, left_ma: Ints, promise: Reservation) -> Book:
@@ -212,8 +204,11 @@ def _touched(grid: Grid, from_at_s: float, stretch: Stretch) -> range:
     return range(max(0, first), min(grid.slot_count, max(0, last)))
 
 
-def _take(left_ma: Ints, grid: Grid, from_at_s: float, promise: Reservation, *, sign: int) -> None:
-    """Take an envelope off what is left, or give it back; where stretches meet, the higher counts."""
+def take(left_ma: Ints, grid: Grid, from_at_s: float, promise: Reservation, *, sign: int) -> None:
+    """Take an envelope off what is left (`sign` 1), or give it back (-1), in place.
+
+    Where stretches meet within a slot, the higher counts.
+    """
     of_slots_ma: dict[int, int] = {}
     for stretch in promise.envelope:
         for slot in _touched(grid, from_at_s, stretch):

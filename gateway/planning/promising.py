@@ -1,15 +1,17 @@
 """From an offer, or an envelope of somebody's own, to the promise that is to be held."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gateway.domain.electric import current_ma
+from gateway.domain.ids import CircuitId
 from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope
-from gateway.planning.asking import AskError, AskFault, Places
-
-SURE_RATIO = 1.0
-"""How surely an envelope is kept that fits into what is left in the worst case."""
+from gateway.planning.asking import CIRCUIT_PLACE, AskError, AskFault, Places
+from gateway.planning.book import Book
+from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.room import Outlet
 
 
 def of_offer(
@@ -24,6 +26,7 @@ def of_offer(
         place=place,
         rows=outlet.rows,
         phase_count=outlet.phase_count,
+        max_ma=outlet.max_ma,
         envelope=found.floor,
         energy_wh=int(found.guaranteed_wh),
         guaranteed_wh=int(found.guaranteed_wh),
@@ -76,7 +79,7 @@ def of_envelope(
         envelope=tuple(envelope),
         energy_wh=int(energy_wh),
         guaranteed_wh=int(energy_wh),
-        confidence_ratio=SURE_RATIO,
+        confidence_ratio=1.0,
         criticality=wanted.criticality,
         state=PromiseState.HELD,
         hold_until_at_s=hold_until_at_s,
@@ -86,15 +89,63 @@ def of_envelope(
     )
 
 
-def need_of(promise: Reservation, places: Places) -> Need:
-    """Return the need somebody's own envelope answers, to quote what would do instead."""
+def weighed(promise: Reservation, book: Book, places: Places, *, is_offered: bool) -> Reservation:
+    """Return a promise with what the book it is about to be held in says of it.
+
+    That is whether the building is short in its window in at least one scenario (design §4: only
+    such promises are scored) and, unless it was offered with one, how surely it is kept.
+
+    Raises:
+        AskError: its place is not there.
+    """
+    outlet = places.at(promise.place, promise.phase_count)
+    if promise.max_ma is not None:
+        outlet = replace(outlet, max_ma=min(outlet.max_ma, promise.max_ma))
+    from_s, until_s = promise.from_at_s - book.from_at_s, promise.until_at_s - book.from_at_s
+    sure_ratio = promise.confidence_ratio
+    if not is_offered:
+        paths_wh = book.room.outlook(outlet).path_energies_wh(from_s, until_s)
+        sure_ratio = float((paths_wh >= KEPT_RATIO * promise.energy_wh - 1.0).mean())
+    is_binding = _is_short(book, outlet, from_s, until_s)
+    return replace(promise, confidence_ratio=sure_ratio, is_binding=is_binding)
+
+
+def _is_short(book: Book, outlet: Outlet, from_s: float, until_s: float) -> bool:
+    """Return whether in some scenario a row leaves less than an outlet could give in a window."""
+    grid, room = book.room.grid, book.room
+    slots = [
+        slot
+        for slot in range(grid.slot_count)
+        if grid.edges_s[slot] < until_s and from_s < grid.edges_s[slot + 1]
+    ]
+    for row in outlet.rows:
+        left_ma = room.left_ma[row, slots]
+        if row in room.base_paths_ma:
+            left_ma = left_ma - room.base_paths_ma[row][:, slots]
+        if left_ma.size and left_ma.min() < outlet.max_ma:
+            return True
+    return False
+
+
+def need_of(promise: Reservation, places: Places, *, now_s: float | None = None) -> Need:
+    """Return the need a promise answers, to quote what would do instead.
+
+    With `now_s` (epoch s) that is what is still missing of it from then on.
+    """
+    from_at_s = promise.from_at_s if now_s is None else max(now_s, promise.from_at_s)
+    is_connector = not promise.place.startswith(CIRCUIT_PLACE)
+    circuit = promise.place.removeprefix(CIRCUIT_PLACE).partition("#")[0]
+    outlet = places.at(promise.place, promise.phase_count)
+    max_power_w = None if promise.max_ma is None else outlet.power_w(promise.max_ma)
     return Need(
-        arrive_at=datetime.fromtimestamp(promise.from_at_s, tz=UTC),
+        arrive_at=datetime.fromtimestamp(from_at_s, tz=UTC),
         depart_at=datetime.fromtimestamp(promise.until_at_s, tz=UTC),
-        energy_wh=promise.energy_wh,
+        energy_wh=max(1, promise.energy_wh - int(promise.delivered_wh)),
         criticality=promise.criticality,
-        phase_count=promise.phase_count,
-        connector=places.connectors[promise.place].ref,
+        phase_count=promise.phase_count if is_connector else None,
+        max_power_w=None if max_power_w is None else -int(-max_power_w // 1),
+        connector=places.connectors[promise.place].ref if is_connector else None,
+        circuit=None if is_connector else CircuitId(circuit),
         id_token=promise.id_token,
         reference=promise.reference,
     )

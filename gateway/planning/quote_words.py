@@ -35,11 +35,11 @@ def offer_said(
     sure = offer.confidence_ratio
     chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"
     said = (
-        f"{_kwh(offer.energy_wh)} on {place_said(offer.outlet.key)} from {start} to {finish},"
+        f"{kwh_said(offer.energy_wh)} on {place_said(offer.outlet.key)} from {start} to {finish},"
         f" at up to {most_w / 1_000:.1f} kW{chance}"
     )
     if guaranteed_wh < offer.energy_wh - 1.0:
-        said += f"; {_kwh(guaranteed_wh)} of it guaranteed"
+        said += f"; {kwh_said(guaranteed_wh)} of it guaranteed"
     return said if offer.way is Way.AS_ASKED else f"{offer.way}: {said}"
 
 
@@ -63,7 +63,7 @@ def verdict_said(
     verdict: Verdict, *, wanted_wh: float | None, offers: tuple[OfferAnswer, ...], binds: str
 ) -> str:
     """Return the whole answer in one sentence."""
-    asked = "" if wanted_wh is None else f" the {_kwh(wanted_wh)}"
+    asked = "" if wanted_wh is None else f" the {kwh_said(wanted_wh)}"
     because = f": {binds}" if binds else ""
     if verdict is Verdict.YES:
         return f"Yes: {offers[0].why}."
@@ -74,5 +74,6 @@ def verdict_said(
     return f"Not{asked or ' then'}{because}. Best is {offers[0].why}."
 
 
-def _kwh(energy_wh: float) -> str:
+def kwh_said(energy_wh: float) -> str:
+    """Return an energy in kWh."""
     return f"{energy_wh / 1_000:.1f} kWh"

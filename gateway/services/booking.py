@@ -3,9 +3,9 @@
 Every act is tested and made in one step of the event loop, and answered once the ledger has it.
 """
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -22,15 +22,14 @@ from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
     NotAllowedError,
-    OfferAnswer,
     OwnEnvelope,
     QuoteAnswer,
     TooManyError,
-    UnknownOfferError,
     UsedKey,
     WrongStateError,
 )
 from gateway.planning.asking import AskError, Places, asked_of
+from gateway.planning.at_risk import alternatives
 from gateway.planning.book import (
     Book,
     BookError,
@@ -39,38 +38,29 @@ from gateway.planning.book import (
     hold,
     lapsed,
     opened,
-    unfitting,
 )
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.grid import grid_of
-from gateway.planning.promising import need_of, of_envelope, of_offer
+from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
 from gateway.planning.quote_words import clock_said, place_said, row_said
 from gateway.ports import Clock, Ledger
 from gateway.services.deliveries import Deliveries
 from gateway.services.feed import Feed
 from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
+from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
+from gateway.services.risk_watch import RiskWatch
 
 BEGINS_EVERY_S = 1_800.0
 """A book begins at a whole half hour, so that slots of every length begin at whole ones."""
 
-QUOTE_VALID_S = 300.0
 HOLD_S = 120.0
-MAX_QUOTES = 5_000
 MAX_OPEN_A_HOLDER = 200
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
 
 OCCUPIED_FOR_S = 3_600.0
 """How long a connector with a vehicle that has said nothing is taken to stay occupied."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Remembered:
-    """A quote, and who it was made for."""
-
-    quote: QuoteAnswer
-    holder: str
 
 
 class Booking:
@@ -100,11 +90,11 @@ class Booking:
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._feed, self._new_id = clock, feed, new_id
         self._constraints: tuple[Constraint, ...] = ()
-        self._quotes: OrderedDict[str, _Remembered] = OrderedDict()
+        self._quotes = QuoteShelf()
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self._deliveries = Deliveries()
-        self._at_risk: frozenset[str] = frozenset()
         self.counters: Counter[str] = self._shelf.counters
+        self._risks = RiskWatch(self.places, self._zone, feed=feed, counters=self.counters)
         self._book = self._restored(remembered or {})
 
     @property
@@ -112,6 +102,15 @@ class Booking:
         """Return the book as it is now."""
         self.settle()
         return self._book
+
+    @property
+    def at_risk_count(self) -> int:
+        """Return how many promises are at risk, as far as was told."""
+        return self._risks.count
+
+    def is_at_risk(self, reservation_id: str) -> bool:
+        """Return whether a promise is at risk, as far as was told."""
+        return self._risks.is_at_risk(reservation_id)
 
     # What is asked.
 
@@ -133,17 +132,9 @@ class Booking:
             asked,
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
-            circumstances=Circumstances(
-                places=self.places,
-                now_s=now_s,
-                zone=self._zone,
-                occupied=self._deliveries.occupied(),
-                occupied_until_s=now_s + OCCUPIED_FOR_S,
-            ),
+            circumstances=self._circumstances(now_s),
         )
-        self._quotes[said.id] = _Remembered(quote=said, holder=by.name)
-        while len(self._quotes) > MAX_QUOTES:
-            self._quotes.popitem(last=False)
+        self._quotes.put(said, by.name)
         self.counters[f"quotes {said.verdict}"] += 1
         return said
 
@@ -264,11 +255,43 @@ class Booking:
         """Open the book anew: what rows will have is seen otherwise than before."""
         self._reopen(self._now_s())
 
+    async def review(self) -> None:
+        """Bring the book up to now, and tell which promises are at risk; to be called each second.
+
+        It looks when what rows have has changed, and every 20 s.
+        """
+        now_s = self.settle()
+        if not self._risks.is_due(now_s):
+            return
+        here = self._circumstances(now_s)
+        await self._risks.look(
+            self._book,
+            now_s=now_s,
+            others_until_s=self._others_until_s(now_s),
+            alternatives=lambda book, promise: alternatives(
+                book,
+                promise,
+                quote_id=f"r{promise.id}{now_s:.0f}",
+                expires_at_s=now_s + QUOTE_VALID_S,
+                here=here,
+            ),
+            remember=self._quotes.put,
+        )
+
+    def _others_until_s(self, now_s: float) -> dict[str, float]:
+        """Return the connectors of promises at which another vehicle is, and for how long."""
+        occupied = self._deliveries.occupied()
+        return {
+            promise.place: now_s + OCCUPIED_FOR_S
+            for promise in self._book.promises.values()
+            if promise.place in occupied
+            and not self._deliveries.is_there(promise.place, promise.id_token)
+        }
+
     def settle(self) -> float:
         """Bring the book up to now: see to what becomes of promises by themselves.
 
-        Every question and act does so first; it is to be called each second besides. Returns the
-        epoch second.
+        Every question and act does so first. Returns the epoch second.
         """
         now_s = self._now_s()
         if _beginning_s(now_s) != self._book.from_at_s:
@@ -339,23 +362,18 @@ class Booking:
         )
 
     def _reopen(self, now_s: float) -> None:
-        """Open the book anew, with what rows have now; tell which promises that puts at risk."""
+        """Open the book anew, with what rows have now."""
         self._book = self._opened(self._book.promises, now_s, version=self._book.version + 1)
-        short = unfitting(self._book)
-        for name in sorted(short.keys() - self._at_risk):
-            row, at_s = short[name]
-            circuit, phase = row_said(self.places, row)
-            since = clock_said(at_s, now_s, self._zone)
-            self._feed.tell(
-                "reservation-at-risk",
-                name,
-                holder=self._book.promises[name].holder,
-                why=f"circuit {circuit} no longer carries it on {phase} from {since}",
-            )
-        for name in sorted(self._at_risk & self._book.promises.keys() - short.keys()):
-            holder = self._book.promises[name].holder
-            self._feed.tell("reservation-safe-again", name, holder=holder)
-        self._at_risk = frozenset(short)
+        self._risks.look_soon()
+
+    def _circumstances(self, now_s: float) -> Circumstances:
+        return Circumstances(
+            places=self.places,
+            now_s=now_s,
+            zone=self._zone,
+            occupied=self._deliveries.occupied(),
+            occupied_until_s=now_s + OCCUPIED_FOR_S,
+        )
 
     def _restored(self, remembered: Mapping[str, PromiseMemory]) -> Book:
         """Return the book of what is remembered; a promise whose place is gone is cancelled."""
@@ -417,10 +435,11 @@ class Booking:
         """Return the promise that is to be held, and the need behind it."""
         name, hold_until_at_s = self._new_id(), now_s + HOLD_S
         if isinstance(wanted, str):
-            found, need = self._offer(wanted, by, now_s)
-            return of_offer(
+            found, need = self._quotes.find(wanted, by, now_s=now_s)
+            promise = of_offer(
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
-            ), need
+            )
+            return weighed(promise, self._book, self.places, is_offered=True), need
         _check_criticality(wanted.criticality, by)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
@@ -429,20 +448,7 @@ class Booking:
         # Its window is tested as that of a quote.
         from_at_s, end_s = self._book.from_at_s, self._book.room.grid.edges_s[-1]
         asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
-        return promise, need
-
-    def _offer(self, offer_id: str, by: Access, now_s: float) -> tuple[OfferAnswer, Need]:
-        remembered = self._quotes.get(offer_id.rpartition("-")[0])
-        found = None
-        if remembered is not None and remembered.holder == by.name:
-            found = next((o for o in remembered.quote.offers if o.id == offer_id), None)
-        if remembered is None or found is None or now_s >= remembered.quote.expires_at_s:
-            message = (
-                f"there is no offer {offer_id}, or it has expired: ask for a fresh quote and hold"
-                f" one of its offers within {QUOTE_VALID_S:.0f} s"
-            )
-            raise UnknownOfferError(message)
-        return found, remembered.quote.need
+        return weighed(promise, self._book, self.places, is_offered=False), need
 
     def _refusal(self, error: BookError, now_s: float) -> str:
         """Return why an envelope no longer fits, and what to do."""

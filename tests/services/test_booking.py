@@ -12,7 +12,6 @@ from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
-from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality, Need, Objective
 from gateway.domain.promises import PromiseState, Reservation
@@ -33,8 +32,9 @@ from gateway.planning.answers import (
 from gateway.planning.asking import AskError
 from gateway.planning.quote import Verdict, Way
 from gateway.ports import Ledger
-from gateway.services.booking import HOLD_S, QUOTE_VALID_S, RETURNS_WITHIN_S, Booking
+from gateway.services.booking import HOLD_S, RETURNS_WITHIN_S, Booking
 from gateway.services.feed import Feed
+from gateway.services.quote_shelf import QUOTE_VALID_S
 from tests.support.paper_ledger import PaperLedger
 from tests.support.small_site import CARPARK, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -482,32 +482,6 @@ def test_a_circuit_may_be_drawn_from_plainly_more_than_once() -> None:
         for _ in range(2):
             await confirmed(made, kitchen)
         assert made.quote(kitchen, DRONES).verdict is Verdict.PARTLY
-
-    run_virtual(test())
-
-
-def test_a_limit_from_outside_tells_which_promises_it_puts_at_risk() -> None:
-    async def test() -> None:
-        clock = VirtualClock()
-        feed = Feed(clock)
-        made = booking(clock, feed=feed)
-        promise = await confirmed(made, need(clock))
-        limit = Constraint(
-            subject=CARPARK, limit_ma=(70_000,) * 3, authority=Authority.GRID, source="grid"
-        )
-        made.limit((limit,))
-        made.limit((limit,))
-        assert made.book.room.left_ma.min() < 0
-        made.limit(())
-
-        told = [n for n in await feed.wait_newer(0, within_s=0) if n.subject == promise.id]
-        assert [n.kind for n in told] == [
-            "reservation",
-            "reservation",
-            "reservation-at-risk",
-            "reservation-safe-again",
-        ]
-        assert told[2].data["why"] == "circuit carpark no longer carries it on L1 from 09:00"
 
     run_virtual(test())
 

@@ -1,0 +1,261 @@
+"""How surely open promises will still be kept, as the building is seen now, and what endangers them.
+
+Pure: the same book, instant and vehicles give the same answer. Promises are looked at in the
+order in which they matter, so where a row is short the first ones are kept and the others are
+named: that is which promises a lower limit breaks, told before they do.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answers import QuoteAnswer
+from gateway.planning.asking import AskError, Places, asked_of
+from gateway.planning.book import Book, take, without
+from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.grid import HOUR_S
+from gateway.planning.promising import need_of
+from gateway.planning.room import Ints, Outlet, Outlook, Room
+
+LEAST_DROP_RATIO = 0.1
+ROUNDING_WH = 1.0
+"""Instants and currents are rounded to whole slots and steps: less than this is missing by that."""
+
+
+class Danger(StrEnum):
+    """What makes a promise less sure."""
+
+    ROOM = "room"
+    """Circuits leave too little."""
+    OCCUPIED = "occupied"
+    """Another vehicle is at its connector."""
+    LATE = "late"
+    """Its vehicle has not come, and what is left of its time is too short."""
+    SLOW = "slow"
+    """Its vehicle is there and was given too little so far for what is left of its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """The phase of a circuit (`row`) that leaves least: how little, and when (epoch s)."""
+
+    row: int
+    left_ma: int
+    from_at_s: float
+    until_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How an open promise stands.
+
+    `confidence_ratio` is how surely at least 98 % of its energy is delivered by its end, and
+    `can_wh` what will be if base turns out as planned, what was delivered already included.
+    """
+
+    promise: Reservation
+    confidence_ratio: float
+    can_wh: float
+    danger: Danger | None
+    shortage: Shortage | None
+
+    @property
+    def is_at_risk(self) -> bool:
+        """Return whether whoever it was promised to should be told."""
+        return self.confidence_ratio < floor_ratio(self.promise.confidence_ratio)
+
+
+def floor_ratio(promised_ratio: float) -> float:
+    """Return the confidence below which a promise is at risk.
+
+    It has then become twice as likely to break as was said when it was made, and more likely by
+    a tenth at least: what was said at 90 % is at risk below 80 %.
+    """
+    return promised_ratio - max(LEAST_DROP_RATIO, 1.0 - promised_ratio)
+
+
+def standings(
+    book: Book,
+    places: Places,
+    *,
+    now_s: float,
+    others_until_s: Mapping[str, float] | None = None,
+) -> Iterator[Standing]:
+    """Yield how every open promise stands at an epoch second, those that matter most first.
+
+    `others_until_s` names the connectors at which another vehicle is than the one a promise was
+    made to, and until when (epoch s) it is taken to stay. A promise whose place is no longer in
+    the site is left out.
+    """
+    grid, from_at_s = book.room.grid, book.from_at_s
+    left_ma = book.room.left_ma.copy()
+    promises = sorted((p for p in book.promises.values() if p.state.is_open), key=_matters)
+    for promise in promises:
+        take(left_ma, grid, from_at_s, promise, sign=-1)
+    for promise in promises:
+        try:
+            outlet = _outlet(promise, places)
+        except AskError:
+            continue
+        busy_until_s = (others_until_s or {}).get(promise.place, 0.0)
+        if promise.state is PromiseState.ARRIVED:
+            busy_until_s = 0.0
+        chance = _Chance(
+            promise=promise,
+            room=replace(book.room, left_ma=left_ma),
+            outlet=outlet,
+            from_at_s=from_at_s,
+            now_s=now_s,
+            busy_until_s=busy_until_s,
+        )
+        yield chance.standing()
+        take(left_ma, grid, from_at_s, chance.claim(), sign=1)
+
+
+def alternatives(
+    book: Book, promise: Reservation, *, quote_id: str, expires_at_s: float, here: Circumstances
+) -> QuoteAnswer | None:
+    """Return what could be had in the place of what is left of a promise; None if nothing can.
+
+    The promise itself is taken out of the book for that: its own connector is one answer.
+    """
+    book = without(book, promise.id)
+    try:
+        need = need_of(promise, here.places, now_s=here.now_s)
+        end_s = book.from_at_s + book.room.grid.edges_s[-1]
+        asked = asked_of(need, here.places, from_at_s=book.from_at_s, now_s=here.now_s, end_s=end_s)
+    except AskError:
+        return None
+    if promise.state is PromiseState.ARRIVED:
+        here = replace(here, occupied=here.occupied - {promise.place})
+    return answer(
+        book, need, asked, quote_id=quote_id, expires_at_s=expires_at_s, circumstances=here
+    )
+
+
+def _matters(promise: Reservation) -> tuple[int, bool, float, str]:
+    """Return what promises are put in order by: class, what is confirmed, who was first."""
+    is_held = promise.state is PromiseState.HELD
+    return promise.criticality.rank, is_held, promise.hold_until_at_s, promise.id
+
+
+def _outlet(promise: Reservation, places: Places) -> Outlet:
+    """Return where a promise draws, with no more than its vehicle takes."""
+    outlet = places.at(promise.place, promise.phase_count)
+    most_ma = promise.max_ma or max(stretch.current_ma for stretch in promise.envelope)
+    return replace(outlet, rows=promise.rows, max_ma=min(outlet.max_ma, most_ma))
+
+
+class _Chance:
+    """One promise in the room that those which matter more leave."""
+
+    def __init__(
+        self,
+        *,
+        promise: Reservation,
+        room: Room,
+        outlet: Outlet,
+        from_at_s: float,
+        now_s: float,
+        busy_until_s: float,
+    ) -> None:
+        self._promise, self._room, self._outlet = promise, room, outlet
+        self._from_at_s, self._now_s, self._busy_until_s = from_at_s, now_s, busy_until_s
+        self._begins_s = max(now_s, promise.from_at_s, busy_until_s) - from_at_s
+        self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
+        self._outlook = Outlook.of(room, outlet)
+        self._missing_wh = KEPT_RATIO * promise.energy_wh - promise.delivered_wh - ROUNDING_WH
+
+    def standing(self) -> Standing:
+        """Return how the promise stands."""
+        begins_s, ends_s, outlook = self._begins_s, self._ends_s, self._outlook
+        paths_wh = outlook.path_energies_wh(begins_s, ends_s)
+        confidence_ratio = float((paths_wh >= self._missing_wh).mean())
+        danger, shortage = None, None
+        if confidence_ratio < 1.0:
+            danger = self._danger()
+        if danger is Danger.ROOM:
+            shortage = _shortage(self._room, outlook, begins_s, ends_s, from_at_s=self._from_at_s)
+        return Standing(
+            promise=self._promise,
+            confidence_ratio=confidence_ratio,
+            can_wh=self._promise.delivered_wh + outlook.energy_within_wh(begins_s, ends_s),
+            danger=danger,
+            shortage=shortage,
+        )
+
+    def _danger(self) -> Danger:
+        most_w = self._outlet.power_w(self._outlet.max_ma)
+        if self._busy_until_s > max(self._now_s, self._promise.from_at_s):
+            return Danger.OCCUPIED
+        if most_w * (self._ends_s - self._begins_s) / HOUR_S >= self._missing_wh:
+            return Danger.ROOM
+        is_there = self._promise.state is PromiseState.ARRIVED
+        return Danger.SLOW if is_there else Danger.LATE
+
+    def claim(self) -> Reservation:
+        """Return the promise with what it takes from those behind it.
+
+        That is its envelope while it can be followed, else all it can have until it has enough.
+        """
+        promise = self._promise
+        is_late = self._from_at_s + self._begins_s > promise.from_at_s
+        if not is_late:
+            left_ma = self._room.left_ma.copy()
+            take(left_ma, self._room.grid, self._from_at_s, promise, sign=1)
+            # Where nothing is taken less than nothing may be left already.
+            of_rows_ma = left_ma[list(promise.rows)]
+            if not (
+                (of_rows_ma < 0) & (of_rows_ma != self._room.left_ma[list(promise.rows)])
+            ).any():
+                return promise
+        enough_wh = max(0.0, promise.energy_wh - promise.delivered_wh)
+        finish_s = self._outlook.finish_s(self._begins_s, enough_wh)
+        ends_s = self._ends_s if finish_s is None else min(finish_s, self._ends_s)
+        envelope = tuple(
+            Stretch(
+                from_at_s=self._from_at_s + rectangle.from_s,
+                until_at_s=self._from_at_s + rectangle.until_s,
+                current_ma=rectangle.current_ma,
+            )
+            for rectangle in self._outlook.profile(self._begins_s, ends_s)
+        )
+        return replace(promise, envelope=envelope)
+
+
+def _shortage(
+    room: Room, outlook: Outlook, begins_s: float, ends_s: float, *, from_at_s: float
+) -> Shortage | None:
+    """Return the row that leaves least in a window, and when; in the scenarios, where there are."""
+    edges_s = outlook.edges_s
+    first = max(0, int(edges_s.searchsorted(begins_s, side="right")) - 1)
+    last = min(room.grid.slot_count, int(edges_s.searchsorted(ends_s, side="left")))
+    if first >= last:
+        return None
+    rows = list(outlook.outlet.rows)
+    left_ma = np.array([_least_left_ma(room, row)[first:last] for row in rows])
+    at, slot = np.unravel_index(int(left_ma.argmin()), left_ma.shape)
+    least_ma = int(left_ma[at, slot])
+    is_as_short = left_ma[at] <= least_ma
+    until = int(slot)
+    while until < last - first and is_as_short[until]:
+        until += 1
+    return Shortage(
+        row=rows[int(at)],
+        left_ma=max(0, least_ma),
+        from_at_s=from_at_s + max(begins_s, float(edges_s[first + int(slot)])),
+        until_at_s=from_at_s + min(ends_s, float(edges_s[first + until])),
+    )
+
+
+def _least_left_ma(room: Room, row: int) -> Ints:
+    """Return what a row leaves per slot where base turns out highest."""
+    paths_ma = room.base_paths_ma.get(row)
+    least_ma: Ints = room.left_ma[row]
+    if paths_ma is not None:
+        least_ma = least_ma - np.maximum(0, paths_ma.max(axis=0))
+    return least_ma

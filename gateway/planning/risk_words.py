@@ -1,0 +1,42 @@
+"""In words: how a promise stands that may not be kept, and what endangers it."""
+
+from datetime import tzinfo
+
+from gateway.planning.asking import Places
+from gateway.planning.at_risk import Danger, Standing
+from gateway.planning.quote_words import clock_said, kwh_said, place_said, row_said
+
+
+def risk_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
+    """Return how surely a promise will be kept, and what endangers it; no full stop."""
+    promise = standing.promise
+    until = clock_said(promise.until_at_s, now_s, zone)
+    return (
+        f"the {kwh_said(promise.energy_wh)} on {place_said(promise.place)} by {until} are"
+        f" {standing.confidence_ratio:.0%} sure now, not {promise.confidence_ratio:.0%}:"
+        f" {_danger_said(standing, places, now_s=now_s, zone=zone)}"
+    )
+
+
+def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
+    promise, shortage = standing.promise, standing.shortage
+    until = clock_said(promise.until_at_s, now_s, zone)
+    match standing.danger:
+        case Danger.OCCUPIED:
+            return f"another vehicle is at {place_said(promise.place)}"
+        case Danger.LATE:
+            can = kwh_said(standing.can_wh)
+            return f"its vehicle has not come, and {can} at most can be given by {until}"
+        case Danger.SLOW:
+            can = kwh_said(standing.can_wh)
+            return (
+                f"{kwh_said(promise.delivered_wh)} were given so far, and {can} at most by {until}"
+            )
+        case _:
+            if shortage is None:
+                return "circuits leave too little"
+            circuit, phase = row_said(places, shortage.row)
+            begins = clock_said(shortage.from_at_s, now_s, zone)
+            ends = clock_said(shortage.until_at_s, now_s, zone)
+            left_a = shortage.left_ma / 1_000
+            return f"circuit {circuit} leaves it {left_a:.1f} A on {phase} from {begins} to {ends}"

@@ -1,0 +1,168 @@
+"""Tells whom a promise was made to when it is at risk, and when it is no longer: once for each change."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+
+from gateway.domain.notices import NoticeValue
+from gateway.domain.promises import Reservation
+from gateway.planning.answers import OfferAnswer, QuoteAnswer
+from gateway.planning.asking import Places
+from gateway.planning.at_risk import Standing, floor_ratio, standings
+from gateway.planning.book import Book
+from gateway.planning.quote_words import place_said, row_said
+from gateway.planning.risk_words import risk_said
+from gateway.services.feed import Feed
+
+LOOKS_EVERY_S = 20.0
+"""Time alone makes promises less sure: vehicles that do not come, or are given too little."""
+
+SAFE_MARGIN_RATIO = 0.05
+"""A promise is safe again once it is so much surer than its floor: else it would be told to and fro."""
+
+WORSE_BY_RATIO = 0.25
+"""What is at risk is told again once it is less sure by so much."""
+
+MOST_QUOTED_AT_ONCE = 20
+
+Quoting = Callable[[Book, Reservation], QuoteAnswer | None]
+
+
+class RiskWatch:
+    """What was told of each promise that is at risk, in one event loop.
+
+    What is worked out is worked out promise by promise, and everything else gets its turn between.
+    """
+
+    def __init__(self, places: Places, zone: tzinfo, *, feed: Feed, counters: Counter[str]) -> None:
+        """Begin with nothing told: after a restart what is at risk is told anew."""
+        self._places, self._zone, self._feed = places, zone, feed
+        self._told_ratio: dict[str, float] = {}
+        self._next_look_s = float("-inf")
+        self._counters = counters
+
+    @property
+    def count(self) -> int:
+        """Return how many promises are at risk."""
+        return len(self._told_ratio)
+
+    def is_at_risk(self, promise_id: str) -> bool:
+        """Return whether a promise is at risk, as far as was told."""
+        return promise_id in self._told_ratio
+
+    def look_soon(self) -> None:
+        """Have it looked at anew at the next chance: what is there to promise has changed."""
+        self._next_look_s = float("-inf")
+
+    def is_due(self, now_s: float) -> bool:
+        """Return whether it is time to look."""
+        return now_s >= self._next_look_s
+
+    async def look(
+        self,
+        book: Book,
+        *,
+        now_s: float,
+        others_until_s: Mapping[str, float],
+        alternatives: Quoting,
+        remember: Callable[[QuoteAnswer, str], None],
+    ) -> None:
+        """Look at every open promise of a book, and tell what has changed since it was last told.
+
+        `alternatives` is asked what could be had instead; `remember` makes its offers ones that
+        can be held by a holder.
+        """
+        self._next_look_s = now_s + LOOKS_EVERY_S
+        found = []
+        for standing in standings(book, self._places, now_s=now_s, others_until_s=others_until_s):
+            found.append(standing)
+            await asyncio.sleep(0)
+        self._forget({standing.promise.id for standing in found})
+        news = [standing for standing in found if self._is_news(standing)]
+        asked = [s.promise for s in news if s.is_at_risk][:MOST_QUOTED_AT_ONCE]
+        quotes = {}
+        for promise in asked:
+            quotes[promise.id] = alternatives(book, promise)
+            await asyncio.sleep(0)
+        for standing in news:
+            promise = standing.promise
+            if not standing.is_at_risk:
+                del self._told_ratio[promise.id]
+                self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder)
+                continue
+            quote = quotes.get(promise.id)
+            if quote is not None:
+                remember(quote, promise.holder)
+            self._counters["warnings"] += 1
+            self._told_ratio[promise.id] = standing.confidence_ratio
+            self._feed.tell(
+                "reservation-at-risk",
+                promise.id,
+                holder=promise.holder,
+                **self._said(standing, quote, now_s),
+            )
+
+    def _forget(self, open_ids: set[str]) -> None:
+        """Forget promises that are no longer open: what became of them is told by others."""
+        for name in self._told_ratio.keys() - open_ids:
+            del self._told_ratio[name]
+
+    def _is_news(self, standing: Standing) -> bool:
+        told_ratio = self._told_ratio.get(standing.promise.id)
+        if told_ratio is None:
+            return standing.is_at_risk
+        floor = floor_ratio(standing.promise.confidence_ratio)
+        if standing.confidence_ratio >= min(
+            standing.promise.confidence_ratio, floor + SAFE_MARGIN_RATIO
+        ):
+            return True
+        return standing.is_at_risk and standing.confidence_ratio <= told_ratio - WORSE_BY_RATIO
+
+    def _said(
+        self, standing: Standing, quote: QuoteAnswer | None, now_s: float
+    ) -> dict[str, NoticeValue]:
+        promise, shortage = standing.promise, standing.shortage
+        said: dict[str, NoticeValue] = {
+            "place": place_said(promise.place),
+            "reference": promise.reference,
+            "state": str(promise.state),
+            "start_at": _instant(promise.from_at_s),
+            "end_at": _instant(promise.until_at_s),
+            "energy_wh": promise.energy_wh,
+            "can_wh": int(min(standing.can_wh, promise.energy_wh)),
+            "promised_confidence": round(promise.confidence_ratio, 4),
+            "confidence": round(standing.confidence_ratio, 4),
+            "danger": None if standing.danger is None else str(standing.danger),
+            "why": risk_said(standing, self._places, now_s=now_s, zone=self._zone),
+        }
+        if shortage is not None:
+            circuit, phase = row_said(self._places, shortage.row)
+            said |= {
+                "circuit": circuit,
+                "phase": phase,
+                "from_at": _instant(shortage.from_at_s),
+                "until_at": _instant(shortage.until_at_s),
+            }
+        if quote is not None:
+            said["offers_expire_at"] = _instant(quote.expires_at_s)
+            said["offers"] = [_offer_said(offer) for offer in quote.offers]
+        return said
+
+
+def _offer_said(answer: OfferAnswer) -> dict[str, NoticeValue]:
+    return {
+        "offer_id": answer.id,
+        "way": str(answer.offer.way),
+        "place": place_said(answer.outlet.key),
+        "energy_wh": int(answer.offer.energy_wh),
+        "guaranteed_wh": int(answer.guaranteed_wh),
+        "start_at": _instant(answer.start_at_s),
+        "finish_at": _instant(answer.finish_at_s),
+        "confidence": round(answer.offer.confidence_ratio, 4),
+        "why": answer.why,
+    }
+
+
+def _instant(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, tz=UTC).isoformat()

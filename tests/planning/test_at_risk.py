@@ -1,0 +1,202 @@
+"""How promises stand: who gives way where a row is short, and what endangers the one that does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.domain.needs import Criticality
+from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.asking import Places
+from gateway.planning.at_risk import Danger, Standing, floor_ratio, standings
+from gateway.planning.book import Book, opened
+from gateway.planning.grid import even_grid
+from tests.support.small_site import small_site
+
+BEGINS_S = 1_767_600_000.0
+HOUR_S = 3_600.0
+PLACES = Places.of(small_site(4))
+ROWS = PLACES.outlet("CP-01/1", phase_count=None, max_power_w=None).rows
+
+
+def promise(number: int, **more: object) -> Reservation:
+    """Return a promise of 11.04 kWh: 16 A from 2 h to 3 h, departure at 4 h."""
+    made = Reservation(
+        id=f"p{number}",
+        place=f"CP-0{number}/1",
+        rows=ROWS,
+        envelope=(
+            Stretch(
+                from_at_s=BEGINS_S + 2 * HOUR_S, until_at_s=BEGINS_S + 3 * HOUR_S, current_ma=16_000
+            ),
+            Stretch(
+                from_at_s=BEGINS_S + 3 * HOUR_S, until_at_s=BEGINS_S + 4 * HOUR_S, current_ma=0
+            ),
+        ),
+        energy_wh=11_040,
+        guaranteed_wh=11_040,
+        confidence_ratio=0.9,
+        criticality=Criticality.NORMAL,
+        state=PromiseState.CONFIRMED,
+        hold_until_at_s=BEGINS_S + number,
+        max_ma=32_000,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def book(
+    has_ma: int, *promises: Reservation, paths_ma: list[list[int]] | None = None, hours: int = 8
+) -> Book:
+    """Return a book in which every row has the same in each of its slots of half an hour."""
+    grid = even_grid(2 * hours, 1_800.0)
+    available_ma = np.full((3 * len(PLACES.site.circuits), grid.slot_count), has_ma, dtype=np.int64)
+    paths = {} if paths_ma is None else {ROWS[0]: np.array(paths_ma, dtype=np.int64)}
+    return opened(
+        grid,
+        available_ma,
+        from_at_s=BEGINS_S,
+        promises={p.id: p for p in promises},
+        base_paths_ma=paths,
+    )
+
+
+def stand(made: Book, *, at_h: float = 0.0, **others_until_h: float) -> dict[str, Standing]:
+    """Return how promises stand at an hour; `CP_01=3` is another vehicle at CP-01/1 until then."""
+    others = {
+        f"{name.replace('_', '-')}/1": BEGINS_S + until_h * HOUR_S
+        for name, until_h in others_until_h.items()
+    }
+    found = standings(made, PLACES, now_s=BEGINS_S + at_h * HOUR_S, others_until_s=others)
+    return {standing.promise.id: standing for standing in found}
+
+
+def test_what_fits_is_sure() -> None:
+    (standing,) = stand(book(16_000, promise(1))).values()
+
+    assert (standing.confidence_ratio, standing.danger, standing.is_at_risk) == (1.0, None, False)
+
+
+def test_what_matters_least_and_came_last_gives_way() -> None:
+    promises = (
+        promise(1),
+        promise(2, criticality=Criticality.CRITICAL),
+        promise(3, state=PromiseState.HELD, hold_until_at_s=BEGINS_S),
+        promise(4),
+    )
+
+    def kept(has_a: int) -> list[str]:
+        found = stand(book(has_a * 1_000, *promises))
+        return [name for name, standing in found.items() if not standing.is_at_risk]
+
+    assert list(stand(book(0, *promises))) == ["p2", "p1", "p4", "p3"]
+    assert kept(64) == kept(32) == ["p2", "p1", "p4", "p3"]
+    # What is charged in the second hour instead is charged by one alone.
+    assert kept(31) == ["p2", "p1"]
+    assert kept(16) == ["p2", "p1"]
+    assert kept(15) == ["p2"]
+    assert kept(7) == []
+
+
+def test_a_row_that_is_short_is_named_with_when() -> None:
+    short = book(40_000, promise(1))
+    left_ma = short.room.left_ma.copy()
+    left_ma[ROWS[0], 3:] = 8_000 - 16_000
+    left_ma[ROWS[0], 6:] = 8_000
+    found = stand(replace(short, room=replace(short.room, left_ma=left_ma)))["p1"]
+
+    # 8 A from 2 h to 4 h carries all of it: as late as that it is still kept.
+    assert found.confidence_ratio == 1.0
+    left_ma[ROWS[0], 4:8] = 3_000 - 16_000
+    left_ma[ROWS[0], 6:8] = 3_000
+    found = stand(replace(short, room=replace(short.room, left_ma=left_ma)))["p1"]
+    assert (found.confidence_ratio, found.danger) == (0.0, Danger.ROOM)
+    assert found.shortage is not None
+    assert (found.shortage.row, found.shortage.left_ma) == (ROWS[0], 3_000)
+    assert found.shortage.from_at_s == BEGINS_S + 2 * HOUR_S
+    assert found.shortage.until_at_s == BEGINS_S + 4 * HOUR_S
+
+
+def test_confidence_is_the_part_of_the_scenarios_in_which_it_is_kept() -> None:
+    slots = 16
+    paths = [[40_000 if scenario < 3 else 0] * slots for scenario in range(10)]
+    found = stand(book(40_000, promise(1), paths_ma=paths))["p1"]
+
+    assert found.confidence_ratio == pytest.approx(0.7)
+    assert found.is_at_risk
+    assert found.danger is Danger.ROOM
+    assert found.shortage is not None
+    assert found.shortage.left_ma == 0
+
+
+def test_a_vehicle_that_does_not_come_makes_it_less_sure_until_it_cannot_be_kept() -> None:
+    made = book(40_000, promise(1))
+
+    # Half an hour at 32 A is what it needs.
+    assert stand(made, at_h=3.4)["p1"].confidence_ratio == 1.0
+    late = stand(made, at_h=3.6)["p1"]
+    assert (late.confidence_ratio, late.danger) == (0.0, Danger.LATE)
+    assert late.can_wh == pytest.approx(0.4 * 22_080)
+
+
+def test_a_vehicle_that_was_given_too_little_is_told_while_something_can_be_done() -> None:
+    here = promise(1, state=PromiseState.ARRIVED, delivered_wh=2_000.0)
+
+    assert not stand(book(40_000, here), at_h=3.5)["p1"].is_at_risk
+    slow = stand(book(40_000, here), at_h=3.65)["p1"]
+    assert (slow.is_at_risk, slow.danger) == (True, Danger.SLOW)
+    done = replace(here, delivered_wh=10_900.0)
+    assert not stand(book(0, done), at_h=3.9)["p1"].is_at_risk
+
+
+def test_another_vehicle_at_its_connector_endangers_it_as_long_as_it_is_taken_to_stay() -> None:
+    made = book(40_000, promise(1))
+
+    assert stand(made, CP_01=3.4)["p1"].danger is None
+    found = stand(made, CP_01=3.9)["p1"]
+    assert (found.is_at_risk, found.danger) == (True, Danger.OCCUPIED)
+    assert stand(made, CP_02=3.9)["p1"].danger is None
+
+
+def test_a_vehicle_that_takes_little_cannot_make_up_for_what_it_missed() -> None:
+    little = promise(1, max_ma=16_000)
+
+    assert not stand(book(40_000, little), at_h=2.9)["p1"].is_at_risk
+    assert stand(book(40_000, little), at_h=3.2)["p1"].is_at_risk
+
+
+@pytest.mark.parametrize(
+    ("said", "floor"), [(1.0, 0.9), (0.95, 0.85), (0.9, 0.8), (0.8, 0.6), (0.5, 0.0)]
+)
+def test_the_floor_is_where_it_is_twice_as_likely_to_break(said: float, floor: float) -> None:
+    assert floor_ratio(said) == pytest.approx(floor)
+
+
+@given(
+    has_ma=st.integers(0, 80_000),
+    starts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
+    at_h=st.floats(0.0, 7.0),
+)
+def test_a_book_that_carries_all_its_promises_endangers_none_before_they_begin(
+    has_ma: int, starts: list[int], at_h: float
+) -> None:
+    promises = [
+        promise(
+            number,
+            envelope=(
+                Stretch(
+                    from_at_s=BEGINS_S + start * 1_800.0,
+                    until_at_s=BEGINS_S + start * 1_800.0 + HOUR_S,
+                    current_ma=16_000,
+                ),
+            ),
+        )
+        for number, start in enumerate(starts, start=1)
+    ]
+    made = book(has_ma, *promises)
+    found = stand(made, at_h=at_h)
+
+    if made.room.left_ma.min() >= 0:
+        early = [p.id for p in promises if p.from_at_s >= BEGINS_S + at_h * HOUR_S]
+        assert [name for name in early if found[name].is_at_risk] == []

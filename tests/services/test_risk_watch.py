@@ -1,0 +1,191 @@
+"""Promises at risk: told once to whom they were made, with why and with what could be had instead."""
+
+from datetime import timedelta
+from typing import Any
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access, Role
+from gateway.domain.events import TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.limits import Authority, Constraint
+from gateway.domain.memory import PromiseMemory
+from gateway.domain.needs import Criticality, Need
+from gateway.domain.notices import Notice
+from gateway.domain.promises import Reservation
+from gateway.services.booking import Booking
+from gateway.services.feed import Feed
+from gateway.services.risk_watch import LOOKS_EVERY_S
+from tests.support.small_site import CARPARK, small_site
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+FIRST = ConnectorRef(StationId("CP-01"), 1)
+DRONES = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticality.CRITICAL)
+
+
+class Watched:
+    """A book of promises in virtual time, and what it tells."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.feed = Feed(self.clock)
+        self.booking = Booking(
+            Wiring.of(small_site(3)), ControlParameters(), clock=self.clock, feed=self.feed
+        )
+
+    async def promise(
+        self,
+        station: str = "CP-01",
+        *,
+        kwh: float = 20.0,
+        criticality: Criticality = Criticality.NORMAL,
+        id_token: str | None = None,
+    ) -> Reservation:
+        """Return a confirmed promise from 1 h to 3 h from now."""
+        wanted = Need(
+            arrive_at=self.clock.now_at() + timedelta(hours=1),
+            depart_at=self.clock.now_at() + timedelta(hours=3),
+            energy_wh=int(kwh * 1_000),
+            criticality=criticality,
+            connector=ConnectorRef(StationId(station), 1),
+            id_token=id_token,
+        )
+        offer = self.booking.quote(wanted, DRONES).offers[0]
+        held = await self.booking.hold(offer.id, DRONES)
+        return await self.booking.confirm(held.id, DRONES)
+
+    def limit(self, limit_a: float) -> None:
+        """Have the grid allow so much to the car park; 40 A of base and 15 of reserve go off."""
+        constraint = Constraint(
+            subject=CARPARK,
+            limit_ma=(int(limit_a * 1_000),) * 3,
+            authority=Authority.GRID,
+            source="grid",
+        )
+        self.booking.limit((constraint,))
+
+    async def told(self) -> list[Notice]:
+        """Return what was told of promises at risk so far."""
+        await self.booking.review()
+        newer = await self.feed.wait_newer(0, within_s=0)
+        return [notice for notice in newer if notice.kind != "reservation"]
+
+
+def test_a_lower_limit_tells_which_promise_it_breaks_and_what_could_be_had_instead() -> None:
+    async def test() -> None:
+        house = Watched()
+        van = await house.promise("CP-01")
+        drone = await house.promise("CP-02", kwh=5.0, criticality=Criticality.CRITICAL)
+        assert await house.told() == []
+        house.limit(70.0)
+        (told,) = await house.told()
+
+        assert (told.kind, told.subject, told.holder) == ("reservation-at-risk", van.id, "drones")
+        assert told.data["why"] == (
+            "the 20.0 kWh on CP-01/1 by 11:00 are 0% sure now, not 100%:"
+            " circuit carpark leaves it 7.0 A on L1 from 09:00 to 09:54"
+        )
+        assert (told.data["circuit"], told.data["danger"]) == ("carpark", "room")
+        assert 15_000 < int(str(told.data["can_wh"])) < 20_000
+        assert not house.booking.is_at_risk(drone.id)
+        offers: Any = told.data["offers"]
+        assert {o["place"] for o in offers} >= {"CP-01/1"}
+        assert all(o["energy_wh"] > 0 for o in offers)
+
+    run_virtual(test())
+
+
+def test_what_was_told_is_not_told_again_until_it_changes() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise()
+        house.limit(65.0)
+        for _ in range(3):
+            assert len(await house.told()) == 1
+            await house.clock.sleep_s(LOOKS_EVERY_S + 1)
+        assert house.booking.at_risk_count == 1
+        house.limit(95.0)
+        assert [n.kind for n in await house.told()][1:] == ["reservation-safe-again"]
+        house.limit(60.0)
+        assert len(await house.told()) == 3
+        await house.booking.cancel(promise.id, DRONES)
+        house.limit(95.0)
+        # What became of it was told: it is neither at risk nor safe.
+        assert len(await house.told()) == 3
+        assert house.booking.at_risk_count == 0
+        assert house.booking.counters["warnings"] == 2
+
+    run_virtual(test())
+
+
+def test_an_offer_in_the_place_of_a_promise_can_be_held_by_its_holder_alone() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise()
+        house.limit(65.0)
+        (told,) = await house.told()
+        offers: Any = told.data["offers"]
+        await house.booking.cancel(promise.id, DRONES)
+        held = await house.booking.hold(offers[0]["offer_id"], DRONES)
+
+        assert held.energy_wh == offers[0]["energy_wh"]
+
+    run_virtual(test())
+
+
+def test_a_vehicle_that_does_not_come_is_told_before_it_is_too_late() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise()
+        began_at = house.clock.now_at()
+        while not (told := await house.told()):
+            await house.clock.sleep_s(60)
+        warned_s = (house.clock.now_at() - began_at).total_seconds()
+
+        # 20 kWh take 54 minutes at full power: at most so long before the end it is too late.
+        assert (told[0].subject, told[0].data["danger"]) == (promise.id, "late")
+        assert 2 * 3_600 < warned_s < 2.2 * 3_600
+
+    run_virtual(test())
+
+
+def test_another_vehicle_at_the_connector_is_told_before_the_promise_begins() -> None:
+    async def test() -> None:
+        house = Watched()
+        await house.promise(id_token="drone-7", kwh=35.0)
+        house.booking.hear(
+            TransactionStarted(
+                at_s=0.0, connector=FIRST, transaction=TransactionId("t"), id_token="other"
+            )
+        )
+        assert await house.told() == []
+        await house.clock.sleep_s(45 * 60)
+        (told,) = await house.told()
+
+        assert told.data["danger"] == "occupied"
+        assert str(told.data["why"]).endswith("another vehicle is at CP-01/1")
+        offers: Any = told.data["offers"]
+        assert offers[0]["place"] in ("CP-02/1", "CP-03/1")
+
+    run_virtual(test())
+
+
+def test_after_a_restart_what_is_at_risk_is_told_anew() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise()
+        house.limit(65.0)
+        await house.told()
+        house.feed = Feed(house.clock)
+        house.booking = Booking(
+            Wiring.of(small_site(3)),
+            ControlParameters(),
+            clock=house.clock,
+            feed=house.feed,
+            remembered={promise.id: PromiseMemory(promise=promise)},
+        )
+        house.limit(65.0)
+
+        assert [n.kind for n in await house.told()] == ["reservation-at-risk"]
+
+    run_virtual(test())
