@@ -51,7 +51,7 @@ class Need:
     `arrive_at` None is now, `depart_at` None is whenever; `energy_wh` None is everything there
     is (or what `soc` says is missing). It can live with `min_energy_wh`, and may come and go by
     the slacks later and earlier than said. A need names a connector, or a circuit it draws from
-    plainly, or leaves the choice.
+    plainly, or leaves the choice. With `is_fixed` what it is promised may not be moved in time.
     """
 
     arrive_at: datetime | None = None
@@ -70,6 +70,7 @@ class Need:
     circuit: CircuitId | None = None
     id_token: str | None = None
     reference: str | None = None
+    is_fixed: bool = False
 
     @property
     def wanted_wh(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from itertools import pairwise
 
@@ -11,24 +11,34 @@ from gateway.domain.promises import Stretch
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Asked, AskError, Places
 from gateway.planning.book import Book
+from gateway.planning.charging import Charging
+from gateway.planning.giving_way import NOBODY, Standing, Told
+from gateway.planning.giving_way import told as told_by_way
 from gateway.planning.problem import Rectangle
 from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
 from gateway.planning.quote_words import binding_said, clock_said, offer_said, verdict_said
 from gateway.planning.room import Outlet, Outlook, Room
 
-MAX_OFFERS = 6
+MAX_OFFERS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """When and where a question is put: `occupied` connectors have a vehicle now."""
+    """When and where a question is put: `occupied` connectors have a vehicle now.
+
+    `charging` is what is planned for those who were promised nothing, in the slots of the book.
+    `solver_s` is how long a critical question may be thought over; promises may be moved then.
+    """
 
     places: Places
     now_s: float
     zone: tzinfo
     occupied: frozenset[str] = frozenset()
     occupied_until_s: float = 0.0
-    """Until when (epoch s) they are taken to be occupied."""
+    """Until when (epoch s) they are taken to be occupied, if `leaves_at_s` does not say."""
+    leaves_at_s: Mapping[str, float] = field(default_factory=dict)
+    charging: Charging = field(default_factory=Charging)
+    solver_s: float = 0.0
 
 
 def answer(
@@ -42,30 +52,38 @@ def answer(
 ) -> QuoteAnswer:
     """Return what the book as it is can offer for a need."""
     ask, here = asked.ask, circumstances
+    ask = replace(ask, not_before_s=here.now_s - book.from_at_s)
+    beside = here.charging.beside(book.room)
     taken = _taken(book, ask, here)
     if asked.is_named:
         outlet = asked.outlets[0]
         others = _others(need, outlet, taken, here.places)
     else:
-        free = _ranked(book.room, [o for o in asked.outlets if o.key not in taken], ask)
-        outlet = free[0] if free else asked.outlets[0]
+        free = _ranked(beside, [o for o in asked.outlets if o.key not in taken], ask)
+        # Where all are taken, that which is free first.
+        outlet = free[0] if free else min(asked.outlets, key=lambda o: taken[o.key][0])
         others = iter(free[1:])
     why_taken = taken.get(outlet.key)
     if why_taken is None:
-        told = quote(book.room, outlet, ask, _by_gain(book.room, others, ask))
+        standing = Standing(rank=need.criticality.rank, now_s=here.now_s, solver_s=here.solver_s)
+        others = _by_gain(beside, others, ask)
+        said = told_by_way(book, outlet, ask, others, charging=here.charging, standing=standing)
     else:
+        room = here.charging.beside(book.room, rank=need.criticality.rank)
+        free = _ranked(room, others, ask)
         until_s = why_taken[0] - book.from_at_s
-        told = _elsewhere(book, outlet, ask, _ranked(book.room, others, ask), until_s=until_s)
-    found = [o for o in told.offers if _is_free(book, o, ask, need)]
-    verdict = told.verdict
+        elsewhere = _elsewhere(room, outlet, ask, free, until_s=until_s, why=why_taken[1])
+        said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
+    found = [o for o in said.quote.offers if _is_free(book, o, ask, need)]
+    verdict = said.quote.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
         verdict = Verdict.YES if enough else Verdict.NO
     offers = tuple(
-        _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here)
+        _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here, said=said)
         for at, offer in enumerate(found[:MAX_OFFERS], start=1)
     )
-    binds = _what_binds(book, outlet, ask, here) if why_taken is None else why_taken[1]
+    binds = _what_binds(book, said.room, outlet, ask, here) if why_taken is None else why_taken[1]
     wanted_wh = ask.energy_wh
     return QuoteAnswer(
         id=quote_id,
@@ -96,12 +114,16 @@ def _taken(book: Book, ask: Ask, here: Circumstances) -> dict[str, tuple[float, 
     """Return the connectors taken within a window: until when (epoch s), and why."""
     begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
     found: dict[str, tuple[float, str]] = {}
-    if begins_s < here.occupied_until_s:
-        for name in here.occupied:
-            found[name] = here.occupied_until_s, f"{name} is occupied now"
+    for name in here.occupied:
+        until_s = here.leaves_at_s.get(name, here.occupied_until_s)
+        if begins_s < until_s:
+            until = clock_said(until_s, here.now_s, here.zone)
+            found[name] = until_s, f"{name} is occupied now, it is taken to be free from {until}"
     for promise in book.promises.values():
         from_s, until_s = promise.from_at_s, promise.until_at_s
         if promise.state.is_open and from_s < ends_s and begins_s < until_s:
+            if promise.place in found and found[promise.place][0] > until_s:
+                continue
             since = clock_said(from_s, here.now_s, here.zone)
             until = clock_said(until_s, here.now_s, here.zone)
             why = f"{promise.place} is promised to somebody else from {since} to {until}"
@@ -137,33 +159,60 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
 
 
 def _elsewhere(
-    book: Book, outlet: Outlet, ask: Ask, free: list[Outlet], *, until_s: float
+    room: Room, outlet: Outlet, ask: Ask, free: list[Outlet], *, until_s: float, why: str
 ) -> Quote:
-    """Return what can be had in the place of a connector that is taken: another, or later."""
+    """Return what can be had in the place of a connector that is taken: behind it, beside, later."""
     offers: list[Offer] = []
+    verdict = Verdict.NO
+    if until_s < ask.until_s:
+        behind = quote(room, outlet, replace(ask, from_s=until_s)).offers[:1]
+        queued = [o for o in behind if o.way in (Way.AS_ASKED, Way.MOST_ENERGY)]
+        if any(offer.energy_wh >= max(1.0, ask.min_energy_wh) for offer in queued):
+            verdict = Verdict.PARTLY
+        offers += [replace(offer, way=Way.QUEUED, waits_for=why) for offer in queued]
     if free:
-        beside = quote(book.room, free[0], ask)
+        beside = quote(room, free[0], ask)
         offers += [
             replace(offer, way=Way.ANOTHER_OUTLET if offer.way is Way.AS_ASKED else offer.way)
             for offer in beside.offers
         ]
+        # Who can go elsewhere at once need not wait.
+        is_all = beside.verdict is Verdict.YES
+        offers.sort(key=lambda offer: is_all and offer.way is not Way.ANOTHER_OUTLET)
     length_s = ask.until_s - ask.from_s
-    end_s = book.room.grid.edges_s[-1]
+    end_s = room.grid.edges_s[-1]
     if until_s + length_s <= end_s:
         moved = replace(ask, from_s=until_s, until_s=until_s + length_s)
-        later = quote(book.room, outlet, moved).offers
+        later = quote(room, outlet, moved).offers
         offers += [replace(offer, way=Way.ANOTHER_START) for offer in later[:1]]
-    return Quote(verdict=Verdict.NO, version=book.version, offers=tuple(offers))
+    return Quote(verdict=verdict, version=room.version, offers=tuple(offers))
 
 
 def _offer_answer(
-    book: Book, offer: Offer, ask: Ask, need: Need, *, name: str, here: Circumstances
+    book: Book,
+    offer: Offer,
+    ask: Ask,
+    need: Need,
+    *,
+    name: str,
+    here: Circumstances,
+    said: Told,
 ) -> OfferAnswer:
     from_s, until_s = _stays(offer, ask, need)
     is_open_ended = ask.energy_wh is None and need.circuit is None
     held, guaranteed_wh = offer.profile, offer.energy_wh
     if is_open_ended:
-        held, guaranteed_wh = _floor(book.room, offer, ask.min_energy_wh)
+        held, guaranteed_wh = _floor(said.room, offer, ask.min_energy_wh)
+    # It is for what was asked that others give way; what would do instead goes beside them.
+    is_asked = offer.way in (Way.AS_ASKED, Way.MOST_ENERGY)
+    gives = said.gives_way if is_asked or said.gives_way.less else NOBODY
+    words = offer_said(
+        offer,
+        guaranteed_wh=guaranteed_wh,
+        from_at_s=book.from_at_s,
+        now_s=here.now_s,
+        zone=here.zone,
+    )
     return OfferAnswer(
         id=name,
         offer=offer,
@@ -175,13 +224,8 @@ def _offer_answer(
         floor=_with_presence(
             _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
         ),
-        why=offer_said(
-            offer,
-            guaranteed_wh=guaranteed_wh,
-            from_at_s=book.from_at_s,
-            now_s=here.now_s,
-            zone=here.zone,
-        ),
+        why=f"{words}; {gives_way}" if (gives_way := gives.said()) else words,
+        gives_way=gives,
     )
 
 
@@ -189,6 +233,8 @@ def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
     """Return from when to when the vehicle has its connector, s from the plan's beginning."""
     if offer.way is Way.ANOTHER_START:
         return offer.start_s, offer.finish_s
+    if offer.way is Way.QUEUED:
+        return offer.start_s, max(ask.until_s, offer.finish_s)
     until_s = offer.finish_s if need.depart_at is None else ask.until_s
     return ask.from_s, max(until_s, offer.finish_s)
 
@@ -242,8 +288,8 @@ def _with_presence(
     return (*before, *envelope, *(after if last_s < until_at_s else ()))
 
 
-def _what_binds(book: Book, outlet: Outlet, ask: Ask, here: Circumstances) -> str:
-    bindings = book.room.outlook(outlet).binding(book.room, ask.from_s, ask.until_s)
+def _what_binds(book: Book, room: Room, outlet: Outlet, ask: Ask, here: Circumstances) -> str:
+    bindings = room.outlook(outlet).binding(room, ask.from_s, ask.until_s)
     if not bindings:
         # Nothing is in the way but the connector's own power and the time there is.
         return f"{outlet.key} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gateway.domain.errors import HeadroomError
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import Stretch
+from gateway.planning.giving_way import NOBODY, GivingWay
 from gateway.planning.quote import Offer, Verdict
 from gateway.planning.room import Outlet
 
@@ -14,6 +15,7 @@ class OfferAnswer:
     """An offer that can be held by its id; instants are seconds since the epoch.
 
     `floor` is what a hold of it takes, and carries `guaranteed_wh`; mostly it is all of `profile`.
+    When it is held, promises named in `gives_way.envelopes` have those envelopes from then on.
     """
 
     id: str
@@ -25,6 +27,7 @@ class OfferAnswer:
     profile: tuple[Stretch, ...]
     floor: tuple[Stretch, ...]
     why: str
+    gives_way: GivingWay = NOBODY
 
     @property
     def outlet(self) -> Outlet:

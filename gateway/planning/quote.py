@@ -15,6 +15,10 @@ from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.problem import Rectangle
 from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 
+FINISH_BLOCK = 12
+MOST_STARTS = 12
+"""So many starts are looked at, the nearest first, when one is asked for as surely as the first."""
+
 
 class Verdict(StrEnum):
     """The answer in a word."""
@@ -34,25 +38,30 @@ class Way(StrEnum):
     SUSTAINED = "highest sustained power"
     ANOTHER_START = "another start"
     ANOTHER_OUTLET = "another connector"
+    QUEUED = "once the connector is free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is asked of an outlet, s from now; `energy_wh` None is everything there is."""
+    """What is asked of an outlet, s from now; `energy_wh` None is everything there is.
+
+    `not_before_s` is the earliest start that may be offered instead.
+    """
 
     from_s: float
     until_s: float
     energy_wh: float | None
     min_energy_wh: float = 0.0
     confidence_ratio: float = 0.9
+    not_before_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """An envelope on an outlet: what it carries, how surely, and what it is bound by.
 
-    `energy_wh` is offered with `confidence_ratio`; `profile` carries at least that where base
-    turns out as planned.
+    `energy_wh` is offered with `confidence_ratio`, and by `finish_s`; `profile` carries at least
+    that where base turns out as planned. `waits_for` says whose leaving it needs.
     """
 
     way: Way
@@ -63,6 +72,7 @@ class Offer:
     finish_s: float
     profile: tuple[Rectangle, ...]
     binding: tuple[Binding, ...]
+    waits_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +121,7 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
         offered_wh = min(offered_wh, ask.energy_wh)
     if offered_wh < 1.0:
         return None
-    finish_s = outlook.finish_s(ask.from_s, offered_wh)
+    finish_s = _finish_s(outlook, replace(ask, energy_wh=offered_wh))
     ends_s = ask.until_s if finish_s is None else min(finish_s, ask.until_s)
     return Offer(
         way=Way.AS_ASKED,
@@ -127,16 +137,45 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
 
 def _at_confidence_wh(paths_wh: Floats, confidence_ratio: float) -> float:
     """Return the most energy that would be kept in so many of the scenarios."""
-    ordered_wh = np.sort(paths_wh)
-    may_fail = int((1.0 - confidence_ratio) * len(ordered_wh) + 1e-9)
-    return float(ordered_wh[min(may_fail, len(ordered_wh) - 1)]) / KEPT_RATIO
+    rank = _rank(len(paths_wh), confidence_ratio)
+    return float(np.partition(paths_wh, rank)[rank]) / KEPT_RATIO
+
+
+def _rank(count: int, confidence_ratio: float) -> int:
+    """Return which of so many scenarios, the worst first, a confidence stands on."""
+    may_fail = int((1.0 - confidence_ratio) * count + 1e-9)
+    return min(may_fail, count - 1)
+
+
+def _finish_s(outlook: Outlook, ask: Ask) -> float | None:
+    """Return when the energy is there as surely as asked; None if not within the plan.
+
+    What is held of an offer goes up to then: what is behind it may be promised to others, and a
+    scenario in which base is high needs longer than planned.
+    """
+    assert ask.energy_wh is not None
+    planned_s = outlook.finish_s(ask.from_s, ask.energy_wh)
+    if planned_s is None or len(outlook.path_energy_wh) == 1:
+        return planned_s
+    edges_s = outlook.edges_s
+    first = int(np.searchsorted(edges_s, planned_s - 1e-6))
+    begun_wh = outlook.path_energy_at(ask.from_s)
+    rank = _rank(len(begun_wh), ask.confidence_ratio)
+    # In blocks: mostly the first edge after the planned one will do.
+    for begins in range(first, len(edges_s), FINISH_BLOCK):
+        gained_wh = outlook.path_energy_wh[:, begins : begins + FINISH_BLOCK] - begun_wh[:, None]
+        surely_wh = np.partition(gained_wh, rank, axis=0)[rank] / KEPT_RATIO
+        enough = np.flatnonzero(surely_wh >= ask.energy_wh - 1e-6)
+        if len(enough):
+            return max(planned_s, float(edges_s[begins + enough[0]]))
+    return None
 
 
 def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return what would do instead: later, at another time, at another power."""
     offers = []
     if ask.energy_wh is not None:
-        finish_s = outlook.finish_s(ask.from_s, ask.energy_wh)
+        finish_s = _finish_s(outlook, ask)
         if finish_s is not None and finish_s > ask.until_s:
             later = replace(ask, until_s=finish_s)
             offers.append((Way.EARLIEST_FINISH, later))
@@ -153,26 +192,37 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
 
 
 def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
-    """Return the first start after the one asked for whose window, as long, holds the energy."""
+    """Return the start nearest to the one asked for whose window, as long, holds the energy."""
     edges_s, length_s = outlook.edges_s, ask.until_s - ask.from_s
-    starts_s = edges_s[(edges_s > ask.from_s) & (edges_s + length_s <= edges_s[-1])]
+    is_other = (edges_s >= ask.not_before_s) & (edges_s + length_s <= edges_s[-1])
+    starts_s = edges_s[is_other & (edges_s != ask.from_s)]
     if ask.energy_wh is None or not len(starts_s):
         return None
     energies_wh = np.full(len(starts_s), ask.energy_wh)
-    fitting = np.flatnonzero(fits_many(outlook, starts_s, starts_s + length_s, energies_wh))
-    return float(starts_s[fitting[0]]) if len(fitting) else None
+    fitting_s = starts_s[fits_many(outlook, starts_s, starts_s + length_s, energies_wh)]
+    nearest_s = fitting_s[np.argsort(np.abs(fitting_s - ask.from_s), kind="stable")]
+    for start_s in nearest_s[:MOST_STARTS].tolist():
+        paths_wh = outlook.path_energies_wh(start_s, start_s + length_s)
+        if _at_confidence_wh(paths_wh, ask.confidence_ratio) >= ask.energy_wh:
+            return float(start_s)
+    return None
 
 
 def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return the longest stretch at full power in the window, and the most that lasts through it."""
     edges_s = outlook.edges_s
-    first, last = np.searchsorted(edges_s, (ask.from_s, ask.until_s))
-    within = outlook.current_ma[first : max(first, last)]
+    first, last = outlook.slots_between(ask.from_s, ask.until_s)
+    within = outlook.current_ma[first:last]
     offers = []
     begins, ends = _longest_run(within >= outlook.outlet.max_ma)
     if ends > begins:
         from_s, until_s = float(edges_s[first + begins]), float(edges_s[first + ends])
-        whole = replace(ask, from_s=from_s, until_s=min(until_s, ask.until_s), energy_wh=None)
+        whole = replace(
+            ask,
+            from_s=max(from_s, ask.from_s),
+            until_s=min(until_s, ask.until_s),
+            energy_wh=None,
+        )
         offers.append((Way.LONGEST_FULL, outlook, whole))
     if len(within) and within.min() > 0:
         steady = replace(outlook.outlet, max_ma=int(within.min()))
@@ -181,7 +231,9 @@ def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     for way, of_outlook, asked in offers:
         offer = _as_asked(room, of_outlook, asked)
         if offer is not None:
-            found.append(replace(offer, way=way, outlet=outlook.outlet))
+            # What it is bound by is told by what the outlet could give.
+            binding = outlook.binding(room, ask.from_s, ask.until_s)
+            found.append(replace(offer, way=way, outlet=outlook.outlet, binding=binding))
     return found
 
 

@@ -118,9 +118,10 @@ class Outlook:
 
     def path_energies_wh(self, from_s: float, until_s: float) -> Floats:
         """Return the same in each scenario."""
-        return np.maximum(0.0, self._paths_at(until_s) - self._paths_at(from_s))
+        return np.maximum(0.0, self.path_energy_at(until_s) - self.path_energy_at(from_s))
 
-    def _paths_at(self, at_s: float) -> Floats:
+    def path_energy_at(self, at_s: float) -> Floats:
+        """Return the energy of each scenario up to an instant."""
         slot = int(
             np.clip(np.searchsorted(self.edges_s, at_s, side="right") - 1, 0, len(self.edges_s) - 2)
         )
@@ -145,7 +146,7 @@ class Outlook:
 
     def profile(self, from_s: float, until_s: float) -> tuple[Rectangle, ...]:
         """Return what the outlet could give between two instants, as rectangles."""
-        first, last = self._slots(from_s, until_s)
+        first, last = self.slots_between(from_s, until_s)
         if first >= last:
             return ()
         currents_ma = self.current_ma[first:last]
@@ -161,7 +162,7 @@ class Outlook:
 
     def binding(self, room: Room, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
-        first, last = self._slots(from_s, until_s)
+        first, last = self.slots_between(from_s, until_s)
         is_short = self.left_ma[first:last] < self.outlet.max_ma
         if not is_short.any():
             return ()
@@ -186,7 +187,7 @@ class Outlook:
             )
         )
 
-    def _slots(self, from_s: float, until_s: float) -> tuple[int, int]:
+    def slots_between(self, from_s: float, until_s: float) -> tuple[int, int]:
         """Return the first slot that has a part between two instants, and the one after the last."""
         first = max(0, int(self.edges_s.searchsorted(from_s, side="right")) - 1)
         last = min(len(self.current_ma), int(self.edges_s.searchsorted(until_s, side="left")))

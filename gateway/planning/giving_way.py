@@ -1,0 +1,131 @@
+"""Who gives way to what is asked: nobody first, then who may charge later, then who matters less.
+
+What is critical is planned together with everything else at last, promises included, if there is
+a solver's time for it: no promise gives up energy.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.domain.promises import Stretch
+from gateway.planning.book import Book
+from gateway.planning.charging import Charging
+from gateway.planning.quote import Ask, Offer, Quote, Verdict, quote
+from gateway.planning.rearranging import rearrange
+from gateway.planning.room import Outlet, Room
+from gateway.planning.shifting import shift
+
+CRITICAL_RANK = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivingWay:
+    """Who gives way: `moved` charge at other times, `less` may get less, promises are rewritten."""
+
+    moved: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+    envelopes: Mapping[str, tuple[Stretch, ...]] = field(default_factory=dict)
+
+    def said(self) -> str:
+        """Return who gives way in a clause, nothing if nobody does."""
+        parts = []
+        if self.moved:
+            parts.append(f"it moves the charging of {_counted(len(self.moved), 'vehicle')} in time")
+        if self.envelopes:
+            parts.append(f"it moves {_counted(len(self.envelopes), 'promise')} in time")
+        if self.less:
+            parts.append(f"it may take from {_counted(len(self.less), 'vehicle')} that matter less")
+        return "; ".join(parts)
+
+
+NOBODY = GivingWay()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An answer, the room it was found in, and who gives way to its offers there."""
+
+    quote: Quote
+    room: Room
+    gives_way: GivingWay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How much who asks counts: `rank` is its class; `solver_s` is what may be spent on it."""
+
+    rank: int
+    now_s: float
+    solver_s: float = 0.0
+
+
+def told(
+    book: Book,
+    outlet: Outlet,
+    ask: Ask,
+    others: Iterable[Outlet],
+    *,
+    charging: Charging,
+    standing: Standing,
+) -> Told:
+    """Return the answer in which the fewest give way."""
+    beside = charging.beside(book.room)
+    answer = quote(beside, outlet, ask, others)
+    found = Told(quote=answer, room=beside, gives_way=NOBODY)
+    if answer.verdict is Verdict.YES:
+        return found
+    if charging.demands:
+        shifted = shift(book.room, charging, outlet, ask)
+        if shifted.moved:
+            answer = quote(shifted.room, outlet, ask, others)
+            gives_way = GivingWay(moved=shifted.moved)
+            found = Told(quote=answer, room=shifted.room, gives_way=gives_way)
+            if answer.verdict is Verdict.YES:
+                return found
+    if any(demand.rank > standing.rank for demand in charging.demands):
+        above = charging.beside(book.room, rank=standing.rank)
+        answer = quote(above, outlet, ask, others)
+        less = _in_the_way(charging, beside, standing.rank, answer.offers)
+        found = Told(quote=answer, room=above, gives_way=GivingWay(less=less))
+        if answer.verdict is Verdict.YES:
+            return found
+    if standing.rank == CRITICAL_RANK and standing.solver_s > 0:
+        planned = rearrange(
+            book, charging, outlet, ask, now_s=standing.now_s, time_limit_s=standing.solver_s
+        )
+        if planned is not None:
+            answer = quote(planned.room, outlet, ask)
+            if answer.verdict is Verdict.YES:
+                gives_way = GivingWay(
+                    moved=planned.moved, less=planned.less, envelopes=planned.envelopes
+                )
+                return Told(quote=answer, room=planned.room, gives_way=gives_way)
+    return found
+
+
+def _in_the_way(
+    charging: Charging, beside: Room, rank: int, offers: tuple[Offer, ...]
+) -> tuple[str, ...]:
+    """Return who of a lower class draws where the first offer takes more than is free."""
+    if not offers:
+        return ()
+    offer = offers[0]
+    edges_s = np.array(beside.grid.edges_s)
+    is_over = np.zeros((len(beside.left_ma), beside.grid.slot_count), dtype=np.bool_)
+    rows = np.array(offer.outlet.rows)
+    for part in offer.profile:
+        first = max(0, int(edges_s.searchsorted(part.from_s, side="right")) - 1)
+        last = int(edges_s.searchsorted(part.until_s, side="left"))
+        slots = np.arange(first, last)
+        is_over[np.ix_(rows, slots)] |= beside.left_ma[np.ix_(rows, slots)] < part.current_ma
+    return tuple(
+        demand.key
+        for demand, of_slots_ma in zip(charging.demands, charging.current_ma, strict=True)
+        if demand.rank > rank and (is_over[list(demand.rows)] & (of_slots_ma > 0)).any()
+    )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -1,0 +1,242 @@
+"""Room made for what is critical by planning promises and charging anew, all at once.
+
+Each promise keeps its energy, its connector and its departure; only when it is given within that
+may change. Who was promised nothing gets less where there is no other way, the lowest class first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from gateway.domain.promises import Reservation, Stretch
+from gateway.planning.asking import CIRCUIT_PLACE
+from gateway.planning.book import Book, BookError, NoRoomError, hold, take
+from gateway.planning.charging import Charging
+from gateway.planning.check import check
+from gateway.planning.improve import place
+from gateway.planning.linear import solve
+from gateway.planning.problem import Demand, Plan, Problem
+from gateway.planning.quote import Ask
+from gateway.planning.room import Ints, Outlet, Room
+
+NOT_LESS_WH = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rearranged:
+    """The room beside all that was planned anew: new envelopes of promises, and who gets less.
+
+    `moved` charge at other times and get as much as before, `less` get less.
+    """
+
+    room: Room
+    envelopes: Mapping[str, tuple[Stretch, ...]]
+    moved: tuple[str, ...]
+    less: tuple[str, ...]
+
+
+def rearrange(
+    book: Book, charging: Charging, outlet: Outlet, ask: Ask, *, now_s: float, time_limit_s: float
+) -> Rearranged | None:
+    """Return the room in which what is asked fits at an outlet; None if that cannot be had.
+
+    `now_s` is the epoch second: what was before it is over. Only slots that lie wholly in a window
+    are planned anew, so a window that ends within a long slot loses a part.
+    """
+    if ask.energy_wh is None:
+        return None
+    promised = tuple(_promised(book, now_s))
+    available_ma = book.room.left_ma.copy()
+    for demand in promised:
+        slots = _slots(book, demand)
+        taken_ma = _taken_ma(book, book.promises[demand.key])[slots]
+        available_ma[np.ix_(list(demand.rows), slots)] += taken_ma
+    wanted = Demand(
+        key="",
+        place=outlet.key,
+        rows=outlet.rows,
+        phase_count=outlet.phase_count,
+        voltage_v=outlet.voltage_v,
+        earliest_s=ask.from_s,
+        latest_s=ask.until_s,
+        energy_wh=ask.energy_wh,
+        max_ma=outlet.max_ma,
+        rank=0,
+        promised_wh=ask.energy_wh,
+        min_ma=outlet.min_ma,
+        step_ma=outlet.step_ma,
+    )
+    problem = Problem(
+        grid=book.room.grid,
+        available_ma=tuple(map(tuple, available_ma.tolist())),
+        demands=(*charging.demands, *promised, wanted),
+    )
+    rates = solve(problem, time_limit_s=time_limit_s)
+    if rates is None:
+        return None
+    plan = place(problem, rates)
+    if check(problem, plan):
+        return None
+    return _of_plan(book, charging, problem, plan)
+
+
+def _promised(book: Book, now_s: float) -> list[Demand]:
+    """Return the promises that may be planned anew, with what their envelopes carry from now on."""
+    found = []
+    for promise in book.promises.values():
+        is_plain = promise.place.startswith(CIRCUIT_PLACE)
+        if not promise.state.is_open or promise.is_fixed or is_plain:
+            continue
+        demand = Demand(
+            key=promise.id,
+            place=promise.place,
+            rows=promise.rows,
+            phase_count=1,
+            voltage_v=1_000.0,  # Its current alone counts: 1 mA for an hour is 1 here.
+            earliest_s=max(promise.from_at_s, now_s) - book.from_at_s,
+            latest_s=promise.until_at_s - book.from_at_s,
+            energy_wh=None,
+            max_ma=max(stretch.current_ma for stretch in promise.envelope),
+            rank=0,
+        )
+        slots = _slots(book, demand)
+        hours = np.array(book.room.grid.hours)
+        carries_mah = float(_taken_ma(book, promise)[slots] @ hours[slots]) if slots else 0.0
+        if carries_mah > 0:
+            found.append(replace(demand, energy_wh=carries_mah, promised_wh=carries_mah))
+    return found
+
+
+def _slots(book: Book, demand: Demand) -> list[int]:
+    return list(book.room.grid.slots_within(demand.earliest_s, demand.latest_s))
+
+
+def _taken_ma(book: Book, promise: Reservation) -> Ints:
+    """Return what a promise takes of each slot."""
+    row = promise.rows[0]
+    taken_ma = np.zeros((row + 1, book.room.grid.slot_count), dtype=np.int64)
+    take(taken_ma, book.room.grid, book.from_at_s, replace(promise, rows=(row,)), sign=-1)
+    of_slots_ma: Ints = taken_ma[row]
+    return of_slots_ma
+
+
+def _of_plan(book: Book, charging: Charging, problem: Problem, plan: Plan) -> Rearranged:
+    """Return what a plan of everybody and what is asked, the last, makes of room and promises."""
+    left_ma = np.array(problem.available_ma, dtype=np.int64)
+    envelopes: dict[str, tuple[Stretch, ...]] = {}
+    moved, less = [], []
+    hours = np.array(problem.grid.hours)
+    for at, (demand, of_slots) in enumerate(zip(problem.demands, plan.current_ma, strict=True)):
+        now_ma = np.array(of_slots, dtype=np.int64)
+        if at == len(problem.demands) - 1:
+            break
+        left_ma[list(demand.rows)] -= now_ma
+        if at < len(charging.demands):
+            before_ma = charging.current_ma[at]
+            loses_wh = demand.wh_per_ma_h * float((before_ma - now_ma) @ hours)
+            if loses_wh > NOT_LESS_WH and plan.delivered_wh[at] < (demand.energy_wh or 1e12) - 1.0:
+                less.append(demand.key)
+            elif (before_ma != now_ma).any():
+                moved.append(demand.key)
+            continue
+        promise, slots = book.promises[demand.key], _slots(book, demand)
+        if (_taken_ma(book, promise)[slots] != now_ma[slots]).any():
+            envelopes[demand.key] = _rewritten(book, promise, slots, now_ma)
+    room = Room(
+        version=book.version,
+        grid=problem.grid,
+        left_ma=left_ma,
+        base_paths_ma=book.room.base_paths_ma,
+    )
+    return Rearranged(room=room, envelopes=envelopes, moved=tuple(moved), less=tuple(less))
+
+
+def _rewritten(
+    book: Book, promise: Reservation, slots: list[int], current_ma: Ints
+) -> tuple[Stretch, ...]:
+    """Return a promise's envelope with other currents in some slots, one after another."""
+    edges_at_s = [book.from_at_s + edge_s for edge_s in book.room.grid.edges_s]
+    begins_s, ends_s = edges_at_s[slots[0]], edges_at_s[slots[-1] + 1]
+    parts = [
+        replace(old, until_at_s=min(old.until_at_s, begins_s))
+        for old in promise.envelope
+        if old.from_at_s < begins_s
+    ]
+    parts += [
+        Stretch(
+            from_at_s=edges_at_s[slot],
+            until_at_s=edges_at_s[slot + 1],
+            current_ma=int(current_ma[slot]),
+        )
+        for slot in slots
+    ]
+    parts += [
+        replace(old, from_at_s=max(old.from_at_s, ends_s))
+        for old in promise.envelope
+        if old.until_at_s > ends_s
+    ]
+    joined = parts[:1]
+    for before, after in pairwise(parts):
+        if after.current_ma == before.current_ma and after.from_at_s == joined[-1].until_at_s:
+            joined[-1] = replace(joined[-1], until_at_s=after.until_at_s)
+        else:
+            joined.append(after)
+    return tuple(joined)
+
+
+def hold_moving(
+    book: Book, promise: Reservation, envelopes: Mapping[str, tuple[Stretch, ...]], *, now_s: float
+) -> Book:
+    """Return the book with a hold more, for which other promises were given other envelopes.
+
+    It is tested against the book as it is, whatever was so when the envelopes were worked out.
+
+    Raises:
+        NoRoomError: it does not fit any more.
+        BookError: a promise would lose energy, or ends otherwise than it did; or as for `hold`.
+    """
+    open_ones = {
+        name: envelope
+        for name, envelope in envelopes.items()
+        if name in book.promises and book.promises[name].state.is_open
+    }
+    for name, envelope in open_ones.items():
+        before, after = book.promises[name], replace(book.promises[name], envelope=envelope)
+        loses_mah = _carries_mah(before, now_s) - _carries_mah(after, now_s)
+        ends = after.from_at_s == before.from_at_s, after.until_at_s == before.until_at_s
+        if loses_mah > NOT_LESS_WH or before.is_fixed or not all(ends):
+            message = f"the promise {name} can no longer be moved"
+            raise BookError(message)
+    held = hold(rewritten(book, open_ones), promise)
+    is_over = (held.room.left_ma < 0) & (held.room.left_ma < book.room.left_ma)
+    if is_over.any():
+        row, slot = (int(at[0]) for at in np.nonzero(is_over))
+        short_ma = -int(held.room.left_ma[row, slot])
+        raise NoRoomError(row, book.from_at_s + book.room.grid.edges_s[slot], short_ma)
+    return held
+
+
+def _carries_mah(promise: Reservation, from_at_s: float) -> float:
+    return sum(
+        part.current_ma * max(0.0, part.until_at_s - max(part.from_at_s, from_at_s)) / 3_600.0
+        for part in promise.envelope
+    )
+
+
+def rewritten(book: Book, envelopes: Mapping[str, tuple[Stretch, ...]]) -> Book:
+    """Return the book in which promises have other envelopes; nothing is tested."""
+    left_ma, promises = book.room.left_ma.copy(), dict(book.promises)
+    for name, envelope in envelopes.items():
+        grid, from_at_s = book.room.grid, book.from_at_s
+        take(left_ma, grid, from_at_s, promises[name], sign=-1)
+        promises[name] = replace(promises[name], envelope=envelope)
+        take(left_ma, grid, from_at_s, promises[name], sign=1)
+    room = Room(
+        version=book.version + 1,
+        grid=book.room.grid,
+        left_ma=left_ma,
+        base_paths_ma=book.room.base_paths_ma,
+    )
+    return replace(book, room=room, promises=promises)
