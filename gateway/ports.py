@@ -1,7 +1,7 @@
 """What the gateway asks of the world, as protocols; drivers and adapters make them real."""
 
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -226,4 +226,15 @@ class Notices(Protocol):
         """Return the notices after a number, once there are any; none when there are none in time.
 
         A gap in the numbers is something missed.
+        """
+
+
+class Poster(Protocol):
+    """Somebody else's address, to which something is sent."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """Send a body (POST); return the status of the answer, whatever it is.
+
+        Raises:
+            PostFailedError: no answer in time, or none in HTTP; it may have been heard all the same.
         """
