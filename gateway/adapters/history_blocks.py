@@ -100,6 +100,25 @@ def unpack_figures(block: bytes, count: int) -> list[MinuteFigures | None]:
     Raises:
         BlockDamagedError: they are not as they were packed.
     """
+    figures = _figures(block, count)
+    return [
+        None
+        if isnan(figures[at])
+        else MinuteFigures(low=figures[at], mean=figures[at + 1], high=figures[at + 2])
+        for at in range(0, len(figures), 3)
+    ]
+
+
+def unpack_means(block: bytes, count: int) -> Sequence[float]:
+    """Return the mean of each of `count` series, NaN where nothing was known.
+
+    Raises:
+        BlockDamagedError: they are not as they were packed.
+    """
+    return _figures(block, count)[1::3]
+
+
+def _figures(block: bytes, count: int) -> Sequence[float]:
     planes = _inflate(block)
     if len(planes) != 12 * count:
         raise BlockDamagedError(f"{len(planes)} bytes do not hold the figures of {count} series")
@@ -108,12 +127,7 @@ def unpack_figures(block: bytes, count: int) -> list[MinuteFigures | None]:
         raw[plane::4] = planes[plane * size : (plane + 1) * size]
     figures = array("f")
     figures.frombytes(bytes(raw))
-    return [
-        None
-        if isnan(figures[at])
-        else MinuteFigures(low=figures[at], mean=figures[at + 1], high=figures[at + 2])
-        for at in range(0, len(figures), 3)
-    ]
+    return figures
 
 
 def _inflate(block: bytes) -> bytes:

@@ -2,11 +2,11 @@
 
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +18,11 @@ from gateway.adapters.history_blocks import (
     pack_seconds,
     resolution_of,
     unpack_figures,
+    unpack_means,
     unpack_seconds,
 )
 from gateway.adapters.ledger_schema import BESIDE, BUSY_MS, is_damage, move_aside, split_statements
+from gateway.domain.errors import PastUnreadableError
 
 HISTORY_NAME: Final = "history.db"
 APPLICATION_ID: Final = 0x48524849  # "HRHI"
@@ -239,6 +241,39 @@ class HistoryReader:
             if figures is not None:
                 found.append((_instant(minute * SECONDS), figures))
         return found
+
+    def means(
+        self, names: Sequence[str], since_at: datetime, until_at: datetime
+    ) -> Iterator[tuple[float, list[float]]]:
+        """Yield minute by minute its beginning (epoch s) and the means of series, NaN for unknown.
+
+        A day is in memory at once; where there is no file nothing is known.
+
+        Raises:
+            PastUnreadableError: the file cannot be read.
+        """
+        if not (self.folder / HISTORY_NAME).exists():
+            return
+        known: list[str] = []
+        places: list[int | None] = []
+        begins_at = since_at.replace(second=0, microsecond=0)
+        until_at = until_at.replace(second=0, microsecond=0)
+        while begins_at < until_at:
+            ends_at = min(until_at, begins_at + timedelta(days=1))
+            try:
+                blocks = self._blocks("minutes", begins_at, ends_at)
+            except (sqlite3.Error, OSError) as error:
+                raise PastUnreadableError(str(error)) from error
+            for minute, found, block in blocks:
+                if found != known:
+                    known, at = found, {name: position for position, name in enumerate(found)}
+                    places = [at.get(name) for name in names]
+                try:
+                    means = unpack_means(block, len(found))
+                except BlockDamagedError:
+                    continue
+                yield minute * SECONDS, [nan if at is None else means[at] for at in places]
+            begins_at = ends_at
 
     def seconds(
         self, name: str, since_at: datetime, until_at: datetime

@@ -53,3 +53,7 @@ class OutputFaultError(HeadroomError):
         super().__init__(f"{output}: {detail}")
         self.output = output
         self.detail = detail
+
+
+class PastUnreadableError(HeadroomError):
+    """What was cannot be read now: go on without it."""

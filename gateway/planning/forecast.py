@@ -18,6 +18,10 @@ LEAST_PATHS = 20  # With fewer errors known, the worst case stands for those tha
 NEIGHBOURS = (-1, 0, 1)  # Errors from the step before and after one of the same hour count too.
 
 
+OFFSET_PACE = 0.05  # How far one miss moves an offset, as a part of the usual error.
+WIDEST_OFFSET = 3.0  # How far offsets may go, in usual errors.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadHistory:
     """What base was: one mean per step, the newest last, in any one unit.
@@ -44,13 +48,19 @@ class Forecast:
 
 
 def forecast(
-    history: LoadHistory, steps: int, *, worst_case: float, events: Floats | None = None
+    history: LoadHistory,
+    steps: int,
+    *,
+    worst_case: float,
+    events: Floats | None = None,
+    offset: float = 0.0,
 ) -> Forecast:
     """Return what base will be over the next `steps`, in the unit of the history.
 
     `worst_case` is what it is at most where nothing is known: all of it at a cold start, and in
     the place of errors not yet seen in the first weeks. `events` is what people know will come
-    on top, per step (a party at 7): it shifts every scenario.
+    on top, per step (a party at 7): it shifts every scenario, as does `offset`, which is what
+    was learnt of the forecasts before (`moved_offset`).
     """
     shift = np.zeros(steps) if events is None else events
     loads = _filled(history.loads)
@@ -62,11 +72,23 @@ def forecast(
     errors = loads - profile[:origin]
     follows = _follows(errors, steps, ERROR_WEEKS * week)
     expected = profile[origin:] + follows * errors[-1]
-    paths = np.maximum(0.0, expected + _error_paths(errors, follows, history.steps_a_day))
+    made = _error_paths(errors, follows, history.steps_a_day)
+    paths = np.maximum(0.0, expected + offset + made)
     missing = LEAST_PATHS - len(paths)
     if missing > 0:
         paths = np.concatenate((paths, np.full((missing, steps), worst_case)))
     return Forecast(expected=np.maximum(0.0, expected) + shift, paths=paths + shift)
+
+
+def moved_offset(offset: float, *, is_over: bool, level_ratio: float, usual_error: float) -> float:
+    """Return what is added to every path next, after a load was over or under what was said of it.
+
+    `level_ratio` is how often loads are to stay under. It moves up a lot at a miss and down a
+    little at none, so that misses come out as often as they should whatever the paths are
+    (Gibbs & Candes, arXiv 2106.00170).
+    """
+    moved = offset + OFFSET_PACE * usual_error * (float(is_over) - (1.0 - level_ratio))
+    return min(WIDEST_OFFSET * usual_error, max(-WIDEST_OFFSET * usual_error, moved))
 
 
 def _filled(loads: Floats) -> Floats:

@@ -6,9 +6,11 @@ from gateway.control.state import ConnectorBelief
 from gateway.control.wiring import Wiring
 from gateway.domain.electric import Phase
 from gateway.ports import History
+from gateway.services.base_load import base_now_a, metered_rows
 from gateway.services.control_loop import Cycle
 
 OF_A_PHASE = ("current_a", "available_a", "claimed_a")
+BASE = "base_a"
 OF_A_CONNECTOR = ("limit_a", "draw_l1_a", "draw_l2_a", "draw_l3_a", "power_w")
 
 
@@ -16,7 +18,8 @@ class Recorder:
     """Gives the history one value for each series a cycle, in amperes and watts.
 
     Series are named `circuit/ID/L1/current_a` and `connector/CP-01/1/limit_a`; `current_a` is
-    signed as the meter has it, import positive.
+    signed as the meter has it, import positive. `base_a`, of circuits with a meter, is what the
+    forecast learns from.
     """
 
     def __init__(self, history: History, wiring: Wiring) -> None:
@@ -28,12 +31,14 @@ class Recorder:
             for phase in Phase
             if circuit.rating_ma[phase]
         ]
+        self._metered = metered_rows(wiring)
         self.names = (
             *(
                 f"circuit/{wiring.circuits[at].id}/{Phase(phase).name}/{what}"
                 for _, at, phase in self._rows
                 for what in OF_A_PHASE
             ),
+            *base_names(wiring),
             *(
                 f"connector/{connector.ref}/{what}"
                 for connector in wiring.connectors
@@ -52,6 +57,8 @@ class Recorder:
                 measured.available_ma / 1_000,
                 survey.claimed_ma[row] / 1_000,
             )
+        base_a = base_now_a(cycle)
+        values += [base_a[row] for row in self._metered]
         reasons = cycle.decision.reasons
         for connector, belief in zip(
             cycle.state.wiring.connectors, cycle.state.connectors, strict=True
@@ -59,6 +66,14 @@ class Recorder:
             values.append(reasons[connector.ref].limit_ma / 1_000)
             values += _draw_of(belief)
         self._history.sample(self.names, values)
+
+
+def base_names(wiring: Wiring) -> tuple[str, ...]:
+    """Return the names under which base is kept, in the order of `metered_rows`."""
+    return tuple(
+        f"circuit/{wiring.circuits[row // 3].id}/{Phase(row % 3).name}/{BASE}"
+        for row in metered_rows(wiring)
+    )
 
 
 def _draw_of(belief: ConnectorBelief) -> tuple[float, float, float, float]:

@@ -116,6 +116,11 @@ def test_minutes_and_seconds_are_there_for_reports_and_people(tmp_path: Path) ->
         (since_at + timedelta(seconds=n), round(4.0 + n / 10, 2)) for n in range(3)
     ]
     assert reader.seconds(NAMES[1], since_at, since_at + timedelta(seconds=1))[0][1] == 100.0
+    wanted = (NAMES[1], "no such series_a", NAMES[0])
+    means = list(reader.means(wanted, since_at, NOON + timedelta(days=2)))
+    assert [at_s - NOON.timestamp() for at_s, _ in means] == [60.0, 120.0]
+    assert [(of[0], round(of[2], 2)) for _, of in means] == [(100.0, 3.95), (200.0, 4.95)]
+    assert all(isnan(of[1]) for _, of in means)
     assert reader.minutes("no such series_a", NOON, NOON + timedelta(hours=1)) == []
     assert (history.problem, history.damage) == (None, None)
     assert history.counters["minutes"] == 3

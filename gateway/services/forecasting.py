@@ -1,0 +1,236 @@
+"""Learns base while the daemon runs and keeps a forecast of it, from which promises are made."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from math import isnan
+from typing import Protocol
+
+import numpy as np
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.rows import Row
+from gateway.control.wiring import Wiring
+from gateway.domain.errors import PastUnreadableError
+from gateway.domain.limits import Constraint
+from gateway.planning.forecast import moved_offset
+from gateway.planning.grid import Grid
+from gateway.planning.room import Ints
+from gateway.ports import Clock
+from gateway.services.base_load import BaseLoad, Gathered, base_now_a
+from gateway.services.control_loop import Cycle
+from gateway.services.foresight import (
+    PLANNED_RATIO,
+    Foresight,
+    Watched,
+    foresee,
+    on_slots,
+    slots_of,
+)
+from gateway.services.promisable import Prospect, bounded_ma, unlearnt_reserve_ma
+from gateway.services.recording import base_names
+
+_log = logging.getLogger(__name__)
+
+SAMPLES_EVERY_S = 5.0
+LONGEST_SAMPLE_S = 60.0
+LOOKS_EVERY_S = 30.0
+DRIFTS_NO_SOONER_S = 300.0
+DRIFT_RATIO = 0.05
+"""Base is otherwise than forecast when it is off all scenarios by more than this part of rating."""
+
+RECALLED = timedelta(days=84)
+CLOCK_SET_S = 1_800.0
+"""A wall clock that moves by more was wrong before, and so are the hours base was noted under."""
+
+LEADS = (4, 24)
+"""So many steps ahead forecasts are compared with what came."""
+
+
+class Past(Protocol):
+    """What was recorded before this run."""
+
+    def means(
+        self, names: Sequence[str], since_at: datetime, until_at: datetime
+    ) -> Iterator[tuple[float, list[float]]]:
+        """Yield minute by minute its beginning (epoch s) and the mean of each series.
+
+        Raises:
+            PastUnreadableError: it cannot be read.
+        """
+
+
+class Forecasting:
+    """Learns base and tells what rows will have (`Prospects`).
+
+    Where nothing is learnt yet the declared worst case counts. `on_seen` is called when base is
+    seen otherwise than before.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        parameters: ControlParameters,
+        *,
+        zone: tzinfo,
+        clock: Clock,
+        past: Past | None = None,
+        on_seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Know of nothing yet; `past` is read once it runs."""
+        self._wiring, self._parameters, self._clock = wiring, parameters, clock
+        self._past, self._on_seen = past, on_seen
+        self._base = BaseLoad(wiring, zone)
+        self._offsets_a = dict.fromkeys(self._base.rows, 0.0)
+        self._seen = Foresight(from_step=0)
+        self._said: deque[Foresight] = deque(maxlen=max(LEADS))
+        self._rows: list[Row] = []
+        self._noted_s = self._looked_s = float("-inf")
+        self._looked_step: int | None = None
+        self._wall_less_monotonic_s = self._wall_s() - clock.monotonic_s()
+
+    @property
+    def foresight(self) -> Foresight:
+        """Return what base will be as it was last seen."""
+        return self._seen
+
+    def note(self, cycle: Cycle) -> None:
+        """Take note of a complete cycle. Never waits."""
+        now_s = self._clock.monotonic_s()
+        lasted_s = now_s - self._noted_s
+        if lasted_s < SAMPLES_EVERY_S:
+            return
+        self._rows = cycle.decision.survey.rows
+        lasted_s = min(lasted_s, LONGEST_SAMPLE_S)
+        self._base.note(base_now_a(cycle), self._wall_s(), lasted_s=lasted_s)
+        self._noted_s = now_s
+
+    def prospect(
+        self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
+    ) -> Prospect:
+        """See `gateway.services.promisable.Prospects`."""
+        bound_ma = bounded_ma(self._wiring, constraints)
+        available_ma: Ints = np.repeat(bound_ma[:, np.newaxis], grid.slot_count, axis=1)
+        base_paths_ma: dict[int, Ints] = {}
+        spans = slots_of(grid, self._base, self._seen, from_at_s)
+        for row in range(len(bound_ma)):
+            available_ma[row] -= self._reserve_ma(row)
+            seen = self._seen.rows.get(row)
+            if seen is None:
+                available_ma[row] -= self._worst_ma(row)
+                continue
+            planned_ma = on_slots(seen.planned_ma, spans)
+            available_ma[row] -= planned_ma
+            base_paths_ma[row] = on_slots(seen.paths_ma, spans) - planned_ma
+        return Prospect(available_ma=available_ma, base_paths_ma=base_paths_ma)
+
+    def _worst_ma(self, row: int) -> int:
+        """Return what base and loads draw at worst: as declared, or as seen where that was more."""
+        return self._rows[row].worst_case_ma if self._rows else self._wiring.worst_case_ma[row]
+
+    def _reserve_ma(self, row: int) -> int:
+        """Return what control keeps free above base, as it does now if its meter is read."""
+        seen = self._rows[row] if self._rows else None
+        if seen is None or seen.current_ma is None:
+            return unlearnt_reserve_ma(self._wiring, self._parameters, row)
+        return seen.reserve_ma
+
+    # What it does by itself.
+
+    async def run(self) -> None:
+        """Recall, then look ahead each quarter of an hour and whenever base drifts, for ever."""
+        await self._recall()
+        while True:
+            if self._is_clock_set():
+                self._base.forget()
+                await self._recall()
+            await self._look()
+            await self._clock.sleep_s(LOOKS_EVERY_S)
+
+    def _is_clock_set(self) -> bool:
+        """Return whether the wall clock was set since this was asked last."""
+        ahead_s = self._wall_s() - self._clock.monotonic_s()
+        moved_s, self._wall_less_monotonic_s = ahead_s - self._wall_less_monotonic_s, ahead_s
+        return abs(moved_s) > CLOCK_SET_S
+
+    async def _recall(self) -> None:
+        """Take in what was recorded before now, a day at a time."""
+        if self._past is None or not self._base.rows:
+            return
+        until_at = self._clock.now_at().replace(second=0, microsecond=0)
+        since_at = until_at - RECALLED
+        while since_at < until_at:
+            next_at = min(until_at, since_at + timedelta(days=1))
+            try:
+                day = await asyncio.to_thread(self._gathered, self._past, since_at, next_at)
+            except PastUnreadableError as error:
+                _log.warning("what base was before cannot be read: %s", error)
+                return
+            self._base.recall(day)
+            since_at = next_at
+
+    def _gathered(self, past: Past, since_at: datetime, until_at: datetime) -> tuple[Gathered, ...]:
+        return self._base.gathered(past.means(base_names(self._wiring), since_at, until_at))
+
+    async def _look(self) -> None:
+        """Look ahead anew where a step is over or base is not what was forecast."""
+        step = self._base.step_of(self._wall_s())
+        is_over = step != self._looked_step
+        if not is_over and not self._drifts(step):
+            return
+        if is_over:
+            self._score(step - 1)
+        self._looked_step, self._looked_s = step, self._clock.monotonic_s()
+        # What has begun counts as the newest that is known, once enough of it is.
+        begun = self._base.mean_a(step)
+        from_step = step if np.isnan(begun).all() else step + 1
+        watched = [
+            Watched(
+                row=row,
+                history=history,
+                worst_a=self._worst_ma(row) / 1_000,
+                offset_a=self._offsets_a[row],
+            )
+            for row, history in zip(self._base.rows, self._base.history(from_step), strict=True)
+        ]
+        self._seen = await asyncio.to_thread(foresee, watched, from_step)
+        self._said.append(self._seen)
+        self._on_seen()
+
+    def _drifts(self, step: int) -> bool:
+        """Return whether base is now off all that was thought possible, and was not just looked at."""
+        if self._clock.monotonic_s() - self._looked_s < DRIFTS_NO_SOONER_S:
+            return False
+        at = max(0, step - self._seen.from_step)
+        for row, now_a in zip(self._base.rows, self._base.now_a.tolist(), strict=True):
+            seen = self._seen.rows.get(row)
+            if seen is None or isnan(now_a):
+                continue
+            margin_a = DRIFT_RATIO * self._wiring.rating_ma[row] / 1_000
+            of_step_a = seen.paths_ma[:, min(at, seen.paths_ma.shape[1] - 1)] / 1_000
+            if not of_step_a.min() - margin_a <= now_a <= of_step_a.max() + margin_a:
+                return True
+        return False
+
+    def _score(self, step: int) -> None:
+        """Compare a step that is over with what was said of it, and learn how far to go."""
+        came_a = self._base.mean_a(step)
+        for lead in LEADS:
+            said = next((s for s in self._said if s.from_step == step - lead), None)
+            if said is None:
+                continue
+            for row, value_a in zip(self._base.rows, came_a.tolist(), strict=True):
+                seen = said.rows.get(row)
+                if seen is None or isnan(value_a):
+                    continue
+                self._offsets_a[row] = moved_offset(
+                    self._offsets_a[row],
+                    is_over=value_a * 1_000 > seen.planned_ma[lead],
+                    level_ratio=PLANNED_RATIO,
+                    usual_error=float(seen.paths_ma[:, lead].std()) / 1_000,
+                )
+
+    def _wall_s(self) -> float:
+        return self._clock.now_at().timestamp()

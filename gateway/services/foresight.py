@@ -1,0 +1,124 @@
+"""What base will be on every row that has been watched for weeks, as scenarios on any grid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.planning.forecast import Floats, LoadHistory, forecast
+from gateway.planning.grid import Grid
+from gateway.planning.room import Ints
+from gateway.services.base_load import STEPS_A_DAY, BaseLoad
+
+HORIZON_STEPS = 2 * STEPS_A_DAY + 4
+"""Two days from the half hour that has begun, and a little."""
+
+LEAST_STEPS = 14 * STEPS_A_DAY
+"""What must be known of a row before anything is said of it."""
+
+MAX_SCENARIOS = 100
+PLANNED_RATIO = 0.8
+"""How surely base stays under what is planned for it in a slot.
+
+Envelopes are taken off what this leaves, so that in most scenarios they are given when they say and
+not later, in the room of others; what is asked more surely than this is narrowed by scenarios.
+"""
+
+Words = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is seen of a row's base in mA, rounded up: scenarios, (scenarios, steps), and per step.
+
+    Base stays under what is planned for a step as surely as `PLANNED_RATIO` says.
+    """
+
+    paths_ma: Words
+    planned_ma: Words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """What is seen of base per row, from the step `from_step` on.
+
+    Every row has the same scenarios in the same order. Of rows of which too little is known
+    nothing is seen.
+    """
+
+    from_step: int
+    rows: Mapping[int, Seen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A row as it is looked ahead for: its past, its worst case and what was learnt of errors."""
+
+    row: int
+    history: LoadHistory
+    worst_a: float
+    offset_a: float = 0.0
+    events_a: Floats | None = None
+
+
+def foresee(watched: Sequence[Watched], from_step: int) -> Foresight:
+    """Return what is seen of every row that is known for long enough."""
+    found: dict[int, Words] = {}
+    for one in watched:
+        if len(one.history.loads) < LEAST_STEPS:
+            continue
+        seen = forecast(
+            one.history,
+            HORIZON_STEPS,
+            worst_case=one.worst_a,
+            events=one.events_a,
+            offset=one.offset_a,
+        )
+        clipped = np.clip(seen.paths, 0.0, one.worst_a)
+        found[one.row] = np.ceil(clipped * 1_000.0).astype(np.int32)
+    most = max((len(paths) for paths in found.values()), default=0)
+    every = max(1, -(-most // MAX_SCENARIOS))
+    worst_ma = {one.row: int(one.worst_a * 1_000) for one in watched}
+    return Foresight(
+        from_step=from_step,
+        rows={
+            row: _seen(_as_many(paths, most, worst_ma[row])[::every])
+            for row, paths in found.items()
+        },
+    )
+
+
+def _as_many(paths: Words, count: int, worst_ma: int) -> Words:
+    """Return the paths filled up with the worst case: those that are there begin alike on all rows."""
+    missing = np.full((count - len(paths), paths.shape[1]), worst_ma, np.int32)
+    return np.concatenate((paths, missing))
+
+
+def _seen(paths_ma: Words) -> Seen:
+    planned_ma = np.quantile(paths_ma, PLANNED_RATIO, axis=0, method="higher")
+    return Seen(paths_ma=paths_ma, planned_ma=planned_ma.astype(np.int32))
+
+
+def slots_of(
+    grid: Grid, base: BaseLoad, foresight: Foresight, from_at_s: float
+) -> NDArray[np.intp]:
+    """Return from which to which step of the foresight each slot goes, (slots, 2), the last after.
+
+    What lies before its first step, or after its last, is taken as that step.
+    """
+    edges = [base.step_of(from_at_s + edge_s) - foresight.from_step for edge_s in grid.edges_s]
+    # A slot that ends where a step begins has nothing of it.
+    ends = [
+        base.step_of(from_at_s + edge_s - 1e-3) - foresight.from_step for edge_s in grid.edges_s[1:]
+    ]
+    spans = np.array([(first, last + 1) for first, last in zip(edges[:-1], ends, strict=True)])
+    first = np.clip(spans[:, 0], 0, HORIZON_STEPS - 1)
+    return np.stack((first, np.clip(spans[:, 1], first + 1, HORIZON_STEPS)), axis=1)
+
+
+def on_slots(of_steps: Words, spans: NDArray[np.intp]) -> Ints:
+    """Return the highest within each slot, along the last axis."""
+    padded = np.concatenate((of_steps, of_steps[..., -1:]), axis=-1)
+    highest = np.maximum.reduceat(padded, spans.ravel(), axis=-1)[..., ::2]
+    return highest.astype(np.int64)
