@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +15,7 @@ from drivers.modbus.bus import Bus
 from drivers.modbus.contact import ModbusContact
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.meter import ModbusMeter
+from drivers.modbus.output import ModbusOutput
 from drivers.modbus.profile import ProfileError, load_profile
 from drivers.modbus.question import BusTiming
 from drivers.modbus.survey import read_once
@@ -29,7 +30,7 @@ from gateway.adapters.metric_families import Observed
 from gateway.adapters.metrics import PrometheusMetrics
 from gateway.adapters.metrics_app import metrics_app
 from gateway.adapters.sd_notify import SdNotify
-from gateway.adapters.status_socket import RELEASE, SNAPSHOT, Question, serve_status
+from gateway.adapters.status_socket import CIRCUIT, RELEASE, SNAPSHOT, Question, serve_status
 from gateway.adapters.upkeep import errands_of
 from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
@@ -38,7 +39,7 @@ from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Meter, Site
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
-from gateway.domain.ids import BusId, StationId
+from gateway.domain.ids import BusId, CircuitId, StationId
 from gateway.domain.memory import Act, Memory
 from gateway.domain.metering import Sample
 from gateway.domain.stops import StopCause
@@ -60,6 +61,7 @@ from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
+from gateway.services.trip_outputs import FittedOutput, TripOutputs
 from gateway.settings import SerialBus, Settings, TcpBus
 
 _log = logging.getLogger(__name__)
@@ -140,7 +142,9 @@ class Daemon:
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
-        self._circuit_alarms = CircuitAlarms(self.alarms)
+        self._circuit_alarms = CircuitAlarms(
+            self.alarms, fitted=[output.circuit for output in settings.trip_outputs]
+        )
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._status, self._inbox = status, Inbox()
@@ -160,6 +164,7 @@ class Daemon:
         self._desk = self._wire_desk(restored.state, memory, folder)
         self._server = self._wire_server(keys, memory)
         self._stop_watch = self._wire_stop_input(restored.state)
+        self._trip_outputs = self._wire_trip_outputs(memory)
         self._metrics = PrometheusMetrics(site.stations, self._observe, clock=self._clock)
         self._dispatcher = Dispatcher(
             site.stations,
@@ -245,6 +250,7 @@ class Daemon:
     def _follow(self, cycle: Cycle) -> None:
         """Take note of a complete cycle."""
         self._heartbeat.beat(cycle)
+        self._trip_outputs.follow(cycle)
         self._circuit_alarms.follow(cycle)
         self._desk.note(cycle)
         if self._remembrance is not None:
@@ -389,6 +395,7 @@ class Daemon:
             Service(name="OCPP server", run=self._server.run, is_restartable=False),
             Service(name="meters", run=self._poll_meters),
             Service(name="stop input", run=self._stop_watch.run),
+            Service(name="trip outputs", run=self._trip_outputs.run),
             Service(name="loop lag", run=self._watch_loop_lag),
             Service(name="dispatcher", run=self._dispatcher.run),
             Service(name="control", run=self._control.run, is_restartable=False),
@@ -425,7 +432,10 @@ class Daemon:
         return Service(name="status", run=run, is_restartable=False)
 
     def _release(self, question: Question) -> bytes:
-        """Release the stop, for whoever asks on the socket."""
+        """Release the stop, or a circuit's trip output, for whoever asks on the socket."""
+        if CIRCUIT in question.words:
+            self._trip_outputs.release(CircuitId(str(question.words[CIRCUIT])), question.by)
+            return msgspec.json.encode({"released": True})
         self._stop_watch.release(question.by)
         if self._ledger is not None:
             site = self._settings.site.name
@@ -464,6 +474,31 @@ class Daemon:
             alarms=self.alarms,
         )
 
+    def _wire_trip_outputs(self, memory: Memory) -> TripOutputs:
+        turns: defaultdict[tuple[BusId, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        fitted = {
+            output.circuit: FittedOutput(
+                driver=ModbusOutput(
+                    f"trip output of {output.circuit}",
+                    self._buses[output.bus],
+                    unit=output.unit,
+                    address=output.address,
+                    bit=output.bit,
+                    turn=turns[output.bus, output.unit],
+                ),
+                trips_when_closed=output.trips_when_closed,
+            )
+            for output in self._settings.trip_outputs
+        }
+        return TripOutputs(
+            fitted,
+            tripped=[circuit for circuit, trip in memory.trips.items() if trip.is_tripped],
+            clock=self._clock,
+            alarms=self.alarms,
+            ledger=self._ledger,
+            post=self._inbox.post,
+        )
+
     def _wire_meter(self, meter: Meter) -> tuple[Meter, ModbusMeter]:
         try:
             profile = load_profile(meter.profile)
@@ -472,6 +507,7 @@ class Daemon:
         stop = self._settings.stop_input
         buses = [other.bus for other in self._settings.site.meters]
         buses += [] if stop is None else [stop.bus]
+        buses += [output.bus for output in self._settings.trip_outputs]
         driver = ModbusMeter(
             meter,
             profile,

@@ -316,6 +316,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.learnt.values()
     yield from memory.promises.values()
     yield memory.site
+    yield from memory.trips.values()
     if memory.run is not None:
         yield memory.run
 

@@ -19,6 +19,7 @@ from gateway.domain.memory import (
     SiteMemory,
     StationMemory,
     TransactionMemory,
+    TripMemory,
 )
 
 Record = (
@@ -27,6 +28,7 @@ Record = (
     | CircuitMemory
     | LearntMemory
     | SiteMemory
+    | TripMemory
     | PromiseMemory
     | RunMemory
 )
@@ -38,6 +40,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "circuit": CircuitMemory,
     "learnt": LearntMemory,
     "site": SiteMemory,
+    "trip": TripMemory,
     "promise": PromiseMemory,
     "run": RunMemory,
 }
@@ -62,6 +65,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
         case SiteMemory():
             # Kept twice: of two rows, one flipped bit spoils one.
             return ("site", "1"), ("site", "2")
+        case TripMemory():
+            return (("trip", record.circuit),)
         case _:
             assert_never(record)
 
@@ -114,6 +119,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     circuits: dict[CircuitId, CircuitMemory] = {}
     learnt: dict[CircuitId, LearntMemory] = {}
     promises: dict[str, PromiseMemory] = {}
+    trips: dict[CircuitId, TripMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
         match record:
@@ -127,6 +133,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 learnt[record.circuit] = record
             case SiteMemory():
                 site = record
+            case TripMemory():
+                trips[record.circuit] = record
             case PromiseMemory():
                 promises[record.promise.id] = record
             case RunMemory():
@@ -138,6 +146,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         circuits=circuits,
         learnt=learnt,
         site=site,
+        trips=trips,
         transactions=transactions,
         last_given_number=last_number,
         promises=promises,

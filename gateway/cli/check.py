@@ -24,6 +24,7 @@ from gateway.settings.credentials import Credentials, read_credentials
 REFUSED = 2
 MAX_SHOWN_COUNT = 50
 STATION_PROOFS = ("adopted", "fallback written", "obeys a limit", "falls back by itself")
+TRIP_PROOFS = ("opens its circuit", "closes it again")
 METER_PROOFS = ("on the right phases", "the right way round")
 
 
@@ -114,6 +115,7 @@ def _show_settings(terminal: Console, settings: Settings, credentials: Credentia
         for line in explain_failures(site, proof):
             terminal.print(line, soft_wrap=True)
         terminal.print()
+    _show_trip_outputs(terminal, settings)
     _show_warnings(terminal, settings, credentials)
     _show_unproven(terminal, settings)
     if proof.holds:
@@ -127,6 +129,15 @@ def _show_settings(terminal: Console, settings: Settings, credentials: Credentia
         terminal.print(Text(verdict, style="bold green"), soft_wrap=True)
     else:
         terminal.print(Text("Refused: in silence a circuit would be overloaded.", style="bold red"))
+
+
+def _show_trip_outputs(terminal: Console, settings: Settings) -> None:
+    if not settings.trip_outputs:
+        return
+    terminal.print("Opened when nothing else takes a circuit below its rating:")
+    for output in settings.trip_outputs:
+        terminal.print(f"  {output.circuit}: {output}", soft_wrap=True)
+    terminal.print()
 
 
 def _show_warnings(terminal: Console, settings: Settings, credentials: Credentials) -> None:
@@ -154,6 +165,9 @@ def _unproven(settings: Settings) -> Iterator[tuple[str, tuple[str, ...], tuple[
         yield "station", tuple(station.id for station in settings.site.stations), STATION_PROOFS
     if settings.site.meters:
         yield "meter", tuple(meter.id for meter in settings.site.meters), METER_PROOFS
+    if settings.trip_outputs:
+        circuits = tuple(output.circuit for output in settings.trip_outputs)
+        yield "trip output", circuits, TRIP_PROOFS
 
 
 def _as_json(

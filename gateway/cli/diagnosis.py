@@ -76,7 +76,7 @@ class SiteFacts:
 
     `user` runs the daemon; `locked_out` are the stations that cannot log in, and why; `poor`
     those with a password that should be better, and why. `damaged_copy` says what is wrong with
-    the last good site file, None if nothing is.
+    the last good site file, None if nothing is. `trip_outputs` tells of a circuit where its is.
     """
 
     path: str
@@ -88,6 +88,7 @@ class SiteFacts:
     poor: Mapping[str, str] = field(default_factory=dict)
     station_count: int = 0
     damaged_copy: str | None = None
+    trip_outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge_site(facts: SiteFacts) -> Iterator[Finding]:
@@ -106,6 +107,8 @@ def judge_site(facts: SiteFacts) -> Iterator[Finding]:
     if facts.mistakes:
         return
     yield passed(area, f"{facts.path} has no mistakes, and silence fits every circuit")
+    for circuit, place in facts.trip_outputs.items():
+        yield passed("trip outputs", f"circuit {circuit} is opened by {place}")
     for station, problem in facts.locked_out.items():
         fix = "put it there, in a file of that name, and restart the daemon"
         yield failed("passwords", f"station {station} cannot log in: {problem}", fix)

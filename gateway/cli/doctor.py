@@ -140,6 +140,7 @@ def _look_at_site(config: Path, folder: Path, user: User) -> tuple[Settings | No
         poor={n: text for n, text in found.problems.items() if n in found.keys},
         station_count=len(settings.site.stations),
         damaged_copy=damaged,
+        trip_outputs={output.circuit: str(output) for output in settings.trip_outputs},
     )
 
 

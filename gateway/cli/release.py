@@ -1,4 +1,4 @@
-"""`headroom release`: a person says that a building that was stopped may charge again."""
+"""`headroom release`: a person says that what was stopped or tripped may go on."""
 
 import asyncio
 import getpass
@@ -10,7 +10,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from gateway.adapters.status_socket import RELEASE, Question, StatusUnavailableError, ask_status
+from gateway.adapters.status_socket import (
+    CIRCUIT,
+    RELEASE,
+    Question,
+    StatusUnavailableError,
+    ask_status,
+)
 from gateway.cli.state_folder import folders_to_ask, state_option
 from gateway.domain.errors import HeadroomError
 
@@ -22,42 +28,53 @@ class NotReleasedError(HeadroomError):
 
 
 @click.command("release")
+@click.argument("circuit", required=False)
 @click.option("--by", "by", help="Who says so, for the log [default: the user who types it].")
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def release_command(by: str | None, *, state: Path | None, as_json: bool) -> None:
+def release_command(
+    circuit: str | None, by: str | None, *, state: Path | None, as_json: bool
+) -> None:
     """Let the site charge again after its stop input stopped everything.
 
-    Make sure first that what it was pressed for is over. It is refused while the input still
-    asks for a stop, or does not answer.
+    With CIRCUIT: close the trip output that opened that circuit.
+
+    Make sure first that what it was pressed, or opened, for is over. It is refused while the input
+    still asks for a stop or the circuit is over its rating, or while either does not answer.
 
     \b
     headroom release
+    headroom release carpark
     headroom release --by "J. Smith, fire warden"
 
-    Exits with 1 when it is refused, nothing is stopped, or no daemon runs here.
+    Exits with 1 when it is refused, nothing is stopped or open, or no daemon runs here.
     """  # noqa: D301 - click's own mark
     try:
-        release(state, by=by or who_asks())
+        release(state, by=by or who_asks(), circuit=circuit)
     except (StatusUnavailableError, NotReleasedError) as error:
         if as_json:
             click.echo(json.dumps({"error": str(error)}))
         click.echo(f"Error: {error}", err=True)
         sys.exit(FAILED)
-    click.echo(json.dumps({"released": True}) if as_json else "Released: the site charges again.")
+    said = "Released: the site charges again."
+    if circuit is not None:
+        said = f"Released: the trip output of {circuit} is told to close."
+    click.echo(json.dumps({"released": True}) if as_json else said)
 
 
-def release(state: Path | None, *, by: str) -> None:
-    """Ask the running daemon to let the site charge again.
+def release(state: Path | None, *, by: str, circuit: str | None = None) -> None:
+    """Ask the running daemon to let the site charge again, or to close a trip output.
 
     Raises:
         StatusUnavailableError: no daemon answers, or not in our words.
         NotReleasedError: it refuses.
     """
+    words: dict[str, object] = {} if circuit is None else {CIRCUIT: circuit}
+    question = Question(ask=RELEASE, by=by, words=words)
     failures: list[StatusUnavailableError] = []
     for folder in folders_to_ask(state):
         try:
-            said = asyncio.run(ask_status(folder, Question(ask=RELEASE, by=by)))
+            said = asyncio.run(ask_status(folder, question))
         except StatusUnavailableError as error:
             failures.append(error)
             continue

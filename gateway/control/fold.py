@@ -33,6 +33,7 @@ from gateway.domain.electric import NOTHING
 from gateway.domain.events import (
     CapabilitiesRead,
     CircuitRecalled,
+    CircuitTripped,
     ConnectorMetered,
     ConnectorStatusChanged,
     ConstraintLifted,
@@ -116,6 +117,8 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             return replace(state, constraints=kept)
         case CircuitRecalled():
             return _after_recall(state, event)
+        case CircuitTripped():
+            return _after_trip(state, event)
         case StopInputChanged(is_stopped=is_stopped, cause=cause):
             return replace(state, is_stopped=is_stopped, stop_cause=cause if is_stopped else None)
         case Decided(memory=memory):
@@ -127,6 +130,17 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             return replace(state, priorities=others)
         case _:
             assert_never(event)
+
+
+def _after_trip(state: SiteState, event: CircuitTripped) -> SiteState:
+    """Return the state with the circuit locked out from now on (design §3)."""
+    at = state.wiring.circuit_at.get(event.circuit)
+    if at is None:
+        return state
+    until_s = max(state.circuits[at].lockout_until_s, event.at_s + state.parameters.lockout_s)
+    circuit = replace(state.circuits[at], lockout_until_s=until_s)
+    circuits = (*state.circuits[:at], circuit, *state.circuits[at + 1 :])
+    return replace(state, circuits=circuits)
 
 
 def _after_recall(state: SiteState, event: CircuitRecalled) -> SiteState:

@@ -192,6 +192,17 @@ class StopInputChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitTripped:
+    """A circuit had to be opened, by its trip output or by a person: its lockout begins.
+
+    Once it is open no reading is over the rating any more, so nothing else would say so.
+    """
+
+    at_s: float
+    circuit: CircuitId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitRecalled:
     """What was remembered of a circuit at the start is older than it seemed then.
 
@@ -222,7 +233,14 @@ StationEvent = (
 LimitEvent = LimitSent | LimitAcknowledged | LimitRejected | LimitUnanswered
 """What the dispatcher posts about the limits it carries."""
 
-SiteEvent = MeterRead | ConstraintSet | ConstraintLifted | StopInputChanged | CircuitRecalled
+SiteEvent = (
+    MeterRead
+    | ConstraintSet
+    | ConstraintLifted
+    | StopInputChanged
+    | CircuitTripped
+    | CircuitRecalled
+)
 """What meters and people post, and the clock."""
 
 Event = StationEvent | LimitEvent | SiteEvent

@@ -97,6 +97,14 @@ class SiteMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TripMemory:
+    """Whether a circuit's trip output was opened for an overload and is not released."""
+
+    circuit: CircuitId
+    is_tripped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionMemory:
     """What is known of a transaction; what a later record leaves None stands as it was.
 
@@ -172,6 +180,7 @@ Entry = (
     | CircuitMemory
     | LearntMemory
     | SiteMemory
+    | TripMemory
     | TransactionMemory
     | PromiseMemory
     | Act
@@ -193,6 +202,7 @@ class Memory:
     circuits: dict[CircuitId, CircuitMemory] = field(default_factory=dict)
     learnt: dict[CircuitId, LearntMemory] = field(default_factory=dict)
     site: SiteMemory = field(default_factory=SiteMemory)
+    trips: dict[CircuitId, TripMemory] = field(default_factory=dict)
     transactions: tuple[TransactionMemory, ...] = ()
     last_given_number: int = 0
     promises: dict[str, PromiseMemory] = field(default_factory=dict)

@@ -99,7 +99,7 @@ class Chronicle:
         tripped = frozenset(decision.trips)
         for circuit_id in sorted(tripped - self._tripped):
             _log.critical(
-                "circuit %s is over its rating and nothing is left to cut: open its trip output",
+                "circuit %s is over its rating and nothing is left to cut",
                 circuit_id,
             )
         self._tripped = tripped

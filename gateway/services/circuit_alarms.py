@@ -1,6 +1,9 @@
 """What control sees of circuits that wants a person: an alarm each, for as long as it lasts."""
 
+from collections.abc import Collection
+
 from gateway.control.explain import amps
+from gateway.domain.ids import CircuitId
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
 
@@ -8,14 +11,15 @@ from gateway.services.control_loop import Cycle
 class CircuitAlarms:
     """Sounds and ends the alarms of circuits, by what each decision says of them."""
 
-    def __init__(self, alarms: Alarms) -> None:
-        """Begin with nothing said."""
+    def __init__(self, alarms: Alarms, *, fitted: Collection[CircuitId] = ()) -> None:
+        """Begin with nothing said; `fitted` are the circuits that have a trip output."""
         self._alarms = alarms
+        self._fitted = frozenset(fitted)
         self._said: set[str] = set()
 
     def follow(self, cycle: Cycle) -> None:
         """Sound what this decision says, and end what it says no more."""
-        told = {**_void_proofs(cycle), **_lockouts(cycle), **_trips(cycle)}
+        told = {**_void_proofs(cycle), **_lockouts(cycle), **_trips(cycle, self._fitted)}
         for name in self._said - told.keys():
             self._alarms.end(name)
         for name, text in told.items():
@@ -49,11 +53,16 @@ def _lockouts(cycle: Cycle) -> dict[str, str]:
     }
 
 
-def _trips(cycle: Cycle) -> dict[str, str]:
+def _trips(cycle: Cycle, fitted: Collection[CircuitId]) -> dict[str, str]:
+    """Return the circuits that only a trip output can take below their rating."""
     return {
         f"overload of {circuit}": (
-            f"circuit {circuit} is over its rating and nothing is left to cut: switch something off"
-            " there, or open its trip output"
+            f"circuit {circuit} is over its rating and nothing is left to cut: "
+            + (
+                "its trip output opens"
+                if circuit in fitted
+                else "it has no trip output, so switch something off there"
+            )
         )
         for circuit in cycle.decision.trips
     }

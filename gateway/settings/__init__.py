@@ -11,6 +11,7 @@ from gateway.settings.site_settings import (
     Settings,
     StopInput,
     TcpBus,
+    TripOutput,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SettingsRefusedError",
     "StopInput",
     "TcpBus",
+    "TripOutput",
     "load_site",
     "load_text",
     "read_site",

@@ -24,6 +24,7 @@ def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
         _doubt_loads,
         _doubt_connectors,
         _doubt_stop_input,
+        _doubt_trip_outputs,
         _doubt_open_doors,
     )
     return tuple(finding for rule in rules for finding in rule(file))
@@ -33,6 +34,7 @@ def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
     used = {meter.bus for meter in file.meters}
     if file.stop_input is not None:
         used.add(file.stop_input.bus)
+    used |= {c.trip_output.bus for c in file.circuits if c.trip_output is not None}
     for at, bus in enumerate(file.buses):
         if bus.id not in used:
             yield Finding(route=("buses", at), problem="nothing hangs on this bus")
@@ -48,6 +50,19 @@ def _doubt_stop_input(file: SiteFile) -> Iterator[Finding]:
     if file.stop_input is not None and file.stop_input.stops_when == "closed":
         problem = "a cut wire looks like a contact at rest; wire it to open for a stop if you can"
         yield Finding(route=("stop_input", "stops_when"), problem=problem)
+
+
+def _doubt_trip_outputs(file: SiteFile) -> Iterator[Finding]:
+    for at, circuit in enumerate(file.circuits):
+        if circuit.trip_output is None:
+            continue
+        route: Route = ("circuits", at, "trip_output")
+        if circuit.meter is None:
+            problem = "no meter measures this circuit: what is over its rating is never seen"
+            yield Finding(route=route, problem=problem)
+        if circuit.trip_output.trips_when == "closed":
+            problem = "with a cut wire it never trips; wire it to open for a trip if you can"
+            yield Finding(route=(*route, "trips_when"), problem=problem)
 
 
 def _doubt_meters(file: SiteFile) -> Iterator[Finding]:

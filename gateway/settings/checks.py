@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from gateway.settings.amperes import PHASE_NAMES, Amperes
-from gateway.settings.drafts import BusDraft, ConnectorDraft, SiteFileDraft, draft_of
+from gateway.settings.drafts import (
+    BusDraft,
+    ConnectorDraft,
+    SiteFileDraft,
+    TripOutputDraft,
+    draft_of,
+)
 from gateway.settings.mistakes import Finding, Route, shown, suggest
 from gateway.settings.models import MIN_CHARGING_A, ListenersEntry
 from gateway.settings.nodes import Plain
@@ -33,6 +39,7 @@ def find_misfits(plain: Plain) -> tuple[Finding, ...]:
         _check_listeners,
         _check_control,
         _check_stop_input,
+        _check_trip_outputs,
     )
     return tuple(finding for rule in rules for finding in rule(draft))
 
@@ -127,6 +134,7 @@ def _check_references(draft: SiteFileDraft) -> Iterator[Finding]:
             for at, s in enumerate(draft.stations)
         ),
         (("stop_input", "bus"), stop_bus, "buses"),
+        *((_trip_route(at, "bus"), output.bus, "buses") for at, output in _trip_outputs(draft)),
     ]
     for route, name, section in references:
         if name is not None and name not in known[section]:
@@ -175,6 +183,9 @@ def _check_units(draft: SiteFileDraft) -> Iterator[Finding]:
     ]
     if draft.stop_input is not None:
         units.append((("stop_input", "unit"), draft.stop_input.bus, draft.stop_input.unit))
+    units += [
+        (_trip_route(at, "unit"), output.bus, output.unit) for at, output in _trip_outputs(draft)
+    ]
     for route, bus, unit in units:
         if bus in serial and unit is not None and not 1 <= unit <= LAST_SERIAL_UNIT:
             problem = f"a unit on a serial line is 1 to {LAST_SERIAL_UNIT}, not {unit}"
@@ -355,11 +366,38 @@ def _check_control(draft: SiteFileDraft) -> Iterator[Finding]:
 
 def _check_stop_input(draft: SiteFileDraft) -> Iterator[Finding]:
     stop = draft.stop_input
-    if stop is None or stop.kind is None:
+    if stop is not None:
+        yield from _check_bit(("stop_input", "bit"), stop.kind, stop.bit)
+
+
+def _check_bit(route: Route, kind: str | None, bit: int | None) -> Iterator[Finding]:
+    if kind is None:
         return
-    is_register = stop.kind.endswith("_register")
-    if is_register and stop.bit is None:
-        yield Finding(route=("stop_input", "bit"), problem="of a register, name the bit: 0 to 15")
-    if not is_register and stop.bit is not None:
-        problem = f"only a register has bits; this is a {stop.kind}"
-        yield Finding(route=("stop_input", "bit"), problem=problem)
+    is_register = kind.endswith("_register")
+    if is_register and bit is None:
+        yield Finding(route=route, problem="of a register, name the bit: 0 to 15")
+    if not is_register and bit is not None:
+        yield Finding(route=route, problem=f"only a register has bits; this is a {kind}")
+
+
+def _trip_outputs(draft: SiteFileDraft) -> Iterator[tuple[int, TripOutputDraft]]:
+    for at, circuit in enumerate(draft.circuits):
+        if circuit.trip_output is not None:
+            yield at, circuit.trip_output
+
+
+def _trip_route(at: int, key: str) -> Route:
+    return ("circuits", at, "trip_output", key)
+
+
+def _check_trip_outputs(draft: SiteFileDraft) -> Iterator[Finding]:
+    taken: dict[object, str | None] = {}
+    for at, output in _trip_outputs(draft):
+        yield from _check_bit(_trip_route(at, "bit"), output.kind, output.bit)
+        if None in (output.bus, output.unit, output.kind, output.address):
+            continue
+        place = (output.bus, output.unit, output.kind, output.address, output.bit)
+        if place in taken:
+            problem = f"this is the trip output of circuit {taken[place]} already"
+            yield Finding(route=_trip_route(at, "address"), problem=problem)
+        taken.setdefault(place, draft.circuits[at].id)

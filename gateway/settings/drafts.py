@@ -90,6 +90,16 @@ class MeterDraft(Draft):
     interval_s: Lenient[float] = None
 
 
+class TripOutputDraft(Draft):
+    """See `TripOutputEntry`."""
+
+    bus: Label = None
+    unit: Lenient[int] = None
+    kind: Lenient[str] = "coil"
+    address: Lenient[int] = None
+    bit: Lenient[int] = None
+
+
 class CircuitDraft(Draft):
     """See `CircuitEntry`."""
 
@@ -98,6 +108,7 @@ class CircuitDraft(Draft):
     rating_a: Lenient[PerPhaseA] = None
     meter: Label = None
     worst_case_base_a: Lenient[PerPhaseA] = None
+    trip_output: Keys[TripOutputDraft] | None = None
 
 
 class LoadDraft(Draft):

@@ -184,6 +184,27 @@ class CurveEntry(Entry):
     time_constant_s: float = Field(ge=1.0, le=7_200.0)
 
 
+class TripOutputEntry(Entry):
+    """An output that opens the circuit's own breaker or contactor when nothing else has helped.
+
+    It opens once the circuit has been over its rating for `control.over_rating_trip_s`, and stays
+    open until a person says `headroom release CIRCUIT`.
+    """
+
+    bus: Name
+    """The bus its module hangs on."""
+    unit: int = Field(ge=0, le=255)
+    """The module's Modbus address: 1 to 247 on a serial line."""
+    kind: Literal["coil", "holding_register"] = "coil"
+    """What the output is on the module."""
+    address: int = Field(ge=0, le=65_535)
+    """The number of the coil or register, as sent on the wire: counted from 0."""
+    bit: int | None = Field(default=None, ge=0, le=15)
+    """Of a register: which bit, 0 being the lowest."""
+    trips_when: Literal["open", "closed"] = "open"
+    """`open` trips when 0 is written (a contactor, an undervoltage release), so a cut wire trips too; `closed` when 1 is written (a shunt trip)."""
+
+
 class CircuitEntry(Entry):
     """A node of the electrical tree."""
 
@@ -208,6 +229,8 @@ class CircuitEntry(Entry):
     """The rating of the neutral, where it is less than the phases'."""
     imbalance_a: float | None = Field(default=None, gt=0, le=10_000)
     """The largest difference allowed between two phases."""
+    trip_output: TripOutputEntry | None = None
+    """What opens the circuit when nothing else has helped; none: an alarm is all there is."""
 
 
 class LoadEntry(Entry):

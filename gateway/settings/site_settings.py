@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.control.parameters import ControlParameters
 from gateway.control.proof import PhaseProof, SiteProof
 from gateway.domain.circuits import Site
-from gateway.domain.ids import BusId, StationId
+from gateway.domain.ids import BusId, CircuitId, StationId
 from gateway.settings.mistakes import Mistake, SettingsRefusedError
 
 
@@ -69,6 +69,28 @@ class StopInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TripOutput:
+    """An output that opens a circuit when it is open (0 is written), or when it is closed (1).
+
+    It is a coil of a Modbus module, or where `bit` is given that bit of a holding register.
+    """
+
+    circuit: CircuitId
+    bus: BusId
+    unit: int
+    address: int
+    bit: int | None
+    trips_when_closed: bool
+
+    def __str__(self) -> str:
+        """Return where it is, in words: `coil 5 of unit 9 on bus plant`."""
+        place = f"coil {self.address}"
+        if self.bit is not None:
+            place = f"bit {self.bit} of register {self.address}"
+        return f"{place} of unit {self.unit} on bus {self.bus}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A site file that has no mistakes, with its proof worked out (`proof.holds` says if it holds).
 
@@ -84,6 +106,7 @@ class Settings:
     listen: Listeners
     credentials: Mapping[StationId, str | None]
     stop_input: StopInput | None
+    trip_outputs: tuple[TripOutput, ...]
     warnings: tuple[Mistake, ...]
     proof: SiteProof
     text: str = ""

@@ -1,5 +1,6 @@
 """From the models of site.yaml to the words of the domain: mA, phases, parents before children."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from gateway.control.parameters import ControlParameters
@@ -46,6 +47,7 @@ from gateway.settings.site_settings import (
     Settings,
     StopInput,
     TcpBus,
+    TripOutput,
 )
 
 
@@ -78,9 +80,24 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
             stops_when_closed=stop.stops_when == "closed",
             is_self_releasing=stop.release == "contact",
         ),
+        trip_outputs=tuple(_make_trip_outputs(file)),
         warnings=warnings,
         proof=prove(site),
     )
+
+
+def _make_trip_outputs(file: SiteFile) -> Iterator[TripOutput]:
+    for circuit in file.circuits:
+        output = circuit.trip_output
+        if output is not None:
+            yield TripOutput(
+                circuit=CircuitId(circuit.id),
+                bus=BusId(output.bus),
+                unit=output.unit,
+                address=output.address,
+                bit=output.bit,
+                trips_when_closed=output.trips_when == "closed",
+            )
 
 
 def _make_site(file: SiteFile) -> Site:

@@ -35,6 +35,7 @@ from gateway.domain.memory import (
     SiteMemory,
     StationMemory,
     TransactionMemory,
+    TripMemory,
 )
 from tests.support.small_disk import SmallDisk, can_mount, small_disk
 
@@ -195,6 +196,7 @@ RECORDS: tuple[Entry, ...] = (
     StationMemory(station=StationId("CP-01"), is_proven=True, firmware="1.0"),
     CircuitMemory(circuit=CircuitId("carpark"), noted=CLOCK.moment(), lockout_left_s=600.0),
     SiteMemory(is_stopped=True),
+    TripMemory(circuit=CircuitId("carpark"), is_tripped=True),
     *(transaction(number, is_over=number % 2 == 0) for number in range(1, 60)),
 )
 

@@ -175,6 +175,21 @@ def test_programs_get_all_of_it(site: Path) -> None:
     assert any("no password" in warning["problem"] for warning in document["warnings"])
 
 
+def test_trip_outputs_are_listed_and_are_to_be_tried(site: Path) -> None:
+    fitted = "worst_case_base_a: [40, 70, 70], trip_output: {bus: lan, unit: 9, address: 5}}"
+    text = SITE.replace("worst_case_base_a: [40, 70, 70]}", fitted)
+    site.write_text(f"buses: [{{id: lan, tcp: {{host: 10.0.0.5}}}}]\n{text}")
+
+    shown, document = check(str(site)).output, json.loads(check(str(site), "--json").output)
+
+    assert "  supply: coil 5 of unit 9 on bus lan\n" in shown
+    assert document["unproven"][-1] == {
+        "kind": "trip output",
+        "id": "supply",
+        "unproven": ["opens its circuit", "closes it again"],
+    }
+
+
 def test_programs_get_the_mistakes_too(site: Path) -> None:
     site.write_text(SITE.replace("rating_a: 100", "rating_a: .nan"))
 

@@ -202,6 +202,15 @@ def test_a_site_file_without_fault_passes() -> None:
     assert [f.verdict for f in judge_site(SITE)] == [PASS, PASS]
 
 
+def test_a_trip_output_is_listed_with_its_place() -> None:
+    facts = replace(SITE, trip_outputs={"carpark": "coil 5 of unit 9 on bus plant"})
+
+    (found,) = (finding for finding in judge_site(facts) if finding.area == "trip outputs")
+
+    assert found.verdict is PASS
+    assert found.what == "circuit carpark is opened by coil 5 of unit 9 on bus plant"
+
+
 @pytest.mark.parametrize(
     ("facts", "verdict", "words"),
     [

@@ -87,6 +87,14 @@ DOUBTS = [
         ],
     ),
     ("loads:", "stop_input: {bus: lan, unit: 2, address: 0}\nloads:", []),
+    ("meter: sub,", "meter: sub, trip_output: {bus: lan, unit: 2, address: 0},", []),
+    (
+        "meter: sub,",
+        "meter: sub, trip_output: {bus: lan, unit: 2, address: 0, trips_when: closed},",
+        [
+            "10:141: circuits.carpark.trip_output.trips_when: with a cut wire it never trips; wire it to open for a trip if you can"
+        ],
+    ),
 ]
 
 

@@ -249,6 +249,28 @@ FIT = [
     ("loads:", "stop_input: {bus: plant, unit: 9, address: 0, kind: input_register}\nloads:", [
         "11:14: stop_input.bit: of a register, name the bit: 0 to 15",
     ]),
+    ("meter: main,", "meter: main, trip_output: {bus: plan, unit: 1, address: 0},", [
+        "9:79: circuits.supply.trip_output.bus: there is no bus 'plan' (did you mean plant?)",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: plant, unit: 0, address: 0},", [
+        "9:92: circuits.supply.trip_output.unit: a unit on a serial line is 1 to 247, not 0",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: net, unit: 1, adress: 0},", [
+        "9:74: circuits.supply.trip_output: address is missing",
+        "9:93: circuits.supply.trip_output.adress: there is no such key (did you mean address?)",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: net, unit: 1, address: 0, kind: discrete_input},", [
+        "9:111: circuits.supply.trip_output.kind: takes coil or holding_register, not 'discrete_input'",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: net, unit: 1, address: 0, bit: 3},", [
+        "9:110: circuits.supply.trip_output.bit: only a register has bits; this is a coil",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: net, unit: 1, address: 0, kind: holding_register},", [
+        "9:74: circuits.supply.trip_output.bit: of a register, name the bit: 0 to 15",
+    ]),
+    ("\n  - {id: carpark,", "\n  - {id: side, parent: supply, rating_a: 50, device: mcb, worst_case_base_a: 0, trip_output: &trip {bus: net, unit: 9, address: 0}}\n  - {id: carpark, trip_output: *trip,", [
+        "10:129: circuits.carpark.trip_output.address: this is the trip output of circuit side already",
+    ]),
 ]  # fmt: skip
 
 

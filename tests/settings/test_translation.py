@@ -13,6 +13,7 @@ from gateway.settings import (
     Settings,
     StopInput,
     TcpBus,
+    TripOutput,
     load_site,
     read_site,
 )
@@ -176,6 +177,36 @@ def test_a_stop_input_can_be_told_otherwise(tmp_path: Path) -> None:
         bit=7,
         stops_when_closed=True,
         is_self_releasing=True,
+    )
+
+
+TRIP = """
+buses: [{id: lan, tcp: {host: 10.0.0.5}}]
+circuits:
+  - {id: a, rating_a: 63, device: mcb, worst_case_base_a: 0, trip_output: {bus: lan, unit: 1, address: 3%s}}
+  - {id: b, parent: a, rating_a: 32, device: mcb, worst_case_base_a: 0}
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "bit", "trips_when_closed"),
+    [
+        ("", None, False),
+        (", kind: holding_register, bit: 7, trips_when: closed", 7, True),
+    ],
+)
+def test_a_trip_output_trips_when_its_wire_breaks_unless_told_otherwise(
+    told: str, bit: int | None, trips_when_closed: bool, tmp_path: Path
+) -> None:
+    assert read(TRIP % told, tmp_path).trip_outputs == (
+        TripOutput(
+            circuit=CircuitId("a"),
+            bus=BusId("lan"),
+            unit=1,
+            address=3,
+            bit=bit,
+            trips_when_closed=trips_when_closed,
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from gateway.domain.memory import (
     SiteMemory,
     StationMemory,
     TransactionMemory,
+    TripMemory,
 )
 
 
@@ -72,6 +73,8 @@ class PaperLedger:
                 self.memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
             case SiteMemory():
                 self.memory = replace(known, site=entry)
+            case TripMemory():
+                self.memory = replace(known, trips={**known.trips, entry.circuit: entry})
             case TransactionMemory():
                 key = (entry.station, entry.transaction)
                 by_key = {(t.station, t.transaction): t for t in known.transactions}

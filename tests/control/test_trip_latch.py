@@ -1,0 +1,58 @@
+"""What is known of a trip output, and what a person is told of it; and the lockout a trip begins."""
+
+import pytest
+
+from gateway.control.fold import evolve
+from gateway.control.stop_latch import ReleaseRefusedError
+from gateway.control.trip_latch import TripLatch, TripState
+from gateway.domain.events import CircuitTripped
+from gateway.domain.ids import CircuitId
+from tests.support.one_circuit import BOARD, OneCircuit
+
+
+def test_what_was_tripped_is_not_closed_by_any_run_of_events_without_a_release() -> None:
+    latch = TripLatch.after_restart(is_tripped=False, now_s=0.0).judged(is_over=True)
+
+    for now_s in range(1, 200):
+        latch = latch.judged(is_over=now_s % 7 == 0).heard(is_open=now_s % 3 == 0, now_s=now_s)
+        assert latch.wants_open(now_s) is True
+        assert latch.state(now_s) in {TripState.OPENING, TripState.OPEN, TripState.POWERLESS}
+
+
+def test_an_order_that_was_not_confirmed_leaves_it_unknown_and_is_given_again() -> None:
+    latch = TripLatch.after_restart(is_tripped=False, now_s=0.0).judged(is_over=True)
+    latch = latch.heard(is_open=True, now_s=1.0)
+    assert latch.is_as_wanted(1.0)
+
+    assert not latch.unconfirmed().is_as_wanted(1.0)
+    assert latch.unconfirmed().state(1.0) is TripState.OPENING
+
+
+def test_an_overload_while_it_closes_opens_it_again() -> None:
+    latch = TripLatch.after_restart(is_tripped=True, now_s=0.0).released(1.0)
+    assert latch.wants_open(2.0) is False
+
+    assert latch.judged(is_over=True).wants_open(2.0) is True
+
+
+def test_a_release_counts_once() -> None:
+    latch = TripLatch.after_restart(is_tripped=True, now_s=0.0).released(1.0)
+    latch = latch.heard(is_open=False, now_s=2.0)
+
+    assert latch.state(2.0) is None
+    with pytest.raises(ReleaseRefusedError, match="not open"):
+        latch.released(3.0)
+    assert latch.judged(is_over=True).wants_open(3.0) is True
+
+
+def test_a_trip_begins_a_lockout_and_shortens_none() -> None:
+    board = OneCircuit()
+    lockout_s = board.state.parameters.lockout_s
+
+    tripped = evolve(board.state, CircuitTripped(at_s=100.0, circuit=BOARD))
+    again = evolve(tripped, CircuitTripped(at_s=50.0, circuit=BOARD))
+    elsewhere = evolve(board.state, CircuitTripped(at_s=100.0, circuit=CircuitId("gone")))
+
+    assert tripped.circuits[0].lockout_until_s == 100.0 + lockout_s
+    assert again.circuits[0].lockout_until_s == 100.0 + lockout_s
+    assert elsewhere == board.state
