@@ -15,9 +15,9 @@ from gateway.api.models import (
 )
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.needs import Need, StateOfCharge
-from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope, QuoteAnswer
-from gateway.planning.asking import CIRCUIT_PLACE, AskError, AskFault, Places
+from gateway.planning.asking import AskError, AskFault, Places
 from gateway.planning.quote_words import row_said
 
 

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from gateway.domain.needs import Criticality
 
+CIRCUIT_PLACE = "circuit:"
+"""What the place of a plain draw on a circuit begins with."""
+
 
 class Excuse(StrEnum):
     """What a vehicle did that no building can make good: such promises are scored apart."""
@@ -50,6 +53,7 @@ class Reservation:
     `guaranteed_wh` no plan may take back; with `is_fixed` its times may not be moved either.
     `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
     confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
+    `allowed_wh` is what its limits would have carried while its vehicle was there.
     `max_ma` is the most its vehicle takes (None: the highest of the envelope). `is_binding` says
     whether the building was short in its window in at least one scenario when it was made, and
     `excuse` what its vehicle did if it was not kept for that. `cause` says why it became what it
@@ -70,6 +74,7 @@ class Reservation:
     reference: str | None = None
     id_token: str | None = None
     delivered_wh: float = 0.0
+    allowed_wh: float = 0.0
     phase_count: int = 3
     max_ma: int | None = None
     is_binding: bool = False
@@ -79,6 +84,11 @@ class Reservation:
     closed_at_s: float | None = None
     cause: str = ""
     excuse: Excuse | None = None
+
+    @property
+    def is_plain_draw(self) -> bool:
+        """Return whether it is a draw on a circuit: no vehicle comes, and nothing is measured."""
+        return self.place.startswith(CIRCUIT_PLACE)
 
     @property
     def from_at_s(self) -> float:

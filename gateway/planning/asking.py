@@ -11,6 +11,7 @@ from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
 from gateway.domain.errors import HeadroomError
 from gateway.domain.ids import CircuitId
 from gateway.domain.needs import Need
+from gateway.domain.promises import CIRCUIT_PLACE
 from gateway.planning.quote import Ask
 from gateway.planning.room import Outlet
 
@@ -19,7 +20,6 @@ STAYS_S = 12 * 3_600.0
 """How long a vehicle stays that does not say when it leaves."""
 LATE_S = 60.0
 """How far in the past an arrival may lie and still be meant as now."""
-CIRCUIT_PLACE = "circuit:"
 
 
 class AskFault(StrEnum):

@@ -21,6 +21,7 @@ ALLOWED: Mapping[PromiseState, frozenset[PromiseState]] = {
     PromiseState.CONFIRMED: frozenset(
         {
             PromiseState.ARRIVED,
+            PromiseState.FULFILLED,
             PromiseState.CANCELLED,
             PromiseState.NO_SHOW,
             PromiseState.BROKEN,
@@ -146,7 +147,9 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
         if promise.state is PromiseState.HELD and at_s >= promise.hold_until_at_s:
             became.append((promise.id, PromiseState.EXPIRED))
         elif promise.state is PromiseState.CONFIRMED and at_s >= promise.until_at_s:
-            became.append((promise.id, PromiseState.NO_SHOW))
+            # Nobody comes to draw plainly, and nobody measures it.
+            state = PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
+            became.append((promise.id, state))
         elif promise.state is PromiseState.ARRIVED and at_s >= promise.until_at_s:
             is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
             state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN

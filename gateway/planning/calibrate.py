@@ -1,12 +1,20 @@
 """Whether promises are kept as often as they say: the score of every binding quote (design §4)."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
+
+from gateway.domain.promises import Excuse, PromiseState, Reservation
 
 KEPT_RATIO = 0.98  # Of the energy promised: what counts as kept.
 SCORED_COUNT = 500  # The alarm looks at the last so many binding promises.
 Z_95, Z_99 = 1.959964, 2.575829
+LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""The levels a report has rows for; what was said at another counts for the nearest."""
+ROUNDING_RATIO = 1e-9
+LATE_S = 120.0
+"""Who comes later than that after the last instant said has come late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +89,98 @@ def reliability(outcomes: Iterable[Outcome], levels: tuple[float, ...]) -> tuple
 
 
 def is_miscalibrated(outcomes: Iterable[Outcome]) -> bool:
-    """Return whether the last 500 binding promises were not kept as often as they said.
+    """Return whether the last 500 binding promises were not kept as often as they said."""
+    return miscalibration(outcomes) is not None
 
-    The alarm rule of design §4: the 99 % Wilson interval of the rate kept leaves out what was
-    promised on average.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miscalibration:
+    """So many binding promises were kept so often, and it was said otherwise, on average."""
+
+    count: int
+    kept_ratio: float
+    promised_ratio: float
+
+
+def miscalibration(outcomes: Iterable[Outcome]) -> Miscalibration | None:
+    """Return how what was said differs from what was kept, None while it does not surely.
+
+    The alarm rule of design §4: the 99 % Wilson interval of the rate kept of the last 500 binding
+    promises leaves out what was promised on average.
     """
     scored = [o for o in outcomes if o.is_binding and not o.is_excused][-SCORED_COUNT:]
     if not scored:
-        return False
-    low, high = wilson(sum(outcome.is_kept for outcome in scored), len(scored), Z_99)
-    promised = sum(outcome.confidence_ratio for outcome in scored) / len(scored)
-    return not low <= promised <= high
+        return None
+    kept_count, count = sum(outcome.is_kept for outcome in scored), len(scored)
+    low, high = wilson(kept_count, count, Z_99)
+    promised = sum(outcome.confidence_ratio for outcome in scored) / count
+    if low - ROUNDING_RATIO <= promised <= high + ROUNDING_RATIO:
+        return None
+    return Miscalibration(count=count, kept_ratio=kept_count / count, promised_ratio=promised)
+
+
+def outcome_of(promise: Reservation) -> Outcome | None:
+    """Return how a promise is scored; None if it is not: open, given up, or measured by nobody."""
+    ended = (PromiseState.FULFILLED, PromiseState.BROKEN, PromiseState.NO_SHOW)
+    if promise.state not in ended or promise.is_plain_draw:
+        return None
+    return Outcome(
+        confidence_ratio=promise.confidence_ratio,
+        promised_wh=promise.energy_wh,
+        delivered_wh=promise.delivered_wh,
+        is_binding=promise.is_binding,
+        is_excused=promise.excuse is not None,
+    )
+
+
+def excuse_of(promise: Reservation, *, has_left: bool) -> Excuse | None:
+    """Return what the vehicle of a promise did that no building can make good, as it is closed.
+
+    `has_left` is whether it has left before its time was over. Who came late is excused whatever
+    came of it: those kept all the same would flatter. Who was allowed enough and drew less has
+    refused it.
+    """
+    if promise.arrived_at_s is None:
+        return Excuse.NO_SHOW
+    if promise.arrived_at_s > promise.from_at_s + LATE_S:
+        return Excuse.CAME_LATE
+    kept_wh = KEPT_RATIO * promise.energy_wh
+    if promise.delivered_wh >= kept_wh:
+        return None
+    if has_left:
+        return Excuse.LEFT_EARLY
+    return Excuse.REFUSED_POWER if promise.allowed_wh >= kept_wh else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityReport:
+    """Whether promises are kept as often as they say.
+
+    `rows` are of binding promises, `slack_count` were not: anybody would have kept those.
+    `excused` counts what vehicles did that no building can make good.
+    """
+
+    rows: tuple[Reliability, ...]
+    slack_count: int
+    slack_kept_count: int
+    excused: Mapping[Excuse, int]
+    miscalibration: Miscalibration | None
+
+
+def reliability_report(promises: Iterable[Reservation]) -> ReliabilityReport:
+    """Return the report of promises, the one closed last at the end."""
+    scored = [(promise, outcome_of(promise)) for promise in promises]
+    outcomes = [outcome for _, outcome in scored if outcome is not None]
+    excused = Counter(
+        promise.excuse
+        for promise, outcome in scored
+        if outcome is not None and promise.excuse is not None
+    )
+    slack = [o for o in outcomes if not o.is_binding and not o.is_excused]
+    return ReliabilityReport(
+        rows=reliability(outcomes, LEVELS),
+        slack_count=len(slack),
+        slack_kept_count=sum(outcome.is_kept for outcome in slack),
+        excused={excuse: excused[excuse] for excuse in Excuse},
+        miscalibration=miscalibration(outcomes),
+    )

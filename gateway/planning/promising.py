@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from gateway.domain.electric import current_ma
 from gateway.domain.ids import CircuitId
 from gateway.domain.needs import Need
-from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope
-from gateway.planning.asking import CIRCUIT_PLACE, AskError, AskFault, Places
+from gateway.planning.asking import AskError, AskFault, Places
 from gateway.planning.book import Book
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.room import Outlet
@@ -92,6 +92,20 @@ def of_envelope(
     )
 
 
+def moved_to(promise: Reservation, place: str, places: Places) -> Reservation:
+    """Return a promise at another connector, to which its vehicle has come instead.
+
+    Raises:
+        AskError: there is no such connector, or it cannot give what was promised.
+    """
+    outlet = places.outlet(place, phase_count=promise.phase_count, max_power_w=None)
+    most_ma = max(stretch.current_ma for stretch in promise.envelope)
+    if most_ma > outlet.max_ma:
+        message = f"{place} gives at most {outlet.max_ma / 1_000:.0f} A"
+        raise AskError(AskFault.NOT_POSSIBLE_THERE, message)
+    return replace(promise, place=place, rows=outlet.rows)
+
+
 def weighed(promise: Reservation, book: Book, places: Places, *, is_offered: bool) -> Reservation:
     """Return a promise with what the book it is about to be held in says of it.
 
@@ -136,7 +150,7 @@ def need_of(promise: Reservation, places: Places, *, now_s: float | None = None)
     With `now_s` (epoch s) that is what is still missing of it from then on.
     """
     from_at_s = promise.from_at_s if now_s is None else max(now_s, promise.from_at_s)
-    is_connector = not promise.place.startswith(CIRCUIT_PLACE)
+    is_connector = not promise.is_plain_draw
     circuit = promise.place.removeprefix(CIRCUIT_PLACE).partition("#")[0]
     outlet = places.at(promise.place, promise.phase_count)
     max_power_w = None if promise.max_ma is None else outlet.power_w(promise.max_ma)

@@ -3,8 +3,9 @@
 from datetime import datetime, tzinfo
 
 from gateway.domain.electric import Phase
+from gateway.domain.promises import CIRCUIT_PLACE
 from gateway.planning.answers import OfferAnswer
-from gateway.planning.asking import CIRCUIT_PLACE, Places
+from gateway.planning.asking import Places
 from gateway.planning.quote import Offer, Verdict, Way
 from gateway.planning.room import Binding
 

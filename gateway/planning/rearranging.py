@@ -10,8 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gateway.domain.promises import Reservation, Stretch
-from gateway.planning.asking import CIRCUIT_PLACE
+from gateway.domain.promises import CIRCUIT_PLACE, Reservation, Stretch
 from gateway.planning.book import Book, BookError, NoRoomError, hold, take
 from gateway.planning.charging import Charging
 from gateway.planning.check import check

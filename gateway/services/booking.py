@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access
-from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
+from gateway.domain.events import Event
+from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
@@ -26,39 +27,24 @@ from gateway.planning.answers import (
     QuoteAnswer,
     TooManyError,
     UsedKey,
-    WrongStateError,
 )
-from gateway.planning.asking import AskError, Places, asked_of
-from gateway.planning.at_risk import alternatives
-from gateway.planning.book import (
-    Book,
-    BookError,
-    NoRoomError,
-    become,
-    hold,
-    lapsed,
-    opened,
-)
-from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.grid import grid_of
+from gateway.planning.asking import Places, asked_of
+from gateway.planning.at_risk import Standing, alternatives, standings
+from gateway.planning.book import Book, BookError, NoRoomError
+from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
-from gateway.planning.quote_words import clock_said, place_said, row_said
+from gateway.planning.quote_words import clock_said, row_said
 from gateway.ports import Clock, Ledger
-from gateway.services.deliveries import Deliveries
+from gateway.services.book_keeper import BookKeeper
+from gateway.services.fates import Fates
 from gateway.services.feed import Feed
 from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
 from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
 from gateway.services.risk_watch import RiskWatch
 
-BEGINS_EVERY_S = 1_800.0
-"""A book begins at a whole half hour, so that slots of every length begin at whole ones."""
-
 HOLD_S = 120.0
 MAX_OPEN_A_HOLDER = 200
-RETURNS_WITHIN_S = 300.0
-"""A vehicle that was unplugged for longer has left."""
-
 OCCUPIED_FOR_S = 3_600.0
 """How long a connector with a vehicle that has said nothing is taken to stay occupied."""
 
@@ -86,22 +72,29 @@ class Booking:
         `prospects` tells what rows will have; without it the declared worst case counts.
         """
         self.places = Places.of(wiring.site)
-        self._prospects = prospects or WorstCase(wiring, parameters)
         self._zone = ZoneInfo(wiring.site.timezone)
-        self._clock, self._feed, self._new_id = clock, feed, new_id
-        self._constraints: tuple[Constraint, ...] = ()
+        self._clock, self._new_id = clock, new_id
         self._quotes = QuoteShelf()
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
-        self._deliveries = Deliveries()
         self.counters: Counter[str] = self._shelf.counters
         self._risks = RiskWatch(self.places, self._zone, feed=feed, counters=self.counters)
-        self._book = self._restored(remembered or {})
+        known = remembered or {}
+        self._keeper = BookKeeper(
+            self.places,
+            prospects or WorstCase(wiring, parameters),
+            self._shelf,
+            remembered=known,
+            now_s=self._now_s(),
+        )
+        closed_before = [memory.promise for memory in in_order(known.values())]
+        self._fates = Fates(self._keeper, self.places, closed_before=closed_before)
+        self._deliveries = self._fates.deliveries
 
     @property
     def book(self) -> Book:
         """Return the book as it is now."""
         self.settle()
-        return self._book
+        return self._keeper.book
 
     @property
     def at_risk_count(self) -> int:
@@ -123,7 +116,7 @@ class Booking:
         """
         _check_criticality(need.criticality, by)
         now_s = self.settle()
-        book = self._book
+        book = self._keeper.book
         end_s = book.from_at_s + book.room.grid.edges_s[-1]
         asked = asked_of(need, self.places, from_at_s=book.from_at_s, now_s=now_s, end_s=end_s)
         said = answer(
@@ -156,13 +149,13 @@ class Booking:
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
-        open_count = sum(p.holder == by.name for p in self._book.promises.values())
+        open_count = sum(p.holder == by.name for p in self._keeper.book.promises.values())
         if open_count >= MAX_OPEN_A_HOLDER:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
             raise TooManyError(message)
         promise, need = self._wanted(wanted, by, now_s)
         try:
-            self._book = hold(self._book, promise)
+            self._keeper.hold(promise)
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
@@ -192,7 +185,7 @@ class Booking:
                 f" quote, hold it, and confirm it within {HOLD_S:.0f} s"
             )
             raise HoldExpiredError(message)
-        now = self._become(promise, PromiseState.CONFIRMED)
+        now = self._keeper.become(promise, PromiseState.CONFIRMED)
         return await self._shelf.write(now, by=by, key=key)
 
     async def cancel(
@@ -211,7 +204,7 @@ class Booking:
         promise = self._shelf.find(reservation_id, by)
         if promise.state is PromiseState.CANCELLED:
             return await self._shelf.durable(promise)
-        cancelled = self._become(promise, PromiseState.CANCELLED)
+        cancelled = self._keeper.become(promise, PromiseState.CANCELLED)
         now = replace(cancelled, closed_at_s=now_s, cause=f"cancelled by {by.name}")
         return await self._shelf.write(now, by=by, key=key)
 
@@ -234,26 +227,25 @@ class Booking:
 
     def hear(self, fact: Event) -> None:
         """Take note of vehicles that come, draw and go. Never waits, never raises."""
-        match fact:
-            case TransactionStarted():
-                self._deliveries.begin(fact)
-            case TransactionEnded():
-                self._deliveries.end(fact, now_s=self._now_s())
-            case ConnectorMetered():
-                self._meter(fact)
-            case _:
-                pass
+        self._fates.hear(fact, self._now_s())
+
+    def tie(self, place: str, reference: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a reservation."""
+        self._deliveries.tie(place, reference)
+
+    def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
+        """Take note of the limits a cycle has decided at a monotonic second."""
+        self._fates.allow(limit_ma_of, at_s=at_s)
 
     def limit(self, constraints: Iterable[Constraint]) -> None:
         """Take note of the limits from outside that hold now."""
-        now = tuple(constraints)
-        if now != self._constraints:
-            self._constraints = now
-            self._reopen(self._now_s())
+        if self._keeper.limit(constraints, self._now_s()):
+            self._risks.look_soon()
 
     def look_again(self) -> None:
         """Open the book anew: what rows will have is seen otherwise than before."""
-        self._reopen(self._now_s())
+        self._keeper.reopen(self._now_s())
+        self._risks.look_soon()
 
     async def review(self) -> None:
         """Bring the book up to now, and tell which promises are at risk; to be called each second.
@@ -265,7 +257,7 @@ class Booking:
             return
         here = self._circumstances(now_s)
         await self._risks.look(
-            self._book,
+            self._keeper.book,
             now_s=now_s,
             others_until_s=self._others_until_s(now_s),
             alternatives=lambda book, promise: alternatives(
@@ -278,15 +270,16 @@ class Booking:
             remember=self._quotes.put,
         )
 
-    def _others_until_s(self, now_s: float) -> dict[str, float]:
-        """Return the connectors of promises at which another vehicle is, and for how long."""
-        occupied = self._deliveries.occupied()
-        return {
-            promise.place: now_s + OCCUPIED_FOR_S
-            for promise in self._book.promises.values()
-            if promise.place in occupied
-            and not self._deliveries.is_there(promise.place, promise.id_token)
-        }
+    def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:
+        """Return the promises that would be at risk under limits that do not hold yet.
+
+        So whoever is about to set a limit can be shown what it breaks; nothing changes.
+        """
+        now_s = self.settle()
+        book = self._keeper.foreseen(constraints, now_s)
+        others_until_s = self._others_until_s(now_s)
+        found = standings(book, self.places, now_s=now_s, others_until_s=others_until_s)
+        return tuple(standing for standing in found if standing.is_at_risk)
 
     def settle(self) -> float:
         """Bring the book up to now: see to what becomes of promises by themselves.
@@ -294,77 +287,28 @@ class Booking:
         Every question and act does so first. Returns the epoch second.
         """
         now_s = self._now_s()
-        if _beginning_s(now_s) != self._book.from_at_s:
-            self._reopen(now_s)
-        for promise in tuple(self._book.promises.values()):
-            if promise.state is PromiseState.CONFIRMED:
-                self._see_arrival(promise, now_s)
-            elif promise.state is PromiseState.ARRIVED:
-                self._see_departure(promise, now_s)
-        for name, state in lapsed(self._book, now_s):
-            self._close(name, state, now_s, cause=_cause(self._book.promises[name], state))
+        if not self._keeper.is_of(now_s):
+            self._keeper.reopen(now_s)
+            self._risks.look_soon()
+        self._fates.settle(now_s)
         return now_s
 
-    def _see_arrival(self, promise: Reservation, now_s: float) -> None:
-        """Note that the vehicle a promise was made to is there, once its time has begun."""
-        is_time = promise.from_at_s <= now_s < promise.until_at_s
-        if not is_time or not self._deliveries.is_there(promise.place, promise.id_token):
-            return
-        now = replace(self._become(promise, PromiseState.ARRIVED), arrived_at_s=now_s)
-        self._say(now)
-        register_wh = self._deliveries.register_wh(promise.place)
-        memory = self._shelf.of(promise.id)
-        self._shelf.note(replace(memory, promise=now, register_wh=register_wh))
-
-    def _see_departure(self, promise: Reservation, now_s: float) -> None:
-        """Close a promise whose vehicle has left before its time was over."""
-        gone_s = self._deliveries.gone_since_s(promise.place)
-        if gone_s is None or now_s - gone_s < RETURNS_WITHIN_S or now_s >= promise.until_at_s:
-            return
-        is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
-        state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
-        self._close(promise.id, state, now_s, cause="" if is_kept else "the vehicle left early")
-
-    def _meter(self, fact: ConnectorMetered) -> None:
-        place = str(fact.connector)
-        for promise in self._book.promises.values():
-            if promise.place == place and promise.state is PromiseState.ARRIVED:
-                memory = self._shelf.of(promise.id)
-                register_wh, gained_wh = self._deliveries.gained_wh(fact, memory.register_wh)
-                counted = replace(promise, delivered_wh=promise.delivered_wh + gained_wh)
-                self._say(counted)
-                self._shelf.count(replace(memory, promise=counted, register_wh=register_wh))
-                break
-        self._deliveries.note(fact)
-
-    # How the book is kept.
+    def reliability(self) -> ReliabilityReport:
+        """Return whether promises are kept as often as they say."""
+        self.settle()
+        return self._fates.report()
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
 
-    def _opened(self, promises: Mapping[str, Reservation], now_s: float, *, version: int) -> Book:
-        begins_s = _beginning_s(now_s)
-        edges_s = {
-            edge_s - begins_s
-            for promise in promises.values()
-            for stretch in promise.envelope
-            for edge_s in (stretch.from_at_s, stretch.until_at_s)
+    def _others_until_s(self, now_s: float) -> dict[str, float]:
+        """Return the connectors of promises at which another vehicle is, and for how long."""
+        occupied = self._deliveries.occupied()
+        return {
+            promise.place: now_s + OCCUPIED_FOR_S
+            for promise in self._keeper.book.promises.values()
+            if promise.place in occupied and self._deliveries.place_of(promise) != promise.place
         }
-        grid = grid_of(events_s=edges_s)
-        seen = self._prospects.prospect(grid, from_at_s=begins_s, constraints=self._constraints)
-        return opened(
-            grid,
-            seen.available_ma,
-            from_at_s=begins_s,
-            promises=promises,
-            version=version,
-            base_paths_ma=seen.base_paths_ma,
-        )
-
-    def _reopen(self, now_s: float) -> None:
-        """Open the book anew, with what rows have now."""
-        self._book = self._opened(self._book.promises, now_s, version=self._book.version + 1)
-        self._risks.look_soon()
 
     def _circumstances(self, now_s: float) -> Circumstances:
         return Circumstances(
@@ -374,58 +318,6 @@ class Booking:
             occupied=self._deliveries.occupied(),
             occupied_until_s=now_s + OCCUPIED_FOR_S,
         )
-
-    def _restored(self, remembered: Mapping[str, PromiseMemory]) -> Book:
-        """Return the book of what is remembered; a promise whose place is gone is cancelled."""
-        now_s = self._now_s()
-        promises: dict[str, Reservation] = {}
-        for memory in in_order(remembered.values()):
-            promise = memory.promise
-            if not promise.state.is_open:
-                self._shelf.take_up(memory)
-                continue
-            try:
-                # Positions of rows are those of the site file of that day.
-                rows = self.places.at(promise.place, promise.phase_count).rows
-            except AskError:
-                cause = f"{place_said(promise.place)} is no longer in the site file"
-                state = PromiseState.CANCELLED
-                promise = replace(promise, state=state, closed_at_s=now_s, cause=cause)
-                self._shelf.take_up(replace(memory, promise=promise))
-                self._shelf.count(self._shelf.of(promise.id))
-                continue
-            promises[promise.id] = replace(promise, rows=rows)
-            self._shelf.take_up(replace(memory, promise=promises[promise.id]))
-        # By the clock, so that versions go up over a restart too.
-        return self._opened(promises, now_s, version=int(now_s))
-
-    def _become(self, promise: Reservation, state: PromiseState) -> Reservation:
-        """Change the state of a promise in the book; return it. One that is closed leaves the book.
-
-        Raises:
-            WrongStateError: that cannot become of it.
-        """
-        try:
-            self._book = become(self._book, promise.id, state)
-        except BookError as error:
-            message = f"the reservation {promise.id} is {promise.state}: it cannot become {state}"
-            raise WrongStateError(message) from error
-        now = self._book.promises[promise.id]
-        if not state.is_open:
-            promises = {key: p for key, p in self._book.promises.items() if key != promise.id}
-            self._book = replace(self._book, promises=promises)
-        return now
-
-    def _say(self, promise: Reservation) -> None:
-        """Have the book say this of a promise, its room being the same."""
-        promises = {**self._book.promises, promise.id: promise}
-        self._book = replace(self._book, promises=promises)
-
-    def _close(self, name: str, state: PromiseState, now_s: float, *, cause: str) -> None:
-        """Note what has become of a promise by itself."""
-        closed = self._become(self._book.promises[name], state)
-        memory = self._shelf.of(name)
-        self._shelf.note(replace(memory, promise=replace(closed, closed_at_s=now_s, cause=cause)))
 
     # What is looked up.
 
@@ -439,16 +331,17 @@ class Booking:
             promise = of_offer(
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
-            return weighed(promise, self._book, self.places, is_offered=True), need
+            return weighed(promise, self._keeper.book, self.places, is_offered=True), need
         _check_criticality(wanted.criticality, by)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
         )
         need = need_of(promise, self.places)
         # Its window is tested as that of a quote.
-        from_at_s, end_s = self._book.from_at_s, self._book.room.grid.edges_s[-1]
+        book = self._keeper.book
+        from_at_s, end_s = book.from_at_s, book.room.grid.edges_s[-1]
         asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
-        return weighed(promise, self._book, self.places, is_offered=False), need
+        return weighed(promise, self._keeper.book, self.places, is_offered=False), need
 
     def _refusal(self, error: BookError, now_s: float) -> str:
         """Return why an envelope no longer fits, and what to do."""
@@ -461,10 +354,6 @@ class Booking:
         return f"{why}: hold an offer of the fresh quote inside"
 
 
-def _beginning_s(now_s: float) -> float:
-    return now_s // BEGINS_EVERY_S * BEGINS_EVERY_S
-
-
 def _check_criticality(criticality: Criticality, by: Access) -> None:
     if criticality.rank < by.criticality.rank:
         message = (
@@ -472,17 +361,3 @@ def _check_criticality(criticality: Criticality, by: Access) -> None:
             " have a token made for more"
         )
         raise NotAllowedError(message)
-
-
-def _cause(promise: Reservation, state: PromiseState) -> str:
-    """Return why a promise became by itself what it is."""
-    match state:
-        case PromiseState.EXPIRED:
-            return "nobody confirmed it in time"
-        case PromiseState.NO_SHOW:
-            return "nobody came"
-        case PromiseState.BROKEN:
-            delivered = f"{promise.delivered_wh / 1_000:.1f} of {promise.energy_wh / 1_000:.1f}"
-            return f"{delivered} kWh were delivered by the end"
-        case _:
-            return ""

@@ -1,18 +1,29 @@
 """Which connectors have a vehicle, whose it is, and what it has been given, as stations tell."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
-from gateway.domain.ids import TransactionId
+from gateway.domain.ids import ConnectorRef, TransactionId
+from gateway.domain.promises import Reservation
 
 LONGEST_GAP_S = 900.0
 """Power is not taken to have lasted longer than this between two readings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Session:
+class Session:
+    """A vehicle at a connector since the epoch second `came_at_s`.
+
+    `id_token` is what it has shown to the station; `references` are the names under which somebody
+    has said that it is the vehicle of a reservation.
+    """
+
+    connector: ConnectorRef
     transaction: TransactionId
     id_token: str | None
+    came_at_s: float
+    references: frozenset[str] = frozenset()
 
 
 class Deliveries:
@@ -20,16 +31,27 @@ class Deliveries:
 
     def __init__(self) -> None:
         """Know of nothing yet."""
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}
         self._gone_since_s: dict[str, float] = {}
         self._registers_wh: dict[str, float] = {}
         self._powers: dict[str, tuple[float, float]] = {}
 
-    def begin(self, fact: TransactionStarted) -> None:
-        """Note that a vehicle is there, or was found there."""
+    def begin(self, fact: TransactionStarted, *, now_s: float) -> None:
+        """Note that a vehicle is there, or was found there; `now_s` is the epoch second."""
         place = str(fact.connector)
-        self._sessions[place] = _Session(transaction=fact.transaction, id_token=fact.id_token)
+        known = self._sessions.get(place)
         self._gone_since_s.pop(place, None)
+        if known is not None and known.transaction == fact.transaction:
+            # Told again, such as when its station is back: it has not come anew.
+            id_token = known.id_token if fact.id_token is None else fact.id_token
+            self._sessions[place] = replace(known, id_token=id_token)
+            return
+        self._sessions[place] = Session(
+            connector=fact.connector,
+            transaction=fact.transaction,
+            id_token=fact.id_token,
+            came_at_s=now_s,
+        )
 
     def end(self, fact: TransactionEnded, *, now_s: float) -> None:
         """Note that it has gone; `now_s` is the epoch second."""
@@ -43,10 +65,36 @@ class Deliveries:
         """Return the connectors that have a vehicle."""
         return frozenset(self._sessions)
 
-    def is_there(self, place: str, id_token: str | None) -> bool:
-        """Return whether a vehicle is at a connector, and it is the one with that token, if any."""
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """Return the vehicles that are there, by connector."""
+        return self._sessions
+
+    def tie(self, place: str, reference: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a reservation."""
         session = self._sessions.get(place)
-        return session is not None and id_token in (None, session.id_token)
+        if session is not None:
+            references = session.references | {reference}
+            self._sessions[place] = replace(session, references=references)
+
+    def place_of(self, promise: Reservation) -> str | None:
+        """Return the connector at which the vehicle of a promise is, None while it is at none.
+
+        It is known by the reference somebody has tied it to, by its token, or, where the promise
+        names no token, by its connector alone.
+        """
+        for place, session in self._sessions.items():
+            if promise.reference is not None and promise.reference in session.references:
+                return place
+        if promise.id_token is None:
+            return promise.place if promise.place in self._sessions else None
+        places = [p for p, s in self._sessions.items() if s.id_token == promise.id_token]
+        return promise.place if promise.place in places else next(iter(places), None)
+
+    def came_at_s(self, place: str) -> float | None:
+        """Return when (epoch s) the vehicle at a connector came, None if there is none."""
+        session = self._sessions.get(place)
+        return None if session is None else session.came_at_s
 
     def gone_since_s(self, place: str) -> float | None:
         """Return when (epoch s) the last vehicle left; None while one is there, or none was."""

@@ -4,7 +4,13 @@ import random
 
 import pytest
 
-from gateway.planning.calibrate import Outcome, is_miscalibrated, reliability, wilson
+from gateway.planning.calibrate import (
+    Outcome,
+    is_miscalibrated,
+    miscalibration,
+    reliability,
+    wilson,
+)
 
 
 def outcomes(said: float, kept: float, count: int, *, seed: int = 5) -> list[Outcome]:
@@ -65,3 +71,15 @@ def test_a_promise_is_kept_from_98_per_cent_on() -> None:
     )
 
     assert (kept.is_kept, broken.is_kept) == (True, False)
+
+
+def test_the_alarm_says_what_was_said_and_what_was_kept() -> None:
+    found = miscalibration(outcomes(0.9, 0.8, 400))
+
+    assert found is not None
+    assert found.count == 400
+    assert found.kept_ratio == pytest.approx(0.8, abs=0.01)
+    assert found.promised_ratio == pytest.approx(0.9)
+    # What was always kept may have been said to be sure; what was not, may not.
+    assert miscalibration(outcomes(1.0, 1.0, 500)) is None
+    assert miscalibration(outcomes(1.0, 0.996, 500)) is not None

@@ -32,7 +32,8 @@ from gateway.planning.answers import (
 from gateway.planning.asking import AskError
 from gateway.planning.quote import Verdict, Way
 from gateway.ports import Ledger
-from gateway.services.booking import HOLD_S, RETURNS_WITHIN_S, Booking
+from gateway.services.booking import HOLD_S, Booking
+from gateway.services.fates import RETURNS_WITHIN_S
 from gateway.services.feed import Feed
 from gateway.services.quote_shelf import QUOTE_VALID_S
 from tests.support.paper_ledger import PaperLedger
@@ -393,7 +394,10 @@ def test_a_vehicle_that_leaves_early_frees_its_room_and_is_told_apart() -> None:
         await clock.sleep_s(2)
 
         closed = await made.reservation(promise.id, DRONES)
-        assert (closed.state, closed.cause) == (PromiseState.BROKEN, "the vehicle left early")
+        assert (closed.state, closed.cause) == (
+            PromiseState.BROKEN,
+            "the vehicle left early; 0.0 kWh of 20.0 kWh were delivered",
+        )
         assert made.book.room.left_ma.min() == LEFT_MA
 
     run_virtual(test())

@@ -1,0 +1,156 @@
+"""Keeps the book of promises and what is remembered of it, one version after the other."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from gateway.domain.limits import Constraint
+from gateway.domain.memory import PromiseMemory
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.answers import WrongStateError
+from gateway.planning.asking import AskError, Places
+from gateway.planning.book import Book, BookError, become, hold, opened, without
+from gateway.planning.grid import grid_of
+from gateway.planning.quote_words import place_said
+from gateway.services.promisable import Prospects
+from gateway.services.promise_shelf import PromiseShelf, in_order
+
+BEGINS_EVERY_S = 1_800.0
+"""A book begins at a whole half hour, so that slots of every length begin at whole ones."""
+
+
+class BookKeeper:
+    """The newest book, in one event loop. Instants are epoch seconds; every act takes one step."""
+
+    def __init__(
+        self,
+        places: Places,
+        prospects: Prospects,
+        shelf: PromiseShelf,
+        *,
+        remembered: Mapping[str, PromiseMemory],
+        now_s: float,
+    ) -> None:
+        """Open the book with the promises that are remembered."""
+        self._places, self._prospects, self.shelf = places, prospects, shelf
+        self._constraints: tuple[Constraint, ...] = ()
+        # By the clock, so that versions go up over a restart too.
+        self.book = self._opened(self._restored(remembered, now_s), now_s, version=int(now_s))
+
+    def limit(self, constraints: Iterable[Constraint], now_s: float) -> bool:
+        """Take note of the limits from outside that hold now; return whether they are others."""
+        now = tuple(constraints)
+        if now == self._constraints:
+            return False
+        self._constraints = now
+        self.reopen(now_s)
+        return True
+
+    def is_of(self, now_s: float) -> bool:
+        """Return whether the book begins in the half hour of an instant."""
+        return _beginning_s(now_s) == self.book.from_at_s
+
+    def reopen(self, now_s: float) -> None:
+        """Open the book anew, with what rows have now."""
+        self.book = self._opened(self.book.promises, now_s, version=self.book.version + 1)
+
+    def foreseen(self, constraints: Iterable[Constraint], now_s: float) -> Book:
+        """Return the book as it would be if these limits held; nothing changes."""
+        return self._opened(
+            self.book.promises,
+            now_s,
+            version=self.book.version + 1,
+            constraints=tuple(constraints),
+        )
+
+    def hold(self, promise: Reservation, *, in_place_of: str | None = None) -> None:
+        """Add a promise, another one being taken out for it; if it does not fit nothing changes.
+
+        Raises:
+            BookError: it does not fit, or its connector is promised.
+        """
+        book = self.book if in_place_of is None else without(self.book, in_place_of)
+        self.book = hold(book, promise)
+
+    def become(self, promise: Reservation, state: PromiseState) -> Reservation:
+        """Change the state of a promise; return it. One that is closed leaves the book.
+
+        Raises:
+            WrongStateError: that cannot become of it.
+        """
+        try:
+            self.book = become(self.book, promise.id, state)
+        except BookError as error:
+            message = f"the reservation {promise.id} is {promise.state}: it cannot become {state}"
+            raise WrongStateError(message) from error
+        now = self.book.promises[promise.id]
+        if not state.is_open:
+            promises = {key: p for key, p in self.book.promises.items() if key != promise.id}
+            self.book = replace(self.book, promises=promises)
+        return now
+
+    def say(self, promise: Reservation) -> None:
+        """Have the book say this of a promise, its room being the same."""
+        promises = {**self.book.promises, promise.id: promise}
+        self.book = replace(self.book, promises=promises)
+
+    def close(self, closing: Reservation, state: PromiseState, now_s: float) -> Reservation:
+        """Note what has become of a promise by itself, with the cause `closing` tells; return it."""
+        became = self.become(closing, state)
+        closed = replace(became, closed_at_s=now_s, cause=closing.cause, excuse=closing.excuse)
+        self.shelf.note(replace(self.shelf.of(closed.id), promise=closed))
+        return closed
+
+    def _opened(
+        self,
+        promises: Mapping[str, Reservation],
+        now_s: float,
+        *,
+        version: int,
+        constraints: tuple[Constraint, ...] | None = None,
+    ) -> Book:
+        begins_s = _beginning_s(now_s)
+        edges_s = {
+            edge_s - begins_s
+            for promise in promises.values()
+            for stretch in promise.envelope
+            for edge_s in (stretch.from_at_s, stretch.until_at_s)
+        }
+        grid = grid_of(events_s=edges_s)
+        limits = self._constraints if constraints is None else constraints
+        seen = self._prospects.prospect(grid, from_at_s=begins_s, constraints=limits)
+        return opened(
+            grid,
+            seen.available_ma,
+            from_at_s=begins_s,
+            promises=promises,
+            version=version,
+            base_paths_ma=seen.base_paths_ma,
+        )
+
+    def _restored(
+        self, remembered: Mapping[str, PromiseMemory], now_s: float
+    ) -> dict[str, Reservation]:
+        """Return the open promises of what is remembered; one whose place is gone is cancelled."""
+        promises: dict[str, Reservation] = {}
+        for memory in in_order(remembered.values()):
+            promise = memory.promise
+            if not promise.state.is_open:
+                self.shelf.take_up(memory)
+                continue
+            try:
+                # Positions of rows are those of the site file of that day.
+                rows = self._places.at(promise.place, promise.phase_count).rows
+            except AskError:
+                cause = f"{place_said(promise.place)} is no longer in the site file"
+                state = PromiseState.CANCELLED
+                promise = replace(promise, state=state, closed_at_s=now_s, cause=cause)
+                self.shelf.take_up(replace(memory, promise=promise))
+                self.shelf.count(self.shelf.of(promise.id))
+                continue
+            promises[promise.id] = replace(promise, rows=rows)
+            self.shelf.take_up(replace(memory, promise=promises[promise.id]))
+        return promises
+
+
+def _beginning_s(now_s: float) -> float:
+    return now_s // BEGINS_EVERY_S * BEGINS_EVERY_S

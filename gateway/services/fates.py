@@ -1,0 +1,173 @@
+"""What becomes of promises by themselves: vehicles come, draw, refuse and leave, and time runs out."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
+from gateway.domain.ids import ConnectorRef
+from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.planning.asking import AskError, Places
+from gateway.planning.book import BookError, lapsed
+from gateway.planning.calibrate import (
+    KEPT_RATIO,
+    ReliabilityReport,
+    excuse_of,
+    outcome_of,
+    reliability_report,
+)
+from gateway.planning.grid import HOUR_S
+from gateway.planning.promising import moved_to
+from gateway.planning.quote_words import kwh_said
+from gateway.services.book_keeper import BookKeeper
+from gateway.services.deliveries import Deliveries
+
+RETURNS_WITHIN_S = 300.0
+"""A vehicle that was unplugged for longer has left."""
+
+MAX_SCORED = 2_000
+LONGEST_CYCLE_S = 5.0
+"""A limit is not taken to have held for longer after the cycle that decided it."""
+
+
+class Fates:
+    """Follows vehicles and the clock, and closes promises; in one event loop."""
+
+    def __init__(
+        self, keeper: BookKeeper, places: Places, *, closed_before: Iterable[Reservation]
+    ) -> None:
+        """Follow a book; `closed_before` are promises of an earlier life, the last closed at the end."""
+        self._keeper, self._places = keeper, places
+        self.deliveries = Deliveries()
+        self._scored = deque((p for p in closed_before if outcome_of(p)), maxlen=MAX_SCORED)
+        self._report: ReliabilityReport | None = None
+        self._allowed_at_s: float | None = None
+
+    def hear(self, fact: Event, now_s: float) -> None:
+        """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
+        match fact:
+            case TransactionStarted():
+                self.deliveries.begin(fact, now_s=now_s)
+            case TransactionEnded():
+                self.deliveries.end(fact, now_s=now_s)
+            case ConnectorMetered():
+                self._meter(fact)
+            case _:
+                pass
+
+    def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
+        """Take note of what vehicles that were promised something may draw now (monotonic s)."""
+        before_s, self._allowed_at_s = self._allowed_at_s, at_s
+        if before_s is None:
+            return
+        lasted_h = min(LONGEST_CYCLE_S, max(0.0, at_s - before_s)) / HOUR_S
+        for promise in tuple(self._keeper.book.promises.values()):
+            connector = self._places.connectors.get(promise.place)
+            if promise.state is not PromiseState.ARRIVED or connector is None:
+                continue
+            limit_ma = limit_ma_of(connector.ref)
+            if limit_ma and promise.place in self.deliveries.occupied():
+                outlet = self._places.at(promise.place, promise.phase_count)
+                # What is above what its vehicle takes would be no help to it.
+                most_ma = promise.max_ma or outlet.max_ma
+                allowed_wh = outlet.power_w(min(limit_ma, most_ma)) * lasted_h
+                allowed = replace(promise, allowed_wh=promise.allowed_wh + allowed_wh)
+                self._keeper.say(allowed)
+
+    def settle(self, now_s: float) -> None:
+        """See to what has become of promises at an epoch second."""
+        for promise in tuple(self._keeper.book.promises.values()):
+            if promise.state is PromiseState.CONFIRMED:
+                self._see_arrival(promise, now_s)
+            elif promise.state is PromiseState.ARRIVED:
+                self._see_departure(promise, now_s)
+        for name, state in lapsed(self._keeper.book, now_s):
+            self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
+
+    def report(self) -> ReliabilityReport:
+        """Return whether promises are kept as often as they say."""
+        if self._report is None:
+            self._report = reliability_report(self._scored)
+        return self._report
+
+    def _see_arrival(self, promise: Reservation, now_s: float) -> None:
+        """Note that the vehicle a promise was made to is there, once its time has begun.
+
+        Where it is at another connector than said, the promise follows it, if it fits there.
+        """
+        if not promise.from_at_s <= now_s < promise.until_at_s:
+            return
+        place = self.deliveries.place_of(promise)
+        if place is None:
+            return
+        if place != promise.place:
+            with suppress(AskError, BookError):
+                moved = moved_to(promise, place, self._places)
+                self._keeper.hold(moved, in_place_of=promise.id)
+                self._keeper.say(moved)
+                promise = moved
+        if place != promise.place:
+            return
+        now = replace(
+            self._keeper.become(promise, PromiseState.ARRIVED),
+            arrived_at_s=max(promise.from_at_s, self.deliveries.came_at_s(place) or now_s),
+        )
+        self._keeper.say(now)
+        register_wh = self.deliveries.register_wh(place)
+        memory = self._keeper.shelf.of(promise.id)
+        self._keeper.shelf.note(replace(memory, promise=now, register_wh=register_wh))
+
+    def _see_departure(self, promise: Reservation, now_s: float) -> None:
+        """Close a promise whose vehicle has left before its time was over."""
+        gone_s = self.deliveries.gone_since_s(promise.place)
+        if gone_s is None or now_s - gone_s < RETURNS_WITHIN_S or now_s >= promise.until_at_s:
+            return
+        is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
+        state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
+        self._close(promise, state, now_s, has_left=True)
+
+    def _close(
+        self, promise: Reservation, state: PromiseState, now_s: float, *, has_left: bool
+    ) -> None:
+        is_scored = state is not PromiseState.EXPIRED and not promise.is_plain_draw
+        excuse = excuse_of(promise, has_left=has_left) if is_scored else None
+        cause = _cause(promise, state, excuse)
+        closed = self._keeper.close(replace(promise, cause=cause, excuse=excuse), state, now_s)
+        if outcome_of(closed) is not None:
+            self._scored.append(closed)
+            self._report = None
+
+    def _meter(self, fact: ConnectorMetered) -> None:
+        place = str(fact.connector)
+        shelf = self._keeper.shelf
+        for promise in self._keeper.book.promises.values():
+            if promise.place == place and promise.state is PromiseState.ARRIVED:
+                memory = shelf.of(promise.id)
+                register_wh, gained_wh = self.deliveries.gained_wh(fact, memory.register_wh)
+                counted = replace(promise, delivered_wh=promise.delivered_wh + gained_wh)
+                self._keeper.say(counted)
+                shelf.count(replace(memory, promise=counted, register_wh=register_wh))
+                break
+        self.deliveries.note(fact)
+
+
+def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> str:
+    """Return why a promise became by itself what it is."""
+    given = f"{kwh_said(promise.delivered_wh)} of {kwh_said(promise.energy_wh)} were delivered"
+    match state:
+        case PromiseState.EXPIRED:
+            return "nobody confirmed it in time"
+        case PromiseState.NO_SHOW:
+            return "nobody came"
+        case PromiseState.BROKEN:
+            return {
+                Excuse.CAME_LATE: f"the vehicle came late; {given}",
+                Excuse.LEFT_EARLY: f"the vehicle left early; {given}",
+                Excuse.REFUSED_POWER: (
+                    f"the vehicle drew less than it might; {given},"
+                    f" {kwh_said(promise.allowed_wh)} were allowed"
+                ),
+            }.get(excuse, f"{given} by the end")  # type: ignore[arg-type]
+        case _:
+            return ""

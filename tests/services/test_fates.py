@@ -1,0 +1,282 @@
+"""What becomes of promises: whose vehicle comes where, what it draws, and how that is scored."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access, Role
+from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.limits import Authority, Constraint
+from gateway.domain.memory import PromiseMemory
+from gateway.domain.needs import Need
+from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.services.booking import Booking
+from gateway.services.feed import Feed
+from tests.support.small_site import CARPARK, small_site
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+FIRST, SECOND = (ConnectorRef(StationId(f"CP-0{n}"), 1) for n in (1, 2))
+VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+KWH = 20.0
+
+
+class House:
+    """A book of promises, and the vehicles that come for them, in virtual time."""
+
+    def __init__(self, memory: dict[str, PromiseMemory] | None = None) -> None:
+        self.clock = VirtualClock()
+        self.booking = Booking(
+            Wiring.of(small_site(3)),
+            ControlParameters(),
+            clock=self.clock,
+            feed=Feed(self.clock),
+            remembered=memory,
+        )
+
+    async def promise(
+        self, *, id_token: str | None = None, reference: str | None = None
+    ) -> Reservation:
+        """Return a promise of 20 kWh at the first connector, from 1 h to 3 h from now."""
+        wanted = Need(
+            arrive_at=self.clock.now_at() + timedelta(hours=1),
+            depart_at=self.clock.now_at() + timedelta(hours=3),
+            energy_wh=int(KWH * 1_000),
+            connector=FIRST,
+            id_token=id_token,
+            reference=reference,
+        )
+        held = await self.booking.hold(self.booking.quote(wanted, VANS).offers[0].id, VANS)
+        return await self.booking.confirm(held.id, VANS)
+
+    def comes(
+        self, connector: ConnectorRef = FIRST, id_token: str | None = None, number: int = 1
+    ) -> None:
+        self.booking.hear(
+            TransactionStarted(
+                at_s=self.clock.monotonic_s(),
+                connector=connector,
+                transaction=TransactionId(str(number)),
+                id_token=id_token,
+            )
+        )
+
+    def leaves(self, connector: ConnectorRef = FIRST, number: int = 1) -> None:
+        self.booking.hear(
+            TransactionEnded(
+                at_s=self.clock.monotonic_s(),
+                connector=connector,
+                transaction=TransactionId(str(number)),
+            )
+        )
+
+    def shows(self, kwh: float, connector: ConnectorRef = FIRST) -> None:
+        self.booking.hear(
+            ConnectorMetered(
+                at_s=self.clock.monotonic_s(), connector=connector, energy_wh=kwh * 1_000
+            )
+        )
+
+    async def passes(self, minutes: float, *, limit_a: float = 0.0) -> None:
+        """Let time pass, all connectors being allowed so much."""
+        for _ in range(round(minutes * 20)):  # As in the daemon: each few seconds.
+            self.booking.allow(lambda _: int(limit_a * 1_000), at_s=self.clock.monotonic_s())
+            await self.clock.sleep_s(3)
+            self.booking.settle()
+
+    def of(self, promise: Reservation) -> Reservation:
+        (found,) = (p for p in self.booking.reservations(VANS) if p.id == promise.id)
+        return found
+
+
+def test_a_vehicle_with_its_token_at_another_connector_takes_its_promise_there() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7")
+        before_ma = house.booking.book.room.left_ma.copy()
+        house.comes(SECOND, "van-7")
+        await house.passes(61)
+        now = house.of(promise)
+
+        assert (now.state, now.place) == (PromiseState.ARRIVED, "CP-02/1")
+        assert (house.booking.book.room.left_ma[:, 40:] == before_ma[:, 40:]).all()
+        house.shows(100.0, SECOND)
+        house.shows(104.0, SECOND)
+        assert house.booking.book.promises[promise.id].delivered_wh == 4_000
+        # Its own connector is free for others.
+        wanted = Need(energy_wh=2_000, connector=FIRST)
+        assert house.booking.quote(wanted, VANS).verdict.value == "yes"
+
+    run_virtual(test())
+
+
+def test_a_promise_does_not_follow_to_a_connector_that_is_promised_to_another() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7")
+        other = Need(
+            arrive_at=house.clock.now_at() + timedelta(hours=2),
+            depart_at=house.clock.now_at() + timedelta(hours=4),
+            energy_wh=2_000,
+            connector=SECOND,
+        )
+        held = await house.booking.hold(house.booking.quote(other, VANS).offers[0].id, VANS)
+        await house.booking.confirm(held.id, VANS)
+        house.comes(SECOND, "van-7")
+        await house.passes(61)
+
+        now = house.of(promise)
+        assert (now.state, now.place) == (PromiseState.CONFIRMED, "CP-01/1")
+
+    run_virtual(test())
+
+
+def test_a_vehicle_is_known_by_the_reference_somebody_ties_it_to() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7", reference="order 12")
+        house.comes(FIRST, "borrowed card")
+        await house.passes(61)
+        assert house.of(promise).state is PromiseState.CONFIRMED
+        house.booking.tie("CP-01/1", "order 12")
+        await house.passes(1)
+        assert house.of(promise).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
+async def ended(house: House, promise: Reservation) -> Reservation:
+    await house.passes(130, limit_a=0)
+    return house.of(promise)
+
+
+@pytest.mark.parametrize(
+    ("late_min", "limit_a", "kwh", "state", "excuse"),
+    [
+        (0, 32, 20.0, PromiseState.FULFILLED, None),
+        (0, 32, 5.0, PromiseState.BROKEN, Excuse.REFUSED_POWER),
+        (0, 10, 5.0, PromiseState.BROKEN, None),
+        (30, 32, 20.0, PromiseState.FULFILLED, Excuse.CAME_LATE),
+        (30, 10, 5.0, PromiseState.BROKEN, Excuse.CAME_LATE),
+    ],
+)
+def test_what_is_the_building_s_fault_is_told_from_what_is_the_vehicle_s(
+    late_min: float, limit_a: float, kwh: float, state: PromiseState, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        house.shows(0.0)
+        await house.passes(61 + late_min)
+        house.comes()
+        await house.passes(60, limit_a=limit_a)
+        house.shows(kwh)
+        closed = await ended(house, promise)
+
+        assert (closed.state, closed.excuse) == (state, excuse)
+        assert closed.allowed_wh == pytest.approx(limit_a * 0.69 * 1_000, rel=0.05)
+
+    run_virtual(test())
+
+
+def test_who_leaves_early_and_who_never_comes_are_scored_apart() -> None:
+    async def test() -> None:
+        house = House()
+        early = await house.promise()
+        house.comes()
+        await house.passes(70, limit_a=32)
+        house.leaves()
+        await house.passes(6)
+        assert house.of(early).excuse is Excuse.LEFT_EARLY
+        nobody = await house.promise()
+        await house.passes(181)
+        assert house.of(nobody).excuse is Excuse.NO_SHOW
+
+        report = house.booking.reliability()
+        assert report.excused[Excuse.LEFT_EARLY] == report.excused[Excuse.NO_SHOW] == 1
+        assert sum(row.count for row in report.rows) + report.slack_count == 0
+
+    run_virtual(test())
+
+
+def test_a_station_that_is_back_has_no_new_vehicle() -> None:
+    async def test() -> None:
+        house = House()
+        house.comes()
+        promise = await house.promise()
+        await house.passes(90)
+        house.comes()
+        await house.passes(1)
+        assert house.of(promise).excuse is None
+        assert house.of(promise).arrived_at_s == promise.from_at_s
+
+    run_virtual(test())
+
+
+def grid(limit_a: float) -> Constraint:
+    return Constraint(
+        subject=CARPARK,
+        limit_ma=(int(limit_a * 1_000),) * 3,
+        authority=Authority.GRID,
+        source="grid",
+    )
+
+
+def test_only_where_the_building_was_short_is_a_promise_scored_and_that_outlives_us() -> None:
+    async def test() -> None:
+        house = House()
+        # 40 A are left: not all three connectors could have 32 A, but one alone can.
+        slack = await house.promise()
+        assert not slack.is_binding
+        await house.booking.cancel(slack.id, VANS)
+        house.booking.limit([grid(80)])
+        tight = await house.promise()
+        assert tight.is_binding
+        house.shows(0.0)
+        await house.passes(61)
+        house.comes()
+        await house.passes(1)
+        house.shows(20.0)
+        await ended(house, tight)
+
+        report = house.booking.reliability()
+        (row,) = (row for row in report.rows if row.count)
+        assert (row.level_ratio, row.kept_ratio, row.promised_ratio) == (0.99, 1.0, 1.0)
+        memory = {tight.id: PromiseMemory(promise=house.of(tight))}
+        again = House(memory)
+        assert again.booking.reliability() == report
+
+    run_virtual(test())
+
+
+def test_what_a_limit_would_break_is_told_before_it_is_set() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+
+        assert house.booking.broken_by([grid(80)]) == ()
+        (broken,) = house.booking.broken_by([grid(60)])
+        assert (broken.promise.id, broken.confidence_ratio) == (promise.id, 0.0)
+        assert not house.booking.is_at_risk(promise.id)
+        assert house.booking.book.room.left_ma.min() >= 0
+
+    run_virtual(test())
+
+
+def test_a_plain_draw_needs_no_vehicle() -> None:
+    async def test() -> None:
+        house = House()
+        kitchen = Need(
+            depart_at=house.clock.now_at() + timedelta(hours=1), energy_wh=2_000, circuit=CARPARK
+        )
+        held = await house.booking.hold(house.booking.quote(kitchen, VANS).offers[0].id, VANS)
+        await house.booking.confirm(held.id, VANS)
+        await asyncio.sleep(3_601)
+
+        assert house.of(held).state is PromiseState.FULFILLED
+        assert sum(house.booking.reliability().excused.values()) == 0
+
+    run_virtual(test())
