@@ -4,6 +4,7 @@ from gateway.settings.loading import load_site, load_text, read_site
 from gateway.settings.mistakes import Mistake, MistakesError, Place, SettingsRefusedError
 from gateway.settings.schema import schema_text
 from gateway.settings.site_settings import (
+    HookSettings,
     ListenAddress,
     Listeners,
     ProofRefusedError,
@@ -15,6 +16,7 @@ from gateway.settings.site_settings import (
 )
 
 __all__ = [
+    "HookSettings",
     "ListenAddress",
     "Listeners",
     "Mistake",

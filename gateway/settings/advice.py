@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
 from gateway.domain.electric import PerPhase
@@ -26,6 +27,7 @@ def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
         _doubt_stop_input,
         _doubt_trip_outputs,
         _doubt_open_doors,
+        _doubt_webhooks,
     )
     return tuple(finding for rule in rules for finding in rule(file))
 
@@ -155,6 +157,16 @@ def _doubt_open_doors(file: SiteFile) -> Iterator[Finding]:
         if station.auth == "none":
             problem = f"anyone who reaches {file.listen.ocpp.host} can pose as this station"
             yield Finding(route=("stations", at, "auth"), problem=problem)
+
+
+def _doubt_webhooks(file: SiteFile) -> Iterator[Finding]:
+    for at, hook in enumerate(file.webhooks):
+        host = urlsplit(hook.url).hostname or ""
+        if hook.url.startswith("http:") and not _is_loopback(host):
+            problem = (
+                f"what is told is signed, but everybody on the way to {host} can read it: use https"
+            )
+            yield Finding(route=("webhooks", at, "url"), problem=problem)
 
 
 def _is_loopback(host: str) -> bool:

@@ -88,6 +88,7 @@ def _names_by_section(draft: SiteFileDraft) -> dict[str, list[str | None]]:
         "loads": [load.id for load in draft.loads],
         "sources": [source.id for source in draft.sources],
         "stations": [station.id for station in draft.stations],
+        "webhooks": [webhook.id for webhook in draft.webhooks],
     }
 
 

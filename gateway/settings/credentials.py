@@ -1,4 +1,4 @@
-"""The passwords of charging stations, which are never in site.yaml: one file each, beside it."""
+"""Passwords of stations and secrets of webhooks, never in site.yaml: one file each, beside it."""
 
 import os
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.domain.ids import StationId
+from gateway.domain.webhooks import Webhook
 from gateway.settings.site_settings import Settings
 
 FOLDER_NAME = "credentials"
@@ -38,9 +39,7 @@ def read_credentials(settings: Settings, *, environment: Mapping[str, str]) -> C
 
     A line break at the end of a password's file is no part of it.
     """
-    places = [f"{settings.path.parent / FOLDER_NAME}/"]
-    if given := environment.get(FOLDER_VARIABLE):
-        places = [f"{given}/", f"{given}/{SERVICE_PREFIX}", *places]
+    places = _places(settings, environment)
     keys: dict[StationId, bytes | None] = {}
     problems: dict[StationId, str] = {}
     for station, name in settings.credentials.items():
@@ -53,6 +52,35 @@ def read_credentials(settings: Settings, *, environment: Mapping[str, str]) -> C
         if problem is not None:
             problems[station] = problem
     return Credentials(keys=keys, problems=problems)
+
+
+def read_hooks(
+    settings: Settings, *, environment: Mapping[str, str]
+) -> tuple[tuple[Webhook, ...], Mapping[str, str]]:
+    """Return the addresses to call, and by their ids what is wrong with their secrets.
+
+    One whose secret was not found is left out: nothing is sent unsigned.
+    """
+    hooks: list[Webhook] = []
+    problems: dict[str, str] = {}
+    for hook in settings.webhooks:
+        secret, problem = _read_password(hook.credential, _places(settings, environment))
+        if problem is not None:
+            problems[hook.id] = problem
+        if secret is not None:
+            hooks.append(
+                Webhook(
+                    id=hook.id, url=hook.url, secret=secret, kinds=hook.kinds, holder=hook.holder
+                )
+            )
+    return tuple(hooks), problems
+
+
+def _places(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    places = [f"{settings.path.parent / FOLDER_NAME}/"]
+    if given := environment.get(FOLDER_VARIABLE):
+        places = [f"{given}/", f"{given}/{SERVICE_PREFIX}", *places]
+    return places
 
 
 def _read_password(name: str, places: list[str]) -> tuple[bytes | None, str | None]:
@@ -78,6 +106,6 @@ def _read_password(name: str, places: list[str]) -> tuple[bytes | None, str | No
         if is_open_to_all:
             return key, f"{path} may be read by every user of this machine; take that right away"
         if len(key) < MIN_PASSWORD_BYTES:
-            return key, f"{path} is shorter than the {MIN_PASSWORD_BYTES} characters OCPP asks for"
+            return key, f"{path} is shorter than the {MIN_PASSWORD_BYTES} characters it should have"
         return key, None
     return None, f"there is no password in {' or '.join(looked)}"

@@ -154,6 +154,12 @@ class StopInputDraft(Draft):
     bit: Lenient[int] = None
 
 
+class WebhookDraft(Draft):
+    """See `WebhookEntry`."""
+
+    id: Label = None
+
+
 class ListenDraft(Draft):
     """See `ListenEntry`; the port is None where it is left out."""
 
@@ -180,6 +186,7 @@ class SiteFileDraft(Draft):
     sources: Items[SourceDraft] = ()
     stations: Items[StationDraft] = ()
     stop_input: Keys[StopInputDraft] | None = None
+    webhooks: Items[WebhookDraft] = ()
     listen: Keys[ListenersDraft] = ListenersDraft()
     control: dict[str, float] = {}
 

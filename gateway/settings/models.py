@@ -6,6 +6,7 @@ Currents are in amperes, as people write them. What has to fit together is in `c
 import ipaddress
 import re
 from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +62,27 @@ def _distinct(phases: tuple[str, ...]) -> tuple[str, ...]:
     return phases
 
 
+def _web_address(value: str) -> str:
+    parts = _parted(value)
+    if parts is None or not parts.hostname:
+        raise _refuse(f"takes an address of the form https://HOST/PATH, not {shown(value)}")
+    if parts.username is not None or parts.fragment:
+        raise _refuse("takes no user, password or fragment in the address")
+    _host(parts.hostname)
+    return value
+
+
+def _parted(value: str) -> SplitResult | None:
+    """Return the parts of a web address, None if it is none."""
+    if re.fullmatch(r"https?://[!-~]+", value) is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        return parts if parts.port != 0 else None
+    except ValueError:  # No such port, or half an IPv6 address.
+        return None
+
+
 def _host(value: str) -> str:
     try:
         ipaddress.ip_address(value)
@@ -96,6 +118,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
 # OCPP 2.0.1 part 4 §3.1.1 allows 48 of these characters, and no colon: the id is a user name too.
 StationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*_=+|@.-]{0,47}$")]
 Host = Annotated[str, AfterValidator(_host)]
+WebAddress = Annotated[
+    str,
+    Field(max_length=500, json_schema_extra={"pattern": "^https?://[!-~]+$"}),
+    AfterValidator(_web_address),
+]
+CredentialName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*_=+|@.-]{0,63}$")]
 
 
 class Entry(BaseModel):
@@ -275,7 +303,7 @@ class ConnectorEntry(Entry):
 class CredentialEntry(Entry):
     """A password kept outside this file."""
 
-    credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*_=+|@.-]{0,63}$")]
+    credential: CredentialName
     """The name of a file that holds the password, in $CREDENTIALS_DIRECTORY or beside this file in credentials/."""
 
 
@@ -323,6 +351,22 @@ class StopInputEntry(Entry):
     """`open` stops when it reads 0, so a cut wire stops too; `closed` when it reads 1."""
     release: Literal["person", "contact"] = "person"
     """`person`: someone says `headroom release`; `contact`: resetting it at its own panel is enough."""
+
+
+class WebhookEntry(Entry):
+    """An address Headroom calls by itself when something has become of a promise."""
+
+    id: Name
+    url: WebAddress
+    """Where it is called: https, or http within the building."""
+    credential: CredentialName | None = None
+    """The name of the file that holds the secret calls are signed with, as for stations. Left out: its own id."""
+    tell: tuple[Literal["reservation", "reservation-at-risk", "reservation-safe-again"], ...] = (
+        Field(default=("reservation-at-risk", "reservation-safe-again"), min_length=1)
+    )
+    """What it is told: that a promise is at risk, or safe again, or every change of a reservation."""
+    holder: str | None = Field(default=None, min_length=1, max_length=80)
+    """Only promises made under the token of this name. Left out: all."""
 
 
 class ListenEntry(Entry):
@@ -435,5 +479,7 @@ class SiteFile(Entry):
     stations: tuple[StationEntry, ...] = ()
     """Charging stations."""
     stop_input: StopInputEntry | None = None
+    webhooks: tuple[WebhookEntry, ...] = ()
+    """Whom to call when promises are at risk."""
     listen: ListenersEntry = ListenersEntry()
     control: ControlEntry = ControlEntry()

@@ -91,6 +91,17 @@ class TripOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookSettings:
+    """An address to call, and the name of the credential calls to it are signed with."""
+
+    id: str
+    url: str
+    credential: str
+    kinds: tuple[str, ...]
+    holder: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """A site file that has no mistakes, with its proof worked out (`proof.holds` says if it holds).
 
@@ -109,6 +120,7 @@ class Settings:
     trip_outputs: tuple[TripOutput, ...]
     warnings: tuple[Mistake, ...]
     proof: SiteProof
+    webhooks: tuple[HookSettings, ...] = ()
     text: str = ""
 
 

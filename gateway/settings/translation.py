@@ -41,6 +41,7 @@ from gateway.settings.models import (
     StationEntry,
 )
 from gateway.settings.site_settings import (
+    HookSettings,
     ListenAddress,
     Listeners,
     SerialBus,
@@ -81,6 +82,16 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
             is_self_releasing=stop.release == "contact",
         ),
         trip_outputs=tuple(_make_trip_outputs(file)),
+        webhooks=tuple(
+            HookSettings(
+                id=hook.id,
+                url=hook.url,
+                credential=hook.id if hook.credential is None else hook.credential,
+                kinds=hook.tell,
+                holder=hook.holder,
+            )
+            for hook in file.webhooks
+        ),
         warnings=warnings,
         proof=prove(site),
     )

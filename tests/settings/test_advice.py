@@ -95,6 +95,13 @@ DOUBTS = [
             "10:141: circuits.carpark.trip_output.trips_when: with a cut wire it never trips; wire it to open for a trip if you can"
         ],
     ),
+    (
+        "loads:",
+        "webhooks: [{id: a, url: 'http://fleet/hear'}, {id: b, url: 'http://127.0.0.1:81/'}]\nloads:",
+        [
+            "11:25: webhooks.a.url: what is told is signed, but everybody on the way to fleet can read it: use https"
+        ],
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.domain.ids import StationId
 from gateway.settings import Settings, read_site
-from gateway.settings.credentials import read_credentials
+from gateway.settings.credentials import read_credentials, read_hooks
 
 SITE = """
 site: {name: Here, timezone: Europe/London, voltage_v: 230}
@@ -79,7 +79,7 @@ def test_a_file_that_holds_no_password_lets_nobody_in(
     ("content", "mode", "said"),
     [
         (PASSWORD, 0o644, "may be read by every user of this machine; take that right away"),
-        (b"short", 0o600, "is shorter than the 16 characters OCPP asks for"),
+        (b"short", 0o600, "is shorter than the 16 characters it should have"),
     ],
 )
 def test_a_poor_password_is_used_and_said_to_be_poor(
@@ -113,3 +113,15 @@ def test_a_password_of_a_folder_systemd_was_told_to_load_is_found(
 
     assert found.keys[A] == PASSWORD
     assert found.problems == {}
+
+
+def test_a_webhook_without_its_secret_is_left_out_and_told(tmp_path: Path) -> None:
+    hooks = "\nwebhooks: [{id: A, url: 'https://x/'}, {id: b, url: 'https://y/', holder: vans}]\n"
+    (tmp_path / "site.yaml").write_text(SITE + hooks)
+    put(tmp_path / "credentials", PASSWORD)
+
+    found, problems = read_hooks(read_site(tmp_path / "site.yaml"), environment={})
+
+    assert [(hook.id, hook.url, hook.secret) for hook in found] == [("A", "https://x/", PASSWORD)]
+    assert problems == {"b": f"there is no password in {tmp_path}/credentials/b"}
+    assert "0123" not in repr(found)

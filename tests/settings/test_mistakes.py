@@ -268,6 +268,11 @@ FIT = [
     ("meter: main,", "meter: main, trip_output: {bus: net, unit: 1, address: 0, kind: holding_register},", [
         "9:74: circuits.supply.trip_output.bit: of a register, name the bit: 0 to 15",
     ]),
+    ("loads:", "webhooks: [{id: a, url: 'ftp://x/'}, {id: a, url: 'https://me:pw@x/'}]\nloads:", [
+         "11:25: webhooks.a.url: takes an address of the form https://HOST/PATH, not 'ftp://x/'",
+        "11:43: webhooks.a.id: a second webhook is called a",
+        "11:51: webhooks.a.url: takes no user, password or fragment in the address",
+    ]),
     ("\n  - {id: carpark,", "\n  - {id: side, parent: supply, rating_a: 50, device: mcb, worst_case_base_a: 0, trip_output: &trip {bus: net, unit: 9, address: 0}}\n  - {id: carpark, trip_output: *trip,", [
         "10:129: circuits.carpark.trip_output.address: this is the trip output of circuit side already",
     ]),

@@ -8,6 +8,7 @@ from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, TripCurve
 from gateway.domain.electric import Phase
 from gateway.domain.ids import BusId, CircuitId, MeterId, StationId
 from gateway.settings import (
+    HookSettings,
     ProofRefusedError,
     SerialBus,
     Settings,
@@ -208,6 +209,35 @@ def test_a_trip_output_trips_when_its_wire_breaks_unless_told_otherwise(
             trips_when_closed=trips_when_closed,
         ),
     )
+
+
+def test_a_webhook_is_told_what_is_at_risk_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = read(
+        """
+circuits: [{id: a, rating_a: 63, device: mcb, worst_case_base_a: 0}]
+webhooks:
+  - {id: desk, url: 'https://fleet.example/hear?a=1'}
+  - {id: log, url: 'http://127.0.0.1:81', credential: key, tell: [reservation], holder: vans}
+""",
+        tmp_path,
+    )
+
+    at_risk = ("reservation-at-risk", "reservation-safe-again")
+    desk = HookSettings(
+        id="desk",
+        url="https://fleet.example/hear?a=1",
+        credential="desk",
+        kinds=at_risk,
+        holder=None,
+    )
+    log = HookSettings(
+        id="log",
+        url="http://127.0.0.1:81",
+        credential="key",
+        kinds=("reservation",),
+        holder="vans",
+    )
+    assert settings.webhooks == (desk, log)
 
 
 def test_safety_numbers_in_amperes_become_milliamperes(tmp_path: Path) -> None:
