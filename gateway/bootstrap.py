@@ -217,6 +217,7 @@ class Daemon:
             memory=memory,
             address=self._settings.listen.api,
             folder=folder,
+            post=self._inbox.post,
         )
 
     def _recall(self) -> Memory:

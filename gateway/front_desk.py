@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -20,13 +21,15 @@ from gateway.api.models import QuoteRequest
 from gateway.api.problems import ProblemError
 from gateway.api.readings import Live, site_view
 from gateway.api.translating import need_of, quote_view
-from gateway.control.state import SiteState
+from gateway.control.fold import PrioritySet
+from gateway.control.state import Priority, SiteState
 from gateway.domain.access import Access, Role
 from gateway.domain.errors import HeadroomError
-from gateway.domain.events import Event
+from gateway.domain.events import Event, TransactionStarted
+from gateway.domain.ids import ConnectorRef
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality
-from gateway.ports import Clock, Ledger
+from gateway.ports import Clock, Ledger, Post
 from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
@@ -34,7 +37,10 @@ from gateway.services.feed import Feed
 from gateway.services.forecasting import Forecasting
 from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
+from gateway.services.planner_worker import Cause
+from gateway.services.replanning import PlanNow, Replanning
 from gateway.services.supervisor import Service
+from gateway.services.visits import Visits
 from gateway.settings import ListenAddress
 
 _log = logging.getLogger(__name__)
@@ -68,9 +74,14 @@ class FrontDesk:
         memory: Memory,
         address: ListenAddress,
         folder: Path | None,
+        post: Post,
     ) -> None:
-        """Take up the promises that are remembered; without a folder there are no tokens."""
+        """Take up the promises that are remembered; without a folder there are no tokens.
+
+        Who goes first is posted to control as facts.
+        """
         self._clock, self._alarms, self._address = clock, alarms, address
+        self._post = post
         self._feed = Feed(clock)
         self._forecasting = Forecasting(
             state.wiring,
@@ -89,6 +100,16 @@ class FrontDesk:
             remembered=memory.promises,
             prospects=self._forecasting,
         )
+        self._visits = Visits(clock, memory.transactions)
+        self._planning = Replanning(
+            places=self._booking.places,
+            prospects=self._forecasting,
+            visits=self._visits,
+            book=lambda: self._booking.book,
+            prioritise=self._prioritise,
+            clock=clock,
+            feed=self._feed,
+        )
         self._news = LimitNews(self._feed)
         self._latest: Cycle | None = None
         register = None
@@ -103,10 +124,18 @@ class FrontDesk:
         """Return what was counted of quotes and promises."""
         return self._booking.counters
 
+    @property
+    def plan(self) -> PlanNow | None:
+        """Return the plan that is gone by, None while there is none."""
+        return self._planning.plan
+
     def hear(self, fact: Event) -> None:
         """Take note of a fact. Never waits, never raises."""
         with self._harmless():
             self._booking.hear(fact)
+            if self._visits.hear(fact):
+                has_come = isinstance(fact, TransactionStarted)
+                self._planning.ask(Cause.ARRIVAL if has_come else Cause.DEPARTURE)
 
     def note(self, cycle: Cycle) -> None:
         """Take note of a complete cycle. Never waits, never raises."""
@@ -115,12 +144,14 @@ class FrontDesk:
             self._news.note(cycle)
             self._forecasting.note(cycle)
             self._booking.limit(cycle.state.constraints.values())
+            self._planning.note(cycle)
 
     def services(self) -> Sequence[Service]:
         """Return the services of the desk."""
         return (
             Service(name="promises", run=self._see_to_promises, is_restartable=False),
             Service(name="forecast", run=self._forecast, is_restartable=False),
+            Service(name="planner", run=self._plan, is_restartable=False),
             Service(name="API", run=self._serve),
         )
 
@@ -140,8 +171,20 @@ class FrontDesk:
                 await self._forecasting.run()
             await self._clock.sleep_s(RESTS_S)
 
+    async def _plan(self) -> None:
+        while True:
+            with self._harmless():
+                await self._planning.run()
+            await self._clock.sleep_s(RESTS_S)
+
+    def _prioritise(self, connector: ConnectorRef, priority: Priority | None) -> None:
+        now_s = self._clock.monotonic_s()
+        fact = PrioritySet(at_s=now_s, connector=connector, priority=priority)
+        self._post(cast("Event", fact))
+
     def _on_seen(self) -> None:
         self._booking.look_again()
+        self._planning.look_again()
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:

@@ -102,7 +102,7 @@ class PlannerWorker:
         clock: Clock,
         problem_now: Callable[[], Problem | None],
         take: Callable[[Planned], None],
-        refuse: Callable[[Problem, tuple[Violation, ...]], None],
+        refuse: Callable[[Problem, Plan, tuple[Violation, ...]], None],
         min_gap_s: float = MIN_GAP_S,
         time_limit_s: float = TIME_LIMIT_S,
         answers_within_s: float = ANSWERS_WITHIN_S,
@@ -110,8 +110,9 @@ class PlannerWorker:
         """Wire it.
 
         `problem_now` is asked when planning begins; None is nothing to plan. `refuse` is told
-        when even the greedy plan must not be taken: which promise the rows no longer carry. The
-        plan before stands until that promise is dealt with and a plan asked for again.
+        when even the greedy plan must not be taken, with that plan: which promise the rows no
+        longer carry. The plan before stands until that promise is dealt with and a plan asked for
+        again.
         """
         self._clock, self._problem_now = clock, problem_now
         self._take, self._refuse = take, refuse
@@ -183,7 +184,7 @@ class PlannerWorker:
         plan = await asyncio.to_thread(greedy, problem)
         violations = await self._violations(problem, plan)
         if violations:
-            self._refuse(problem, violations)
+            self._refuse(problem, plan, violations)
             return
         self.counts.by_greedy += 1
         self._take(Planned(problem=problem, plan=plan, origin=Origin.GREEDY, from_s=from_s))

@@ -61,7 +61,7 @@ class Bench:
             clock=SystemClock(),
             problem_now=self._now,
             take=self.taken.append,
-            refuse=lambda _, violations: self.refused.append(violations),
+            refuse=lambda _problem, _plan, violations: self.refused.append(violations),
             min_gap_s=min_gap_s,
             answers_within_s=answers_s,
         )

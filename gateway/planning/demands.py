@@ -1,0 +1,182 @@
+"""Everybody's wishes as one problem: what was promised, and what the vehicles that are there want."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.domain.needs import Objective
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.asking import AskError, Places
+from gateway.planning.grid import Grid
+from gateway.planning.problem import Demand, Rectangle
+
+NORMAL_RANK = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A vehicle at a connector (`place`): what it still wants and until when it stays (epoch s).
+
+    It has been given `delivered_wh`; `wants_wh` more is what it will take, None all there is.
+    `phase_count` and `accepts_ma` are what it was seen to use, None while that is not known.
+    """
+
+    place: str
+    since_at_s: float
+    leaves_at_s: float
+    wants_wh: float | None
+    delivered_wh: float = 0.0
+    rank: int = NORMAL_RANK
+    id_token: str | None = None
+    phase_count: int | None = None
+    accepts_ma: int | None = None
+
+
+def served_by(visits: Iterable[Visit], promises: Iterable[Reservation]) -> dict[str, Reservation]:
+    """Return by connector the promise that the vehicle there was made."""
+    there = {visit.place for visit in visits}
+    return {
+        promise.place: promise
+        for promise in promises
+        if promise.state is PromiseState.ARRIVED and promise.place in there
+    }
+
+
+def edges_of(
+    visits: Iterable[Visit], promises: Iterable[Reservation], *, now_s: float
+) -> tuple[float, ...]:
+    """Return the instants (s from now) at which something begins or ends."""
+    edges_s = {
+        at_s
+        for promise in promises
+        if promise.state.is_open
+        for stretch in promise.envelope
+        for at_s in (stretch.from_at_s, stretch.until_at_s)
+    }
+    edges_s |= {visit.leaves_at_s for visit in visits}
+    return tuple(sorted(edge_s - now_s for edge_s in edges_s if edge_s > now_s))
+
+
+def demands_of(
+    visits: Sequence[Visit],
+    promises: Iterable[Reservation],
+    places: Places,
+    grid: Grid,
+    *,
+    now_s: float,
+    conceded_wh: Mapping[str, float] | None = None,
+) -> tuple[Demand, ...]:
+    """Return what everybody wants of a plan that begins now (epoch s), keyed by promise or place.
+
+    A vehicle that was promised something wants that first, and what it takes beyond as everybody
+    does. A vehicle leaves its connector to whom that is promised next. `conceded_wh` tells of
+    promises that can no longer be kept in full how much still can.
+    """
+    opened = [promise for promise in promises if promise.state.is_open]
+    served, conceded_wh = served_by(visits, opened), conceded_wh or {}
+    demands, owed_wh = [], dict[str, float]()
+    for promise in opened:
+        demand = _promised(promise, places, grid, now_s)
+        if demand is None:
+            continue
+        most_wh = conceded_wh.get(promise.id, demand.promised_wh)
+        demands.append(replace(demand, promised_wh=min(demand.promised_wh, most_wh)))
+        if served.get(promise.place) is promise:
+            owed_wh[promise.place] = demand.energy_wh or 0.0
+    for visit in visits:
+        others_s = [
+            promise.from_at_s
+            for promise in opened
+            if promise.place == visit.place and served.get(visit.place) is not promise
+        ]
+        leaves_at_s = min([visit.leaves_at_s, *others_s])
+        beyond_wh = visit.wants_wh
+        if beyond_wh is not None:
+            beyond_wh -= owed_wh.get(visit.place, 0.0)
+        demand = _walked_up(replace(visit, wants_wh=beyond_wh), places, leaves_at_s, now_s)
+        if demand is not None:
+            demands.append(demand)
+    return tuple(demands)
+
+
+def _promised(promise: Reservation, places: Places, grid: Grid, now_s: float) -> Demand | None:
+    """Return what a promise wants by its end; None when there is nothing left of it."""
+    try:
+        outlet = places.at(promise.place, promise.phase_count)
+    except AskError:
+        return None
+    latest_s = promise.until_at_s - now_s
+    wants_wh = promise.energy_wh - promise.delivered_wh
+    if wants_wh < 1.0 or latest_s <= 0:
+        return None
+    committed = tuple(
+        Rectangle(
+            from_s=max(0.0, stretch.from_at_s - now_s),
+            until_s=stretch.until_at_s - now_s,
+            current_ma=stretch.current_ma,
+        )
+        for stretch in promise.envelope
+        if stretch.current_ma and stretch.until_at_s > now_s
+    )
+    demand = Demand(
+        key=promise.id,
+        place=promise.place,
+        rows=promise.rows,
+        phase_count=promise.phase_count,
+        voltage_v=outlet.voltage_v,
+        earliest_s=max(0.0, promise.from_at_s - now_s),
+        latest_s=latest_s,
+        energy_wh=wants_wh,
+        max_ma=outlet.max_ma,
+        rank=promise.criticality.rank,
+        objective=Objective.BY_DEPARTURE,
+        committed=committed,
+        min_ma=outlet.min_ma,
+        step_ma=outlet.step_ma,
+    )
+    owed_wh = max(0.0, promise.guaranteed_wh - promise.delivered_wh)
+    return replace(demand, promised_wh=min(owed_wh, _carried_wh(demand, grid)))
+
+
+def _carried_wh(demand: Demand, grid: Grid) -> float:
+    """Return what the committed currents carry in whole slots: no plan can hold more of them."""
+    hours, taken = grid.hours, dict[int, int]()
+    window = grid.slots_within(demand.earliest_s, demand.latest_s)
+    for rectangle in demand.committed:
+        for slot in grid.slots_within(rectangle.from_s, rectangle.until_s):
+            if slot in window:
+                taken.setdefault(slot, rectangle.current_ma // demand.step_ma * demand.step_ma)
+    return sum(
+        current_ma * hours[slot] * demand.wh_per_ma_h
+        for slot, current_ma in taken.items()
+        if current_ma >= demand.min_ma
+    )
+
+
+def _walked_up(visit: Visit, places: Places, leaves_at_s: float, now_s: float) -> Demand | None:
+    """Return what a vehicle wants beyond what it was promised; None when that is nothing."""
+    is_content = visit.wants_wh is not None and visit.wants_wh < 1.0
+    if is_content or leaves_at_s <= now_s:
+        return None
+    try:
+        outlet = places.outlet(visit.place, phase_count=visit.phase_count, max_power_w=None)
+    except AskError:
+        return None
+    max_ma = outlet.max_ma
+    if visit.accepts_ma is not None:
+        max_ma = max(outlet.min_ma, min(max_ma, visit.accepts_ma))
+    max_ma = max_ma // outlet.step_ma * outlet.step_ma
+    return Demand(
+        key=visit.place,
+        place=visit.place,
+        rows=outlet.rows,
+        phase_count=outlet.phase_count,
+        voltage_v=outlet.voltage_v,
+        earliest_s=0.0,
+        latest_s=leaves_at_s - now_s,
+        energy_wh=visit.wants_wh,
+        max_ma=max_ma,
+        rank=visit.rank,
+        objective=Objective.BY_DEPARTURE,
+        min_ma=outlet.min_ma,
+        step_ma=outlet.step_ma,
+    )

@@ -1,0 +1,333 @@
+"""Keeps a plan of everybody's charging, and tells control who goes first by it, never how much."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.control.state import Priority, SiteState
+from gateway.domain.ids import ConnectorRef
+from gateway.domain.limits import Constraint
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.asking import Places
+from gateway.planning.book import Book
+from gateway.planning.check import Fault, Violation
+from gateway.planning.demands import Visit, demands_of, edges_of, served_by
+from gateway.planning.grid import Grid, grid_of
+from gateway.planning.problem import Demand, Plan, Problem
+from gateway.ports import Clock
+from gateway.services.control_loop import Cycle
+from gateway.services.feed import Feed
+from gateway.services.planner_worker import MIN_GAP_S, Cause, Origin, Planned, PlannerWorker
+from gateway.services.promisable import Prospects
+from gateway.services.visits import Visits
+
+_log = logging.getLogger(__name__)
+
+MOST_EDGES = 120
+"""Slots are cut at so many events at most, the next ones."""
+
+PRIORITISES_EVERY_S = 5.0
+TELLS_FROM_S = 60.0
+"""A laxity that has moved by less is not told anew."""
+
+WAITS_S = 48 * 3_600.0
+"""What is added to the laxity of those the plan serves later: the plan's next turn is not theirs."""
+
+OLD_S = 1_800.0
+"""A plan older than this is not gone by: who goes first is told by need alone."""
+
+SHORT_WH = 100.0
+"""A promise that is short by less is not short: currents and instants are rounded."""
+
+PrioritySink = Callable[[ConnectorRef, Priority | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanNow:
+    """The plan that is gone by: when it was made and from when it goes (epoch s), and by whom.
+
+    `short_wh` tells by promise what of it the plan cannot give.
+    """
+
+    origin: Origin
+    from_at_s: float
+    problem: Problem
+    plan: Plan
+    promises: Mapping[str, Reservation]
+    short_wh: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a problem was made of."""
+
+    problem: Problem
+    from_at_s: float
+    promises: Mapping[str, Reservation] = field(default_factory=dict)
+
+
+class Replanning:
+    """What is planned for, when it is planned anew, and what becomes of the plan.
+
+    Control goes by what it is told here only in who goes first; that it is told nothing, or told
+    it late, costs energy and never safety.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        prospects: Prospects,
+        visits: Visits,
+        book: Callable[[], Book],
+        prioritise: PrioritySink,
+        clock: Clock,
+        feed: Feed,
+        min_gap_s: float = MIN_GAP_S,
+    ) -> None:
+        """Wire it; `prioritise` takes what control is to be told."""
+        self._places, self._prospects, self._visits = places, prospects, visits
+        self._book, self._prioritise = book, prioritise
+        self._clock, self._feed = clock, feed
+        self._state: SiteState | None = None
+        self._constraints: tuple[Constraint, ...] = ()
+        self._promised: frozenset[tuple[str, PromiseState]] = frozenset()
+        self._asked: _Asked | None = None
+        self._plan: PlanNow | None = None
+        self._conceded_wh: dict[str, float] = {}
+        self._told_short_wh: dict[str, float] = {}
+        self._told: dict[ConnectorRef, Priority] = {}
+        self._prioritised_s = float("-inf")
+        self.worker = PlannerWorker(
+            clock=clock,
+            problem_now=self._problem_now,
+            take=self._take,
+            refuse=self._refuse,
+            min_gap_s=min_gap_s,
+        )
+
+    @property
+    def plan(self) -> PlanNow | None:
+        """Return the plan that is gone by; None while nobody wants anything."""
+        return self._plan
+
+    async def run(self) -> None:
+        """Make plans until cancelled."""
+        await self.worker.run()
+
+    def ask(self, cause: Cause) -> None:
+        """Have a plan made soon. Never waits."""
+        self.worker.ask(cause)
+
+    def note(self, cycle: Cycle) -> None:
+        """Take note of a complete cycle: of limits and promises that are others than before."""
+        self._state = cycle.state
+        constraints = tuple(cycle.state.constraints.values())
+        if constraints != self._constraints:
+            self._constraints = constraints
+            self._begin_anew(Cause.LIMIT)
+        promised = frozenset(
+            (promise.id, promise.state)
+            for promise in self._book().promises.values()
+            if promise.state.is_open
+        )
+        if promised != self._promised:
+            self._promised = promised
+            self._begin_anew(Cause.PROMISE)
+        if cycle.decision.at_s - self._prioritised_s >= PRIORITISES_EVERY_S:
+            self._prioritise_all(cycle.decision.at_s)
+
+    def look_again(self) -> None:
+        """Have a plan made: base is seen otherwise than before."""
+        self._begin_anew(Cause.DRIFT)
+
+    def _begin_anew(self, cause: Cause) -> None:
+        # What could not be kept before is tried in full again.
+        self._conceded_wh.clear()
+        self.worker.ask(cause)
+
+    # What is planned.
+
+    def _problem_now(self) -> Problem | None:
+        if self._state is None:
+            return None
+        now_s = self._now_s()
+        visits = self._visits.seen(self._state, self._clock.monotonic_s())
+        promises = self._book().promises
+        grid = grid_of(events_s=edges_of(visits, promises.values(), now_s=now_s)[:MOST_EDGES])
+        demands = demands_of(
+            visits,
+            promises.values(),
+            self._places,
+            grid,
+            now_s=now_s,
+            conceded_wh=self._conceded_wh,
+        )
+        if not demands:
+            self._plan = self._asked = None
+            return None
+        problem = self._problem_of(grid, demands, now_s)
+        self._asked = _Asked(problem=problem, from_at_s=now_s, promises=dict(promises))
+        return problem
+
+    def _problem_of(self, grid: Grid, demands: tuple[Demand, ...], now_s: float) -> Problem:
+        seen = self._prospects.prospect(grid, from_at_s=now_s, constraints=self._constraints)
+        rows = seen.available_ma.tolist()
+        return Problem(
+            grid=grid, available_ma=tuple(tuple(of_slots) for of_slots in rows), demands=demands
+        )
+
+    def _take(self, planned: Planned) -> None:
+        asked = self._asked
+        if asked is None or asked.problem is not planned.problem:
+            return
+        short_wh = _short_wh(planned.problem, planned.plan, asked.promises)
+        self._plan = PlanNow(
+            origin=planned.origin,
+            from_at_s=asked.from_at_s,
+            problem=planned.problem,
+            plan=planned.plan,
+            promises=asked.promises,
+            short_wh=short_wh,
+        )
+        self._tell_short(short_wh, asked.promises)
+        if self._state is not None:
+            self._prioritise_all(self._clock.monotonic_s())
+
+    def _refuse(self, problem: Problem, plan: Plan, violations: tuple[Violation, ...]) -> None:
+        """Concede what rows no longer carry of promises, and say so; the rest is planned again."""
+        broken = {v.subject for v in violations if v.fault is Fault.PROMISE}
+        for demand, delivered_wh in zip(problem.demands, plan.delivered_wh, strict=True):
+            if demand.key in broken:
+                self._conceded_wh[demand.key] = max(0.0, delivered_wh - 1.0)
+        if broken:
+            # It is not the promise that is new: a plan under way is as good as before.
+            self.worker.ask(Cause.DRIFT)
+
+    def _tell_short(
+        self, short_wh: Mapping[str, float], promises: Mapping[str, Reservation]
+    ) -> None:
+        """Tell once of each promise that the plan cannot give in full, and when it can again."""
+        for name, short in short_wh.items():
+            if short > self._told_short_wh.get(name, 0.0) + SHORT_WH:
+                self._told_short_wh[name] = short
+                holder = promises[name].holder
+                self._feed.tell("reservation-short", name, holder=holder, short_wh=int(short))
+                _log.warning("the plan gives %s %.0f Wh less than was promised", name, short)
+        for name in list(self._told_short_wh):
+            if name not in short_wh:
+                del self._told_short_wh[name]
+                if name in promises and promises[name].state.is_open:
+                    holder = promises[name].holder
+                    self._feed.tell("reservation-whole-again", name, holder=holder)
+
+    # What control is told.
+
+    def _prioritise_all(self, at_s: float) -> None:
+        assert self._state is not None
+        self._prioritised_s = at_s
+        now_s = self._now_s()
+        visits = self._visits.seen(self._state, at_s)
+        served = served_by(visits, self._book().promises.values())
+        planned = self._planned_now(now_s)
+        refs = {str(c.ref): c.ref for c in self._state.wiring.connectors}
+        there: set[ConnectorRef] = set()
+        for visit in visits:
+            ref = refs[visit.place]
+            there.add(ref)
+            connector = self._state.wiring.connectors[self._state.wiring.connector_at[ref]]
+            voltage_v = self._state.wiring.site.voltage_v
+            full_w = voltage_v * (visit.phase_count or len(connector.phases))
+            full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
+            promise = served.get(visit.place)
+            gets_ma = planned.get(visit.place)
+            if promise is not None and promise.id in planned:
+                gets_ma = max(planned[promise.id], gets_ma or 0)
+            self._tell(ref, priority_of(visit, promise, gets_ma, full_w=full_w, now_s=now_s))
+        for ref in self._told.keys() - there:
+            del self._told[ref]
+            self._prioritise(ref, None)
+
+    def _planned_now(self, now_s: float) -> dict[str, int]:
+        """Return what the plan gives in this slot, by key; empty without a plan to go by."""
+        plan = self._plan
+        if plan is None or not 0 <= now_s - plan.from_at_s < OLD_S:
+            return {}
+        edges_s = plan.plan.grid.edges_s
+        slot = max(at for at, edge_s in enumerate(edges_s[:-1]) if edge_s <= now_s - plan.from_at_s)
+        return {
+            demand.key: of_slots[slot]
+            for demand, of_slots in zip(plan.problem.demands, plan.plan.current_ma, strict=True)
+        }
+
+    def _tell(self, ref: ConnectorRef, priority: Priority) -> None:
+        known = self._told.get(ref)
+        if known is not None and _is_alike(known, priority):
+            return
+        self._told[ref] = priority
+        self._prioritise(ref, priority)
+
+    def _now_s(self) -> float:
+        return self._clock.now_at().timestamp()
+
+
+def priority_of(
+    visit: Visit,
+    promise: Reservation | None,
+    gets_ma: int | None,
+    *,
+    full_w: float,
+    now_s: float,
+) -> Priority:
+    """Return how much a vehicle's need matters now (epoch s).
+
+    `gets_ma` is what the plan gives it in this slot, None where there is none to go by; `full_w`
+    the power it could take. What was promised is its floor until it has been given; among
+    those of one class the plan's turn goes first, then who could wait least.
+    """
+    owed_wh = 0.0 if promise is None else promise.guaranteed_wh - promise.delivered_wh
+    wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
+    if promise is not None and owed_wh > 0:
+        wants_wh, leaves_at_s = owed_wh, promise.until_at_s
+    laxity_s = leaves_at_s - now_s - wants_wh / full_w * 3_600.0
+    if gets_ma == 0:
+        laxity_s += WAITS_S
+    if promise is None or owed_wh <= 0:
+        return Priority(rank=visit.rank, laxity_s=laxity_s)
+    held_ma = max(
+        (
+            stretch.current_ma
+            for stretch in promise.envelope
+            if stretch.from_at_s <= now_s < stretch.until_at_s
+        ),
+        default=0,
+    )
+    return Priority(
+        rank=min(visit.rank, promise.criticality.rank),
+        laxity_s=laxity_s,
+        floor_ma=max(held_ma, gets_ma or 0),
+    )
+
+
+def _is_alike(known: Priority, now: Priority) -> bool:
+    """Return whether a priority is as it was told: one who waits grows more urgent all the time."""
+    if (known.rank, known.floor_ma) != (now.rank, now.floor_ma):
+        return False
+    if known.laxity_s is None or now.laxity_s is None:
+        return known.laxity_s == now.laxity_s
+    return abs(known.laxity_s - now.laxity_s) < TELLS_FROM_S
+
+
+def _short_wh(
+    problem: Problem, plan: Plan, promises: Mapping[str, Reservation]
+) -> dict[str, float]:
+    """Return what the plan gives promises less than is still owed them, where it is something."""
+    short: dict[str, float] = {}
+    for demand, delivered_wh in zip(problem.demands, plan.delivered_wh, strict=True):
+        promise = promises.get(demand.key)
+        if promise is None:
+            continue
+        missing_wh = promise.guaranteed_wh - promise.delivered_wh - delivered_wh
+        if missing_wh > max(SHORT_WH, 0.02 * promise.guaranteed_wh):
+            short[demand.key] = missing_wh
+    return short

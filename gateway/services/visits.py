@@ -1,0 +1,201 @@
+"""Which vehicles are there, what they will want and when they will leave: said, or learnt of others."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gateway.control.claims import is_at_rest
+from gateway.control.state import ConnectorBelief, SiteState
+from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
+from gateway.domain.ids import ConnectorRef, TransactionId
+from gateway.domain.memory import TransactionMemory
+from gateway.domain.needs import Criticality
+from gateway.planning.demands import Visit
+from gateway.planning.sessions import SessionBook, learn, stays_until_s, takes_at_most_wh
+from gateway.ports import Clock
+from gateway.services.deliveries import LONGEST_GAP_S
+
+LEVEL = 0.8
+"""How surely a vehicle stays as long as it is planned for, and takes no more."""
+
+USUAL_STAY_S = 4 * 3_600.0
+USUAL_WH = 20_000.0
+"""What is taken of a vehicle of which nothing is known and nothing was said."""
+
+STAYS_ON_S = 1_800.0
+TAKES_ON_WH = 5_000.0
+"""What is taken of one that has stayed, or taken, more than was expected of it."""
+
+LEAST_SESSION_WH = 100.0
+"""A session that took less is a trial, or a fault: nothing is learnt of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What somebody said of a vehicle that is there; None is not said."""
+
+    departs_at_s: float | None = None
+    energy_wh: float | None = None
+    criticality: Criticality = Criticality.NORMAL
+
+
+@dataclass(slots=True)
+class _Session:
+    """A transaction that runs, by the wall clock; its register is what the meter showed then."""
+
+    transaction: TransactionId
+    began_at_s: float
+    id_token: str | None
+    register_wh: float | None = None
+    delivered_wh: float = 0.0
+    power: tuple[float, float] | None = None
+    said: Statement = field(default_factory=Statement)
+
+
+class Visits:
+    """The vehicles at the connectors, and what was learnt of those before them.
+
+    A class is a token, or a connector where there is none. What vehicles did is learnt against
+    what was said of them, and of those nobody said anything of against what is usual, apart.
+    """
+
+    def __init__(self, clock: Clock, remembered: Iterable[TransactionMemory] = ()) -> None:
+        """Learn of the sessions that are over, and take up those that run."""
+        self._clock = clock
+        self._sessions: dict[ConnectorRef, _Session] = {}
+        self._said, self._unsaid = SessionBook(), SessionBook()
+        for memory in remembered:
+            self._recall(memory)
+
+    def hear(self, fact: Event) -> bool:
+        """Take note of a fact; return whether a vehicle has come or gone by it. Never waits."""
+        match fact:
+            case TransactionStarted():
+                known = self._sessions.get(fact.connector)
+                if known is not None and known.transaction == fact.transaction:
+                    known.id_token = fact.id_token or known.id_token
+                    return False
+                self._sessions[fact.connector] = _Session(
+                    transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
+                )
+                return True
+            case TransactionEnded():
+                session = self._sessions.get(fact.connector)
+                if session is None or session.transaction != fact.transaction:
+                    return False
+                del self._sessions[fact.connector]
+                self._learn(fact.connector, session, self._now_s())
+                return True
+            case ConnectorMetered():
+                session = self._sessions.get(fact.connector)
+                if session is not None:
+                    _meter(session, fact)
+                return False
+            case _:
+                return False
+
+    def say(self, connector: ConnectorRef, statement: Statement) -> bool:
+        """Take what somebody says of the vehicle at a connector; return whether there is one."""
+        session = self._sessions.get(connector)
+        if session is None:
+            return False
+        session.said = statement
+        return True
+
+    def seen(self, state: SiteState, now_s: float) -> tuple[Visit, ...]:
+        """Return the vehicles that are there and may want something; `now_s` is control's second."""
+        found = []
+        for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True):
+            session = self._sessions.get(connector.ref)
+            if session is None or not belief.is_plugged or is_at_rest(state, belief, now_s):
+                continue
+            found.append(self._visit(connector.ref, session, belief))
+        return tuple(found)
+
+    def _visit(self, ref: ConnectorRef, session: _Session, belief: ConnectorBelief) -> Visit:
+        now_s, said = self._now_s(), session.said
+        departs_s, energy_wh = _stated(session)
+        book, name = self._book_of(said), _class_of(ref, session.id_token)
+        leaves_at_s = stays_until_s(book, name, departs_s, LEVEL).value
+        takes_wh = takes_at_most_wh(book, name, energy_wh, LEVEL).value
+        left_wh = takes_wh - session.delivered_wh
+        mask = belief.mask
+        return Visit(
+            place=str(ref),
+            since_at_s=session.began_at_s,
+            leaves_at_s=max(leaves_at_s, now_s + STAYS_ON_S),
+            wants_wh=left_wh if left_wh >= LEAST_SESSION_WH else TAKES_ON_WH,
+            delivered_wh=session.delivered_wh,
+            rank=said.criticality.rank,
+            id_token=session.id_token,
+            phase_count=(sum(mask) if mask is not None else belief.phase_count) or None,
+            accepts_ma=belief.accepts_ma,
+        )
+
+    def _book_of(self, said: Statement) -> SessionBook:
+        is_said = said.departs_at_s is not None or said.energy_wh is not None
+        return self._said if is_said else self._unsaid
+
+    def _learn(self, ref: ConnectorRef, session: _Session, left_at_s: float) -> None:
+        if session.delivered_wh < LEAST_SESSION_WH:
+            return
+        departs_s, energy_wh = _stated(session)
+        learnt = learn(
+            self._book_of(session.said),
+            _class_of(ref, session.id_token),
+            departs_s=left_at_s - departs_s,
+            takes_ratio=session.delivered_wh / energy_wh,
+        )
+        if self._book_of(session.said) is self._said:
+            self._said = learnt
+        else:
+            self._unsaid = learnt
+
+    def _recall(self, memory: TransactionMemory) -> None:
+        if memory.began_at is None or not memory.connector_number:
+            return
+        ref = ConnectorRef(memory.station, memory.connector_number)
+        session = _Session(
+            transaction=memory.transaction,
+            began_at_s=memory.began_at.timestamp(),
+            id_token=memory.id_token,
+        )
+        start_wh, stop_wh = memory.meter_start_wh, memory.meter_stop_wh
+        if not memory.is_over:
+            # What it was given so far its next reading tells, against what was shown at its start.
+            session.register_wh = start_wh
+            self._sessions[ref] = session
+        elif memory.ended_at is not None and start_wh is not None and stop_wh is not None:
+            session.delivered_wh = stop_wh - start_wh
+            if memory.ended_at > memory.began_at:
+                self._learn(ref, session, memory.ended_at.timestamp())
+
+    def _now_s(self) -> float:
+        return self._clock.now_at().timestamp()
+
+
+def _stated(session: _Session) -> tuple[float, float]:
+    """Return when a vehicle leaves and what it takes, as was said, else as is usual."""
+    said = session.said
+    departs_s, energy_wh = said.departs_at_s, said.energy_wh
+    if departs_s is None:
+        departs_s = session.began_at_s + USUAL_STAY_S
+    return departs_s, USUAL_WH if energy_wh is None else max(energy_wh, LEAST_SESSION_WH)
+
+
+def _class_of(ref: ConnectorRef, id_token: str | None) -> str:
+    return str(ref) if id_token is None else f"token {id_token}"
+
+
+def _meter(session: _Session, fact: ConnectorMetered) -> None:
+    """Count what a session was given; where no energy is told its power is taken to have lasted."""
+    if fact.energy_wh is not None:
+        if session.register_wh is not None:
+            # A register that runs backwards has begun anew.
+            session.delivered_wh += max(0.0, fact.energy_wh - session.register_wh)
+        session.register_wh = fact.energy_wh
+    elif fact.power_w is not None:
+        if session.register_wh is None and session.power is not None:
+            since_s, power_w = session.power
+            lasted_s = min(LONGEST_GAP_S, max(0.0, fact.at_s - since_s))
+            session.delivered_wh += power_w * lasted_s / 3_600
+        session.power = (fact.at_s, max(0.0, fact.power_w))
