@@ -1,6 +1,7 @@
 """What is known of one station, whatever version it speaks, and the plain way to ask it."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,14 +12,17 @@ from drivers.ocpp.leases import Form
 from drivers.ocpp.metering import MeterValue, measure
 from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
-from gateway.domain.charging import RateUnit, StationCapabilities
+from gateway.domain.charging import EndCause, RateUnit, StationCapabilities
 from gateway.domain.errors import LimitRejectedError
-from gateway.domain.events import CapabilitiesRead, ConnectorMetered
-from gateway.domain.ids import ConnectorRef
+from gateway.domain.events import CapabilitiesRead, ConnectorMetered, TransactionEnded
+from gateway.domain.ids import ConnectorRef, TransactionId
+from gateway.domain.memory import TransactionMemory
 
 MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
 MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
 DAY_S: Final = 86_400.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -212,6 +216,29 @@ class StationRecord:
                     soc_pct=measured.soc_pct,
                 )
             )
+
+    def post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
+        """Post that a transaction is over, and have it remembered with how that is known."""
+        is_told = cause is EndCause.TOLD
+        if not is_told:
+            _log.info("%s: transaction %s is over: %s", self.ref(number), transaction, cause)
+        self.context.ledger.keep(
+            TransactionMemory(
+                station=self.id,
+                transaction=TransactionId(transaction),
+                connector_number=number,
+                is_over=True,
+                reason=None if is_told else str(cause),
+            )
+        )
+        self.context.post(
+            TransactionEnded(
+                at_s=self.clock.monotonic_s(),
+                connector=self.ref(number),
+                transaction=TransactionId(transaction),
+                cause=cause,
+            )
+        )
 
     def told(self, number: int) -> ToldConnector:
         """Return what a connector was told."""

@@ -14,8 +14,8 @@ from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
 from drivers.ocpp.v16_transactions import NO_TRANSACTION, StartKey
-from drivers.ocpp.version_adapter import ACKNOWLEDGED, VersionAdapter
-from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
+from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
@@ -36,6 +36,9 @@ STATUSES: Final[Mapping[str, tuple[ConnectorStatus, ChargingState | None]]] = {
     "Unavailable": (ConnectorStatus.UNAVAILABLE, None),
     "Faulted": (ConnectorStatus.FAULTED, None),
 }
+
+# What a connector says on which nothing runs (1.6 §4.9).
+FREE: Final = frozenset({"Available", "Preparing", "Reserved"})
 
 # Valid answers to messages nothing follows from; docs/ocpp-1.6.md says why of each.
 ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
@@ -83,6 +86,7 @@ class V16Adapter(VersionAdapter[V16Station]):
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, boot: messages.BootNotification) -> Answer | Later:
+        self._station.unheard = set(self._book.running())
         return self._accept_boot(
             vendor=boot.charge_point_vendor or "",
             model=boot.charge_point_model or "",
@@ -96,6 +100,8 @@ class V16Adapter(VersionAdapter[V16Station]):
             return ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
         if self._is_news(number, age_s):
             status, state = meaning
+            if notice.status in FREE and age_s <= STALE_AFTER_S:
+                self._end_lost(number)
             self._post(
                 ConnectorStatusChanged(
                     at_s=self._clock.monotonic_s(),
@@ -106,11 +112,24 @@ class V16Adapter(VersionAdapter[V16Station]):
             )
         return ACKNOWLEDGED
 
+    def _end_lost(self, number: int) -> None:
+        """End what ran on a connector before a boot that its station did not survive with it.
+
+        It may still send its stop, or go on with it after all: either is then taken as it comes.
+        """
+        transaction = self._book.running_on(number)
+        if transaction is not None and transaction in self._station.unheard:
+            self._station.unheard.discard(transaction)
+            self._book.drop(number)
+            self._counters["lost-in-reboot"] += 1
+            self._post_end(number, str(transaction), cause=EndCause.LOST_IN_REBOOT)
+
     def _on_meter_values(self, message: messages.MeterValues) -> Answer | Later:
         number, values = message.connector_id, self._of_now(message.meter_value)
         is_old = bool(message.meter_value) and not values
         if not 0 < number <= MAX_CONNECTORS or is_old:  # Connector 0 is the station's own meter.
             return ACKNOWLEDGED
+        self._station.unheard.discard(message.transaction_id or 0)
         is_adopted = self._book.adopt(number, message.transaction_id)
         if is_adopted:
             self._counters["adopted-transaction"] += 1
@@ -129,10 +148,11 @@ class V16Adapter(VersionAdapter[V16Station]):
             self._counters["transaction-nowhere"] += 1
             return self._acknowledge_start(key, started.transaction)
         if not started.is_new:
+            self._station.unheard.discard(started.transaction)
             self._counters["repeated-start"] += 1
             return self._acknowledge_start(key, started.transaction)
         if started.replaced is not None:
-            self._post_end(number, str(started.replaced))
+            self._post_end(number, str(started.replaced), cause=EndCause.REPLACED)
         id_token = None if start.id_tag is None else plain_text(start.id_tag)
         self._post_begin(number, str(started.transaction), id_token)
         return self._acknowledge_start(key, started.transaction)

@@ -6,14 +6,18 @@ from drivers.ocpp.v16_transactions import TransactionBook
 
 
 class V16Station(StationRecord):
-    """One 1.6 station: its transactions have numbers of ours."""
+    """One 1.6 station: its transactions have numbers of ours.
 
-    __slots__ = ("book",)
+    `unheard` are those that ran before its boot and were not heard of since.
+    """
+
+    __slots__ = ("book", "unheard")
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         super().__init__(context)
         self.book = TransactionBook(context.numbers, context.past.transactions)
+        self.unheard: set[int] = set()
 
     async def trigger(self, message: str, *, number: int | None = None, priority: Priority) -> str:
         """Ask for a message of the station; return the status of the answer."""

@@ -98,7 +98,17 @@ class TransactionBook:
         number = self.connector_of(transaction)
         if number is not None:
             self._end(number)
+        else:
+            self._ended = [*self._ended, transaction][-REMEMBERED:]
         return number
+
+    def running(self) -> frozenset[int]:
+        """Return the transactions that run."""
+        return frozenset(self._running.values())
+
+    def drop(self, number: int) -> int | None:
+        """Forget what runs on a connector, and return it; heard of again, it is adopted anew."""
+        return self._running.pop(number, None)
 
     def _note_end(self, transaction: int, meter_stop: float | None) -> None:
         """Forget the start of a transaction in which nothing was given.

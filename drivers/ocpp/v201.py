@@ -18,7 +18,7 @@ from drivers.ocpp.v201_station import V201Station
 from drivers.ocpp.v201_transactions import Heard
 from drivers.ocpp.v201_variables import Model, VariableName
 from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
-from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
+from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
@@ -98,8 +98,6 @@ class V201Adapter(VersionAdapter[V201Station]):
     # Inward: synchronous, and no calls out.
 
     def _on_boot(self, station: messages.ChargingStationType) -> Answer | Later:
-        self._station.has_booted = True
-        self._station.doubt_all()
         return self._accept_boot(
             vendor=station.vendor_name or "",
             model=station.model or "",
@@ -122,6 +120,7 @@ class V201Adapter(VersionAdapter[V201Station]):
                     status=self._station.note_status(number, connector, status),
                 )
             )
+            self._station.end_lost(number)
 
     def _on_notify_event(self, notice: messages.NotifyEvent) -> Answer:
         """Take availability from where it may be told instead of a StatusNotification (G01)."""
@@ -169,7 +168,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         is_end = event.event_type == "Ended"
         book, station = self._station.book, self._station
         told = book.end(transaction) if is_end else book.enter(heard)
-        station.doubtful.discard(transaction)
+        station.believe(transaction)
         if event.trigger_reason == "Trigger":
             station.answered.give()
         if told.is_repeat:
@@ -179,7 +178,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         if told.left is not None:
             self._post_end(told.left, transaction)
         if not is_end:
-            self._post_ends(told.ended, number)
+            self._post_ends(told.ended, number, cause=EndCause.REPLACED)
         if told.is_begin:
             assert told.number is not None  # Nothing begins nowhere.
             self._station.sought.discard(transaction)
@@ -256,10 +255,16 @@ class V201Adapter(VersionAdapter[V201Station]):
         values = values[-1:] if is_end else values
         self._station.post_measured(number, self._of_now(values))
 
-    def _post_ends(self, transactions: tuple[str, ...], number: int | None) -> None:
+    def _post_ends(
+        self,
+        transactions: tuple[str, ...],
+        number: int | None,
+        *,
+        cause: EndCause = EndCause.TOLD,
+    ) -> None:
         for transaction in transactions:
             assert number is not None  # What was announced has an EVSE.
-            self._post_end(number, transaction)
+            self._post_end(number, transaction, cause=cause)
 
     # Outward.
 

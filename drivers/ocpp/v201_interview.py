@@ -28,10 +28,8 @@ from drivers.ocpp.v201_variables import (
     read_reports,
     read_variables,
 )
+from gateway.domain.charging import EndCause
 from gateway.domain.errors import StationUnreachableError
-from gateway.domain.events import TransactionEnded
-from gateway.domain.ids import TransactionId
-from gateway.domain.memory import TransactionMemory
 
 MAX_FOREIGN_LEVEL: Final = 8  # Higher ones exist on paper; each costs a call at adoption.
 TRIGGERED_PATIENCE_S: Final = 2.0
@@ -272,23 +270,31 @@ class V201Questions:
         if transaction not in station.doubtful:  # It was heard of meanwhile.
             return
         station.doubtful.discard(transaction)
-        if answer.get("ongoingIndicator") is not False or answer.get("messagesInQueue"):
+        is_ongoing = answer.get("ongoingIndicator")
+        if is_ongoing is False and not answer.get("messagesInQueue"):
+            station.end_unheard(transaction, cause=EndCause.DENIED)
+        elif is_ongoing is None and station.has_booted and not answer.get("messagesInQueue"):
+            station.unsettled.add(transaction)
+            await self._settle_by_evse(transaction)
+
+    async def _settle_by_evse(self, transaction: str) -> None:
+        """End a transaction of before a boot whose EVSE is free, or has none to tell of.
+
+        Where the EVSE is told to be free only later, it is ended then. One that goes on after all
+        tells so, and begins anew.
+        """
+        station = self._station
+        number = dict(station.book.running()).get(transaction)
+        if number is None:
             return
-        told = station.book.end(transaction, is_sure=False)
-        station.counters["ended-unheard"] += 1
-        for ended in told.ended:
-            assert told.number is not None  # What was announced has an EVSE.
-            over = TransactionMemory(
-                station=station.id, transaction=TransactionId(ended), is_over=True
-            )
-            station.context.ledger.keep(over)
-            station.context.post(
-                TransactionEnded(
-                    at_s=station.clock.monotonic_s(),
-                    connector=station.ref(told.number),
-                    transaction=TransactionId(ended),
-                )
-            )
+        station.end_lost(number)
+        if transaction not in station.unsettled:
+            return
+        status = await station.trigger(
+            "TransactionEvent", number=number, priority=Priority.INTERVIEW
+        )
+        if status.startswith("Rejected") and transaction in station.unsettled:
+            station.end_unheard(transaction, cause=EndCause.LOST_IN_REBOOT)
 
     async def _find_transaction(self, number: int) -> None:
         """Have an EVSE tell of its transaction, if it has one.

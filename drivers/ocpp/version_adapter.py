@@ -1,7 +1,6 @@
 """What the adapters of both versions do alike: boots, ages, facts, and the way to limits."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -13,8 +12,8 @@ from drivers.ocpp.metering import MeterValue
 from drivers.ocpp.remembered import within_patience
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import StationRecord
-from gateway.domain.charging import StationCapabilities
-from gateway.domain.events import StationBooted, TransactionEnded, TransactionStarted
+from gateway.domain.charging import EndCause, StationCapabilities
+from gateway.domain.events import StationBooted, TransactionStarted
 from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Entry, TransactionMemory
@@ -151,15 +150,8 @@ class VersionAdapter(Generic[StationT]):
             )
         )
 
-    def _post_end(self, number: int, transaction: str) -> None:
-        self._context.ledger.keep(replace(self._transaction(transaction, number), is_over=True))
-        self._post(
-            TransactionEnded(
-                at_s=self._clock.monotonic_s(),
-                connector=self._station.ref(number),
-                transaction=TransactionId(transaction),
-            )
-        )
+    def _post_end(self, number: int, transaction: str, *, cause: EndCause = EndCause.TOLD) -> None:
+        self._station.post_end(number, transaction, cause=cause)
 
     # Outward.
 

@@ -38,6 +38,15 @@ class RateUnit(StrEnum):
     WATTS = "W"
 
 
+class EndCause(StrEnum):
+    """How it is known that a transaction is over."""
+
+    TOLD = "told"  # Its station said so.
+    REPLACED = "replaced"  # Another began on its connector.
+    DENIED = "denied"  # Asked, its station knew nothing of it.
+    LOST_IN_REBOOT = "lost in a reboot"  # Its station booted, and has the connector free since.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationCapabilities:
     """What a station said of its smart charging, read before the first limit is sent.

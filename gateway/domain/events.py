@@ -6,7 +6,12 @@ control loop folds them into `SiteState`, and nothing else changes it.
 
 from dataclasses import dataclass
 
-from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
+from gateway.domain.charging import (
+    ChargingState,
+    ConnectorStatus,
+    EndCause,
+    StationCapabilities,
+)
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.metering import MeterReading
@@ -82,11 +87,15 @@ class TransactionStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionEnded:
-    """A transaction is over."""
+    """A transaction is over; where its station did not say so, `cause` says how it is known.
+
+    One that was not told to be over may be found running after all: it is then started anew.
+    """
 
     at_s: float
     connector: ConnectorRef
     transaction: TransactionId
+    cause: EndCause = EndCause.TOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

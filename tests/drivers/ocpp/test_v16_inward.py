@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from drivers.ocpp.v16 import STATUSES
-from gateway.domain.charging import ChargingState, ConnectorStatus
+from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause
 from gateway.domain.events import (
+    CapabilitiesRead,
     ConnectorMetered,
     ConnectorStatusChanged,
     StationBooted,
@@ -15,8 +16,9 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId
-from tests.support.ocpp16_station import station16
-from tests.support.ocpp_hall import Hall, ask, in_hall
+from gateway.domain.limits import CurrentLimit
+from tests.support.ocpp16_station import Station16, station16
+from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
 
@@ -151,6 +153,99 @@ def test_a_start_on_a_busy_connector_ends_what_ran() -> None:
 
         assert [e.transaction for e in hall.facts_of(TransactionEnded)] == [str(first)]
         assert [s.transaction for s in hall.facts_of(TransactionStarted)][-1] == str(second)
+
+    in_hall(scene)
+
+
+async def _rebooted(station: Station16, status: str) -> int:
+    """Return the transaction that ran on connector 1 before a boot, and `status` after it."""
+    transaction = await station.start_transaction(1, timestamp=now())
+    await station.boot()
+    await station.say_status(1, status, timestamp=now())
+    return transaction
+
+
+@pytest.mark.parametrize("status", ["Available", "Preparing"])
+def test_what_a_boot_lost_ends_once_its_connector_is_free(status: str) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.boot()
+            await wait_until(lambda: hall.facts_of(CapabilitiesRead))
+            transaction = await _rebooted(station, status)
+
+            (ended,) = hall.facts_of(TransactionEnded)
+            assert (ended.connector, ended.transaction) == (FIRST, str(transaction))
+            assert ended.cause is EndCause.LOST_IN_REBOOT
+            # And a limit names it no more: a station refuses what it does not know.
+            await hall.server.set_limit(
+                FIRST, CurrentLimit(limit_ma=10_000), valid_for=timedelta(seconds=60)
+            )
+            assert station.profiles()[-1]["charging_profile_purpose"] == "TxDefaultProfile"
+
+            # The stop it may have kept is acknowledged, and ends nothing twice.
+            await station.stop_transaction(transaction, timestamp=now())
+            await station.say_meter_values(1, transaction=transaction)
+        assert len(hall.facts_of(TransactionEnded)) == 1
+        assert len(hall.facts_of(TransactionStarted)) == 1
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize("status", ["Charging", "SuspendedEV", "Finishing", "Unavailable"])
+def test_what_may_have_survived_a_boot_goes_on(status: str) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await _rebooted(station, status)
+
+        assert hall.facts_of(TransactionEnded) == []
+
+    in_hall(scene)
+
+
+@pytest.mark.parametrize("tells_first", ["status", "values"])
+def test_a_station_that_resumes_a_transaction_after_its_boot_is_limited_in_it(
+    tells_first: str,
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.boot()
+            await wait_until(lambda: hall.facts_of(CapabilitiesRead))
+            transaction = await station.start_transaction(1, timestamp=now())
+            await station.boot()
+            if tells_first == "status":
+                await station.say_status(1, "Preparing", timestamp=now())
+            await station.say_meter_values(1, transaction=transaction)
+            await station.say_status(1, "Preparing", timestamp=now())
+            await station.say_status(1, "Charging", timestamp=now())
+            await hall.server.set_limit(
+                FIRST, CurrentLimit(limit_ma=10_000), valid_for=timedelta(seconds=60)
+            )
+
+            told = station.profiles()[-1]
+            assert told["charging_profile_purpose"] == "TxProfile"
+            assert told["transaction_id"] == transaction
+        # What seemed lost was ended, and began anew; what was heard of first never was.
+        ends = [ended.cause for ended in hall.facts_of(TransactionEnded)]
+        starts = [started.transaction for started in hall.facts_of(TransactionStarted)]
+        if tells_first == "status":
+            assert (ends, starts) == ([EndCause.LOST_IN_REBOOT], [str(transaction)] * 2)
+        else:
+            assert (ends, starts) == ([], [str(transaction)])
+
+    in_hall(scene)
+
+
+def test_a_free_connector_ends_nothing_where_no_boot_was() -> None:
+    """Its stop is on its way: a station tells the one and the other in no certain order."""
+
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            transaction = await station.start_transaction(1, timestamp=now())
+            await station.say_status(1, "Available", timestamp=now())
+            assert hall.facts_of(TransactionEnded) == []
+            await station.stop_transaction(transaction, timestamp=now())
+
+        assert [ended.cause for ended in hall.facts_of(TransactionEnded)] == [EndCause.TOLD]
 
     in_hall(scene)
 

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.ocpp.v201 import V201Adapter
 from drivers.ocpp.v201_variables import SAMPLED_INTERVAL
-from gateway.domain.charging import RateUnit
+from gateway.domain.charging import EndCause, RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import (
     CapabilitiesRead,
@@ -343,6 +343,94 @@ def test_what_ran_before_a_boot_is_asked_about() -> None:
         await wait_until(lambda: hall.facts_of(TransactionEnded))
 
     with_station(scene)
+
+
+def _lost_in_a_reboot(
+    tells: Callable[[Station201], Awaitable[None]], *, gives_status: bool = False
+) -> list[tuple[str, str, EndCause]]:
+    """Return what ended on a station that boots without its transaction, and `tells` of it.
+
+    Then a limit for EVSE 1 must not name what the station does not know.
+    """
+    ended: list[tuple[str, str, EndCause]] = []
+    refused = {} if gives_status else {"GetTransactionStatus": ocpp.exceptions.NotImplementedError}
+
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T1", number=1)
+        station.running.clear()
+        await station.boot()
+        await tells(station)
+        await wait_until(lambda: hall.facts_of(TransactionEnded))
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        told = station.said("SetChargingProfile")[-1]["charging_profile"]
+        assert told["charging_profile_purpose"] == "TxDefaultProfile"
+        ended.extend(
+            (str(e.connector), e.transaction, e.cause) for e in hall.facts_of(TransactionEnded)
+        )
+
+    with_station(scene, refused=refused)
+    return ended
+
+
+def test_what_a_boot_lost_ends_once_its_evse_is_free_whatever_the_station_can_say() -> None:
+    async def tell(station: Station201) -> None:
+        await station.say_status(1, "Available")
+
+    assert _lost_in_a_reboot(tell) == [("CP-01/1", "T1", EndCause.LOST_IN_REBOOT)]
+    assert _lost_in_a_reboot(tell, gives_status=True) == [("CP-01/1", "T1", EndCause.DENIED)]
+
+
+def test_what_a_boot_lost_ends_though_the_vehicle_is_still_there() -> None:
+    async def tell(station: Station201) -> None:
+        await station.say_status(1, "Occupied")
+
+    assert _lost_in_a_reboot(tell) == [("CP-01/1", "T1", EndCause.LOST_IN_REBOOT)]
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_what_a_station_resumes_after_its_boot_goes_on(is_told: bool) -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T1", number=1)
+        await station.boot()
+        await station.say_status(1, "Occupied")
+        if is_told:
+            await station.say_event("Updated", "T1")
+        else:  # Asked for its event, it has one.
+            await wait_until(
+                lambda: (
+                    "TransactionEvent"
+                    in [said["requested_message"] for said in station.said("TriggerMessage")]
+                )
+            )
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        told = station.said("SetChargingProfile")[-1]["charging_profile"]
+        assert (told["charging_profile_purpose"], told["transaction_id"]) == ("TxProfile", "T1")
+        assert hall.facts_of(TransactionEnded) == []
+
+    with_station(scene, refused={"GetTransactionStatus": ocpp.exceptions.NotImplementedError})
+
+
+def test_a_station_that_resumes_what_it_seemed_to_have_lost_begins_it_anew() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        await station.say_event("Started", "T1", number=1)
+        running = dict(station.running)
+        station.running.clear()
+        await station.boot()
+        await station.say_status(1, "Available")
+        await wait_until(lambda: hall.facts_of(TransactionEnded))
+        station.running.update(running)
+        await station.say_event("Updated", "T1", number=1)
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        told = station.said("SetChargingProfile")[-1]["charging_profile"]
+        assert told["transaction_id"] == "T1"
+        assert [s.transaction for s in hall.facts_of(TransactionStarted)] == ["T1", "T1"]
+
+    with_station(scene, refused={"GetTransactionStatus": ocpp.exceptions.NotImplementedError})
 
 
 def test_a_station_that_boots_tells_its_status_by_itself() -> None:
