@@ -1,6 +1,7 @@
 """Wires what is asked from outside: the book of promises, the stream of changes, the HTTP API."""
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import msgspec
 
 from gateway.adapters.history_file import HistoryReader
 from gateway.adapters.http_listener import HttpListener
+from gateway.adapters.http_post import HttpPost
+from gateway.adapters.promise_families import PromiseFigures
 from gateway.adapters.status_socket import Answer, Question
 from gateway.adapters.token_file import TokenRegister
 from gateway.api.app import api_app
@@ -29,6 +32,8 @@ from gateway.domain.events import Event, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality
+from gateway.domain.webhooks import Webhook
+from gateway.planning.risk_words import miscalibration_said
 from gateway.ports import Clock, Ledger, Post
 from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
@@ -38,15 +43,16 @@ from gateway.services.forecasting import Forecasting
 from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
 from gateway.services.planner_worker import Cause
-from gateway.services.replanning import PlanNow, Replanning
+from gateway.services.replanning import Replanning
 from gateway.services.supervisor import Service
 from gateway.services.visits import Visits
+from gateway.services.webhooks import Webhooks
 from gateway.settings import ListenAddress
 
 _log = logging.getLogger(__name__)
 
 SITE, QUOTE = "site", "quote"
-TOKENS, PROMISES = "tokens", "promises"
+TOKENS, PROMISES, CALIBRATION = "tokens", "promises", "calibration"
 SETTLES_EVERY_S = 1.0
 MAX_CONNECTIONS = 128
 RESTS_S = 60.0
@@ -75,10 +81,11 @@ class FrontDesk:
         address: ListenAddress,
         folder: Path | None,
         post: Post,
+        hooks: Sequence[Webhook] = (),
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
-        Who goes first is posted to control as facts.
+        Who goes first is posted to control as facts. `hooks` are called about promises.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
@@ -108,7 +115,9 @@ class FrontDesk:
             book=lambda: self._booking.book,
             prioritise=self._prioritise,
             clock=clock,
-            feed=self._feed,
+        )
+        self._hooks = Webhooks(
+            hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news = LimitNews(self._feed)
         self._latest: Cycle | None = None
@@ -124,10 +133,16 @@ class FrontDesk:
         """Return what was counted of quotes and promises."""
         return self._booking.counters
 
-    @property
-    def plan(self) -> PlanNow | None:
-        """Return the plan that is gone by, None while there is none."""
-        return self._planning.plan
+    def figures(self) -> PromiseFigures:
+        """Return what metrics tell of promises."""
+        states = Counter(p.state for p in self._booking.book.promises.values())
+        return PromiseFigures(
+            open_count=states,
+            at_risk_count=self._booking.at_risk_count,
+            counts=self._booking.counters,
+            reliability=self._booking.reliability(),
+            calls=self._hooks.counters,
+        )
 
     def hear(self, fact: Event) -> None:
         """Take note of a fact. Never waits, never raises."""
@@ -144,6 +159,7 @@ class FrontDesk:
             self._news.note(cycle)
             self._forecasting.note(cycle)
             self._booking.limit(cycle.state.constraints.values())
+            self._booking.allow(lambda ref: _limit_ma(cycle, ref), at_s=cycle.decision.at_s)
             self._planning.note(cycle)
 
     def services(self) -> Sequence[Service]:
@@ -152,6 +168,7 @@ class FrontDesk:
             Service(name="promises", run=self._see_to_promises, is_restartable=False),
             Service(name="forecast", run=self._forecast, is_restartable=False),
             Service(name="planner", run=self._plan, is_restartable=False),
+            Service(name="webhooks", run=self._hooks.run, is_restartable=False),
             Service(name="API", run=self._serve),
         )
 
@@ -163,6 +180,9 @@ class FrontDesk:
         while True:
             with self._harmless():
                 await self._booking.review()
+                found = self._booking.reliability().miscalibration
+                problem = None if found is None else miscalibration_said(found)
+                self._alarms.show(CALIBRATION, problem)
             await self._clock.sleep_s(SETTLES_EVERY_S)
 
     async def _forecast(self) -> None:
@@ -199,7 +219,11 @@ class FrontDesk:
 
     async def _serve(self) -> None:
         sources = Sources(
-            bookings=self._booking, notices=self._feed, live=self._live, clock=self._clock
+            bookings=self._booking,
+            notices=self._feed,
+            live=self._live,
+            clock=self._clock,
+            plan=lambda: self._planning.plan,
         )
         listener = HttpListener(
             api_app(sources, find_access=self._find_access),
@@ -241,3 +265,9 @@ class FrontDesk:
             self._alarms.end(TOKENS)
         else:
             self._alarms.sound(TOKENS, problem)
+
+
+def _limit_ma(cycle: Cycle, connector: ConnectorRef) -> int | None:
+    """Return what a connector may draw; None where its station may not have heard of it."""
+    is_connected = cycle.state.stations[connector.station].is_connected
+    return cycle.decision.reasons[connector].limit_ma if is_connected else None

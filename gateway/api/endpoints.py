@@ -20,6 +20,7 @@ from gateway.api.models import (
     ReservationView,
     SiteView,
 )
+from gateway.api.plan import PlanView, plan_view
 from gateway.api.problems import ProblemError, problem_of
 from gateway.api.readings import Live, connectors_view, headroom_view, power_view, site_view
 from gateway.api.translating import (
@@ -32,6 +33,7 @@ from gateway.api.translating import (
 from gateway.domain.access import Access, Role
 from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
 from gateway.planning.asking import AskError
+from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Bookings, Clock, Notices
 
 CREATED = 201
@@ -45,6 +47,8 @@ class Sources:
     notices: Notices
     live: Callable[[], Live | None]
     clock: Clock
+    plan: Callable[[], StandingPlan | None] = lambda: None
+    """Returns None while nobody wants anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,12 @@ async def headroom(call: Call) -> HeadroomView:
     """Answer what is free, when."""
     bookings = call.sources.bookings
     return headroom_view(bookings.book, bookings.places, call.sources.live())
+
+
+async def plan(call: Call) -> PlanView:
+    """Answer what is planned."""
+    sources = call.sources
+    return plan_view(sources.plan(), call.access, sources.clock.now_at())
 
 
 async def connectors(call: Call) -> ConnectorsView:
@@ -226,6 +236,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="What is free, when, per circuit and connector",
         answering=headroom,
         answer=HeadroomView,
+    ),
+    Endpoint(
+        method="GET",
+        path="/plan",
+        role=Role.VIEWER,
+        summary="Who is meant to be given what, and when",
+        answering=plan,
+        answer=PlanView,
     ),
     Endpoint(
         method="GET",

@@ -106,7 +106,7 @@ def quote_view(quote: QuoteAnswer, places: Places) -> QuoteView:
 
 def _offer_view(answer: OfferAnswer, from_at_s: float, places: Places) -> OfferView:
     offer = answer.offer
-    connector, circuit = _place(offer.outlet.key)
+    connector, circuit = place_of(offer.outlet.key)
     return OfferView(
         offer_id=answer.id,
         way=offer.way,
@@ -134,7 +134,7 @@ def _offer_view(answer: OfferAnswer, from_at_s: float, places: Places) -> OfferV
 
 def reservation_view(promise: Reservation, places: Places) -> ReservationView:
     """Return a reservation as it is answered."""
-    connector, circuit = _place(promise.place)
+    connector, circuit = place_of(promise.place)
     per_ma_w = places.site.voltage_v * promise.phase_count / 1_000
     is_held = promise.state is PromiseState.HELD
     return ReservationView(
@@ -157,7 +157,7 @@ def reservation_view(promise: Reservation, places: Places) -> ReservationView:
     )
 
 
-def _place(key: str) -> tuple[str | None, str | None]:
+def place_of(key: str) -> tuple[str | None, str | None]:
     """Return the connector or the circuit of a place."""
     if key.startswith(CIRCUIT_PLACE):
         return None, key.removeprefix(CIRCUIT_PLACE).partition("#")[0]

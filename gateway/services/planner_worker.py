@@ -18,6 +18,7 @@ from gateway.domain.errors import HeadroomError
 from gateway.planning.check import Violation, check
 from gateway.planning.greedy import greedy
 from gateway.planning.problem import Plan, Problem
+from gateway.planning.standing_plan import Origin
 from gateway.ports import Clock
 from gateway.services.planner_words import LENGTH, Asked, framed, plan_in
 
@@ -48,13 +49,6 @@ class Cause(StrEnum):
 
 VOIDING = frozenset({Cause.LIMIT, Cause.PROMISE})
 """After these a plan of what was before may break a limit or a promise: it is not taken."""
-
-
-class Origin(StrEnum):
-    """Who made a plan."""
-
-    WORKER = "worker"
-    GREEDY = "greedy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,10 @@ from gateway.planning.check import Fault, Violation
 from gateway.planning.demands import Visit, demands_of, edges_of, served_by
 from gateway.planning.grid import Grid, grid_of
 from gateway.planning.problem import Demand, Plan, Problem
+from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock
 from gateway.services.control_loop import Cycle
-from gateway.services.feed import Feed
-from gateway.services.planner_worker import MIN_GAP_S, Cause, Origin, Planned, PlannerWorker
+from gateway.services.planner_worker import MIN_GAP_S, Cause, Planned, PlannerWorker
 from gateway.services.promisable import Prospects
 from gateway.services.visits import Visits
 
@@ -40,21 +40,6 @@ SHORT_WH = 100.0
 """A promise that is short by less is not short: currents and instants are rounded."""
 
 PrioritySink = Callable[[ConnectorRef, Priority | None], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanNow:
-    """The plan that is gone by: when it was made and from when it goes (epoch s), and by whom.
-
-    `short_wh` tells by promise what of it the plan cannot give.
-    """
-
-    origin: Origin
-    from_at_s: float
-    problem: Problem
-    plan: Plan
-    promises: Mapping[str, Reservation]
-    short_wh: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +67,19 @@ class Replanning:
         book: Callable[[], Book],
         prioritise: PrioritySink,
         clock: Clock,
-        feed: Feed,
         min_gap_s: float = MIN_GAP_S,
     ) -> None:
         """Wire it; `prioritise` takes what control is to be told."""
         self._places, self._prospects, self._visits = places, prospects, visits
         self._book, self._prioritise = book, prioritise
-        self._clock, self._feed = clock, feed
+        self._clock = clock
         self._state: SiteState | None = None
         self._constraints: tuple[Constraint, ...] = ()
         self._promised: frozenset[tuple[str, PromiseState]] = frozenset()
         self._asked: _Asked | None = None
-        self._plan: PlanNow | None = None
+        self._plan: StandingPlan | None = None
         self._conceded_wh: dict[str, float] = {}
-        self._told_short_wh: dict[str, float] = {}
+        self._noted_short_wh: dict[str, float] = {}
         self._told: dict[ConnectorRef, Priority] = {}
         self._prioritised_s = float("-inf")
         self.worker = PlannerWorker(
@@ -107,7 +91,7 @@ class Replanning:
         )
 
     @property
-    def plan(self) -> PlanNow | None:
+    def plan(self) -> StandingPlan | None:
         """Return the plan that is gone by; None while nobody wants anything."""
         return self._plan
 
@@ -182,7 +166,7 @@ class Replanning:
         if asked is None or asked.problem is not planned.problem:
             return
         short_wh = _short_wh(planned.problem, planned.plan, asked.promises)
-        self._plan = PlanNow(
+        self._plan = StandingPlan(
             origin=planned.origin,
             from_at_s=asked.from_at_s,
             problem=planned.problem,
@@ -190,7 +174,7 @@ class Replanning:
             promises=asked.promises,
             short_wh=short_wh,
         )
-        self._tell_short(short_wh, asked.promises)
+        self._note_short(short_wh)
         if self._state is not None:
             self._prioritise_all(self._clock.monotonic_s())
 
@@ -204,22 +188,20 @@ class Replanning:
             # It is not the promise that is new: a plan under way is as good as before.
             self.worker.ask(Cause.DRIFT)
 
-    def _tell_short(
-        self, short_wh: Mapping[str, float], promises: Mapping[str, Reservation]
-    ) -> None:
-        """Tell once of each promise that the plan cannot give in full, and when it can again."""
+    def _note_short(self, short_wh: Mapping[str, float]) -> None:
+        """Log once of each promise that the plan cannot give in full, and when it can again.
+
+        Whom it was promised to is told by who watches over promises (`services/risk_watch`).
+        """
         for name, short in short_wh.items():
-            if short > self._told_short_wh.get(name, 0.0) + SHORT_WH:
-                self._told_short_wh[name] = short
-                holder = promises[name].holder
-                self._feed.tell("reservation-short", name, holder=holder, short_wh=int(short))
-                _log.warning("the plan gives %s %.0f Wh less than was promised", name, short)
-        for name in list(self._told_short_wh):
-            if name not in short_wh:
-                del self._told_short_wh[name]
-                if name in promises and promises[name].state.is_open:
-                    holder = promises[name].holder
-                    self._feed.tell("reservation-whole-again", name, holder=holder)
+            if short > self._noted_short_wh.get(name, 0.0) + SHORT_WH:
+                self._noted_short_wh[name] = short
+                _log.warning(
+                    "the plan gives reservation %s %.0f Wh less than promised", name, short
+                )
+        for name in self._noted_short_wh.keys() - short_wh.keys():
+            del self._noted_short_wh[name]
+            _log.info("the plan gives reservation %s all that was promised", name)
 
     # What control is told.
 

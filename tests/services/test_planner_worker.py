@@ -17,7 +17,8 @@ from gateway.planning.greedy import greedy
 from gateway.planning.grid import even_grid
 from gateway.planning.improve import plan
 from gateway.planning.problem import Demand, Problem
-from gateway.services.planner_worker import Cause, Origin, Planned, PlannerWorker
+from gateway.planning.standing_plan import Origin
+from gateway.services.planner_worker import Cause, Planned, PlannerWorker
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 NewLoop = Callable[[], asyncio.AbstractEventLoop]

@@ -21,6 +21,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
 from gateway.domain.needs import Criticality
+from gateway.planning.standing_plan import StandingPlan
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from tests.support.small_site import at_start, main_read, small_site
@@ -66,6 +67,7 @@ class Desk:
         self.folder = folder
         self.state = evolve(at_start(site), main_read(1_000.0, 20.0))
         self.live: Live | None = None
+        self.plan: StandingPlan | None = None
         self.port = 0
         self.loop = asyncio.new_event_loop()
 
@@ -130,7 +132,11 @@ def api_desk(folder: Path) -> Iterator[Desk]:
     desk = Desk(folder)
     register = TokenRegister(folder, on_problem=lambda _: None)
     sources = Sources(
-        bookings=desk.booking, notices=desk.feed, live=lambda: desk.live, clock=desk.clock
+        bookings=desk.booking,
+        notices=desk.feed,
+        live=lambda: desk.live,
+        clock=desk.clock,
+        plan=lambda: desk.plan,
     )
     app = api_app(sources, find_access=register.find)
     listener = HttpListener(app, host="127.0.0.1", port=0, purpose="tests", max_connections=64)
