@@ -1,10 +1,12 @@
 """The one-second cycle: take in facts, decide, guard, hand over; the only writer of `SiteState`."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import NoReturn
 
 from gateway.control.decide import Decision, decide
 from gateway.control.fold import ControlEvent, Decided, evolve
@@ -16,7 +18,7 @@ from gateway.domain.ids import StationId
 from gateway.domain.reasons import Reason, ReasonKind
 from gateway.ports import Clock, Metrics
 from gateway.services.chronicle import Chronicle
-from gateway.services.inbox import Inbox
+from gateway.services.inbox import MANY, Inbox
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ class Cycle:
 
 class ControlLoop:
     """Folds what came, decides and hands over, every period, whatever the wall clock does.
+
+    Where facts come by the hundred they are folded as they come, a few at a time, in the same
+    order: folded all at once in the cycle, they would keep limits and answers waiting. What is
+    decided is the same, for a fact carries the second it was learnt at.
 
     `is_forgiving` makes it survive a fact that cannot be folded: it is logged once for each
     kind, counted, and left out. A test leaves it off and sees the fault.
@@ -69,6 +75,9 @@ class ControlLoop:
         self._wall_at = clock.now_at()
         self._wall_read_at_s = clock.monotonic_s()
         self._unfoldable: set[tuple[type, type]] = set()
+        self._is_folding_soon = False
+        self._folded_count = 0  # Since the last cycle.
+        self._fault: Exception | None = None
         self.latest: Cycle | None = None
         self.counters: Counter[str] = Counter()
 
@@ -78,6 +87,20 @@ class ControlLoop:
         Raises:
             InboxOverflowError: facts that must not be lost were lost.
         """
+        loop = asyncio.get_running_loop()
+
+        def fold_soon() -> None:
+            if not self._is_folding_soon:
+                self._is_folding_soon = True
+                loop.call_soon(self._fold_some, fold_soon)
+
+        self._inbox.on_many = fold_soon
+        try:
+            await self._run_cycles()
+        finally:
+            self._inbox.on_many = None
+
+    async def _run_cycles(self) -> NoReturn:
         period_s = self._state.parameters.period_s
         due_s = self._clock.monotonic_s()
         while True:
@@ -91,13 +114,19 @@ class ControlLoop:
             # What was missed is not made up for: a burst of cycles would decide nothing new.
             soonest_s = self._clock.monotonic_s() + BREATH_RATIO * period_s
             due_s = max(due_s + period_s, soonest_s)
+            if self._inbox.on_many is not None and len(self._inbox) >= MANY:
+                self._inbox.on_many()
 
     def run_cycle(self) -> Decision:
         """Take what waits, decide, and hand over; return the decision as handed over."""
         now_s = self._clock.monotonic_s()
+        if self._fault is not None:
+            raise self._fault
         self._watch_wall_clock(now_s)
-        for fact in self._inbox.take(limit=MAX_FACTS_A_CYCLE):  # What arrives now waits a cycle.
+        # What arrives now waits a cycle.
+        for fact in self._inbox.take(limit=MAX_FACTS_A_CYCLE - self._folded_count):
             self._fold(fact)
+        self._folded_count = 0
         decision = decide(self._state, now_s)
         decision = self._guarded(decision)
         self._state = evolve(self._state, Decided(at_s=now_s, memory=decision.memory))
@@ -146,6 +175,22 @@ class ControlLoop:
                     remaining_s=max(self._awaited[station] for station in awaited) - now_s,
                 )
         return replace(decision, orders=orders, reasons=reasons)
+
+    def _fold_some(self, again: Callable[[], None]) -> None:
+        """Fold a few of the facts that wait before their cycle; have it done again for the rest."""
+        self._is_folding_soon = False
+        if self._inbox.on_many is None or self._fault is not None:
+            return  # The end has come meanwhile.
+        try:
+            taken = self._inbox.take(limit=min(MANY, MAX_FACTS_A_CYCLE - self._folded_count))
+            self._folded_count += len(taken)
+            for fact in taken:
+                self._fold(fact)
+        except Exception as error:  # noqa: BLE001 - it ends the next cycle, as it would have there
+            self._fault = error
+            return
+        if taken and len(self._inbox) >= MANY:
+            again()
 
     def _fold(self, fact: ControlEvent) -> None:
         try:

@@ -1,6 +1,8 @@
 """Where drivers put their facts until the control loop takes them: bounded, in order."""
 
 from collections import deque
+from collections.abc import Callable
+from itertools import islice
 
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import ConnectorMetered, Event, MeterRead
@@ -8,6 +10,9 @@ from gateway.domain.ids import ConnectorRef, MeterId
 
 WAITING_A_SOURCE = 16
 """Readings of one meter or connector that may wait; of more the newest count."""
+
+MANY = 50
+"""So many facts that wait are worth telling the reader of: they take some milliseconds to fold."""
 
 MAX_WAITING = 100_000
 """Facts that may wait at all: more than stations can send while control misses several cycles."""
@@ -34,6 +39,8 @@ class Inbox:
         self._is_overflown = False
         self.dropped_count = 0
         """Readings that were dropped because newer ones of their source came."""
+        self.on_many: Callable[[], None] | None = None
+        """Told at each fact while `MANY` or more wait; it must take nothing there and then."""
 
     def __len__(self) -> int:
         """Return how many facts wait."""
@@ -56,6 +63,8 @@ class Inbox:
                 self.dropped_count += 1
             numbers.append(self._number)
         self._waiting[self._number] = fact
+        if self.on_many is not None and len(self._waiting) >= MANY:
+            self.on_many()
 
     def take(self, *, limit: int) -> list[Event]:
         """Return at most `limit` facts, oldest first, and forget them.
@@ -66,7 +75,7 @@ class Inbox:
         if self._is_overflown:
             message = f"{len(self._waiting)} facts wait and one was lost: control has fallen behind"
             raise InboxOverflowError(message)
-        numbers = list(self._waiting)[:limit] if len(self._waiting) > limit else list(self._waiting)
+        numbers = list(islice(self._waiting, limit))
         taken: list[Event] = []
         for number in numbers:
             fact = self._waiting.pop(number)

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import pairwise
+from typing import cast
 
 import pytest
 
@@ -14,6 +16,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.domain.charging import ConnectorStatus
 from gateway.domain.events import (
     ConnectorStatusChanged,
+    Event,
     StationConnected,
     StationDisconnected,
     TransactionStarted,
@@ -21,7 +24,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.services.chronicle import GRAVE
 from gateway.services.control_loop import MAX_FACTS_A_CYCLE, ControlLoop
-from gateway.services.inbox import Inbox, InboxOverflowError
+from gateway.services.inbox import MANY, Inbox, InboxOverflowError
 from tests.support.small_site import at_start, main_read, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -53,11 +56,12 @@ def watch(
     *,
     clock: VirtualClock | None = None,
     is_forgiving: bool = False,
-    max_waiting: int = 1_000_000,
+    inbox: Inbox | None = None,
     parameters: ControlParameters | None = None,
 ) -> Watched:
     """Run a loop in virtual time while `test` lasts."""
-    inbox, decisions = Inbox(max_waiting=max_waiting), list[Decision]()
+    inbox = Inbox(max_waiting=1_000_000) if inbox is None else inbox
+    decisions = list[Decision]()
     made: list[Watched] = []
 
     async def run() -> None:
@@ -187,6 +191,68 @@ def test_a_flood_is_taken_in_bounded_parts_and_whole() -> None:
     watch(test)
 
 
+class Silent(Inbox):
+    """An inbox that never says that many facts wait: they are folded in the cycle."""
+
+    def post(self, fact: Event) -> None:
+        self.on_many = None
+        super().post(fact)
+
+
+def flood(inbox: Inbox, at_s: float) -> None:
+    """Post what a busy second brings, in an order that matters."""
+    ends = (ConnectorStatus.OCCUPIED, ConnectorStatus.AVAILABLE)
+    inbox.post(StationConnected(at_s=at_s, station=CP_01))
+    for number in range(401):
+        status = ends[number % 2]
+        inbox.post(ConnectorStatusChanged(at_s=at_s, connector=PLUG, status=status))
+    inbox.post(main_read(at_s, 20 + at_s))
+
+
+def test_many_facts_are_folded_a_few_at_a_time_before_their_cycle() -> None:
+    waiting: list[int] = []
+
+    async def test(watched: Watched) -> None:
+        await asyncio.sleep(0.5)
+        flood(watched.inbox, 0.5)
+        for _ in range(20):
+            waiting.append(len(watched.inbox))
+            await asyncio.sleep(0)
+        assert watched.loop.counters["cycles"] == 1
+
+    watch(test)
+
+    assert waiting[0] == 403
+    assert waiting[-1] < MANY  # What is left is little enough for the cycle.
+    assert all(0 <= before - after <= MANY for before, after in pairwise(waiting))
+
+
+def test_what_is_decided_is_the_same_whenever_facts_are_folded() -> None:
+    async def test(watched: Watched) -> None:
+        await asyncio.sleep(0.5)
+        for second in range(5):
+            flood(watched.inbox, second + 0.5)
+            await asyncio.sleep(1)
+
+    as_they_come, in_the_cycle = watch(test), watch(test, inbox=Silent())
+
+    assert as_they_come.decisions == in_the_cycle.decisions
+    assert as_they_come.loop.latest == in_the_cycle.loop.latest
+
+
+def test_a_fault_met_between_two_cycles_ends_control_like_one_met_in_a_cycle() -> None:
+    async def test(watched: Watched) -> None:
+        await asyncio.sleep(0.5)
+        watched.inbox.post(cast("Event", "no fact"))
+        flood(watched.inbox, 0.5)
+        await asyncio.sleep(2)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        watch(test)
+
+    assert caught.group_contains(AssertionError)
+
+
 def test_a_fact_lost_ends_control_and_says_so() -> None:
     async def test(watched: Watched) -> None:
         await asyncio.sleep(0.5)
@@ -195,7 +261,7 @@ def test_a_fact_lost_ends_control_and_says_so() -> None:
         await asyncio.sleep(2)
 
     with pytest.raises(ExceptionGroup) as caught:
-        watch(test, max_waiting=2)
+        watch(test, inbox=Inbox(max_waiting=2))
 
     assert caught.group_contains(InboxOverflowError)
 
