@@ -11,6 +11,7 @@ from gateway.adapters.audit_chain import AuditHead, detail_text
 from gateway.adapters.ledger_rows import read_records, write_record
 from gateway.adapters.ledger_schema import (
     BACKUP_FOLDER,
+    BESIDE,
     BUSY_MS,
     LEDGER_NAME,
     LedgerDamagedError,
@@ -115,7 +116,8 @@ def restore_from(
         _forget_what_has_passed(writing, source, now_at=now_at, by=by)
     flush_to_disk(fresh)
     before = None
-    if ledger.exists():
+    # A log that was left alone would be taken for that of the copy, and written over it.
+    if any(ledger.with_name(f"{ledger.name}{suffix}").exists() for suffix in BESIDE):
         before = move_aside(ledger, now_at, word="replaced")
     fresh.replace(ledger)
     flush_to_disk(folder)
