@@ -163,6 +163,24 @@ class LedgerFile:
         Raises:
             sqlite3.Error: it cannot be written now.
         """
+        try:
+            gone = self._let_go()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            # Of what is old nothing is left in a new file.
+            self._begin_anew(error)
+            self._commit(self._with_what_is_missing(Batch()))
+            gone = LetGo(transaction_count=0, audit_count=0)
+        before_at_s = promises_kept_since_at_s(self._now_at())
+        self._mirror = {
+            key: record
+            for key, record in self._mirror.items()
+            if not (isinstance(record, PromiseMemory) and is_over(record, before_at_s))
+        }
+        return gone
+
+    def _let_go(self) -> LetGo:
         assert self._connection is not None
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -173,12 +191,6 @@ class LedgerFile:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
             raise
-        before_at_s = promises_kept_since_at_s(self._now_at())
-        self._mirror = {
-            key: record
-            for key, record in self._mirror.items()
-            if not (isinstance(record, PromiseMemory) and is_over(record, before_at_s))
-        }
         return gone
 
     def close(self) -> None:
@@ -298,8 +310,12 @@ class LedgerFile:
             with closing(open_image(self.path)) as reading:
                 check_is_ours(reading, self.path, site=self._site)
                 memory = read_memory(reading)
-        except (LedgerDamagedError, sqlite3.Error, OSError) as failure:
-            self.damages.append(f"{self.path} cannot be read: {failure}")
+        except (LedgerDamagedError, sqlite3.Error) as failure:
+            # A file that was made and never written says nothing, and is not damaged.
+            if self.path.stat().st_size > 0:
+                self.damages.append(f"{self.path} cannot be read: {failure}")
+            return Memory(problems=(str(failure),))
+        except OSError as failure:  # Out of reach: what is wrong with writing it is told anyway.
             return Memory(problems=(str(failure),))
         self.damages += memory.problems
         return memory

@@ -1,6 +1,7 @@
 """Backups are whole, checked, and put back without making old beliefs new."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -20,6 +21,7 @@ from gateway.adapters.ledger_backup import (
     restore_from,
 )
 from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_file import Batch, LedgerFile
 from gateway.adapters.ledger_retention import AUDIT_KEPT, TRANSACTIONS_KEPT, LetGo
 from gateway.adapters.ledger_schema import (
     LEDGER_NAME,
@@ -197,6 +199,62 @@ def test_a_copy_that_is_not_sound_or_not_ours_is_refused_and_nothing_is_changed(
 
     assert sorted(path.name for path in folder.iterdir()) == before
     assert len(remember(folder).transactions) == 3
+
+
+def test_a_log_that_was_left_alone_is_not_read_into_the_copy(tmp_path: Path) -> None:
+    state, killed = tmp_path / "state", tmp_path / "killed"
+    writing = LedgerFile(state, site="Dockside", now_at=CLOCK.now_at)
+    writing.load()
+    write(writing, transaction(1))
+    copy = backup_to(tmp_path / "copy.db", folder=state)
+    for number in range(2, 40):
+        write(writing, transaction(number))
+    shutil.copytree(state, killed)  # As after a kill -9: much of it is in the log alone.
+    writing.close()
+    (killed / LEDGER_NAME).unlink()  # And somebody thought: away with it, there is a backup.
+
+    before = restore_from(copy.path, folder=killed, site="Dockside", now_at=CLOCK.now_at())
+
+    restored = remember(killed)
+    assert [t.transaction for t in restored.transactions] == ["1"]
+    assert before is not None
+    assert before.with_name(f"{before.name}-wal").exists()
+
+
+def write(ledger: LedgerFile, *transactions: TransactionMemory) -> None:
+    batch = Batch()
+    for record in transactions:
+        batch.put_transaction(record)
+    ledger.write(batch)
+
+
+def test_what_is_old_and_damaged_is_let_go_of_with_its_file(tmp_path: Path) -> None:
+    ledger = LedgerFile(tmp_path, site="Dockside", now_at=CLOCK.now_at)
+    ledger.load()
+    write(ledger, *(transaction(number, is_over=number > 5) for number in range(1, 2_000)))
+    ledger.close()
+    path = tmp_path / LEDGER_NAME
+    content = path.read_bytes()
+    with closing(sqlite3.connect(path)) as reading:
+        (root,) = reading.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'transactions_by_time'"
+        ).fetchone()
+    later = LedgerFile(
+        tmp_path, site="Dockside", now_at=LateClock(TRANSACTIONS_KEPT + timedelta(days=1)).now_at
+    )
+    later.load()
+    path.write_bytes(content[: 1_024 * (root - 1)] + bytes(1_024) + content[1_024 * root :])
+    with closing(sqlite3.connect(path)) as another:  # What was read before is read anew then.
+        another.execute("PRAGMA user_version = 1")
+
+    gone = later.let_go()
+
+    assert gone.transaction_count == 0
+    assert "damaged" in "".join(later.damages)
+    write(later, transaction(3_000))
+    later.close()
+    kept = remember(tmp_path).transactions
+    assert [t.transaction for t in kept] == ["1", "2", "3", "4", "5", "3000"]
 
 
 def test_there_must_be_something_to_copy(tmp_path: Path) -> None:
