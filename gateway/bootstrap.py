@@ -30,7 +30,15 @@ from gateway.adapters.metric_families import Observed
 from gateway.adapters.metrics import PrometheusMetrics
 from gateway.adapters.metrics_app import metrics_app
 from gateway.adapters.sd_notify import SdNotify
-from gateway.adapters.status_socket import CIRCUIT, RELEASE, SNAPSHOT, Question, serve_status
+from gateway.adapters.status_socket import (
+    CIRCUIT,
+    RELEASE,
+    SNAPSHOT,
+    Answer,
+    Question,
+    StatusListener,
+    serve_status,
+)
 from gateway.adapters.upkeep import errands_of
 from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
@@ -125,7 +133,7 @@ class Daemon:
         *,
         keys: Mapping[StationId, bytes | None],
         clock: MomentClock | None = None,
-        status: socket.socket | None = None,
+        status: socket.socket | Path | None = None,  # Its folder where it cannot be had yet.
         manager: SdNotify | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -421,14 +429,18 @@ class Daemon:
     async def _watch_loop_lag(self) -> None:
         await watch_loop_lag(self._metrics, clock=self._clock)
 
-    def _status_service(self, listening: socket.socket) -> Service:
+    def _status_service(self, where: socket.socket | Path) -> Service:
         async def run() -> None:
-            answers = {
+            answers: dict[str, Answer] = {
                 SNAPSHOT: lambda _: msgspec.json.encode(self.snapshot()),
                 RELEASE: self._release,
                 **self._desk.answers(),
             }
-            await serve_status(listening, answers)
+            if isinstance(where, Path):
+                listener = StatusListener(where, answers)
+                await keep_listening(listener, name="status", alarms=self.alarms, clock=self._clock)
+            else:
+                await serve_status(where, answers)
 
         return Service(name="status", run=run, is_restartable=False)
 

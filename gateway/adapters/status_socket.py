@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -41,13 +42,19 @@ class StatusUnavailableError(HeadroomError):
     """The socket cannot be had, or nobody answers on it; the message says why."""
 
 
+class SocketFolderError(StatusUnavailableError):
+    """There is no place for the socket now; the message says why, and what to do."""
+
+
 def bind_status_socket(folder: Path) -> socket.socket:
     """Return a listening socket in `folder`, for its owner alone.
 
     A socket left by a daemon that is gone is replaced.
 
     Raises:
-        StatusUnavailableError: another daemon answers there, or the folder cannot be used.
+        SocketFolderError: the folder cannot be used now: its disk is full or takes nothing, or
+            it is somebody else's.
+        StatusUnavailableError: another daemon answers there, or the path is too long.
     """
     path = folder / SOCKET_NAME
     if len(os.fsencode(path)) > LONGEST_PATH_BYTES:
@@ -67,8 +74,10 @@ def bind_status_socket(folder: Path) -> socket.socket:
         listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     except OSError as error:
         listening.close()
-        message = f"the state folder {folder} cannot be used: {error.strerror}"
-        raise StatusUnavailableError(message) from error
+        raise SocketFolderError(
+            f"nobody can ask this daemon how it is, for {path} cannot be made: {error.strerror};"
+            " make room there, or give the user that runs Headroom the right to write there"
+        ) from error
     except StatusUnavailableError:
         listening.close()
         raise
@@ -90,6 +99,25 @@ def _is_answered(path: Path) -> bool:
     except (FileNotFoundError, ConnectionRefusedError):
         return False
     return True
+
+
+class StatusListener:
+    """The socket where it could not be had at the start: `run` may be tried again and again."""
+
+    def __init__(self, folder: Path, answers: Mapping[str, Answer]) -> None:
+        """Open nothing yet."""
+        self._folder = folder
+        self._answers = answers
+
+    async def run(self, on_listening: Callable[[str], None]) -> None:
+        """Serve as `serve_status` does; `on_listening` gets the socket's path once it is there.
+
+        Raises:
+            StatusUnavailableError: it cannot be had now.
+        """
+        listening = bind_status_socket(self._folder)
+        on_listening(str(self._folder / SOCKET_NAME))
+        await serve_status(listening, self._answers)
 
 
 async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) -> None:
@@ -116,7 +144,8 @@ async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) 
         async with server:
             await server.serve_forever()
     finally:
-        path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
+        with suppress(OSError):  # The disk may take nothing any more.
+            path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
 
 
 def _answered(said: bytes, answers: Mapping[str, Answer]) -> bytes:

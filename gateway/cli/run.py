@@ -4,7 +4,10 @@ import asyncio
 import faulthandler
 import logging
 import os
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -12,11 +15,16 @@ import click
 from gateway.adapters.log_output import logging_to
 from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.state_lock import StateFolderError, holding_state
-from gateway.adapters.status_socket import StatusUnavailableError, bind_status_socket
+from gateway.adapters.status_socket import (
+    SocketFolderError,
+    StatusUnavailableError,
+    bind_status_socket,
+)
 from gateway.bootstrap import Daemon, UnusableRequestError
 from gateway.cli.serving import (
     FAILED,
     REFUSED,
+    EarlySignals,
     leave_stuck,
     run_loop,
     start_report,
@@ -57,6 +65,7 @@ def run_command(config: Path, *, state: Path | None, verbose: bool, as_json: boo
     Exits with 0 when told to stop, 1 when it cannot go on, 2 when the site file is refused and
     none that ran can stand in for it.
     """
+    early = EarlySignals()
     folder = choose_state_folder(state)
     try:
         choice = choose_site(config.absolute(), folder)
@@ -67,11 +76,11 @@ def run_command(config: Path, *, state: Path | None, verbose: bool, as_json: boo
     faulthandler.enable()
     level = logging.DEBUG if verbose else logging.INFO
     with logging_to(sys.stderr, level=level, as_json=as_json):
-        code = _run(choice, folder, choose_socket_folder(state))
+        code = _run(choice, folder, choose_socket_folder(state), early)
     sys.exit(code)
 
 
-def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
+def _run(choice: SiteChoice, folder: Path, socket_folder: Path, early: EarlySignals) -> int:
     settings = choice.settings
     credentials = read_credentials(settings, environment=os.environ)
     for warning in settings.warnings:
@@ -79,7 +88,7 @@ def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
     for station, problem in credentials.problems.items():
         _log.warning("station %s: %s", station, problem)
     try:
-        with holding_state(folder), bind_status_socket(socket_folder) as status:
+        with holding_state(folder), _socket_in(socket_folder) as status:
             manager = SdNotify(os.environ)
             manager.needs_time(OPENING_S, "opening the ledger")
             daemon = Daemon(
@@ -87,7 +96,7 @@ def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
             )
             if choice.alarm is not None:
                 daemon.alarms.sound(CONFIGURATION, choice.alarm)
-            run_loop(_serve(daemon, choice, folder))
+            run_loop(_serve(daemon, choice, folder, early))
     except UnusableRequestError as error:
         _log.error("%s", error)
         return REFUSED
@@ -97,7 +106,19 @@ def _run(choice: SiteChoice, folder: Path, socket_folder: Path) -> int:
     return 0
 
 
-async def _serve(daemon: Daemon, choice: SiteChoice, folder: Path) -> None:
+@contextmanager
+def _socket_in(folder: Path) -> Iterator[socket.socket | Path]:
+    """Lend the status socket; or its folder, where a full disk is no reason not to control."""
+    try:
+        status = bind_status_socket(folder)
+    except SocketFolderError:
+        yield folder
+        return
+    with status:
+        yield status
+
+
+async def _serve(daemon: Daemon, choice: SiteChoice, folder: Path, early: EarlySignals) -> None:
     def on_ready(port: int) -> None:
         _log.info("%s", start_report(choice.settings, ocpp_port=port, state=folder))
 
@@ -106,5 +127,5 @@ async def _serve(daemon: Daemon, choice: SiteChoice, folder: Path) -> None:
             await keep_site(choice.settings, folder, daemon.alarms)
 
     stop = asyncio.Event()
-    stop_on_signals(stop)
+    stop_on_signals(stop, early=early)
     await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck, on_good=on_good)

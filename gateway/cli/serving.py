@@ -9,11 +9,13 @@ import sys
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 import uvloop
 
+from gateway.adapters.clock import SystemClock
 from gateway.bootstrap import describe_buses
 from gateway.cli.wording import counted
 from gateway.settings import Settings, SettingsRefusedError, load_site
@@ -25,6 +27,11 @@ FAILED = 1
 
 STOPS_WITHIN_S = 25.0
 """A stop takes no longer, whatever hangs; the unit's TimeoutStopSec is above it."""
+
+BOUNCE_S = 0.25
+"""Nobody presses twice so fast: whoever started us and the terminal both passed one signal on."""
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def load_or_exit(path: Path) -> Settings:
@@ -42,24 +49,58 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-def stop_on_signals(stop: asyncio.Event, *, within_s: float = STOPS_WITHIN_S) -> None:
+class EarlySignals:
+    """SIGTERM and SIGINT from before the event loop runs: nothing is cut short, and nothing lost.
+
+    Left to Python, a SIGINT would break whatever is being done just then, and be lost where that
+    catches everything. A start that is told to end and does not come to its loop is ended by the
+    system `STOPS_WITHIN_S` later.
+    """
+
+    def __init__(self) -> None:
+        """Begin to listen."""
+        self.heard: signal.Signals | None = None
+        for number in STOPS:
+            signal.signal(number, self._hear)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if self.heard is None:
+            self.heard = signal.Signals(number)
+            # No thread here: the handler may have interrupted the making of another.
+            signal.setitimer(signal.ITIMER_REAL, STOPS_WITHIN_S)
+        else:
+            os._exit(128 + number)
+
+
+def stop_on_signals(
+    stop: asyncio.Event, *, within_s: float = STOPS_WITHIN_S, early: EarlySignals | None = None
+) -> None:
     """Set `stop` at the first SIGTERM or SIGINT; the second ends the process at once.
 
-    After the first the process ends `within_s`, in order or not, even if its loop hangs.
+    After the first the process ends `within_s`, in order or not, even if its loop hangs. One that
+    follows within `BOUNCE_S` is the first one again. What was heard `early` counts.
     """
-    loop = asyncio.get_running_loop()
+    loop, clock = asyncio.get_running_loop(), SystemClock()
     last_resort = threading.Timer(within_s, os._exit, [FAILED])
     last_resort.daemon = True  # It keeps nobody waiting who ends sooner.
+    first_s: float | None = None
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
+        nonlocal first_s
+        if first_s is not None:
+            if clock.monotonic_s() - first_s > BOUNCE_S:
+                os._exit(128 + number)
+            return
+        first_s = clock.monotonic_s()
         _log.info("%s: stopping; every limit lapses to its fallback", number.name)
         stop.set()
         last_resort.start()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         loop.add_signal_handler(number, on_signal, number)
+    if early is not None and early.heard is not None:
+        on_signal(early.heard)
 
 
 def leave_stuck(names: Sequence[str]) -> NoReturn:

@@ -3,8 +3,11 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
+
+from gateway.cli.serving import BOUNCE_S
 
 HANGS = """
 import asyncio, time
@@ -20,6 +23,69 @@ async def main():
 
 run_loop(main())
 """
+
+
+PRESSED = """
+import asyncio, signal, time
+from gateway.cli.serving import EarlySignals, run_loop, stop_on_signals
+
+early = EarlySignals()
+print("early", flush=True)
+while early.heard is None and {waits}:
+    time.sleep(0.01)
+
+async def main():
+    stop = asyncio.Event()
+    stop_on_signals(stop, early=early)
+    print("ready", flush=True)
+    await stop.wait()
+    print("told", flush=True)
+    if not {waits}:
+        await asyncio.sleep(3600)
+
+run_loop(main())
+print("ended in order", flush=True)
+"""
+
+
+@pytest.fixture
+def pressed(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the script; it is gone in the end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PRESSED.format(waits=request.param)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"early\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("pressed", [True], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_ends_it_in_order(
+    pressed: "subprocess.Popen[bytes]", number: signal.Signals
+) -> None:
+    pressed.send_signal(number)
+
+    out, _ = pressed.communicate(timeout=40)
+
+    assert out == b"ready\ntold\nended in order\n"
+    assert pressed.returncode == 0
+
+
+@pytest.mark.parametrize("pressed", [False], indirect=True)
+def test_one_press_that_is_passed_on_twice_is_one(pressed: "subprocess.Popen[bytes]") -> None:
+    assert pressed.stdout is not None
+    assert pressed.stdout.readline() == b"ready\n"
+    pressed.send_signal(signal.SIGINT)
+    assert pressed.stdout.readline() == b"told\n"
+    pressed.send_signal(signal.SIGINT)
+
+    with pytest.raises(subprocess.TimeoutExpired):  # It goes on ending in order.
+        pressed.wait(timeout=2 * BOUNCE_S)
+
+    pressed.send_signal(signal.SIGTERM)
+    assert pressed.wait(timeout=40) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(

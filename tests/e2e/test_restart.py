@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.adapters.last_good import LastGood, keep_last_good
 from gateway.adapters.status_socket import ask_status
+from gateway.cli.serving import BOUNCE_S
 from gateway.services.snapshot import Snapshot
 from tests.support.daemon_process import (
     SITE,
@@ -50,6 +51,7 @@ def test_a_second_signal_ends_at_once_what_the_first_does_not(tmp_path: Path) ->
             assert b"101" in await reader.readline()
             process.process.send_signal(signal.SIGTERM)
             await process.wait_for_line(r"SIGTERM: stopping")
+            await asyncio.sleep(2 * BOUNCE_S)
             assert process.process.returncode is None
             code = await process.end(lambda p: p.send_signal(signal.SIGTERM))
             assert code == 128 + signal.SIGTERM

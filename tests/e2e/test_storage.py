@@ -16,7 +16,7 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.history_file import HISTORY_NAME, HistoryReader
 from gateway.adapters.ledger_rows import read_memory
 from gateway.adapters.ledger_schema import LEDGER_NAME, Seal, open_ledger, write_seal
-from gateway.adapters.status_socket import ask_status
+from gateway.adapters.status_socket import SOCKET_NAME, ask_status
 from gateway.services.snapshot import Snapshot
 from tests.support.daemon_process import (
     SITE,
@@ -160,6 +160,41 @@ def test_a_start_without_any_room_remembers_and_says_what_to_do(tmp_path: Path) 
             await wait_alarm(process, "ledger", sounds=False)
             assert await process.end(lambda p: p.terminate()) == 0
         assert remembered(tmp_path / "state") == {str(number)}
+
+    run(test())
+
+
+def test_where_no_socket_can_be_made_control_runs_and_it_is_made_later(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "state" / SOCKET_NAME
+    in_the_way.mkdir(parents=True)
+
+    async def test() -> None:
+        async with started(tmp_path) as process:
+            said = await process.wait_for_line(r"ALARM status: (.*)")
+            assert str(in_the_way) in said[1]
+            assert "give the user" in said[1]
+            async with station(await process.ocpp_port(), "CP-01") as one:
+                await charge(one)
+                await wait_until(lambda: one.profiles("TxProfile"))
+            await asyncio.to_thread(in_the_way.rmdir)
+            await process.wait_for_line(f"status at {in_the_way}")
+            assert (await snapshot_of(process)).alarms == ()
+            assert await process.end(lambda p: p.terminate()) == 0
+        assert not in_the_way.exists()
+
+    run(test())
+
+
+def test_a_second_daemon_is_refused_whatever_becomes_of_the_socket(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with started(tmp_path) as process:
+            await process.ocpp_port()
+            (process.state / SOCKET_NAME).unlink()
+            (process.state / SOCKET_NAME).mkdir()
+            words = ("-c", str(tmp_path / "site.yaml"), "--state", str(process.state))
+            code, _, err = await headroom("run", *words)
+            assert code == 1
+            assert f"process {process.process.pid}" in err
 
     run(test())
 
