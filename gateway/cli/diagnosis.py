@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from gateway.services.snapshot import CircuitView, Snapshot
+from gateway.services.snapshot import Snapshot
 
 FIRST_BELIEVABLE_YEAR = 2024
 """A clock that shows an earlier one was never set."""
@@ -401,21 +401,29 @@ def _judge_stations(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _judge_meters(snapshot: Snapshot) -> Iterator[Finding]:
-    metered = [circuit for circuit in snapshot.circuits if circuit.meter is not None]
-    silent = {circuit.meter: circuit for circuit in metered if _is_silent(circuit)}
-    for meter, circuit in silent.items():
-        ages_s = [phase.age_s for phase in circuit.phases if phase.age_s is not None]
-        since = f"for {max(ages_s):.0f} s" if ages_s else "since the start"
-        what = f"{meter} (circuit {circuit.id}) has said nothing new {since}"
+    ages_s = list(_meter_ages_s(snapshot))
+    silent = [(told, age_s) for told, age_s in ages_s if age_s is None or age_s > SILENT_S]
+    for told, age_s in silent:
+        since = "since the start" if age_s is None else f"for {age_s:.0f} s"
+        what = f"{told} has said nothing new {since}"
         fix = "check its power, its line, its unit number and baud; `headroom read` asks it once"
         is_young = snapshot.running_s < SILENT_S
         yield warned("meters", what, "wait a moment") if is_young else failed("meters", what, fix)
     if not silent:
-        yield passed("meters", f"all {len(metered)} speak")
+        yield passed("meters", f"all {len(ages_s)} speak")
 
 
-def _is_silent(circuit: CircuitView) -> bool:
-    return any(phase.age_s is None or phase.age_s > SILENT_S for phase in circuit.phases)
+def _meter_ages_s(snapshot: Snapshot) -> Iterator[tuple[str, float | None]]:
+    """Yield every meter that something depends on, and how old what it said last is."""
+    for circuit in snapshot.circuits:
+        if circuit.meter is not None:
+            ages_s = [phase.age_s for phase in circuit.phases]
+            known_s = [age_s for age_s in ages_s if age_s is not None]
+            is_whole = len(known_s) == len(ages_s)
+            yield f"{circuit.meter} (circuit {circuit.id})", max(known_s) if is_whole else None
+    for source in snapshot.sources:
+        if source.meter is not None:
+            yield f"{source.meter} (source {source.id})", source.age_s
 
 
 def _few(names: tuple[str, ...] | list[str]) -> str:

@@ -73,6 +73,15 @@ class ConnectorView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceView:
+    """What feeds a circuit from below; `age_s` is its meter's, None if that was never read."""
+
+    id: str
+    meter: str | None
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StationView:
     """A station: whether it is there, and what it has been seen to do.
 
@@ -96,6 +105,7 @@ class Snapshot:
     circuits: tuple[CircuitView, ...]
     connectors: tuple[ConnectorView, ...]
     stations: tuple[StationView, ...] = ()
+    sources: tuple[SourceView, ...] = ()
     pending: tuple[str, ...] = ()
     """Stations that are connected and wait for adoption."""
     alarms: tuple[Alarm, ...] = ()
@@ -148,6 +158,14 @@ def snapshot_of(
                 falls_back=belief.is_dead_man_proven,
             )
             for station, belief in state.stations.items()
+        ),
+        sources=tuple(
+            SourceView(
+                id=source.id,
+                meter=source.meter,
+                age_s=_known_age_s(decision.at_s - told.read_at_s),
+            )
+            for source, told in zip(state.wiring.site.sources, state.sources, strict=True)
         ),
         pending=pending,
         alarms=alarms,

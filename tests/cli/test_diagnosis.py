@@ -28,7 +28,7 @@ from gateway.cli.diagnosis import (
     judge_state,
 )
 from gateway.services.alarms import Alarm
-from gateway.services.snapshot import CircuitView, PhaseView, Snapshot, StationView
+from gateway.services.snapshot import CircuitView, PhaseView, Snapshot, SourceView, StationView
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 PASS, WARN, FAIL = Verdict
@@ -254,6 +254,10 @@ def a_circuit(*ages_s: float | None) -> CircuitView:
     return CircuitView(id="supply", parent=None, device="mcb", meter="main", phases=phases)
 
 
+def a_source(age_s: float | None) -> SourceView:
+    return SourceView(id="roof", meter="roof-meter", age_s=age_s)
+
+
 WELL = Snapshot(
     site="Dockside",
     at=NOON,
@@ -272,6 +276,12 @@ def test_a_daemon_that_is_well_passes() -> None:
     assert {f.verdict for f in findings} == {PASS}
     assert {f.area for f in findings} == {"daemon", "stations", "meters"}
 
+    unmetered = SourceView(id="roof", meter=None, age_s=None)
+    with_sources = replace(WELL, sources=(a_source(0.4), unmetered))
+    findings = list(judge_daemon(with_sources, site="Dockside"))
+    assert {f.verdict for f in findings} == {PASS}
+    assert findings[-1].what == "all 2 speak"
+
 
 ALARM = Alarm(name="configuration", text="site.yaml is refused", since_at=NOON)
 
@@ -287,6 +297,8 @@ ALARM = Alarm(name="configuration", text="site.yaml is refused", since_at=NOON)
         (replace(WELL, stations=(a_station("A", falls_back=False),)), WARN, "fall back .*: A"),
         (replace(WELL, circuits=(a_circuit(0.4, 12.0),)), FAIL, "main .*supply.* for 12 s"),
         (replace(WELL, circuits=(a_circuit(None),)), FAIL, "main .* since the start"),
+        (replace(WELL, sources=(a_source(11.0),)), FAIL, "roof-meter .*source roof.* for 11 s"),
+        (replace(WELL, sources=(a_source(None),)), FAIL, "roof-meter .* since the start"),
     ],
 )
 def test_what_a_daemon_misses(snapshot: Snapshot, verdict: Verdict, words: str) -> None:
