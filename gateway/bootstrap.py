@@ -51,6 +51,7 @@ from gateway.domain.ids import BusId, CircuitId, StationId
 from gateway.domain.memory import Act, Memory
 from gateway.domain.metering import Sample
 from gateway.domain.stops import StopCause
+from gateway.domain.webhooks import Webhook
 from gateway.front_desk import FrontDesk
 from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
@@ -136,12 +137,14 @@ class Daemon:
         status: socket.socket | Path | None = None,  # Its folder where it cannot be had yet.
         manager: SdNotify | None = None,
         folder: Path | None = None,
+        hooks: Sequence[Webhook] = (),
     ) -> None:
         """Wire the parts.
 
         `keys` are the stations that may log in, with their passwords; `status` is where people
         on this machine may ask (`bind_status_socket`), None for nowhere; `manager` is told how
-        the daemon is; `folder` is where what must outlive it is kept, None for nowhere.
+        the daemon is; `folder` is where what must outlive it is kept, None for nowhere; `hooks`
+        are called about promises.
 
         Raises:
             UnusableRequestError: the site needs what this version cannot do, or the ledger in
@@ -169,7 +172,7 @@ class Daemon:
         self._history = HistoryDb(folder, clock=self._clock) if folder else None
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
         self._calendar = self._wire_calendar(folder)
-        self._desk = self._wire_desk(restored.state, memory, folder)
+        self._desk = self._wire_desk(restored.state, memory, folder, tuple(hooks))
         self._server = self._wire_server(keys, memory)
         self._stop_watch = self._wire_stop_input(restored.state)
         self._trip_outputs = self._wire_trip_outputs(memory)
@@ -216,7 +219,9 @@ class Daemon:
             memory=memory,
         )
 
-    def _wire_desk(self, state: SiteState, memory: Memory, folder: Path | None) -> FrontDesk:
+    def _wire_desk(
+        self, state: SiteState, memory: Memory, folder: Path | None, hooks: tuple[Webhook, ...]
+    ) -> FrontDesk:
         return FrontDesk(
             state,
             clock=self._clock,
@@ -226,6 +231,7 @@ class Daemon:
             address=self._settings.listen.api,
             folder=folder,
             post=self._inbox.post,
+            hooks=hooks,
         )
 
     def _recall(self) -> Memory:
@@ -362,6 +368,7 @@ class Daemon:
             alarms_begun=dict(self.alarms.counters),
             pending_count=len(self._server.pending_stations()),
             counters=self._counters(),
+            promises=self._desk.figures(),
             profile_writes={
                 (station, str(kind)): count
                 for (station, kind), count in self._dispatcher.profile_writes.items()

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 import gateway
+from gateway.adapters.promise_families import PromiseFigures, promise_families
 from gateway.control.condition import condition_of
 from gateway.control.decide import Decision
 from gateway.control.rows import Row
@@ -46,6 +47,7 @@ class Observed:
     pending_count: int
     counters: Mapping[str, int]
     profile_writes: Mapping[tuple[StationId, str], int]
+    promises: PromiseFigures | None = None
 
 
 def families_of(seen: Observed) -> Iterator[Metric]:
@@ -57,6 +59,8 @@ def families_of(seen: Observed) -> Iterator[Metric]:
     yield from _alarms(seen)
     yield from _control(seen)
     yield from _parts(seen)
+    if seen.promises is not None:
+        yield from promise_families(seen.promises)
 
 
 def build_info() -> Metric:

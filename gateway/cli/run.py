@@ -34,7 +34,7 @@ from gateway.cli.site_choice import CONFIGURATION, SiteChoice, choose_site, keep
 from gateway.cli.state_folder import choose_socket_folder, choose_state_folder, state_option
 from gateway.services.supervisor import ServiceEndedError
 from gateway.settings import SettingsRefusedError
-from gateway.settings.credentials import read_credentials
+from gateway.settings.credentials import read_credentials, read_hooks
 
 _log = logging.getLogger(__name__)
 
@@ -87,13 +87,21 @@ def _run(choice: SiteChoice, folder: Path, socket_folder: Path, early: EarlySign
         _log.warning("%s", warning.describe(str(settings.path)))
     for station, problem in credentials.problems.items():
         _log.warning("station %s: %s", station, problem)
+    hooks, unheard = read_hooks(settings, environment=os.environ)
     try:
         with holding_state(folder), _socket_in(socket_folder) as status:
             manager = SdNotify(os.environ)
             manager.needs_time(OPENING_S, "opening the ledger")
             daemon = Daemon(
-                settings, keys=credentials.keys, status=status, manager=manager, folder=folder
+                settings,
+                keys=credentials.keys,
+                status=status,
+                manager=manager,
+                folder=folder,
+                hooks=hooks,
             )
+            for hook, problem in unheard.items():
+                daemon.alarms.sound(f"webhook {hook}", problem)
             if choice.alarm is not None:
                 daemon.alarms.sound(CONFIGURATION, choice.alarm)
             run_loop(_serve(daemon, choice, folder, early))

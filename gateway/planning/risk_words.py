@@ -4,6 +4,7 @@ from datetime import tzinfo
 
 from gateway.planning.asking import Places
 from gateway.planning.at_risk import Danger, Standing
+from gateway.planning.calibrate import Miscalibration
 from gateway.planning.quote_words import clock_said, kwh_said, place_said, row_said
 
 
@@ -40,3 +41,16 @@ def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzin
             ends = clock_said(shortage.until_at_s, now_s, zone)
             left_a = shortage.left_ma / 1_000
             return f"circuit {circuit} leaves it {left_a:.1f} A on {phase} from {begins} to {ends}"
+
+
+def miscalibration_said(found: Miscalibration) -> str:
+    """Return that promises are not kept as often as they say, and what to do."""
+    kept, said = f"{found.kept_ratio:.1%}", f"{found.promised_ratio:.1%}"
+    if found.kept_ratio < found.promised_ratio:
+        advice = "ask for more confidence than you need until it is over, and send the report"
+    else:
+        advice = "less is promised than could be: send the report"
+    return (
+        f"of the last {found.count} promises made where the building was short {kept} were kept,"
+        f" and {said} were to be: {advice}"
+    )

@@ -1,15 +1,20 @@
 """Promises of a real daemon: asked for over HTTP and on the command line, and kept through kills."""
 
 import asyncio
+import hashlib
+import hmac
 import http.client
 import json
 import re
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.support.daemon_process import (
+    SITE,
     Iem3000,
     Process,
     a_building,
@@ -17,7 +22,10 @@ from tests.support.daemon_process import (
     headroom,
     run,
     station,
+    wait_until,
 )
+from tests.support.http_asking import get
+from tests.support.modbus_peers import TcpPeer
 
 PLACE = r"API at http://127\.0\.0\.1:(\d+)$"
 
@@ -80,6 +88,71 @@ def test_what_was_promised_is_promised_whenever_the_daemon_is_killed(tmp_path: P
 
             process = await stack.enter_async_context(daemon(site, state))
             assert await ask(process, secret, "GET", path) == (200, cancelled)
+
+    run(test())
+
+
+@asynccontextmanager
+async def an_ear(heard: list[tuple[str, bytes]]) -> AsyncIterator[int]:
+    """Listen for webhooks; yield the port."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = re.search(r"Content-Length: (\d+)", head)
+        assert length is not None
+        heard.append((head, await reader.readexactly(int(length[1]))))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def test_who_was_promised_what_is_late_hears_of_it_and_so_does_prometheus(tmp_path: Path) -> None:
+    async def test() -> None:
+        heard: list[tuple[str, bytes]] = []
+        async with AsyncExitStack() as stack:
+            ear = await stack.enter_async_context(an_ear(heard))
+            meter = await stack.enter_async_context(TcpPeer(Iem3000()))
+            text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0)
+            kinds = "[reservation, reservation-at-risk]"
+            hook = f"{{id: desk, url: 'http://127.0.0.1:{ear}/hear', tell: {kinds}}}"
+            (tmp_path / "site.yaml").write_text(f"{text}webhooks: [{hook}]\n")
+            (tmp_path / "credentials").mkdir()
+            (tmp_path / "credentials" / "desk").write_text("a secret of more than sixteen\n")
+            state = tmp_path / "state"
+            process = await stack.enter_async_context(daemon(tmp_path / "site.yaml", state))
+            secret = await token(state, "--role", "vehicle_operator", "--name", "vans")
+            # It needs 87 of its 90 seconds, and does not come.
+            depart_at = datetime.now(UTC) + timedelta(seconds=90)  # noqa: TID251 - the daemon's clock is the machine's
+            wanted = {"energy_wh": 535, "depart_at": depart_at.isoformat(), "connector": "CP-01/1"}
+            _, quote = await ask(process, secret, "POST", "/quotes", wanted)
+            offer = {"offer_id": quote["offers"][0]["offer_id"]}
+            _, held = await ask(process, secret, "POST", "/reservations", offer)
+            await ask(process, secret, "POST", f"/reservations/{held['reservation_id']}/confirm")
+
+            await wait_until(lambda: len(heard) == 3)
+            async with asyncio.timeout(20):
+                url = (await process.wait_for_line(r"metrics at (http://127\.0\.0\.1:\d+)$"))[1]
+                while True:
+                    said = (await get(url, "/metrics")).body.decode()
+                    if "\nheadroom_promises_at_risk 1.0" in said:
+                        break
+            bodies = [json.loads(body) for _, body in heard]
+            states = [b["data"]["state"] for b in bodies if b["kind"] == "reservation"]
+            assert states == ["held", "confirmed"]
+            (risk,) = [b for b in bodies if b["kind"] == "reservation-at-risk"]
+            assert (risk["subject"], risk["holder"]) == (held["reservation_id"], "vans")
+            assert risk["data"]["danger"] == "late"
+            head, body = heard[-1]
+            signed = re.search(r"Headroom-Signature: t=(\d+),v1=(\w+)", head)
+            assert signed is not None
+            key, whole = b"a secret of more than sixteen", signed[1].encode() + b"." + body
+            assert hmac.new(key, whole, hashlib.sha256).hexdigest() == signed[2]
 
     run(test())
 
