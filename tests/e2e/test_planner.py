@@ -1,0 +1,94 @@
+"""The planner of a real daemon: it plans for who is there, and is killed while control goes on."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon_process import Iem3000, Process, a_building, headroom, run, station
+from tests.support.exposition import value_of
+from tests.support.http_asking import get
+
+CYCLES = "headroom_control_cycles_total"
+
+
+def planners_of(daemon: int) -> list[int]:
+    """Return the processes that plan for a daemon and are alive."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(parent) == daemon and "planner_process" in command:
+            found.append(int(folder.name))
+    return found
+
+
+async def wait_planner(process: Process, *, other_than: int = 0) -> int:
+    """Return the daemon's planner, once there is one."""
+    async with asyncio.timeout(40):
+        while True:
+            for found in planners_of(process.process.pid):
+                if found != other_than:
+                    return found
+            await asyncio.sleep(0.05)
+
+
+async def asked(process: Process, secret: str, path: str) -> Any:
+    """Return what the API answers."""
+    port = int((await process.wait_for_line(r"API at http://127\.0\.0\.1:(\d+)$"))[1])
+
+    def exchange() -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", f"/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})
+        said = json.loads(connection.getresponse().read())
+        connection.close()
+        return said
+
+    return await asyncio.to_thread(exchange)
+
+
+async def cycles(process: Process) -> float:
+    url = (await process.wait_for_line(r"metrics at (http://127\.0\.0\.1:\d+)$"))[1]
+    return value_of((await get(url, "/metrics")).body.decode(), CYCLES)
+
+
+def test_killed_at_any_moment_control_goes_on_and_the_plan_comes_back(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with a_building(tmp_path, Iem3000()) as process, asyncio.timeout(90):
+            _, out, _ = await headroom(
+                "token", "--state", str(process.state), "--json", "--role", "viewer"
+            )
+            secret = json.loads(out)["token"]
+            assert (await asked(process, secret, "/plan"))["made_by"] == "nobody"
+            port = await process.ocpp_port()
+            async with station(port, "CP-01") as first, station(port, "CP-02") as second:
+                await first.boot()
+                await first.say_status(1, "Charging")
+                await first.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
+                killed = await wait_planner(process)
+                while (plan := await asked(process, secret, "/plan"))["made_by"] == "nobody":  # noqa: ASYNC110 - it is asked over HTTP
+                    await asyncio.sleep(0.1)
+                assert [planned["connector"] for planned in plan["planned"]] == ["CP-01/1"]
+                assert plan["planned"][0]["energy_wh"] == plan["planned"][0]["wanted_wh"]
+
+                before = await cycles(process)
+                os.kill(killed, signal.SIGKILL)
+                await second.boot()
+                await second.say_status(1, "Charging")
+                await second.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
+                assert await wait_planner(process, other_than=killed) != killed
+                while len((await asked(process, secret, "/plan"))["planned"]) < 2:  # noqa: ASYNC110 - it is asked over HTTP
+                    await asyncio.sleep(0.1)
+                assert await cycles(process) > before
+                assert killed not in planners_of(process.process.pid)
+            planner = await wait_planner(process)
+            assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
+            assert not os.access(f"/proc/{planner}", os.F_OK)
+
+    run(test())
