@@ -1,12 +1,11 @@
 """What is planned for vehicles nobody promised anything, in the slots of a room: it may be moved."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.domain.needs import Objective
+from gateway.planning.exchange import may_wait
 from gateway.planning.grid import Grid
 from gateway.planning.problem import Demand, Plan
 from gateway.planning.room import Ints, Room
@@ -61,16 +60,20 @@ class Charging:
         """Return per demand whether it may charge at other times.
 
         Not if it wants all as soon as it can, if it tapers (what it takes depends on what it has
-        had), or if another waits for its connector.
+        had), or if that is so of another at its connector.
         """
-        at_place = Counter(demand.place for demand in self.demands)
-        return tuple(
-            demand.objective is not Objective.FASTEST
-            and demand.energy_wh is not None
-            and not demand.taper
-            and at_place[demand.place] == 1
-            for demand in self.demands
-        )
+        stays = {demand.place for demand in self.demands if not may_wait(demand)}
+        return tuple(demand.place not in stays for demand in self.demands)
+
+    def gets_wh(self, grid: Grid) -> list[float]:
+        """Return what each demand is given, at most what it wants."""
+        given_wh = (self.current_ma @ np.array(grid.hours)).tolist() if self.demands else []
+        return [
+            demand.wh_per_ma_h * mah
+            if demand.energy_wh is None
+            else min(demand.energy_wh, demand.wh_per_ma_h * mah)
+            for demand, mah in zip(self.demands, given_wh, strict=True)
+        ]
 
 
 def charging_of(demands: Sequence[Demand], plan: Plan, *, grid: Grid, begins_s: float) -> Charging:

@@ -1,14 +1,17 @@
 """A better plan than the greedy one, where there is one: what the linear program gives, placed."""
 
-from bisect import insort
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from gateway.planning.check import check
+import numpy as np
+
 from gateway.planning.greedy import greedy
-from gateway.planning.linear import Rates, solve
-from gateway.planning.problem import Demand, Plan, Problem, plan_of, serves_everyone
+from gateway.planning.linear import CLASS_WEIGHT, Rates, solve
+from gateway.planning.polish import in_steps, polished_ma
+from gateway.planning.problem import Demand, Plan, Problem, plan_of, ranks_of, serves_everyone
 
 TIME_LIMIT_S = 5.0
+NEARLY_ALL_RATIO = 0.99  # Of what no plan can exceed: nearer than that a plan is left as it is.
+MOST_POLISHED = 15_000  # So many slots of demands take about 0.2 s.
 
 
 def plan(problem: Problem, *, time_limit_s: float = TIME_LIMIT_S) -> Plan:
@@ -27,19 +30,80 @@ def improve(problem: Problem, known: Plan, *, time_limit_s: float = TIME_LIMIT_S
     if rates is None:
         return known
     placed = place(problem, rates)
-    return max((known, placed), key=lambda candidate: worth(problem, candidate))
+    better = max((known, placed), key=lambda candidate: worth(problem, candidate))
+    if better.energy_wh >= NEARLY_ALL_RATIO * rates.bound_wh:
+        return better
+    polished = _polished(problem, better, time_limit_s=time_limit_s)
+    return max((better, polished), key=lambda candidate: worth(problem, candidate))
 
 
-def worth(problem: Problem, candidate: Plan) -> tuple[int, tuple[float, ...]]:
-    """Return what a plan is compared by: what is wrong with it, then energy class by class.
+def _polished(problem: Problem, placed: Plan, *, time_limit_s: float) -> Plan:
+    """Return the plan with the best currents for who is on when in it, if it is small enough."""
+    currents = np.array(placed.current_ma, dtype=np.int64)
+    if not 0 < np.count_nonzero(currents) <= MOST_POLISHED:
+        return placed
+    exact_ma = polished_ma(problem, currents, time_limit_s=time_limit_s)
+    return placed if exact_ma is None else plan_of(problem, in_steps(problem, exact_ma))
 
-    Differences of a thousandth of a class's energy are none.
-    """
-    by_class_wh = [0.0, 0.0, 0.0, 0.0]
+
+def worth(problem: Problem, candidate: Plan) -> tuple[float, float]:
+    """Return what plans are compared by: what they break of promises, then energy by class, Wh."""
+    broken_wh = weighted_wh = 0.0
     for demand, delivered_wh in zip(problem.demands, candidate.delivered_wh, strict=True):
-        by_class_wh[min(demand.rank, 3)] += delivered_wh
-    weighted_wh = sum(energy_wh * 10.0**-rank for rank, energy_wh in enumerate(by_class_wh))
-    return -len(check(problem, candidate)), (weighted_wh,)
+        missing_wh = demand.promised_wh - delivered_wh
+        broken_wh += missing_wh if missing_wh > 1.0 else 0.0
+        weighted_wh += delivered_wh * CLASS_WEIGHT**-demand.rank
+    return -broken_wh, weighted_wh
+
+
+@dataclass(slots=True)
+class _Placed:
+    """A demand while it is placed: what its rates have saved up for it, and what it has had."""
+
+    demand: Demand
+    at: int
+    window: range
+    rank: int
+    rates_ma: list[float]
+    saved_mah: float = 0.0
+    delivered_wh: float = 0.0
+    wants_wh: float = field(init=False)
+    wh_per_ma_h: float = field(init=False)
+    s_per_wh: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        energy_wh = self.demand.energy_wh
+        self.wants_wh = float("inf") if energy_wh is None else energy_wh
+        self.wh_per_ma_h = self.demand.wh_per_ma_h
+        self.s_per_wh = 3_600.0 / (self.demand.max_ma * self.wh_per_ma_h)
+
+    def is_full(self) -> bool:
+        """Return whether it has all it wants."""
+        return self.delivered_wh >= self.wants_wh - 1.0
+
+    def turn(self, now_s: float) -> tuple[bool, int, float, int]:
+        """Return what it is served by: promises, class, how long it could wait."""
+        demand, s_per_wh = self.demand, self.s_per_wh
+        if demand.taper:
+            s_per_wh = 3_600.0 / (demand.takes_ma(self.delivered_wh) * self.wh_per_ma_h)
+        laxity_s = demand.latest_s - now_s - (self.wants_wh - self.delivered_wh) * s_per_wh
+        return self.delivered_wh >= demand.promised_wh, self.rank, laxity_s, self.at
+
+    def fitting_ma(self, most_ma: int, length_h: float, left_ma: list[int]) -> int:
+        """Return what it can have in a slot, in whole steps; 0 when that is below its least."""
+        demand = self.demand
+        min_ma, step_ma = demand.min_ma, demand.step_ma
+        fits_ma = min([left_ma[row] for row in demand.rows])
+        if fits_ma < min_ma:
+            return 0
+        fits_ma = min(fits_ma, most_ma, demand.max_ma)
+        if demand.taper:
+            fits_ma = min(fits_ma, demand.takes_ma(self.delivered_wh))
+        needs_ma = (self.wants_wh - self.delivered_wh) / (length_h * self.wh_per_ma_h)
+        if needs_ma < fits_ma:
+            fits_ma = min(fits_ma, max(min_ma, -int(-needs_ma // step_ma) * step_ma))
+        fits_ma = fits_ma // step_ma * step_ma
+        return fits_ma if fits_ma >= min_ma else 0
 
 
 def place(problem: Problem, rates: Rates) -> Plan:
@@ -49,73 +113,64 @@ def place(problem: Problem, rates: Rates) -> Plan:
     still free in a slot goes to whom waiting would hurt soonest, and is taken off what comes
     later: so energy moves to the left.
     """
-    grid, hours = problem.grid, problem.grid.hours
-    demands = problem.demands
+    grid, demands, hours = problem.grid, problem.demands, problem.grid.hours
     current_ma = [[0] * grid.slot_count for _ in demands]
-    windows = [grid.slots_within(d.earliest_s, d.latest_s) for d in demands]
-    begin: dict[int, list[int]] = {}
-    for at, window in enumerate(windows):
-        begin.setdefault(window.start, []).append(at)
-    there: list[int] = []
-    saved_mah = [0.0] * len(demands)
-    delivered_wh = [0.0] * len(demands)
-    rate_ma = rates.current_ma.tolist()
+    ranks, rates_ma = ranks_of(demands), rates.current_ma.tolist()
+    begin: list[list[_Placed]] = [[] for _ in range(grid.slot_count + 1)]
+    for at, demand in enumerate(demands):
+        window = grid.slots_within(demand.earliest_s, demand.latest_s)
+        begin[window.start].append(_Placed(demand, at, window, ranks[at], rates_ma[at]))
+    there: list[_Placed] = []
+    of_slots = list(zip(*problem.available_ma, strict=True))
     for slot in range(grid.slot_count):
-        for at in begin.get(slot, ()):
-            insort(there, at)
-        there = [
-            at
-            for at in there
-            if slot < windows[at].stop and not _is_full(demands[at], delivered_wh[at])
-        ]
-        active = _first_at_each(demands, there)
-        left_ma = [of_row[slot] for of_row in problem.available_ma]
-        length_h = hours[slot]
-        for at in active:
-            saved_mah[at] += rate_ma[at][slot] * length_h
-        now_s = grid.edges_s[slot]
-        turns = sorted(active, key=lambda at: _turn(demands[at], delivered_wh[at], now_s, at))
-        for at in turns:
-            most_ma = _turned_into_ma(demands[at], saved_mah[at] / length_h)
-            current_ma[at][slot] = _fitting_ma(
-                demands[at], delivered_wh[at], most_ma, length_h, left_ma
-            )
-            _take(demands[at], current_ma[at][slot], left_ma)
-        for at in turns:
-            has_ma = current_ma[at][slot]
-            if min([left_ma[row] for row in demands[at].rows]) < demands[at].step_ma:
-                continue
-            _take(demands[at], -has_ma, left_ma)
-            given_ma = _fitting_ma(demands[at], delivered_wh[at], None, length_h, left_ma)
-            current_ma[at][slot] = max(has_ma, given_ma)
-            _take(demands[at], current_ma[at][slot], left_ma)
-        for at in active:
-            saved_mah[at] -= current_ma[at][slot] * length_h
-            delivered_wh[at] += current_ma[at][slot] * length_h * demands[at].wh_per_ma_h
+        there = [one for one in there if slot < one.window.stop and not one.is_full()]
+        there += begin[slot]
+        left_ma, length_h = list(of_slots[slot]), hours[slot]
+        _place_slot(_in_turn(there, grid.edges_s[slot]), slot, length_h, left_ma, current_ma)
     return plan_of(problem, current_ma)
 
 
-def _is_full(demand: Demand, delivered_wh: float) -> bool:
-    return demand.energy_wh is not None and delivered_wh >= demand.energy_wh - 1.0
+def _place_slot(
+    turns: list[_Placed],
+    slot: int,
+    length_h: float,
+    left_ma: list[int],
+    current_ma: list[list[int]],
+) -> None:
+    """Give each in turn what its rate has saved for it, and then what is still free."""
+    given_ma = []
+    for one in turns:
+        one.saved_mah += one.rates_ma[slot] * length_h
+        most_ma = _turned_into_ma(one.demand, one.saved_mah / length_h)
+        gets_ma = one.fitting_ma(most_ma, length_h, left_ma) if most_ma > 0 else 0
+        if gets_ma:
+            for row in one.demand.rows:
+                left_ma[row] -= gets_ma
+        given_ma.append(gets_ma)
+    for one, has_ma in zip(turns, given_ma, strict=True):
+        demand, gets_ma = one.demand, has_ma
+        if has_ma < demand.max_ma and min([left_ma[row] for row in demand.rows]) >= demand.step_ma:
+            for row in demand.rows:
+                left_ma[row] += has_ma
+            gets_ma = max(has_ma, one.fitting_ma(demand.max_ma, length_h, left_ma))
+            for row in demand.rows:
+                left_ma[row] -= gets_ma
+        if gets_ma:
+            current_ma[one.at][slot] = gets_ma
+            one.saved_mah -= gets_ma * length_h
+            one.delivered_wh += gets_ma * length_h * one.wh_per_ma_h
 
 
-def _first_at_each(demands: Sequence[Demand], there: list[int]) -> list[int]:
-    """Return who may draw of those that are there: the first at each connector."""
-    first: dict[str, int] = {}
-    for at in there:
-        known = first.setdefault(demands[at].place, at)
-        if demands[at].earliest_s < demands[known].earliest_s:
-            first[demands[at].place] = at
-    return list(first.values())
-
-
-def _turn(
-    demand: Demand, delivered_wh: float, now_s: float, at: int
-) -> tuple[bool, int, float, int]:
-    power_w = demand.takes_ma(delivered_wh) * demand.wh_per_ma_h
-    wants_wh = demand.energy_wh if demand.energy_wh is not None else float("inf")
-    laxity_s = demand.latest_s - now_s - (wants_wh - delivered_wh) / power_w * 3_600.0
-    return delivered_wh >= demand.promised_wh, demand.rank, laxity_s, at
+def _in_turn(there: list[_Placed], now_s: float) -> list[_Placed]:
+    """Return who may draw of those that are there, the first at each connector, in turn."""
+    first: dict[str, _Placed] = {}
+    for one in there:
+        known = first.setdefault(one.demand.place, one)
+        if (one.demand.earliest_s, one.at) < (known.demand.earliest_s, known.at):
+            first[one.demand.place] = one
+    turns = [(one.turn(now_s), one) for one in first.values()]
+    turns.sort()
+    return [one for _, one in turns]
 
 
 def _turned_into_ma(demand: Demand, saved_ma: float) -> int:
@@ -123,28 +178,3 @@ def _turned_into_ma(demand: Demand, saved_ma: float) -> int:
     if 0.5 * demand.min_ma <= saved_ma < demand.min_ma:
         return demand.min_ma
     return int(saved_ma) + demand.step_ma // 2
-
-
-def _fitting_ma(
-    demand: Demand,
-    delivered_wh: float,
-    most_ma: int | None,
-    length_h: float,
-    left_ma: list[int],
-) -> int:
-    """Return what a demand can have in a slot, in whole steps; 0 when that is below its least."""
-    fits_ma = demand.takes_ma(delivered_wh)
-    if most_ma is not None:
-        fits_ma = min(fits_ma, most_ma)
-    if demand.energy_wh is not None:
-        needs_ma = (demand.energy_wh - delivered_wh) / (length_h * demand.wh_per_ma_h)
-        in_steps_ma = -int(-needs_ma // demand.step_ma) * demand.step_ma
-        fits_ma = min(fits_ma, max(demand.min_ma, in_steps_ma))
-    fits_ma = min(fits_ma, *[left_ma[row] for row in demand.rows])
-    fits_ma = fits_ma // demand.step_ma * demand.step_ma
-    return fits_ma if fits_ma >= demand.min_ma else 0
-
-
-def _take(demand: Demand, current_ma: int, left_ma: list[int]) -> None:
-    for row in demand.rows:
-        left_ma[row] -= current_ma

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gateway.planning.grid import STEPS
 from gateway.planning.problem import Demand, Problem
 
-MOST_INTERVALS = 110
+MOST_INTERVALS = 90
 CLASS_WEIGHT = 10.0  # One class matters so much more than the next.
 OPTIMALITY_TOLERANCE = 1e-5  # Steps of 1 A lose a hundred times more; a sixth of the time.
 BROKEN_PROMISE_WEIGHT = 1e5  # Per Wh that is promised and not given.
@@ -166,7 +166,7 @@ class _Program:
         ).astype(np.int32)
         lp.a_matrix_.index_ = np.fromiter(chain.from_iterable(c for c, _, _, _ in rows), np.int32)
         lp.a_matrix_.value_ = np.fromiter(chain.from_iterable(v for _, v, _, _ in rows), np.float64)
-        return _solution_of(lp, count, time_limit_s)
+        return solution_of(lp, count, time_limit_s)
 
     def _row_parts(self) -> list[Part]:
         """Return a constraint per row and interval that could be over: the sum of its currents.
@@ -236,7 +236,8 @@ class _Program:
         return parts
 
 
-def _solution_of(lp: highspy.HighsLp, count: int, time_limit_s: float) -> Floats | None:
+def solution_of(lp: highspy.HighsLp, count: int, time_limit_s: float) -> Floats | None:
+    """Return the first columns of an optimum, None when there was no time to find one."""
     # The class on top of it prints a line as it is made, on standard output, whatever is asked.
     highs = _Highs()
     for option, value in (

@@ -1,6 +1,8 @@
 """The planning problem and its answer: who wants how much when, what rows have, who gets what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import mul
 
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
@@ -101,6 +103,23 @@ def plan_of(problem: Problem, current_ma: list[list[int]]) -> Plan:
 def _delivered_wh(demand: Demand, current_ma: list[int], hours: tuple[float, ...]) -> float:
     given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
     return given_wh if demand.energy_wh is None else min(given_wh, demand.energy_wh)
+
+
+def ranks_of(demands: Sequence[Demand]) -> list[int]:
+    """Return the class each demand is served by: the highest of its own and of who waits for it.
+
+    Who stands at a connector that something critical waits for is in its way until it is done.
+    """
+    ranks = [demand.rank for demand in demands]
+    at_place: dict[str, list[int]] = {}
+    for at, demand in enumerate(demands):
+        at_place.setdefault(demand.place, []).append(at)
+    for queue in at_place.values():
+        queue.sort(key=lambda at: (demands[at].earliest_s, at))
+        for before, behind in pairwise(reversed(queue)):
+            if demands[before].earliest_s < demands[behind].latest_s:
+                ranks[behind] = min(ranks[behind], ranks[before])
+    return ranks
 
 
 def serves_everyone(problem: Problem, plan: Plan) -> bool:
