@@ -18,6 +18,7 @@ from gateway.domain.promises import Reservation
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
+from gateway.planning.calibrate import ReliabilityReport
 
 Post = Callable[[Event], None]
 """Where a driver puts its facts: never blocks, never calls back."""
@@ -213,6 +214,9 @@ class Bookings(Protocol):
 
     def reservations(self, by: Access) -> tuple[Reservation, ...]:
         """Return the reservations `by` may see."""
+
+    def reliability(self) -> ReliabilityReport:
+        """Return whether promises are kept as often as they say."""
 
 
 class Notices(Protocol):

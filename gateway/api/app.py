@@ -11,11 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway import __version__
+from gateway.api.batch import BATCHES
 from gateway.api.calls import FindAccess, admitted, read_body, understood, used_key
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
 from gateway.api.openapi import describe
 from gateway.api.problems import ProblemError, problem_response
 from gateway.api.quotas import Quotas
+from gateway.api.reports import REPORTS
 from gateway.api.sse import Followers
 
 PREFIX = "/api/v1"
@@ -26,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
-    endpoints = (*ENDPOINTS, Followers().endpoint())
+    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, Followers().endpoint())
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 
@@ -50,7 +52,14 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     content_type = request.headers.get("content-type", "")
                     said = understood(body, endpoint.body, content_type=content_type)
                 key = used_key(request, body) if endpoint.has_key else None
-                call = Call(request=request, access=access, body=said, key=key, sources=sources)
+                call = Call(
+                    request=request,
+                    access=access,
+                    body=said,
+                    key=key,
+                    sources=sources,
+                    charge=lambda count: quotas.charge(access.name, count),
+                )
                 return _response(await endpoint.answering(call), endpoint.status)
             except ProblemError as problem:
                 return problem_response(problem)

@@ -60,6 +60,8 @@ class Call:
     body: Body | None
     key: UsedKey | None
     sources: Sources
+    charge: Callable[[int], None] = lambda _: None
+    """Takes so many requests more off the caller's quota; those that follow wait for it."""
 
 
 Answering = Callable[[Call], Awaitable[BaseModel | Response]]

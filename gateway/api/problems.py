@@ -137,10 +137,10 @@ class ProblemBody(BaseModel):
     """A fresh quote, where what was held no longer fits."""
 
 
-def problem_response(problem: ProblemError) -> Response:
-    """Return the answer a problem makes."""
+def problem_body(problem: ProblemError) -> ProblemBody:
+    """Return the document of a problem."""
     quote = problem.quote
-    body = ProblemBody(
+    return ProblemBody(
         type=f"{TYPE_PREFIX}{problem.kind.name}",
         title=problem.kind.title,
         status=problem.kind.status,
@@ -148,8 +148,12 @@ def problem_response(problem: ProblemError) -> Response:
         errors=[Field(pointer=e.pointer, detail=e.detail) for e in problem.errors] or None,
         quote=None if quote is None else quote.model_dump(mode="json"),
     )
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """Return the answer a problem makes."""
     return Response(
-        body.model_dump_json(exclude_none=True),
+        problem_body(problem).model_dump_json(exclude_none=True),
         status_code=problem.kind.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **problem.headers},

@@ -31,3 +31,9 @@ class Quotas:
             return (1.0 - bucket.left) / rate
         bucket.left -= 1.0
         return 0.0
+
+    def charge(self, holder: str, count: int) -> None:
+        """Take so many requests more off what a holder has, who may owe them: the next ones wait."""
+        bucket = self._buckets.get(holder)
+        if bucket is not None:
+            bucket.left -= count

@@ -296,7 +296,7 @@ def test_the_description_names_every_path_and_no_other(desk: Desk) -> None:
     said = described(desk)
     methods = {(path, method) for path, of_path in said["paths"].items() for method in of_path}
 
-    assert len(methods) == 13
+    assert len(methods) == 15
     for path, method in methods:
         filled = path.removeprefix(PREFIX).replace("{connector}", "X/1")
         filled = filled.replace("{reservation_id}", "x")
@@ -323,7 +323,15 @@ def test_the_description_is_true_of_what_is_answered(desk: Desk) -> None:
         if media == "application/problem+json":
             assert f"`{reply.said['type']}`" in answer["description"]
 
-    for path in ("/site", "/power", "/headroom", "/plan", "/connectors", "/reservations"):
+    for path in (
+        "/site",
+        "/power",
+        "/headroom",
+        "/plan",
+        "/connectors",
+        "/reservations",
+        "/reports/reliability",
+    ):
         check("GET", path, desk.ask("GET", path, token=token))
     check(
         "GET", "/connectors/{connector}/why", desk.ask("GET", "/connectors/CP-01/why", token=token)
