@@ -16,11 +16,13 @@ from gateway.planning.charging import Charging
 from gateway.planning.check import check
 from gateway.planning.improve import place
 from gateway.planning.linear import solve
-from gateway.planning.problem import Demand, Plan, Problem
+from gateway.planning.polish import in_steps, polished_ma
+from gateway.planning.problem import Demand, Plan, Problem, plan_of
 from gateway.planning.quote import Ask
 from gateway.planning.room import Ints, Outlet, Room
 
 NOT_LESS_WH = 1.0
+ROUNDING_RATIO = 1.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +74,41 @@ def rearrange(
         available_ma=tuple(map(tuple, available_ma.tolist())),
         demands=(*charging.demands, *promised, wanted),
     )
-    rates = solve(problem, time_limit_s=time_limit_s)
+    plan = _planned(problem, time_limit_s)
+    return None if plan is None else _of_plan(book, charging, problem, plan)
+
+
+def _planned(problem: Problem, time_limit_s: float) -> Plan | None:
+    """Return a plan that keeps everything promised, None if none is found.
+
+    A little more than promised is sought, for steps are rounded down.
+    """
+    generous = replace(
+        problem,
+        demands=tuple(
+            replace(
+                demand,
+                promised_wh=demand.promised_wh * ROUNDING_RATIO,
+                energy_wh=max(demand.energy_wh or 0.0, demand.promised_wh * ROUNDING_RATIO),
+            )
+            if demand.promised_wh
+            else demand
+            for demand in problem.demands
+        ),
+    )
+    rates = solve(generous, time_limit_s=time_limit_s)
     if rates is None:
         return None
-    plan = place(problem, rates)
-    if check(problem, plan):
+    placed = place(generous, rates)
+    plan = plan_of(problem, [list(of_slots) for of_slots in placed.current_ma])
+    if not check(problem, plan):
+        return plan
+    currents = np.array(placed.current_ma, dtype=np.int64)
+    exact_ma = polished_ma(generous, currents, time_limit_s=time_limit_s)
+    if exact_ma is None:
         return None
-    return _of_plan(book, charging, problem, plan)
+    plan = plan_of(problem, in_steps(generous, exact_ma))
+    return None if check(problem, plan) else plan
 
 
 def _promised(book: Book, now_s: float) -> list[Demand]:
