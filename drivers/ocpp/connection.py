@@ -1,5 +1,6 @@
 """A WebSocket connection that hands every message over as it arrives and answers at once."""
 
+import asyncio
 import socket
 import struct
 from collections import deque
@@ -12,6 +13,8 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+
+from drivers.ocpp.lobby import Lobby
 
 MAX_MESSAGES_A_S: Final = 200  # Beyond, the station waits: it has no reason to say so much.
 COUNTED_TOGETHER: Final = 256
@@ -31,6 +34,7 @@ class StationConnection(ServerConnection):
         "_counted",
         "_counted_since_s",
         "_held",
+        "_lobby",
         "_parts",
         "_quiet_looks",
         "_take",
@@ -38,9 +42,17 @@ class StationConnection(ServerConnection):
         "is_adopted",
     )
 
-    def __init__(self, protocol: ServerProtocol, server: Server, **options: Any) -> None:  # noqa: ANN401 - what websockets passes
-        """Hold messages until `deliver_to` says where they go."""
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        server: Server,
+        *,
+        lobby: Lobby,
+        **options: Any,  # noqa: ANN401 - what websockets passes
+    ) -> None:
+        """Hold messages until `deliver_to` says where they go; wait in `lobby` till then."""
         super().__init__(protocol, server, **options)
+        self._lobby = lobby
         self.is_adopted = False  # Whether the handshake proved a station of ours.
         self._take: Callable[[bytes], bytes | None] | None = None
         self._held: deque[bytes] | None = None
@@ -49,6 +61,20 @@ class StationConnection(ServerConnection):
         self._counted_since_s = self.loop.time()
         self._was_heard = True
         self._quiet_looks = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake, for which there is not all the room and time in the world."""
+        super().connection_made(transport)
+        address = transport.get_extra_info("peername")
+        self._lobby.enter(self, address=str(address[0]) if address else "", end=self._turn_out)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End in whatever state it is."""
+        self._lobby.leave(self)
+        super().connection_lost(exc)
+
+    def _turn_out(self) -> None:
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes off the wire: whatever they are, the other end is there."""
@@ -84,6 +110,7 @@ class StationConnection(ServerConnection):
 
     def forget_handshake(self) -> None:
         """Let go of the headers: a third of a connection's memory, credentials among them."""
+        self._lobby.leave(self)
         for message in (self.request, self.response):
             if message is not None:
                 message.headers.clear()

@@ -9,7 +9,8 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.extensions.permessage_deflate import enable_server_permessage_deflate
@@ -30,6 +31,7 @@ from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.liveness import Patience
+from drivers.ocpp.lobby import Lobby
 from drivers.ocpp.pending import PendingAdapter, PendingStation
 from drivers.ocpp.remembered import Forgetful, Past, StationPast, TransactionNumbers
 from drivers.ocpp.rpc import CallRefusedError, plain_text
@@ -43,7 +45,7 @@ from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Memory
 from gateway.ports import Clock, Ledger, Post
 
-OPEN_TIMEOUT_S: Final = 30
+OPEN_TIMEOUT_S: Final = 20.0  # For a handshake: a round trip, over a modem that repeats it.
 CLOSE_TIMEOUT_S: Final = 10
 BACKLOG: Final = 2048
 MAX_PENDING_STATIONS: Final = 64
@@ -98,6 +100,8 @@ class OcppServer:
         ledger: Ledger | None = None,
         memory: Memory | None = None,
         patience: Patience | None = None,
+        lobby: Lobby | None = None,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
     ) -> None:
         """Open nothing yet: `run` does. `versions` are offered in their order.
 
@@ -105,6 +109,8 @@ class OcppServer:
         `ledger`, and no transaction is acknowledged before it is safe there.
         """
         self._patience = patience or Patience()
+        self._lobby = Lobby.for_this_process() if lobby is None else lobby
+        self._open_timeout_s = open_timeout_s
         self._sample_interval_s = sample_interval_s
         self._boot_patience_s = boot_patience_s
         self._call_deadline_s = call_deadline_s
@@ -127,6 +133,7 @@ class OcppServer:
         self._tasks: asyncio.TaskGroup | None = None
         self._listening: asyncio.Future[int] | None = None
         self.counters: Counter[str] = Counter()
+        self._lobby.tell = self._note_crowd
         self._intakes = {v: Intake(s, self.counters) for v, s in versions.items()}
 
     async def run(self) -> None:
@@ -144,11 +151,13 @@ class OcppServer:
                 process_request=self._process_request,
                 compression=None,
                 server_header=None,
-                open_timeout=OPEN_TIMEOUT_S,
+                open_timeout=self._open_timeout_s,
                 ping_interval=None,  # `_watch` pings who is quiet, and nobody else.
                 close_timeout=CLOSE_TIMEOUT_S,
                 backlog=BACKLOG,
-                create_connection=StationConnection,
+                create_connection=cast(
+                    "type[ServerConnection]", partial(StationConnection, lobby=self._lobby)
+                ),
             )
         except OSError as error:
             message = (
@@ -159,7 +168,11 @@ class OcppServer:
         async with asyncio.TaskGroup() as tasks, server:
             self._tasks = tasks
             self._listen_future().set_result(next(iter(server.sockets)).getsockname()[1])
-            await self._watch()
+            try:
+                await self._watch()
+            finally:
+                # The server would wait for each of them to finish or to be given up.
+                self._lobby.close()
 
     async def _watch(self) -> None:
         """Look at every connection, for ever: who is quiet, is asked, and who is silent, told."""
@@ -207,6 +220,11 @@ class OcppServer:
         return self._tasks.create_task(work, name=name)
 
     # The handshake.
+
+    def _note_crowd(self, place: str) -> None:
+        self.counters["crowded-out"] += 1
+        if self._stranger_lines.spend(self._clock.monotonic_s()):
+            _log.warning("%s begins too many handshakes: the oldest is ended", place)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         station = read_station(request.path)

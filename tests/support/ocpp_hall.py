@@ -15,7 +15,8 @@ from websockets.typing import Subprotocol
 
 from drivers.ocpp.adapter import VersionSupport
 from drivers.ocpp.liveness import Patience
-from drivers.ocpp.server import OcppServer
+from drivers.ocpp.lobby import Lobby
+from drivers.ocpp.server import OPEN_TIMEOUT_S, OcppServer
 from drivers.ocpp.versions import SUPPORTED
 from gateway.adapters.clock import SystemClock
 from gateway.domain.charging import OcppVersion
@@ -103,6 +104,8 @@ def in_hall(
     patience: Patience | None = None,
     ledger: Ledger | None = None,
     memory: Memory | None = None,
+    lobby: Lobby | None = None,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
     run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Run a test against a server on loopback whose adopted stations are `credentials`.
@@ -127,6 +130,8 @@ def in_hall(
             patience=patience,
             ledger=ledger,
             memory=memory,
+            lobby=lobby,
+            open_timeout_s=open_timeout_s,
         )
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.run())
