@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import shutil
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -113,7 +113,7 @@ class LedgerDb:
     async def let_go(self) -> LetGo:
         """Let go of what is older than it is kept; return how much that was.
 
-        It waits while nothing can be written.
+        It waits while nothing can be written; any other fault in it is raised here.
         """
         waiter: asyncio.Future[LetGo] = asyncio.get_running_loop().create_future()
         with self._changed:
@@ -231,11 +231,14 @@ class LedgerDb:
         """Return whether what was asked to be let go of is gone."""
         if not self._letting_go:
             return True
+        gone: LetGo | Exception
         try:
             gone = self._file.let_go()
         except (sqlite3.Error, OSError) as error:
             self._put_back(Batch(), [], self._explain(error))
             return False
+        except Exception as error:  # noqa: BLE001 - who asked gets to know, and the writer goes on
+            gone = error
         with self._changed:
             waiters, self._letting_go = self._letting_go, []
         if self._loop is not None:
@@ -260,23 +263,43 @@ class LedgerDb:
         advice = f"see to the disk of {folder}"
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             advice = f"make {folder} writable for the user of the daemon"
-        # Of a full disk SQLite says different things, by what it was about to write.
-        if code == sqlite3.SQLITE_FULL or _is_full(folder):
+        # Of such disks SQLite says different things, by what it was about to write.
+        if _is_read_only(folder):
+            advice = (
+                f"the disk of {folder} takes nothing: see to it (`dmesg`), and mount it writable"
+            )
+        elif code == sqlite3.SQLITE_FULL or _is_full(folder):
             advice = f"make room on the disk of {folder}"
         return f"{LEDGER_NAME} cannot be written, so no limit is raised: {error}: {advice}"
 
 
-def _is_full(folder: Path) -> bool:
+def _is_read_only(folder: Path) -> bool:
     try:
-        return shutil.disk_usage(folder).free < FULL_BELOW_BYTES
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except OSError:
         return False
 
 
-def _tell(loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[T]], result: T) -> None:
+def _is_full(folder: Path) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    # Some file systems make inodes as they need them, and count none.
+    has_no_inode = bool(status.f_files) and not status.f_favail
+    return status.f_bavail * status.f_frsize < FULL_BELOW_BYTES or has_no_inode
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, waiters: list[asyncio.Future[T]], result: T | Exception
+) -> None:
     def resolve() -> None:
         for waiter in waiters:
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if isinstance(result, Exception):
+                waiter.set_exception(result)
+            else:
                 waiter.set_result(result)
 
     with suppress(RuntimeError):  # The loop is closed: nobody waits any more.

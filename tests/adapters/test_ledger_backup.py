@@ -221,6 +221,27 @@ def test_a_log_that_was_left_alone_is_not_read_into_the_copy(tmp_path: Path) -> 
     assert before.with_name(f"{before.name}-wal").exists()
 
 
+def test_a_fault_in_letting_go_is_told_and_the_ledger_is_written_on(tmp_path: Path) -> None:
+    class FirstClock(SystemClock):
+        def now_at(self) -> datetime:
+            return datetime(1, 1, 1, tzinfo=UTC)  # Nothing is older, and it cannot be reckoned.
+
+    async def live() -> None:
+        writing = LedgerDb(tmp_path, site="Dockside", clock=FirstClock())
+        writing.load(run="run")
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(writing.run())
+            async with asyncio.timeout(40):
+                with pytest.raises(OverflowError):
+                    await writing.let_go()
+                await writing.keep_durably(transaction(1))
+            running.cancel()
+
+    asyncio.run(live())
+
+    assert [t.transaction for t in remember(tmp_path).transactions] == ["1"]
+
+
 def write(ledger: LedgerFile, *transactions: TransactionMemory) -> None:
     batch = Batch()
     for record in transactions:

@@ -251,7 +251,7 @@ def test_a_start_on_a_read_only_disk_remembers_all(tmp_path: Path) -> None:
         disk.set_read_only(True)
 
         async def test(writing: LedgerDb) -> None:
-            assert "writable" in await wait_problem(writing)
+            assert "takes nothing" in await wait_problem(writing)
 
         at_start = live(disk.folder, test)
         disk.set_read_only(False)
