@@ -20,6 +20,7 @@ from drivers.ocpp.remembered import Forgetful, StationPast, TransactionNumbers
 from gateway.domain.charging import OcppVersion, StationCapabilities
 from gateway.domain.ids import StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
+from gateway.domain.tokens import TokenPolicy
 from gateway.ports import Clock, Ledger, Post
 
 CALL_DEADLINE_S: Final = 10.0  # Design §3: no acknowledgement in 10 s, and others are cut.
@@ -172,6 +173,7 @@ class StationContext:
     boot_patience_s: float = BOOT_PATIENCE_S
     call_deadline_s: float = CALL_DEADLINE_S
     numbers: TransactionNumbers
+    tokens: TokenPolicy = field(default_factory=TokenPolicy)
     past: StationPast = field(default_factory=StationPast)
     ledger: Ledger = field(default_factory=Forgetful)
 

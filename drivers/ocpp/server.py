@@ -43,6 +43,7 @@ from gateway.domain.events import StationConnected, StationDisconnected
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Memory
+from gateway.domain.tokens import TokenPolicy
 from gateway.ports import Clock, Ledger, Post
 
 OPEN_TIMEOUT_S: Final = 20.0  # For a handshake: a round trip, over a modem that repeats it.
@@ -102,15 +103,17 @@ class OcppServer:
         patience: Patience | None = None,
         lobby: Lobby | None = None,
         open_timeout_s: float = OPEN_TIMEOUT_S,
+        tokens: TokenPolicy | None = None,
     ) -> None:
         """Open nothing yet: `run` does. `versions` are offered in their order.
 
-        `memory` is what an earlier run knew of the stations; what must outlive this one goes into
+        `tokens` says which id tokens may charge: all where it is None. `memory` is what an earlier run knew of the stations; what must outlive this one goes into
         `ledger`, and no transaction is acknowledged before it is safe there.
         """
         self._patience = patience or Patience()
         self._lobby = Lobby.for_this_process() if lobby is None else lobby
         self._open_timeout_s = open_timeout_s
+        self._tokens = tokens or TokenPolicy()
         self._sample_interval_s = sample_interval_s
         self._boot_patience_s = boot_patience_s
         self._call_deadline_s = call_deadline_s
@@ -360,6 +363,7 @@ class OcppServer:
             boot_patience_s=self._boot_patience_s,
             call_deadline_s=self._call_deadline_s,
             numbers=self._numbers,
+            tokens=self._tokens,
             past=self._past.stations.get(station, StationPast()),
             ledger=self._ledger,
         )

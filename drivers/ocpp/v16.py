@@ -6,7 +6,7 @@ from typing import Final
 
 from drivers.ocpp import v16_messages as messages
 from drivers.ocpp.adapter import Answer, Later, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import read_time
+from drivers.ocpp.clockwork import read_time, wire_time
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v16_configuration import Settings
@@ -20,6 +20,7 @@ from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
 from gateway.domain.memory import Act
+from gateway.domain.tokens import Judgement, TokenStatus
 
 MAX_FRAME_BYTES: Final = 256 * 1024
 
@@ -42,7 +43,6 @@ FREE: Final = frozenset({"Available", "Preparing", "Reserved"})
 
 # Valid answers to messages nothing follows from; docs/ocpp-1.6.md says why of each.
 ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
-    "Authorize": {"idTagInfo": {"status": "Accepted"}},
     "DataTransfer": {"status": "UnknownVendorId"},
     "DiagnosticsStatusNotification": {},
     "FirmwareStatusNotification": {},
@@ -51,6 +51,17 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
     "SignCertificate": {"status": "Rejected"},
     "SignedFirmwareStatusNotification": {},
 }
+
+
+def token_info(judgement: Judgement) -> dict[str, object]:
+    """Return an IdTagInfo (1.6 7.27); it knows no Unknown."""
+    is_unknown = judgement.status is TokenStatus.UNKNOWN
+    info: dict[str, object] = {"status": "Invalid" if is_unknown else str(judgement.status)}
+    if judgement.group is not None:
+        info["parentIdTag"] = judgement.group
+    if judgement.good_until_at is not None:
+        info["expiryDate"] = wire_time(judgement.good_until_at)
+    return info
 
 
 class V16Adapter(VersionAdapter[V16Station]):
@@ -80,6 +91,8 @@ class V16Adapter(VersionAdapter[V16Station]):
                 return self._on_stop(payload)
             case messages.BootNotification():
                 return self._on_boot(payload)
+            case messages.Authorize():
+                return {"idTagInfo": token_info(self._judge(payload.id_tag, has_begun=False))}
             case _:
                 return ANSWERED_WITHOUT_EFFECT[action]
 
@@ -166,7 +179,8 @@ class V16Adapter(VersionAdapter[V16Station]):
             began_at=read_time(key.timestamp),
             meter_start_wh=None if key.meter_start is None else float(key.meter_start),
         )
-        answer = {"transactionId": transaction, "idTagInfo": {"status": "Accepted"}}
+        judgement = self._judge(key.id_tag, has_begun=True)
+        answer = {"transactionId": transaction, "idTagInfo": token_info(judgement)}
         return self._answer_after(answer, begun)
 
     def _on_stop(self, stop: messages.StopTransaction) -> Later:

@@ -12,6 +12,12 @@ class Message(msgspec.Struct, rename="camel", gc=False):
     """A 1.6 payload: unknown fields are ignored, and what is optional may be missing or null."""
 
 
+class Authorize(Message):
+    """6.1: may this token charge?"""
+
+    id_tag: str
+
+
 class BootNotification(Message):
     """6.3: who the station is."""
 
@@ -77,6 +83,7 @@ class StopTransaction(Message):
 
 
 PAYLOAD_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
+    "Authorize": Authorize,
     "BootNotification": BootNotification,
     "Heartbeat": Heartbeat,
     "MeterValues": MeterValues,

@@ -6,7 +6,7 @@ from typing import Final
 
 from drivers.ocpp import v201_messages as messages
 from drivers.ocpp.adapter import Answer, Later, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import read_time
+from drivers.ocpp.clockwork import read_time, wire_time
 from drivers.ocpp.metering import measure
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
@@ -23,13 +23,13 @@ from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
 from gateway.domain.memory import TransactionMemory
+from gateway.domain.tokens import ACCEPTED, Judgement
 
 MAX_FRAME_BYTES: Final = 1024 * 1024  # Reports of a device model are long.
 MAX_KEPT_LENGTH: Final = 255  # Of an id, which should have 36 characters at most.
 
 # Valid answers to messages nothing follows from; docs/ocpp-2.0.1.md says why of each.
 ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
-    "Authorize": {"idTokenInfo": {"status": "Accepted"}},
     "ClearedChargingLimit": {},
     "DataTransfer": {"status": "UnknownVendorId"},
     "FirmwareStatusNotification": {},
@@ -53,6 +53,18 @@ _REPORTS: Final = frozenset({"NotifyReport", "ReportChargingProfiles"})
 _AUTHORIZED: Final = b'{"idTokenInfo":{"status":"Accepted"}}'
 _STATUSES: Final = {str(status): status for status in ConnectorStatus}
 _STATES: Final = {str(state): state for state in ChargingState}
+
+
+def token_info(judgement: Judgement) -> Answer:
+    """Return an answer with the IdTokenInfo of a token (2.0.1 2.29)."""
+    if judgement is ACCEPTED:
+        return _AUTHORIZED
+    info: dict[str, object] = {"status": str(judgement.status)}
+    if judgement.group is not None:
+        info["groupIdToken"] = {"idToken": judgement.group, "type": "Central"}
+    if judgement.good_until_at is not None:
+        info["cacheExpiryDateTime"] = wire_time(judgement.good_until_at)
+    return {"idTokenInfo": info}
 
 
 class V201Adapter(VersionAdapter[V201Station]):
@@ -89,6 +101,8 @@ class V201Adapter(VersionAdapter[V201Station]):
                 return self._on_notify_event(payload)
             case messages.BootNotification():
                 return self._on_boot(payload.charging_station)
+            case messages.Authorize():
+                return self._on_authorize(payload)
             case _ if action in _REPORTS:
                 assert isinstance(payload, dict)  # The schema says so.
                 return self._on_report(action, payload)
@@ -147,9 +161,14 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._counters[f"unasked.{action}"] += 1
         return ACKNOWLEDGED
 
+    def _on_authorize(self, message: messages.Authorize) -> Answer:
+        return token_info(self._judge(message.id_token.id_token, has_begun=False))
+
     def _on_event(self, event: messages.TransactionEvent) -> Answer | Later:
         # A token in the event wants its answer in the response (C01.FR.02, E05).
-        answer = ACKNOWLEDGED if event.id_token is None else _AUTHORIZED
+        answer: Answer = ACKNOWLEDGED
+        if event.id_token is not None:
+            answer = token_info(self._judge(event.id_token.id_token, has_begun=True))
         info = event.transaction_info
         transaction = info.transaction_id if info is not None else None
         if not transaction or len(transaction) > MAX_KEPT_LENGTH:

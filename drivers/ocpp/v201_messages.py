@@ -111,6 +111,18 @@ class IdToken(Message):
     type: str | None = None
 
 
+class AskedToken(Message):
+    """2.28: the token that is asked about."""
+
+    id_token: str
+
+
+class Authorize(Message):
+    """1.1: may this token charge?"""
+
+    id_token: AskedToken
+
+
 class TransactionEvent(Message):
     """1.60: something happened in a transaction. Nothing is required: it is never refused."""
 
@@ -156,6 +168,7 @@ class NotifyEvent(Message):
 
 
 PAYLOAD_TYPES: Final[dict[str, type[msgspec.Struct]]] = {
+    "Authorize": Authorize,
     "BootNotification": BootNotification,
     "Heartbeat": Heartbeat,
     "MeterValues": MeterValues,

@@ -17,6 +17,7 @@ from gateway.domain.events import StationBooted, TransactionStarted
 from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Entry, TransactionMemory
+from gateway.domain.tokens import Judgement, TokenStatus
 
 STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
 ACKNOWLEDGED: Final = b"{}"
@@ -108,6 +109,15 @@ class VersionAdapter(Generic[StationT]):
         """Return the answer, to be given once what it acknowledges is safe."""
         self._station.answering = self._context.ledger.keep_durably(*entries)
         return Later(answer, self._station.answering)
+
+    def _judge(self, id_token: str | None, *, has_begun: bool) -> Judgement:
+        """Return what the station is told of a token; what is refused is counted."""
+        judgement = self._context.tokens.judge(
+            id_token, now_at=self._clock.now_at(), has_begun=has_begun
+        )
+        if judgement.status is not TokenStatus.ACCEPTED:
+            self._counters[f"token.{judgement.status}"] += 1
+        return judgement
 
     def _answer_heartbeat(self) -> bytes:
         return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'

@@ -23,6 +23,7 @@ from gateway.domain.charging import OcppVersion
 from gateway.domain.events import Event
 from gateway.domain.ids import StationId
 from gateway.domain.memory import Memory
+from gateway.domain.tokens import TokenPolicy
 from gateway.ports import Clock, Ledger
 
 PATIENCE_S = 10.0
@@ -105,6 +106,7 @@ def in_hall(
     ledger: Ledger | None = None,
     memory: Memory | None = None,
     lobby: Lobby | None = None,
+    tokens: TokenPolicy | None = None,
     open_timeout_s: float = OPEN_TIMEOUT_S,
     run_loop: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
@@ -131,6 +133,7 @@ def in_hall(
             ledger=ledger,
             memory=memory,
             lobby=lobby,
+            tokens=tokens,
             open_timeout_s=open_timeout_s,
         )
         async with asyncio.TaskGroup() as tasks:
