@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -55,6 +56,7 @@ from gateway.domain.webhooks import Webhook
 from gateway.front_desk import FrontDesk
 from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
+from gateway.services.calendar_ratings import CalendarRatings
 from gateway.services.circuit_alarms import CircuitAlarms
 from gateway.services.control_loop import ControlLoop, Cycle
 from gateway.services.dispatcher import Dispatcher
@@ -172,6 +174,7 @@ class Daemon:
         self._history = HistoryDb(folder, clock=self._clock) if folder else None
         self._recorder = Recorder(self._history, restored.state.wiring) if self._history else None
         self._calendar = self._wire_calendar(folder)
+        self._ratings = self._wire_ratings(memory)
         self._desk = self._wire_desk(restored.state, memory, folder, tuple(hooks))
         self._server = self._wire_server(keys, memory)
         self._stop_watch = self._wire_stop_input(restored.state)
@@ -207,6 +210,15 @@ class Daemon:
             on_outcome=self.alarms.show,
         )
 
+    def _wire_ratings(self, memory: Memory) -> CalendarRatings:
+        site, standing = self._settings.site, memory.site.constraints
+        zone, post = ZoneInfo(site.timezone), self._inbox.post
+        ratings = CalendarRatings(
+            site.circuits, zone, clock=self._clock, post=post, standing=standing
+        )
+        ratings.look()  # Before the first decision.
+        return ratings
+
     def _wire_server(self, keys: Mapping[StationId, bytes | None], memory: Memory) -> OcppServer:
         return OcppServer(
             host=self._settings.listen.ocpp.host,
@@ -231,6 +243,7 @@ class Daemon:
             address=self._settings.listen.api,
             folder=folder,
             post=self._inbox.post,
+            plan_min_gap_s=self._settings.plan_min_gap_s,
             hooks=hooks,
         )
 
@@ -267,6 +280,7 @@ class Daemon:
         self._heartbeat.beat(cycle)
         self._trip_outputs.follow(cycle)
         self._circuit_alarms.follow(cycle)
+        self._ratings.look()
         self._desk.note(cycle)
         if self._remembrance is not None:
             self._remembrance.note(cycle.state)

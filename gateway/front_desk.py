@@ -81,11 +81,13 @@ class FrontDesk:
         address: ListenAddress,
         folder: Path | None,
         post: Post,
+        plan_min_gap_s: float,
         hooks: Sequence[Webhook] = (),
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
-        Who goes first is posted to control as facts. `hooks` are called about promises.
+        Who goes first is posted to control as facts; plans are made no more often than
+        `plan_min_gap_s`. `hooks` are called about promises.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
@@ -115,6 +117,7 @@ class FrontDesk:
             book=lambda: self._booking.book,
             prioritise=self._prioritise,
             clock=clock,
+            min_gap_s=plan_min_gap_s,
         )
         self._hooks = Webhooks(
             hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()

@@ -1,6 +1,7 @@
 """The proof at config time: if everything controlled falls silent, every circuit still holds.
 
-For each circuit and phase (design §3): Σ fallback + worst-case base + loads ≤ set-point.
+For each circuit and phase (design §3): Σ fallback + worst-case base + loads ≤ set-point, under
+the lowest rating its calendar ever gives it.
 
 What each term means, exactly:
 
@@ -49,7 +50,8 @@ class FallbackTerm:
 class PhaseProof:
     """The arithmetic of one phase of one circuit, with every term.
 
-    `circuits_below_ma` is the sum of the base figures of the circuits directly below, and
+    `set_point_ma` is the lowest the circuit's calendar ever leads to, `by_calendar` if that is below
+    that of its own rating. `circuits_below_ma` is the sum of the base figures of the circuits directly below, and
     `declared_base_ma` the circuit's own: the larger counts, as `base_ma`.
     """
 
@@ -61,6 +63,7 @@ class PhaseProof:
     declared_base_ma: int
     circuits_below_ma: int
     loads: tuple[LoadTerm, ...]
+    by_calendar: bool = False
 
     @property
     def fallback_ma(self) -> int:
@@ -199,7 +202,8 @@ def _prove_phase(
         circuit=circuit.id,
         phase=phase,
         rating_ma=circuit.rating_ma[phase],
-        set_point_ma=circuit.set_point_ma[phase],
+        set_point_ma=circuit.lowest_set_point_ma[phase],
+        by_calendar=circuit.lowest_set_point_ma[phase] < circuit.set_point_ma[phase],
         fallbacks=tuple(
             FallbackTerm(connector=connector.ref, fallback_ma=connector.fallback_ma)
             for connector in site.connectors

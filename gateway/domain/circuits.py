@@ -13,6 +13,7 @@ from gateway.domain.ids import (
     SourceId,
     StationId,
 )
+from gateway.domain.rating_calendar import CalendarRating, lowest_rating
 
 
 class OvercurrentDevice(StrEnum):
@@ -72,6 +73,8 @@ class Circuit:
     curve: TripCurve
     meter: MeterId | None = None
     worst_case_base_ma: PerPhase = NOTHING
+    ratings: tuple[CalendarRating, ...] = ()
+    """Lower ratings it has at times."""
     power_limit_va: int | None = None
     neutral_ma: int | None = None
     imbalance_ma: int | None = None
@@ -79,7 +82,16 @@ class Circuit:
     @property
     def set_point_ma(self) -> PerPhase:
         """Return the current aimed at on each phase, rounded down."""
-        l1, l2, l3 = (int(rating * self.set_point_ratio) for rating in self.rating_ma)
+        return self.set_point_of(self.rating_ma)
+
+    @property
+    def lowest_set_point_ma(self) -> PerPhase:
+        """Return the lowest current ever aimed at on each phase, by any rating of its calendar."""
+        return self.set_point_of(lowest_rating(self.rating_ma, self.ratings))
+
+    def set_point_of(self, rating_ma: PerPhase) -> PerPhase:
+        """Return the current aimed at under a rating, rounded down."""
+        l1, l2, l3 = (int(rating * self.set_point_ratio) for rating in rating_ma)
         return l1, l2, l3
 
 

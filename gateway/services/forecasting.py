@@ -20,6 +20,7 @@ from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.ports import Clock
 from gateway.services.base_load import BaseLoad, Gathered, base_now_a
+from gateway.services.calendar_ratings import SOURCE, calendar_bounds_ma, rating_edges
 from gateway.services.control_loop import Cycle
 from gateway.services.foresight import (
     PLANNED_RATIO,
@@ -81,6 +82,7 @@ class Forecasting:
     ) -> None:
         """Know of nothing yet; `past` is read once it runs."""
         self._wiring, self._parameters, self._clock = wiring, parameters, clock
+        self._zone = zone
         self._past, self._on_seen = past, on_seen
         self._base = BaseLoad(wiring, zone)
         self._offsets_a = dict.fromkeys(self._base.rows, 0.0)
@@ -111,8 +113,13 @@ class Forecasting:
         self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
     ) -> Prospect:
         """See `gateway.services.promisable.Prospects`."""
-        bound_ma = bounded_ma(self._wiring, constraints)
+        # What the calendar asks for now is over at times: it has a bound for each slot.
+        lasting = [constraint for constraint in constraints if constraint.source != SOURCE]
+        bound_ma = bounded_ma(self._wiring, lasting)
         available_ma: Ints = np.repeat(bound_ma[:, np.newaxis], grid.slot_count, axis=1)
+        by_calendar_ma = calendar_bounds_ma(self._wiring, self._zone, grid, from_at_s)
+        if by_calendar_ma is not None:
+            available_ma = np.minimum(available_ma, by_calendar_ma)
         base_paths_ma: dict[int, Ints] = {}
         spans = slots_of(grid, self._base, self._seen, from_at_s)
         for row in range(len(bound_ma)):
@@ -125,6 +132,10 @@ class Forecasting:
             available_ma[row] -= planned_ma
             base_paths_ma[row] = on_slots(seen.paths_ma, spans) - planned_ma
         return Prospect(available_ma=available_ma, base_paths_ma=base_paths_ma)
+
+    def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
+        """Return the epoch seconds between two at which what rows have changes by the calendar."""
+        return rating_edges(self._wiring, self._zone, since_at_s, until_at_s)
 
     def _worst_ma(self, row: int) -> int:
         """Return what base and loads draw at worst: as declared, or as seen where that was more."""

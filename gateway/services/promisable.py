@@ -33,6 +33,9 @@ class Prospects(Protocol):
     ) -> Prospect:
         """Return what rows have in the slots of a grid that begins at the epoch second."""
 
+    def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
+        """Return the epoch seconds between two at which what rows have changes by the calendar."""
+
 
 class WorstCase:
     """What is left when base is at its declared worst, for ever: forecasts are not needed."""
@@ -48,6 +51,11 @@ class WorstCase:
         del from_at_s
         of_rows_ma = promisable_ma(self._wiring, self._parameters, constraints)
         return Prospect(available_ma=np.repeat(of_rows_ma[:, np.newaxis], grid.slot_count, axis=1))
+
+    def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
+        """See `Prospects`; calendars are not looked at."""
+        del since_at_s, until_at_s
+        return []
 
 
 def promisable_ma(

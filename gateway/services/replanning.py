@@ -33,6 +33,7 @@ TELLS_FROM_S = 60.0
 WAITS_S = 48 * 3_600.0
 """What is added to the laxity of those the plan serves later: the plan's next turn is not theirs."""
 
+HORIZON_S = 48 * 3_600.0
 OLD_S = 1_800.0
 """A plan older than this is not gone by: who goes first is told by need alone."""
 
@@ -138,7 +139,9 @@ class Replanning:
         now_s = self._now_s()
         visits = self._visits.seen(self._state, self._clock.monotonic_s())
         promises = self._book().promises
-        grid = grid_of(events_s=edges_of(visits, promises.values(), now_s=now_s)[:MOST_EDGES])
+        events_s = edges_of(visits, promises.values(), now_s=now_s)[:MOST_EDGES]
+        by_calendar_s = self._prospects.edges_s(now_s, now_s + HORIZON_S)
+        grid = grid_of(events_s=(*events_s, *(edge_s - now_s for edge_s in by_calendar_s)))
         demands = demands_of(
             visits,
             promises.values(),

@@ -239,6 +239,13 @@ def _check_ratings(draft: SiteFileDraft) -> Iterator[Finding]:
         if rating_a in {0, (0, 0, 0)}:
             problem = "a circuit with a rating of 0 A on every phase carries nothing"
             yield Finding(route=("circuits", at, "rating_a"), problem=problem)
+        for place, lower in enumerate(circuit.ratings):
+            route: Route = ("circuits", at, "ratings", place, "rating_a")
+            if _is_above(lower.rating_a, rating_a):
+                problem = (
+                    "a rating at times is at most the circuit's own: its device stays as it is"
+                )
+                yield Finding(route=route, problem=problem)
 
 
 def _check_phases(draft: SiteFileDraft) -> Iterator[Finding]:
@@ -276,6 +283,16 @@ def _check_phases(draft: SiteFileDraft) -> Iterator[Finding]:
             if amount and not is_there:
                 problem = f"circuit {name} has no {phase}: its rating there, or above it, is 0"
                 yield Finding(route=route, problem=problem)
+
+
+def _is_above(amount_a: Amperes | None, most_a: Amperes | None) -> bool:
+    if amount_a is None or most_a is None:
+        return False
+    return any(a > most for a, most in zip(_each(amount_a), _each(most_a), strict=True))
+
+
+def _each(amount_a: Amperes) -> tuple[float, float, float]:
+    return amount_a if isinstance(amount_a, tuple) else (amount_a, amount_a, amount_a)
 
 
 def _used(connector: ConnectorDraft) -> Amperes:

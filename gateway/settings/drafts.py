@@ -100,6 +100,12 @@ class TripOutputDraft(Draft):
     bit: Lenient[int] = None
 
 
+class RatingDraft(Draft):
+    """See `RatingEntry`."""
+
+    rating_a: Lenient[PerPhaseA] = None
+
+
 class CircuitDraft(Draft):
     """See `CircuitEntry`."""
 
@@ -109,6 +115,7 @@ class CircuitDraft(Draft):
     meter: Label = None
     worst_case_base_a: Lenient[PerPhaseA] = None
     trip_output: Keys[TripOutputDraft] | None = None
+    ratings: Items[RatingDraft] = ()
 
 
 class LoadDraft(Draft):

@@ -62,6 +62,12 @@ def _distinct(phases: tuple[str, ...]) -> tuple[str, ...]:
     return phases
 
 
+def _clock_time(value: str) -> str:
+    if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is None:
+        raise _refuse(f'takes a time of day such as "16:30", not {shown(value)}')
+    return value
+
+
 def _web_address(value: str) -> str:
     parts = _parted(value)
     if parts is None or not parts.hostname:
@@ -122,6 +128,11 @@ WebAddress = Annotated[
     str,
     Field(max_length=500, json_schema_extra={"pattern": "^https?://[!-~]+$"}),
     AfterValidator(_web_address),
+]
+ClockTime = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}),
+    AfterValidator(_clock_time),
 ]
 CredentialName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9*_=+|@.-]{0,63}$")]
 
@@ -233,6 +244,21 @@ class TripOutputEntry(Entry):
     """`open` trips when 0 is written (a contactor, an undervoltage release), so a cut wire trips too; `closed` when 1 is written (a shunt trip)."""
 
 
+class RatingEntry(Entry):
+    """A lower rating that a circuit has at times, by the clocks of its people."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1
+    )
+    """The days on which it begins. Left out: every day."""
+    starts: ClockTime
+    """From when it holds, such as "16:00"."""
+    ends: ClockTime
+    """Until when; before `starts` is on the next day, the same is a whole day."""
+    rating_a: PerPhaseA
+    """The rating then; three numbers where the phases differ."""
+
+
 class CircuitEntry(Entry):
     """A node of the electrical tree."""
 
@@ -243,6 +269,8 @@ class CircuitEntry(Entry):
     """The rating of its overcurrent device; three numbers where the phases differ, 0 for a phase it does not have."""
     device: Literal["mcb", "mccb", "fuse"]
     """The overcurrent device: it decides the set-point (95 % of the rating for mcb, else 90 %) and how long an overload may last."""
+    ratings: tuple[RatingEntry, ...] = ()
+    """Lower ratings it has at times; where several hold the lowest counts."""
     meter: Name | None = None
     """The meter that measures everything that flows through its feed."""
     worst_case_base_a: PerPhaseA
@@ -460,6 +488,13 @@ class ControlEntry(Entry):
     """How often a lease is renewed; at most half of `lease_s`."""
 
 
+class PlanningEntry(Entry):
+    """How plans are made."""
+
+    min_gap_s: float = Field(default=10, ge=0, le=600)
+    """The least time from one plan to the next, whatever happens."""
+
+
 class SiteFile(Entry):
     """A site as Headroom is told of it."""
 
@@ -483,3 +518,4 @@ class SiteFile(Entry):
     """Whom to call when promises are at risk."""
     listen: ListenersEntry = ListenersEntry()
     control: ControlEntry = ControlEntry()
+    planning: PlanningEntry = PlanningEntry()

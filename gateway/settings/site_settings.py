@@ -121,6 +121,7 @@ class Settings:
     warnings: tuple[Mistake, ...]
     proof: SiteProof
     webhooks: tuple[HookSettings, ...] = ()
+    plan_min_gap_s: float = 10.0
     text: str = ""
 
 
@@ -142,4 +143,5 @@ def describe_failure(row: PhaseProof) -> str:
         f" + base {row.base_ma / 1_000:.1f} A + loads {row.load_ma / 1_000:.1f} A"
         f" = {row.worst_case_ma / 1_000:.1f} A, {-row.margin_ma / 1_000:.1f} A"
         f" over the set-point of {row.set_point_ma / 1_000:.1f} A"
+        f"{' its calendar leads to' if row.by_calendar else ''}"
     )

@@ -29,6 +29,7 @@ from gateway.domain.ids import (
     SourceId,
     StationId,
 )
+from gateway.domain.rating_calendar import DAYS, CalendarRating
 from gateway.settings.amperes import ALL_PHASES, Present, ma_down, ma_up, phases_left, spread
 from gateway.settings.mistakes import Mistake
 from gateway.settings.models import (
@@ -37,6 +38,7 @@ from gateway.settings.models import (
     ControlEntry,
     CredentialEntry,
     ListenEntry,
+    RatingEntry,
     SiteFile,
     StationEntry,
 )
@@ -92,6 +94,7 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
             )
             for hook in file.webhooks
         ),
+        plan_min_gap_s=file.planning.min_gap_s,
         warnings=warnings,
         proof=prove(site),
     )
@@ -186,6 +189,7 @@ def _make_circuit(entry: CircuitEntry, present: Present) -> Circuit:
             trip_ratio=entry.curve.trip_ratio, time_constant_s=entry.curve.time_constant_s
         ),
         meter=None if entry.meter is None else MeterId(entry.meter),
+        ratings=tuple(_make_rating(rating, present) for rating in entry.ratings),
         worst_case_base_ma=spread(entry.worst_case_base_a, present, to_ma=ma_up),
         power_limit_va=None
         if entry.power_limit_kva is None
@@ -193,6 +197,20 @@ def _make_circuit(entry: CircuitEntry, present: Present) -> Circuit:
         neutral_ma=None if entry.neutral_a is None else ma_down(entry.neutral_a),
         imbalance_ma=None if entry.imbalance_a is None else ma_down(entry.imbalance_a),
     )
+
+
+def _make_rating(entry: RatingEntry, present: Present) -> CalendarRating:
+    return CalendarRating(
+        rating_ma=spread(entry.rating_a, present, to_ma=ma_down),
+        starts_min=_minute_of(entry.starts),
+        ends_min=_minute_of(entry.ends),
+        days=frozenset(DAYS.index(day) for day in entry.days),
+    )
+
+
+def _minute_of(clock: str) -> int:
+    hour, minute = clock.split(":")
+    return 60 * int(hour) + int(minute)
 
 
 def _make_station(entry: StationEntry) -> ChargingStation:

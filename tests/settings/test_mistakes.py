@@ -57,7 +57,7 @@ SHAPE = [
         "9:18: circuits.supply.ratng_a: there is no such key (did you mean rating_a?)",
     ]),
     ("rating_a: 200", "rating_a: 200, rating: 3", [
-        "9:33: circuits.supply.rating: there is no such key (did you mean rating_a?)",
+        "9:33: circuits.supply.rating: there is no such key (did you mean ratings?)",
     ]),
     ("{id: net,", "{id: net, zzz: 1,", [
         "4:15: buses.net.zzz: there is no such key (known here: id, serial, tcp, timeout_s, min_gap_s)",
@@ -115,6 +115,10 @@ SHAPE = [
     ("phases: [L2]", "phases: [L2, L3, L2]", [
         "21:25: stations.CP-02.connectors.1.phases: names a phase twice",
     ]),
+    ("meter: main, w", 'meter: main, ratings: [{starts: "4pm", ends: "20:00", rating_a: 99}], w', [
+        ("9:79: circuits.supply.ratings[0].starts: "
+         "takes a time of day such as \"16:30\", not '4pm'"),
+    ]),
     ("phases: [L2]", "phases: []", ["21:25: stations.CP-02.connectors.1.phases: is empty"]),
     ("voltage_v: 230", "voltage_v: 400", [
         "1:56: site.voltage_v: takes 300 or less, not 400 (between a phase and neutral, such as 230)",
@@ -157,6 +161,10 @@ SHAPE = [
 ]  # fmt: skip
 
 FIT = [
+    ("meter: main, w", 'meter: main, ratings: [{starts: "16:00", ends: "20:00", rating_a: 201}], w', [
+        ("9:113: circuits.supply.ratings[0].rating_a: "
+         "a rating at times is at most the circuit's own: its device stays as it is"),
+    ]),
     ("timezone: Europe/London", "timezone: Europe/Londn", [
         "1:30: site.timezone: there is no time zone 'Europe/Londn' (did you mean Europe/London?)",
     ]),

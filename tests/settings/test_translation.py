@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, TripCurve
 from gateway.domain.electric import Phase
 from gateway.domain.ids import BusId, CircuitId, MeterId, StationId
+from gateway.domain.rating_calendar import CalendarRating
 from gateway.settings import (
     HookSettings,
     ProofRefusedError,
@@ -22,10 +23,14 @@ from gateway.settings import (
 SITE = "site: {name: Here, timezone: Europe/London, voltage_v: 230}\n"
 
 
-def read(text: str, folder: Path) -> Settings:
+def written(text: str, folder: Path) -> Path:
     file = folder / "site.yaml"
     file.write_text(SITE + text)
-    return read_site(file)
+    return file
+
+
+def read(text: str, folder: Path) -> Settings:
+    return read_site(written(text, folder))
 
 
 def test_ratings_and_limits_are_rounded_down_and_worst_cases_up(tmp_path: Path) -> None:
@@ -47,6 +52,36 @@ stations:
     assert circuit.worst_case_base_ma == (1_001, 1_001, 1_001)
     assert load.worst_case_ma == (2_001, 0, 16_100)  # 16.1 is 16.1, whatever binary makes of it.
     assert (connector.max_ma, connector.fallback_ma) == (16_100, 6_100)
+
+
+def test_lower_ratings_hold_at_times_and_the_proof_is_against_the_lowest(tmp_path: Path) -> None:
+    text = """
+circuits:
+  - id: a
+    rating_a: 100
+    ratings:
+      - {{days: [mon, fri], starts: "16:30", ends: "20:00", rating_a: {lower}}}
+      - {{starts: "22:00", ends: "06:00", rating_a: [90, 80.0009, 100]}}
+    device: mcb
+    worst_case_base_a: 50
+planning: {{min_gap_s: 30}}
+"""
+    settings = read(text.format(lower=60), tmp_path)
+
+    (circuit,), (evening, night) = settings.site.circuits, settings.site.circuits[0].ratings
+    assert evening == CalendarRating(
+        rating_ma=(60_000,) * 3, starts_min=990, ends_min=1_200, days=frozenset({0, 4})
+    )
+    assert night.rating_ma == (90_000, 80_000, 100_000)
+    assert night.days == frozenset(range(7))
+    assert circuit.lowest_set_point_ma == (57_000,) * 3
+    assert [row.set_point_ma for row in settings.proof.phases] == [57_000] * 3
+    assert settings.plan_min_gap_s == 30
+    (tmp_path / "other").mkdir()
+    with pytest.raises(
+        ProofRefusedError, match=r"over the set-point of 38\.0 A its calendar leads to"
+    ):
+        load_site(written(text.format(lower=40), tmp_path / "other"))
 
 
 def test_a_child_may_stand_before_its_parent(tmp_path: Path) -> None:

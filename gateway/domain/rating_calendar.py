@@ -1,0 +1,97 @@
+"""Ratings that are lower at times, by the days of the week and the hours of local time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
+
+from gateway.domain.electric import PerPhase
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_MIN = 24 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarRating:
+    """A rating per phase that holds on some days (0 is Monday) from one minute of the day to another.
+
+    Where it ends before it starts it goes on into the next day; where both are one it holds all
+    day.
+    """
+
+    rating_ma: PerPhase
+    starts_min: int
+    ends_min: int
+    days: frozenset[int] = frozenset(range(7))
+
+    @property
+    def lasts_min(self) -> int:
+        """Return for how many minutes it holds each time."""
+        return (self.ends_min - self.starts_min - 1) % DAY_MIN + 1
+
+    def holds_at(self, local: datetime) -> bool:
+        """Return whether it holds at a local time."""
+        minute = local.hour * 60 + local.minute
+        since_start = minute - self.starts_min
+        if since_start >= 0:
+            return local.weekday() in self.days and since_start < self.lasts_min
+        # Since yesterday, if at all.
+        return (local.weekday() - 1) % 7 in self.days and since_start + DAY_MIN < self.lasts_min
+
+    def __str__(self) -> str:
+        """Return when it holds, for people: `mon to fri 16:00 to 20:00`."""
+        hours = f"{_clock(self.starts_min)} to {_clock(self.ends_min)}"
+        days = sorted(self.days)
+        if len(days) == len(DAYS):
+            return hours
+        is_run = len(days) > 2 and days[-1] - days[0] == len(days) - 1  # noqa: PLR2004 - two are told by name
+        named = (
+            f"{DAYS[days[0]]} to {DAYS[days[-1]]}" if is_run else ", ".join(DAYS[d] for d in days)
+        )
+        return f"{named} {hours}"
+
+
+def rating_at(
+    rating_ma: PerPhase, ratings: Iterable[CalendarRating], local: datetime
+) -> tuple[PerPhase, CalendarRating | None]:
+    """Return the rating at a local time, the lowest of each phase, and by whom: None is itself."""
+    whose: CalendarRating | None = None
+    for one in ratings:
+        if one.holds_at(local):
+            lower = lower_of(rating_ma, one.rating_ma)
+            if lower != rating_ma:
+                rating_ma, whose = lower, one
+    return rating_ma, whose
+
+
+def lowest_rating(rating_ma: PerPhase, ratings: Iterable[CalendarRating]) -> PerPhase:
+    """Return the lowest rating each phase ever has."""
+    for one in ratings:
+        rating_ma = lower_of(rating_ma, one.rating_ma)
+    return rating_ma
+
+
+def edges_between(
+    ratings: Iterable[CalendarRating], zone: tzinfo, since_at_s: float, until_at_s: float
+) -> tuple[float, ...]:
+    """Return the epoch seconds between two at which some rating begins or ends, in order."""
+    edges_s: set[float] = set()
+    day = datetime.fromtimestamp(since_at_s, zone).date() - timedelta(days=1)
+    last = datetime.fromtimestamp(until_at_s, zone).date()
+    of_day = {minute for one in ratings for minute in (one.starts_min, one.ends_min)}
+    while day <= last:
+        for minute in of_day:
+            at = datetime.combine(day, time(minute // 60 % 24, minute % 60), tzinfo=zone)
+            # Where the clocks are put back it comes twice.
+            edges_s |= {at.timestamp(), at.replace(fold=1).timestamp()}
+        day += timedelta(days=1)
+    return tuple(sorted(edge_s for edge_s in edges_s if since_at_s < edge_s < until_at_s))
+
+
+def lower_of(one: PerPhase, other: PerPhase) -> PerPhase:
+    """Return the lower of two on each phase."""
+    l1, l2, l3 = (min(pair) for pair in zip(one, other, strict=True))
+    return l1, l2, l3
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60 % 24:02}:{minute % 60:02}"

@@ -1,0 +1,106 @@
+"""Tells control when a circuit's calendar lowers its rating, and what planning may count on until then."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
+
+import numpy as np
+
+from gateway.control.wiring import Wiring
+from gateway.domain.circuits import Circuit
+from gateway.domain.events import ConstraintLifted, ConstraintSet
+from gateway.domain.limits import Authority, Constraint
+from gateway.domain.rating_calendar import edges_between, lower_of, lowest_rating, rating_at
+from gateway.planning.grid import Grid
+from gateway.planning.room import Ints
+from gateway.ports import Clock, Post
+
+SOURCE = "calendar"
+AHEAD = timedelta(seconds=30)
+"""A lower rating is told so much before it holds: vehicles must have obeyed by then."""
+
+CREDIBLE_FROM = datetime(2024, 1, 1, tzinfo=UTC)
+"""A wall clock that shows less was never set: nobody knows what the calendar says."""
+
+
+class CalendarRatings:
+    """Posts the limit that each circuit's calendar asks for, as often as it changes."""
+
+    def __init__(
+        self,
+        circuits: Iterable[Circuit],
+        zone: tzinfo,
+        *,
+        clock: Clock,
+        post: Post,
+        standing: Iterable[Constraint] = (),
+    ) -> None:
+        """Take the site; `standing` are limits that were remembered, some of them ours."""
+        self._circuits = tuple(circuits)
+        self._zone, self._clock, self._post = zone, clock, post
+        self._told = {c.subject: c for c in standing if c.source == SOURCE}
+
+    def look(self) -> None:
+        """Post what has changed; to be called each second. Never waits, never raises."""
+        now_s, now_at = self._clock.monotonic_s(), self._clock.now_at()
+        for circuit in self._circuits:
+            told, wanted = self._told.get(circuit.id), self._wanted(circuit, now_at)
+            if wanted == told:
+                continue
+            if wanted is not None:
+                self._told[circuit.id] = wanted
+                self._post(ConstraintSet(at_s=now_s, constraint=wanted))
+            elif told is not None:
+                del self._told[circuit.id]
+                self._post(ConstraintLifted(at_s=now_s, constraint=told))
+
+    def _wanted(self, circuit: Circuit, now_at: datetime) -> Constraint | None:
+        if not circuit.ratings:
+            return None
+        if now_at < CREDIBLE_FROM:
+            rating_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
+        else:
+            now_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, now_at.astimezone(self._zone))
+            soon_at = (now_at + AHEAD).astimezone(self._zone)
+            soon_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, soon_at)
+            rating_ma = lower_of(now_ma, soon_ma)
+        if rating_ma == circuit.rating_ma:
+            return None
+        return Constraint(
+            subject=circuit.id,
+            limit_ma=circuit.set_point_of(rating_ma),
+            authority=Authority.SITE,
+            source=SOURCE,
+        )
+
+
+def rating_edges(wiring: Wiring, zone: tzinfo, since_at_s: float, until_at_s: float) -> list[float]:
+    """Return the epoch seconds between two at which some circuit's rating changes, in order."""
+    ratings = [one for circuit in wiring.circuits for one in circuit.ratings]
+    return list(edges_between(ratings, zone, since_at_s, until_at_s)) if ratings else []
+
+
+def calendar_bounds_ma(wiring: Wiring, zone: tzinfo, grid: Grid, from_at_s: float) -> Ints | None:
+    """Return per row and slot the lowest set-point the calendars lead to; None where there are none.
+
+    The grid begins at the epoch second `from_at_s`.
+    """
+    if not any(circuit.ratings for circuit in wiring.circuits):
+        return None
+    edges_s = np.array(grid.edges_s) + from_at_s
+    bounds_ma: Ints = np.repeat(
+        np.array(wiring.set_point_ma, dtype=np.int64)[:, np.newaxis], grid.slot_count, axis=1
+    )
+    last_s = float(edges_s[-1])
+    for at, circuit in enumerate(wiring.circuits):
+        changes_s = edges_between(circuit.ratings, zone, from_at_s, last_s)
+        for begins_s, ends_s in pairwise((from_at_s, *changes_s, last_s)):
+            # A second in: at the edge itself a clock of minutes may still show the one before.
+            local = datetime.fromtimestamp(min(begins_s + 1.0, ends_s), zone)
+            rating_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, local)
+            first = int(np.searchsorted(edges_s, begins_s, side="right")) - 1
+            last = int(np.searchsorted(edges_s, ends_s, side="left"))
+            of_slots = bounds_ma[3 * at : 3 * at + 3, max(0, first) : last]
+            set_point_ma = np.array(circuit.set_point_of(rating_ma))[:, np.newaxis]
+            np.minimum(of_slots, set_point_ma, out=of_slots)
+    return bounds_ma
