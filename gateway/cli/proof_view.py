@@ -8,7 +8,9 @@ from rich.text import Text
 
 from gateway.control.proof import FallbackTerm, PhaseProof, SiteProof, lower_fallbacks
 from gateway.domain.circuits import Circuit, Site
+from gateway.domain.electric import PerPhase
 from gateway.domain.ids import ConnectorRef
+from gateway.domain.rating_calendar import lowest_rating
 
 MANY = 6
 
@@ -96,13 +98,20 @@ def _row_json(row: PhaseProof) -> dict[str, object]:
     }
 
 
-def _describe_device(circuit: Circuit) -> tuple[Text, Text]:
-    is_even = len(set(circuit.rating_ma)) == 1
-    ratings = "/".join(f"{ma / 1_000:g}" for ma in circuit.rating_ma[: 1 if is_even else 3])
-    return (
-        Text(f"  {ratings} A {circuit.device}", style="dim"),
-        Text(f"  aims at {circuit.set_point_ratio:.0%}", style="dim"),
-    )
+def _describe_device(circuit: Circuit) -> tuple[Text, ...]:
+    described = [
+        f"  {_rating(circuit.rating_ma)} A {circuit.device}",
+        f"  aims at {circuit.set_point_ratio:.0%}",
+    ]
+    if circuit.lowest_set_point_ma != circuit.set_point_ma:
+        lowest_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
+        described.append(f"  at times {_rating(lowest_ma)} A")
+    return tuple(Text(line, style="dim") for line in described)
+
+
+def _rating(rating_ma: PerPhase) -> str:
+    is_even = len(set(rating_ma)) == 1
+    return "/".join(f"{ma / 1_000:g}" for ma in rating_ma[: 1 if is_even else 3])
 
 
 def _figures(row: PhaseProof) -> Iterator[str]:
