@@ -1,6 +1,6 @@
 """What is planned for vehicles nobody promised anything, in the slots of a room: it may be moved."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -76,13 +76,24 @@ class Charging:
         ]
 
 
-def charging_of(demands: Sequence[Demand], plan: Plan, *, grid: Grid, begins_s: float) -> Charging:
-    """Return what a plan gives demands, in the slots of `grid`; promised demands are left out.
+def charging_of(
+    demands: Sequence[Demand],
+    plan: Plan,
+    *,
+    grid: Grid,
+    begins_s: float,
+    promised: Container[str] = (),
+) -> Charging:
+    """Return what a plan gives demands, in the slots of `grid`; those promised something left out.
 
     The plan begins `begins_s` after the grid. Where its slots lie across those of the grid, the
     highest current of each counts.
     """
-    of_whom = [at for at, demand in enumerate(demands) if not demand.promised_wh]
+    of_whom = [
+        at
+        for at, demand in enumerate(demands)
+        if not demand.promised_wh and demand.key not in promised
+    ]
     plan_edges_s = np.array(plan.grid.edges_s) + begins_s
     edges_s = np.array(grid.edges_s)
     first = np.searchsorted(plan_edges_s, edges_s[:-1], side="right") - 1

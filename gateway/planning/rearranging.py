@@ -4,7 +4,7 @@ Each promise keeps its energy, its connector and its departure; only when it is 
 may change. Who was promised nothing gets less where there is no other way, the lowest class first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,6 +14,7 @@ from gateway.domain.promises import CIRCUIT_PLACE, Reservation, Stretch
 from gateway.planning.book import Book, BookError, NoRoomError, hold, take
 from gateway.planning.charging import Charging
 from gateway.planning.check import check
+from gateway.planning.grid import Grid
 from gateway.planning.improve import place
 from gateway.planning.linear import solve
 from gateway.planning.polish import in_steps, polished_ma
@@ -43,8 +44,8 @@ def rearrange(
 ) -> Rearranged | None:
     """Return the room in which what is asked fits at an outlet; None if that cannot be had.
 
-    `now_s` is the epoch second: what was before it is over. Only slots that lie wholly in a window
-    are planned anew, so a window that ends within a long slot loses a part.
+    `now_s` is the epoch second: what was before it is over. Of promises only slots that lie wholly
+    in their windows are planned anew.
     """
     if ask.energy_wh is None:
         return None
@@ -69,13 +70,26 @@ def rearrange(
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
     )
+    grid, parents = _cut_at(book.room.grid, (ask.from_s, ask.until_s))
     problem = Problem(
-        grid=book.room.grid,
-        available_ma=tuple(map(tuple, available_ma.tolist())),
+        grid=grid,
+        available_ma=tuple(map(tuple, available_ma[:, parents].tolist())),
         demands=(*charging.demands, *promised, wanted),
     )
     plan = _planned(problem, time_limit_s)
-    return None if plan is None else _of_plan(book, charging, problem, plan)
+    if plan is None:
+        return None
+    # In the slots of the book a part of a slot takes all of it.
+    begins = np.flatnonzero(np.diff(parents, prepend=-1))
+    current_ma = np.maximum.reduceat(np.array(plan.current_ma, dtype=np.int64), begins, axis=1)
+    return _of_plan(book, charging, problem.demands, available_ma, current_ma)
+
+
+def _cut_at(grid: Grid, events_s: Iterable[float]) -> tuple[Grid, Ints]:
+    """Return the grid with edges at events too, and the slot each of its slots is of."""
+    edges_s = sorted({*grid.edges_s, *(s for s in events_s if 0 < s < grid.edges_s[-1])})
+    parents = np.searchsorted(np.array(grid.edges_s), np.array(edges_s[:-1]), side="right") - 1
+    return Grid(edges_s=tuple(edges_s)), parents
 
 
 def _planned(problem: Problem, time_limit_s: float) -> Plan | None:
@@ -131,10 +145,18 @@ def _promised(book: Book, now_s: float) -> list[Demand]:
             rank=0,
         )
         slots = _slots(book, demand)
-        hours = np.array(book.room.grid.hours)
+        hours, edges_s = np.array(book.room.grid.hours), book.room.grid.edges_s
         carries_mah = float(_taken_ma(book, promise)[slots] @ hours[slots]) if slots else 0.0
         if carries_mah > 0:
-            found.append(replace(demand, energy_wh=carries_mah, promised_wh=carries_mah))
+            found.append(
+                replace(
+                    demand,
+                    earliest_s=edges_s[slots[0]],
+                    latest_s=edges_s[slots[-1] + 1],
+                    energy_wh=carries_mah,
+                    promised_wh=carries_mah,
+                )
+            )
     return found
 
 
@@ -151,21 +173,24 @@ def _taken_ma(book: Book, promise: Reservation) -> Ints:
     return of_slots_ma
 
 
-def _of_plan(book: Book, charging: Charging, problem: Problem, plan: Plan) -> Rearranged:
+def _of_plan(
+    book: Book,
+    charging: Charging,
+    demands: tuple[Demand, ...],
+    available_ma: Ints,
+    current_ma: Ints,
+) -> Rearranged:
     """Return what a plan of everybody and what is asked, the last, makes of room and promises."""
-    left_ma = np.array(problem.available_ma, dtype=np.int64)
+    left_ma = available_ma.copy()
     envelopes: dict[str, tuple[Stretch, ...]] = {}
     moved, less = [], []
-    hours = np.array(problem.grid.hours)
-    for at, (demand, of_slots) in enumerate(zip(problem.demands, plan.current_ma, strict=True)):
-        now_ma = np.array(of_slots, dtype=np.int64)
-        if at == len(problem.demands) - 1:
-            break
+    hours = np.array(book.room.grid.hours)
+    got_wh = charging.gets_wh(book.room.grid)
+    for at, (demand, now_ma) in enumerate(zip(demands[:-1], current_ma[:-1], strict=True)):
         left_ma[list(demand.rows)] -= now_ma
         if at < len(charging.demands):
             before_ma = charging.current_ma[at]
-            loses_wh = demand.wh_per_ma_h * float((before_ma - now_ma) @ hours)
-            if loses_wh > NOT_LESS_WH and plan.delivered_wh[at] < (demand.energy_wh or 1e12) - 1.0:
+            if demand.wh_per_ma_h * float(now_ma @ hours) < got_wh[at] - NOT_LESS_WH:
                 less.append(demand.key)
             elif (before_ma != now_ma).any():
                 moved.append(demand.key)
@@ -175,7 +200,7 @@ def _of_plan(book: Book, charging: Charging, problem: Problem, plan: Plan) -> Re
             envelopes[demand.key] = _rewritten(book, promise, slots, now_ma)
     room = Room(
         version=book.version,
-        grid=problem.grid,
+        grid=book.room.grid,
         left_ma=left_ma,
         base_paths_ma=book.room.base_paths_ma,
     )

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.answers import WrongStateError
 from gateway.planning.asking import AskError, Places
 from gateway.planning.book import Book, BookError, become, hold, opened, without
 from gateway.planning.grid import grid_of
 from gateway.planning.quote_words import place_said
+from gateway.planning.rearranging import hold_moving
 from gateway.services.promisable import Prospects
 from gateway.services.promise_shelf import PromiseShelf, in_order
 
@@ -70,6 +71,21 @@ class BookKeeper:
         """
         book = self.book if in_place_of is None else without(self.book, in_place_of)
         self.book = hold(book, promise)
+
+    def hold_moving(
+        self, promise: Reservation, envelopes: Mapping[str, tuple[Stretch, ...]], now_s: float
+    ) -> None:
+        """Add a promise for which others are given other envelopes, which are written down.
+
+        Raises:
+            BookError: it does not fit, or another would lose energy by it.
+        """
+        before = self.book.promises
+        self.book = hold_moving(self.book, promise, envelopes, now_s=now_s)
+        for name in envelopes:
+            now = self.book.promises.get(name)
+            if now is not None and now != before[name]:
+                self.shelf.note(replace(self.shelf.of(name), promise=now))
 
     def become(self, promise: Reservation, state: PromiseState) -> Reservation:
         """Change the state of a promise; return it. One that is closed leaves the book.

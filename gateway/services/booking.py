@@ -3,9 +3,11 @@
 Every act is tested and made in one step of the event loop, and answered once the ledger has it.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -17,7 +19,7 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import (
     HoldExpiredError,
@@ -33,17 +35,23 @@ from gateway.planning.at_risk import Standing, alternatives, standings
 from gateway.planning.book import Book, BookError, NoRoomError
 from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
+from gateway.planning.quote import Verdict
 from gateway.planning.quote_words import clock_said, row_said
+from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.fates import Fates
 from gateway.services.feed import Feed
+from gateway.services.planned_charging import PlannedCharging
 from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
 from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
 from gateway.services.risk_watch import RiskWatch
 
 HOLD_S = 120.0
+SOLVER_S = 2.0
+"""How long a critical question may be thought over."""
+
 MAX_OPEN_A_HOLDER = 200
 OCCUPIED_FOR_S = 3_600.0
 """How long a connector with a vehicle that has said nothing is taken to stay occupied."""
@@ -65,16 +73,20 @@ class Booking:
         ledger: Ledger | None = None,
         remembered: Mapping[str, PromiseMemory] | None = None,
         prospects: Prospects | None = None,
+        leaves_at_s: Callable[[], Mapping[str, float]] = dict,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
 
         `prospects` tells what rows will have; without it the declared worst case counts.
+        `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._new_id = clock, new_id
+        self._leaves_at_s = leaves_at_s
         self._quotes = QuoteShelf()
+        self._planned = PlannedCharging(lambda: None)
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
         self._risks = RiskWatch(self.places, self._zone, feed=feed, counters=self.counters)
@@ -96,6 +108,10 @@ class Booking:
         self.settle()
         return self._keeper.book
 
+    def go_by(self, plan_now: Callable[[], StandingPlan | None]) -> None:
+        """Quote beside what is planned for those who were promised nothing: `plan_now` tells."""
+        self._planned = PlannedCharging(plan_now)
+
     @property
     def at_risk_count(self) -> int:
         """Return how many promises are at risk, as far as was told."""
@@ -114,19 +130,42 @@ class Booking:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality is above what `by` may claim.
         """
+        return self._told(self._question(need, by)(), by)
+
+    async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
+        """Return what can be offered; what is critical may have promises moved for it in time.
+
+        That is thought over in a thread, for the book it is asked of never changes.
+
+        Raises:
+            AskError: the need cannot be answered as it was said.
+            NotAllowedError: the criticality is above what `by` may claim.
+        """
+        said = self._question(need, by)()
+        if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
+            said = await asyncio.to_thread(self._question(need, by, solver_s=SOLVER_S))
+        return self._told(said, by)
+
+    def _question(
+        self, need: Need, by: Access, *, solver_s: float = 0.0
+    ) -> Callable[[], QuoteAnswer]:
+        """Return what answers a need by the book as it is now, whenever it is called."""
         _check_criticality(need.criticality, by)
         now_s = self.settle()
         book = self._keeper.book
         end_s = book.from_at_s + book.room.grid.edges_s[-1]
         asked = asked_of(need, self.places, from_at_s=book.from_at_s, now_s=now_s, end_s=end_s)
-        said = answer(
+        return partial(
+            answer,
             book,
             need,
             asked,
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
-            circumstances=self._circumstances(now_s),
+            circumstances=replace(self._circumstances(now_s), solver_s=solver_s),
         )
+
+    def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
         self._quotes.put(said, by.name)
         self.counters[f"quotes {said.verdict}"] += 1
         return said
@@ -155,7 +194,7 @@ class Booking:
             raise TooManyError(message)
         promise, need = self._wanted(wanted, by, now_s)
         try:
-            self._keeper.hold(promise)
+            self._keeper.hold_moving(promise, self._moved_for(wanted, by, now_s), now_s)
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
@@ -303,9 +342,9 @@ class Booking:
 
     def _others_until_s(self, now_s: float) -> dict[str, float]:
         """Return the connectors of promises at which another vehicle is, and for how long."""
-        occupied = self._deliveries.occupied()
+        occupied, leaves_at_s = self._deliveries.occupied(), self._leaves_at_s()
         return {
-            promise.place: now_s + OCCUPIED_FOR_S
+            promise.place: max(now_s, leaves_at_s.get(promise.place, now_s + OCCUPIED_FOR_S))
             for promise in self._keeper.book.promises.values()
             if promise.place in occupied and self._deliveries.place_of(promise) != promise.place
         }
@@ -317,7 +356,17 @@ class Booking:
             zone=self._zone,
             occupied=self._deliveries.occupied(),
             occupied_until_s=now_s + OCCUPIED_FOR_S,
+            leaves_at_s={name: max(now_s, at_s) for name, at_s in self._leaves_at_s().items()},
+            charging=self._planned.beside(self._keeper.book),
         )
+
+    def _moved_for(
+        self, wanted: str | OwnEnvelope, by: Access, now_s: float
+    ) -> Mapping[str, tuple[Stretch, ...]]:
+        """Return the envelopes that other promises get when this is held."""
+        if not isinstance(wanted, str):
+            return {}
+        return self._quotes.find(wanted, by, now_s=now_s)[0].gives_way.envelopes
 
     # What is looked up.
 

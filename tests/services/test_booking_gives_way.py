@@ -1,0 +1,130 @@
+"""What is critical has promises moved for it, in the book and in the ledger, and walk-ups wait."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access, Role
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.memory import Entry
+from gateway.domain.needs import Criticality, Need
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.grid import grid_of
+from gateway.planning.improve import plan
+from gateway.planning.problem import Demand, Problem
+from gateway.planning.quote import Verdict
+from gateway.planning.standing_plan import Origin, StandingPlan
+from gateway.services.booking import Booking
+from gateway.services.feed import Feed
+from tests.support.paper_ledger import PaperLedger
+from tests.support.small_site import small_site
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+DRONES = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticality.CRITICAL)
+VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+LEFT_MA = 40_000  # 95 A set-point, less 40 A of base at its worst, less 15 A of reserve.
+
+
+class PromptLedger(PaperLedger):
+    """One whose disk takes everything at once."""
+
+    def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
+        written = super().keep_durably(*entries)
+        self.commit()
+        return written
+
+
+def booking(clock: VirtualClock, ledger: PaperLedger | None = None) -> Booking:
+    return Booking(
+        Wiring.of(small_site(3)),
+        ControlParameters(),
+        clock=clock,
+        feed=Feed(clock),
+        ledger=ledger,
+    )
+
+
+def need(clock: VirtualClock, station: str, until_h: float, kwh: float, **more: object) -> Need:
+    return Need(
+        arrive_at=clock.now_at() + timedelta(hours=1),
+        depart_at=clock.now_at() + timedelta(hours=1 + until_h),
+        energy_wh=int(kwh * 1_000),
+        connector=ConnectorRef(StationId(station), 1),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+async def confirmed(made: Booking, wanted: Need, by: Access) -> Reservation:
+    held = await made.hold((await made.quote_thoroughly(wanted, by)).offers[0].id, by)
+    return await made.confirm(held.id, by)
+
+
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
+    *, is_fixed: bool
+) -> None:
+    async def test() -> None:
+        clock, ledger = VirtualClock(), PromptLedger()
+        made = booking(clock, ledger)
+        van = await confirmed(made, need(clock, "CP-01", 4, 20, is_fixed=is_fixed), VANS)
+        drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
+        quote = await made.quote_thoroughly(drone, DRONES)
+
+        if is_fixed:
+            assert quote.verdict is not Verdict.YES
+            return
+        assert quote.verdict is Verdict.YES
+        assert "it moves 1 promise in time" in quote.reason
+        held = await made.hold(quote.offers[0].id, DRONES)
+        moved = made.book.promises[van.id]
+        assert held.state is PromiseState.HELD
+        assert (moved.energy_wh, moved.until_at_s) == (van.energy_wh, van.until_at_s)
+        assert moved.envelope != van.envelope
+        assert ledger.memory.promises[van.id].promise.envelope == moved.envelope
+        assert made.book.room.left_ma.min() >= 0
+
+    asyncio.run(test())  # A thread thinks it over: that is real time.
+
+
+def test_who_is_charging_is_counted_and_may_have_to_wait() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        asked = need(clock, "CP-02", 1, 20)
+        assert made.quote(asked, VANS).reason.startswith("Yes: 20.0 kWh on CP-02/1")
+        grid = grid_of()
+        hours = 3_600.0
+
+        def charging(latest_h: float) -> StandingPlan:
+            walk_in = Demand(
+                key="CP-01/1",
+                place="CP-01/1",
+                rows=(0, 1, 2),
+                phase_count=3,
+                voltage_v=230.0,
+                earliest_s=hours,
+                latest_s=latest_h * hours,
+                energy_wh=22_000,
+                max_ma=32_000,
+            )
+            rows = ((LEFT_MA,) * grid.slot_count,) * 3
+            problem = Problem(grid=grid, available_ma=rows, demands=(walk_in,))
+            return StandingPlan(
+                origin=Origin.GREEDY,
+                from_at_s=clock.now_at().timestamp(),
+                problem=problem,
+                plan=plan(problem),
+                promises={},
+                short_wh={},
+            )
+
+        patient, hasty = charging(5.0), charging(2.1)
+        made.go_by(lambda: patient)
+        assert "it moves the charging of 1 vehicle in time" in made.quote(asked, VANS).reason
+        made.go_by(lambda: hasty)
+        assert made.quote(asked, VANS).verdict is not Verdict.YES
+
+    run_virtual(test())
