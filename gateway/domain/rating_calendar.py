@@ -7,39 +7,38 @@ from datetime import datetime, time, timedelta, tzinfo
 from gateway.domain.electric import PerPhase
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY_MIN = 24 * 60
+DAY_S = 24 * 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarRating:
-    """A rating per phase that holds on some days (0 is Monday) from one minute of the day to another.
+    """A rating per phase that holds on some days (0 is Monday) from one second of the day to another.
 
     Where it ends before it starts it goes on into the next day; where both are one it holds all
     day.
     """
 
     rating_ma: PerPhase
-    starts_min: int
-    ends_min: int
+    starts_s: int
+    ends_s: int
     days: frozenset[int] = frozenset(range(7))
 
     @property
-    def lasts_min(self) -> int:
-        """Return for how many minutes it holds each time."""
-        return (self.ends_min - self.starts_min - 1) % DAY_MIN + 1
+    def lasts_s(self) -> int:
+        """Return for how many seconds it holds each time."""
+        return (self.ends_s - self.starts_s - 1) % DAY_S + 1
 
     def holds_at(self, local: datetime) -> bool:
         """Return whether it holds at a local time."""
-        minute = local.hour * 60 + local.minute
-        since_start = minute - self.starts_min
-        if since_start >= 0:
-            return local.weekday() in self.days and since_start < self.lasts_min
+        since_s = local.hour * 3_600 + local.minute * 60 + local.second - self.starts_s
+        if since_s >= 0:
+            return local.weekday() in self.days and since_s < self.lasts_s
         # Since yesterday, if at all.
-        return (local.weekday() - 1) % 7 in self.days and since_start + DAY_MIN < self.lasts_min
+        return (local.weekday() - 1) % 7 in self.days and since_s + DAY_S < self.lasts_s
 
     def __str__(self) -> str:
         """Return when it holds, for people: `mon to fri 16:00 to 20:00`."""
-        hours = f"{_clock(self.starts_min)} to {_clock(self.ends_min)}"
+        hours = f"{_time(self.starts_s):%H:%M} to {_time(self.ends_s):%H:%M}"
         days = sorted(self.days)
         if len(days) == len(DAYS):
             return hours
@@ -77,10 +76,10 @@ def edges_between(
     edges_s: set[float] = set()
     day = datetime.fromtimestamp(since_at_s, zone).date() - timedelta(days=1)
     last = datetime.fromtimestamp(until_at_s, zone).date()
-    of_day = {minute for one in ratings for minute in (one.starts_min, one.ends_min)}
+    of_day_s = {at_s for one in ratings for at_s in (one.starts_s, one.ends_s)}
     while day <= last:
-        for minute in of_day:
-            at = datetime.combine(day, time(minute // 60 % 24, minute % 60), tzinfo=zone)
+        for at_s in of_day_s:
+            at = datetime.combine(day, _time(at_s), tzinfo=zone)
             # Where the clocks are put back it comes twice.
             edges_s |= {at.timestamp(), at.replace(fold=1).timestamp()}
         day += timedelta(days=1)
@@ -93,5 +92,5 @@ def lower_of(one: PerPhase, other: PerPhase) -> PerPhase:
     return l1, l2, l3
 
 
-def _clock(minute: int) -> str:
-    return f"{minute // 60 % 24:02}:{minute % 60:02}"
+def _time(of_day_s: int) -> time:
+    return time(of_day_s // 3_600 % 24, of_day_s // 60 % 60, of_day_s % 60)

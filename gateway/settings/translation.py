@@ -1,7 +1,9 @@
 """From the models of site.yaml to the words of the domain: mA, phases, parents before children."""
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.proof import prove
@@ -30,6 +32,7 @@ from gateway.domain.ids import (
     StationId,
 )
 from gateway.domain.rating_calendar import DAYS, CalendarRating
+from gateway.domain.tokens import KnownToken, TokenMode, TokenPolicy
 from gateway.settings.amperes import ALL_PHASES, Present, ma_down, ma_up, phases_left, spread
 from gateway.settings.mistakes import Mistake
 from gateway.settings.models import (
@@ -95,9 +98,35 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
             for hook in file.webhooks
         ),
         plan_min_gap_s=file.planning.min_gap_s,
+        tokens=_make_policy(file),
         warnings=warnings,
         proof=prove(site),
     )
+
+
+def _make_policy(file: SiteFile) -> TokenPolicy:
+    if file.authorize.accept != "list":
+        return TokenPolicy(TokenMode(file.authorize.accept))
+    zone = ZoneInfo(file.site.timezone)
+    return TokenPolicy.of_list(
+        tuple(
+            KnownToken(
+                id=token.id,
+                group=token.group,
+                good_until_at=_end_of_day(token.valid_until, zone),
+                is_blocked=token.blocked,
+            )
+            for token in file.authorize.tokens
+        )
+    )
+
+
+def _end_of_day(day: str | None, zone: ZoneInfo) -> datetime | None:
+    """Return the instant a day is over for its people; None where there is none, or none is last."""
+    if day is None or day == date.max.isoformat():
+        return None
+    after = date.fromisoformat(day) + timedelta(days=1)
+    return datetime.combine(after, time(), tzinfo=zone).astimezone(UTC)
 
 
 def _make_trip_outputs(file: SiteFile) -> Iterator[TripOutput]:
@@ -202,15 +231,15 @@ def _make_circuit(entry: CircuitEntry, present: Present) -> Circuit:
 def _make_rating(entry: RatingEntry, present: Present) -> CalendarRating:
     return CalendarRating(
         rating_ma=spread(entry.rating_a, present, to_ma=ma_down),
-        starts_min=_minute_of(entry.starts),
-        ends_min=_minute_of(entry.ends),
+        starts_s=_second_of(entry.starts),
+        ends_s=_second_of(entry.ends),
         days=frozenset(DAYS.index(day) for day in entry.days),
     )
 
 
-def _minute_of(clock: str) -> int:
+def _second_of(clock: str) -> int:
     hour, minute = clock.split(":")
-    return 60 * int(hour) + int(minute)
+    return 3_600 * int(hour) + 60 * int(minute)
 
 
 def _make_station(entry: StationEntry) -> ChargingStation:

@@ -24,9 +24,9 @@ from tests.support.small_site import CARPARK, at_start, main_read, small_site
 LONDON = ZoneInfo("Europe/London")
 FULL_MA = (100_000, 100_000, 100_000)
 EVENING = CalendarRating(
-    rating_ma=(60_000, 60_000, 70_000), starts_min=990, ends_min=1_200, days=frozenset(range(5))
+    rating_ma=(60_000, 60_000, 70_000), starts_s=59_400, ends_s=72_000, days=frozenset(range(5))
 )
-NIGHT = CalendarRating(rating_ma=(80_000,) * 3, starts_min=1_380, ends_min=360)
+NIGHT = CalendarRating(rating_ma=(80_000,) * 3, starts_s=82_800, ends_s=21_600)
 MONDAY_16H = datetime(2026, 1, 5, 16, tzinfo=UTC)
 
 
@@ -66,7 +66,7 @@ def test_a_rating_holds_on_its_days_and_over_midnight_into_the_next() -> None:
         for minute in (0, 359, 360, 1_379, 1_380, 1_439)
         if friday.holds_at(at_minute(day, minute))
     ] == [(4, 1_380), (4, 1_439), (5, 0), (5, 359)]
-    all_day = replace(NIGHT, ends_min=NIGHT.starts_min, days=frozenset({6}))
+    all_day = replace(NIGHT, ends_s=NIGHT.starts_s, days=frozenset({6}))
     assert all_day.holds_at(at_minute(6, 1_380))
     assert all_day.holds_at(at_minute(0, 1_379))
     assert not all_day.holds_at(at_minute(0, 1_380))
@@ -78,12 +78,12 @@ def test_when_a_rating_holds_is_told_in_words() -> None:
     assert str(replace(NIGHT, days=frozenset({0, 2}))) == "mon, wed 23:00 to 06:00"
 
 
-MINUTES = st.integers(0, 1_439)
+SECONDS = st.integers(0, 1_439).map(lambda minutes: 60 * minutes)
 RATINGS = st.builds(
     CalendarRating,
     rating_ma=st.tuples(*[st.integers(0, 120_000)] * 3),
-    starts_min=MINUTES,
-    ends_min=MINUTES,
+    starts_s=SECONDS,
+    ends_s=SECONDS,
     days=st.frozensets(st.integers(0, 6), min_size=1),
 )
 HOURS_OF_CHANGE = st.sampled_from(

@@ -70,7 +70,7 @@ planning: {{min_gap_s: 30}}
 
     (circuit,), (evening, night) = settings.site.circuits, settings.site.circuits[0].ratings
     assert evening == CalendarRating(
-        rating_ma=(60_000,) * 3, starts_min=990, ends_min=1_200, days=frozenset({0, 4})
+        rating_ma=(60_000,) * 3, starts_s=59_400, ends_s=72_000, days=frozenset({0, 4})
     )
     assert night.rating_ma == (90_000, 80_000, 100_000)
     assert night.days == frozenset(range(7))
