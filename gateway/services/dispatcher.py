@@ -138,6 +138,8 @@ class Dispatcher:
             for station, line in self._lines.items():
                 tasks.create_task(line.carry(), name=f"dispatch {station}")
                 tasks.create_task(line.ask(), name=f"ask {station}")
+            # A site whose stations are not declared yet is served like any other.
+            await asyncio.Event().wait()
 
     @property
     def counters(self) -> Counter[str]:

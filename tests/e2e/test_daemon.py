@@ -211,6 +211,25 @@ def test_a_site_that_is_not_safe_in_silence_is_refused_with_the_sum(tmp_path: Pa
     assert "fallbacks 6.0 A + base 15.0 A" in err
 
 
+def test_a_site_whose_stations_are_not_declared_yet_is_served(tmp_path: Path) -> None:
+    """Whoever commissions a building begins with its meters, and sees its stations wait."""
+    config = tmp_path / "site.yaml"
+    config.write_text(
+        "site: {name: X, timezone: Europe/London, voltage_v: 230}\n"
+        "circuits: [{id: supply, rating_a: 63, device: mcb, worst_case_base_a: 15}]\n"
+        "listen: {ocpp: {port: 0}, api: {port: 0}, metrics: {port: 0}}\n"
+    )
+
+    async def test() -> None:
+        async with daemon(config, tmp_path / "state") as process:
+            async with station(await process.ocpp_port(), "CP-07"):
+                await process.wait_for_line(r"CP-07 .* waits for adoption")
+                await wait_until((tmp_path / "state" / "last-good.yaml").exists)  # Ten cycles.
+            assert await process.end(lambda p: p.terminate()) == 0
+
+    run(test())
+
+
 def test_a_serial_port_that_is_not_there_is_named_and_everything_else_runs(
     tmp_path: Path,
 ) -> None:
