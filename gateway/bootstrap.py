@@ -58,6 +58,7 @@ from gateway.ports import Clock, MomentClock
 from gateway.services.alarms import Alarms
 from gateway.services.calendar_ratings import CalendarRatings
 from gateway.services.circuit_alarms import CircuitAlarms
+from gateway.services.clock_alarm import clock_problem
 from gateway.services.control_loop import ControlLoop, Cycle
 from gateway.services.dispatcher import Dispatcher
 from gateway.services.health import life_problems, work_problems
@@ -287,6 +288,7 @@ class Daemon:
         if self._recorder is not None:
             self._recorder.note(cycle)
         self._recollection.review()
+        self.alarms.show("clock", clock_problem(self._clock.now_at()))
         for name, problem in self._storage_problems().items():
             self.alarms.show(name, problem)
         if self._calendar is not None:

@@ -12,6 +12,7 @@ from gateway.adapters.ledger_backup import backup_path, backup_to, drop_old_back
 from gateway.adapters.ledger_db import LedgerDb
 from gateway.adapters.ledger_schema import BACKUP_FOLDER, LEDGER_NAME
 from gateway.domain.errors import HeadroomError
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.ports import MomentClock
 
 BACKUP = "backup"
@@ -22,7 +23,6 @@ BACKUP_AT = time(4, 20)
 
 RETENTION_AT = time(4, 40)
 OVERDUE = timedelta(hours=26)
-FIRST_BELIEVABLE_YEAR = 2024
 
 SPARE_BYTES = 100 * 2**20
 """What a backup leaves free: the ledger itself needs room before its copies do."""

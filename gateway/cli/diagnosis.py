@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.services.snapshot import Snapshot
 
-FIRST_BELIEVABLE_YEAR = 2024
 """A clock that shows an earlier one was never set."""
 
 FEW_BYTES = 100 * 2**20

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 WALL_SLACK_S = 2.0
 """How far two readings of a synchronised wall clock may be off from one another."""
 
+FIRST_BELIEVABLE_YEAR = 2024
+"""A wall clock that shows an earlier one was never set."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:

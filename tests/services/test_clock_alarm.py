@@ -1,0 +1,61 @@
+"""A box without a battery begins in 1970: that is said until the clock is set, and nothing waits for it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.adapters.clock import SystemClock
+from gateway.bootstrap import Daemon
+from gateway.settings import load_site
+
+SITE = """
+site: {name: X, timezone: Europe/London, voltage_v: 230}
+circuits: [{id: supply, rating_a: 63, device: mcb, worst_case_base_a: 15}]
+listen: {ocpp: {port: 0}, api: {port: 0}, metrics: {port: 0}}
+"""
+
+
+class SetLater(SystemClock):
+    """The machine's clock, as if it had been started in 1970 and is to be set."""
+
+    def __init__(self) -> None:
+        self.behind = super().now_at() - datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+
+    def now_at(self) -> datetime:
+        return super().now_at() - self.behind
+
+
+def sounding(daemon: Daemon) -> tuple[str, ...]:
+    return tuple(alarm.name for alarm in daemon.alarms.sounding())
+
+
+def test_a_clock_that_was_never_set_is_an_alarm_until_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, clock = tmp_path / "site.yaml", SetLater()
+    config.write_text(SITE)
+    daemon = Daemon(load_site(config), keys={}, clock=clock, folder=tmp_path / "state")
+
+    async def wait_alarms(*names: str) -> None:
+        async with asyncio.timeout(40):
+            while daemon.snapshot() is None or names != sounding(daemon):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+
+    async def test() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                daemon.run(stop=stop, on_ready=lambda _: None, on_stuck=lambda _: None)
+            )
+            await wait_alarms("clock")
+            clock.behind = timedelta()
+            await wait_alarms()
+            stop.set()
+
+    asyncio.run(test())
+
+    (said,) = [r.getMessage() for r in caplog.records if "ALARM" in r.getMessage()]
+    assert "shows 1970: it was never set" in said
+    assert "timedatectl" in said
