@@ -15,6 +15,7 @@ from gateway.adapters.history_file import HistoryReader
 from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.http_post import HttpPost
 from gateway.adapters.promise_families import PromiseFigures
+from gateway.adapters.session_key import session_key
 from gateway.adapters.status_socket import Answer, Question
 from gateway.adapters.token_file import TokenRegister
 from gateway.api.app import api_app
@@ -44,6 +45,7 @@ from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
 from gateway.services.planner_worker import Cause
 from gateway.services.replanning import Replanning
+from gateway.services.session_desk import SessionDesk
 from gateway.services.supervisor import Service
 from gateway.services.visits import Visits
 from gateway.services.webhooks import Webhooks
@@ -100,6 +102,7 @@ class FrontDesk:
             past=None if folder is None else HistoryReader(folder=folder),
             on_seen=self._on_seen,
         )
+        self._visits = Visits(clock, memory.transactions)
         self._booking = Booking(
             state.wiring,
             state.parameters,
@@ -108,8 +111,8 @@ class FrontDesk:
             ledger=ledger,
             remembered=memory.promises,
             prospects=self._forecasting,
+            leaves_at_s=self._visits.leaves_at_s,
         )
-        self._visits = Visits(clock, memory.transactions)
         self._planning = Replanning(
             places=self._booking.places,
             prospects=self._forecasting,
@@ -118,6 +121,15 @@ class FrontDesk:
             prioritise=self._prioritise,
             clock=clock,
             min_gap_s=plan_min_gap_s,
+        )
+        self._booking.go_by(lambda: self._planning.plan)
+        self._sessions = SessionDesk(
+            self._visits,
+            key=session_key(folder),
+            ledger=ledger,
+            remembered=memory.statements,
+            on_said=lambda: self._planning.ask(Cause.ARRIVAL),
+            tie=self._booking.tie,
         )
         self._hooks = Webhooks(
             hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
@@ -154,6 +166,7 @@ class FrontDesk:
             if self._visits.hear(fact):
                 has_come = isinstance(fact, TransactionStarted)
                 self._planning.ask(Cause.ARRIVAL if has_come else Cause.DEPARTURE)
+                self._sessions.hear(fact)
 
     def note(self, cycle: Cycle) -> None:
         """Take note of a complete cycle. Never waits, never raises."""
@@ -227,6 +240,7 @@ class FrontDesk:
             live=self._live,
             clock=self._clock,
             plan=lambda: self._planning.plan,
+            sessions=self._sessions,
         )
         listener = HttpListener(
             api_app(sources, find_access=self._find_access),

@@ -15,6 +15,7 @@ from gateway.domain.moments import Moment
 from gateway.domain.needs import Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import Reservation
+from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
@@ -174,6 +175,14 @@ class Bookings(Protocol):
     def book(self) -> Book:
         """Return the book as it is now."""
 
+    async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
+        """Return what can be offered; what is critical may have promises moved for it in time.
+
+        Raises:
+            AskError: the need cannot be answered as it was said.
+            NotAllowedError: the criticality is above what `by` may claim.
+        """
+
     def quote(self, need: Need, by: Access) -> QuoteAnswer:
         """Return what can be offered.
 
@@ -220,6 +229,35 @@ class Bookings(Protocol):
 
     def reliability(self) -> ReliabilityReport:
         """Return whether promises are kept as often as they say."""
+
+
+class Sessions(Protocol):
+    """The vehicles that are there, for who may speak for them; what is said is durable."""
+
+    def running(self) -> Mapping[str, Session]:
+        """Return the sessions that run, by their names."""
+
+    def find(self, name: str) -> Session:
+        """Return a session that runs.
+
+        Raises:
+            RefusedError: there is none of that name (any more).
+        """
+
+    def link_of(self, session: Session) -> str:
+        """Return the secret word that lets its bearer speak for a session and for nothing else."""
+
+    def opens(self, name: str, word: str) -> bool:
+        """Return whether a word is the link of the session of that name, which runs."""
+
+    async def say(
+        self, name: str, statement: Statement, by: Access, *, reference: str | None = None
+    ) -> Session:
+        """Take what somebody says of a session, and return it so.
+
+        Raises:
+            RefusedError: it is refused; the message says what to do.
+        """
 
 
 class Notices(Protocol):

@@ -17,6 +17,7 @@ from gateway.domain.memory import (
     PromiseMemory,
     RunMemory,
     SiteMemory,
+    StatementMemory,
     StationMemory,
     TransactionMemory,
     TripMemory,
@@ -30,6 +31,7 @@ Record = (
     | SiteMemory
     | TripMemory
     | PromiseMemory
+    | StatementMemory
     | RunMemory
 )
 Key = tuple[str, str]
@@ -42,6 +44,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "site": SiteMemory,
     "trip": TripMemory,
     "promise": PromiseMemory,
+    "statement": StatementMemory,
     "run": RunMemory,
 }
 REMEMBERED_TRANSACTIONS: Final = 2_000
@@ -60,6 +63,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("learnt", record.circuit),)
         case PromiseMemory():
             return (("promise", record.promise.id),)
+        case StatementMemory():
+            return (("statement", str(record.connector)),)
         case RunMemory():
             return (("run", "last"),)
         case SiteMemory():
@@ -119,6 +124,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     circuits: dict[CircuitId, CircuitMemory] = {}
     learnt: dict[CircuitId, LearntMemory] = {}
     promises: dict[str, PromiseMemory] = {}
+    statements: dict[ConnectorRef, StatementMemory] = {}
     trips: dict[CircuitId, TripMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
@@ -137,6 +143,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 trips[record.circuit] = record
             case PromiseMemory():
                 promises[record.promise.id] = record
+            case StatementMemory():
+                statements[record.connector] = record
             case RunMemory():
                 run = record
     transactions, last_number = read_transactions(connection, problems)
@@ -150,6 +158,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         transactions=transactions,
         last_given_number=last_number,
         promises=promises,
+        statements=statements,
         run=run,
         problems=tuple(problems),
     )

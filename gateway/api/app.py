@@ -18,6 +18,7 @@ from gateway.api.openapi import describe
 from gateway.api.problems import ProblemError, problem_response
 from gateway.api.quotas import Quotas
 from gateway.api.reports import REPORTS
+from gateway.api.sessions import SESSIONS
 from gateway.api.sse import Followers
 
 PREFIX = "/api/v1"
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
-    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, Followers().endpoint())
+    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, Followers().endpoint())
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 
@@ -38,6 +39,9 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
 
     def answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
+            def opens(word: str) -> bool:
+                return sources.sessions.opens(request.path_params["session_id"], word)
+
             try:
                 access = admitted(
                     request,
@@ -45,6 +49,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     find_access=find_access,
                     quotas=quotas,
                     clock=sources.clock,
+                    opens=opens if endpoint.is_for_occupants else None,
                 )
                 body = await read_body(request)
                 said = None

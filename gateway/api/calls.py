@@ -27,16 +27,39 @@ FindAccess = Callable[[str], Access | None]
 B = TypeVar("B", bound=Body)
 
 
+OCCUPANT_QUOTA_PER_MIN = 60
+
+
 def admitted(
-    request: Request, role: Role, *, find_access: FindAccess, quotas: Quotas, clock: Clock
+    request: Request,
+    role: Role,
+    *,
+    find_access: FindAccess,
+    quotas: Quotas,
+    clock: Clock,
+    opens: Callable[[str], bool] | None = None,
 ) -> Access:
     """Return who asks, if they may ask that now; the body is not touched.
+
+    `opens` says of a word whether it is the link of the session that is asked about; it may be
+    in the address as `token`, too, for people follow links.
 
     Raises:
         ProblemError: they are not known, may not, or have asked too often.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    access = find_access(token.strip()) if scheme.lower() == "bearer" else None
+    said = token.strip() if scheme.lower() == "bearer" else ""
+    access = find_access(said)
+    is_occupant = False
+    if access is None and opens is not None:
+        is_occupant = opens(said or request.query_params.get("token", ""))
+        if is_occupant:
+            session_id = request.path_params["session_id"]
+            access = Access(
+                name=f"session {session_id}",
+                role=Role.VIEWER,
+                quota_per_min_count=OCCUPANT_QUOTA_PER_MIN,
+            )
     if access is None:
         raise ProblemError(
             "unauthorized",
@@ -52,7 +75,7 @@ def admitted(
             f"this token may ask {quota} times a minute: ask again in {seconds} s",
             headers={"Retry-After": str(seconds), "Connection": "close"},
         )
-    if not access.role.includes(role):
+    if not is_occupant and not access.role.includes(role):
         message = f"this needs the role {role}, and the token has {access.role}: use another token"
         raise ProblemError("not-allowed", message)
     return access

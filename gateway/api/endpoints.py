@@ -34,7 +34,7 @@ from gateway.domain.access import Access, Role
 from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
 from gateway.planning.asking import AskError
 from gateway.planning.standing_plan import StandingPlan
-from gateway.ports import Bookings, Clock, Notices
+from gateway.ports import Bookings, Clock, Notices, Sessions
 
 CREATED = 201
 
@@ -47,6 +47,7 @@ class Sources:
     notices: Notices
     live: Callable[[], Live | None]
     clock: Clock
+    sessions: Sessions
     plan: Callable[[], StandingPlan | None] = lambda: None
     """Returns None while nobody wants anything."""
 
@@ -80,6 +81,8 @@ class Endpoint:
     body: type[Body] | None = None
     status: int = 200
     has_key: bool = False
+    is_for_occupants: bool = False
+    """Whether the link of the session in the path (`session_id`) is enough."""
     problems: tuple[str, ...] = ()
     media_type: str = "application/json"
 
@@ -128,7 +131,7 @@ async def ask_quote(call: Call) -> QuoteView:
     bookings = call.sources.bookings
     try:
         need = need_of(call.body, bookings.places)
-        return quote_view(bookings.quote(need, call.access), bookings.places)
+        return quote_view(await bookings.quote_thoroughly(need, call.access), bookings.places)
     except (AskError, RefusedError) as error:
         raise problem_of(error) from error
 

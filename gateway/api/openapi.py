@@ -40,7 +40,10 @@ def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dic
         "paths": paths,
         "components": {
             "schemas": schemas.get("$defs", {}),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "link": {"type": "apiKey", "in": "query", "name": "token"},
+            },
         },
         "security": [{"token": []}],
     }
@@ -74,6 +77,9 @@ def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
         "parameters": parameters,
         "responses": responses,
     }
+    if endpoint.is_for_occupants:
+        operation["security"] = [{"token": []}, {"link": []}]
+        operation["description"] += " Or for whoever has the link of the session."
     if endpoint.body is not None:
         schema = names[endpoint.body, "validation"]
         operation["requestBody"] = {

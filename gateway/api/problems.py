@@ -16,6 +16,7 @@ from gateway.planning.answers import (
     TooManyError,
     UnknownOfferError,
     UnknownReservationError,
+    UnknownSessionError,
     WrongStateError,
 )
 from gateway.planning.asking import AskError, AskFault
@@ -40,6 +41,7 @@ _KINDS = (
     Kind(name="not-found", status=404, title="There is nothing here"),
     Kind(name="unknown-offer", status=404, title="No such offer"),
     Kind(name="unknown-reservation", status=404, title="No such reservation"),
+    Kind(name="unknown-session", status=404, title="No such session"),
     Kind(name="method-not-allowed", status=405, title="That cannot be done here"),
     Kind(name="no-longer-fits", status=409, title="It does not fit any more"),
     Kind(name="wrong-state", status=409, title="The reservation is not in a state for it"),
@@ -77,6 +79,7 @@ _KIND_OF: Mapping[type[RefusedError], str] = {
     TooManyError: "too-many-reservations",
     UnknownOfferError: "unknown-offer",
     UnknownReservationError: "unknown-reservation",
+    UnknownSessionError: "unknown-session",
     WrongStateError: "wrong-state",
     NoLongerFitsError: "no-longer-fits",
 }

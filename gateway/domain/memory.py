@@ -9,6 +9,7 @@ from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
 from gateway.domain.moments import Moment
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.sessions import Statement
 from gateway.domain.stops import StopCause
 
 
@@ -153,6 +154,15 @@ class PromiseMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementMemory:
+    """What somebody has said of the vehicle of a transaction; it is over when that is."""
+
+    connector: ConnectorRef
+    transaction: TransactionId
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something that is to be found in the audit: what was done, to what, by whom.
 
@@ -183,6 +193,7 @@ Entry = (
     | TripMemory
     | TransactionMemory
     | PromiseMemory
+    | StatementMemory
     | Act
 )
 """What can be written into the ledger."""
@@ -206,5 +217,6 @@ class Memory:
     transactions: tuple[TransactionMemory, ...] = ()
     last_given_number: int = 0
     promises: dict[str, PromiseMemory] = field(default_factory=dict)
+    statements: dict[ConnectorRef, StatementMemory] = field(default_factory=dict)
     run: RunMemory | None = None
     problems: tuple[str, ...] = ()

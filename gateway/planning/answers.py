@@ -82,6 +82,10 @@ class UnknownReservationError(RefusedError):
     """No such reservation is known to who asks."""
 
 
+class UnknownSessionError(RefusedError):
+    """No such session runs (any more)."""
+
+
 class HoldExpiredError(RefusedError):
     """The hold has lapsed before it was confirmed."""
 

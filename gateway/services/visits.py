@@ -8,7 +8,7 @@ from gateway.control.state import ConnectorBelief, SiteState
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import TransactionMemory
-from gateway.domain.needs import Criticality
+from gateway.domain.sessions import Session, Statement
 from gateway.planning.demands import Visit
 from gateway.planning.sessions import SessionBook, learn, stays_until_s, takes_at_most_wh
 from gateway.ports import Clock
@@ -27,15 +27,6 @@ TAKES_ON_WH = 5_000.0
 
 LEAST_SESSION_WH = 100.0
 """A session that took less is a trial, or a fault: nothing is learnt of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """What somebody said of a vehicle that is there; None is not said."""
-
-    departs_at_s: float | None = None
-    energy_wh: float | None = None
-    criticality: Criticality = Criticality.NORMAL
 
 
 @dataclass(slots=True)
@@ -100,6 +91,28 @@ class Visits:
             return False
         session.said = statement
         return True
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the vehicles that are there, plugged in or not, as they are now."""
+        return tuple(
+            Session(
+                connector=connector,
+                transaction=session.transaction,
+                began_at_s=session.began_at_s,
+                id_token=session.id_token,
+                delivered_wh=session.delivered_wh,
+                said=session.said,
+            )
+            for connector, session in self._sessions.items()
+        )
+
+    def leaves_at_s(self) -> dict[str, float]:
+        """Return when (epoch s) vehicles leave of which that was said, by connector."""
+        return {
+            str(connector): session.said.departs_at_s
+            for connector, session in self._sessions.items()
+            if session.said.departs_at_s is not None
+        }
 
     def seen(self, state: SiteState, now_s: float) -> tuple[Visit, ...]:
         """Return the vehicles that are there and may want something; `now_s` is control's second."""

@@ -33,10 +33,13 @@ from gateway.domain.memory import (
     Memory,
     RememberedLimit,
     SiteMemory,
+    StatementMemory,
     StationMemory,
     TransactionMemory,
     TripMemory,
 )
+from gateway.domain.needs import Criticality
+from gateway.domain.sessions import Statement
 from tests.support.small_disk import SmallDisk, can_mount, small_disk
 
 CLOCK = SystemClock()
@@ -197,6 +200,11 @@ RECORDS: tuple[Entry, ...] = (
     CircuitMemory(circuit=CircuitId("carpark"), noted=CLOCK.moment(), lockout_left_s=600.0),
     SiteMemory(is_stopped=True),
     TripMemory(circuit=CircuitId("carpark"), is_tripped=True),
+    StatementMemory(
+        connector=ConnectorRef(StationId("CP-01"), 1),
+        transaction=TransactionId("17"),
+        statement=Statement(departs_at_s=5.0, criticality=Criticality.OPPORTUNISTIC),
+    ),
     *(transaction(number, is_over=number % 2 == 0) for number in range(1, 60)),
 )
 

@@ -27,6 +27,7 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import TransactionMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.sessions import Statement
 from gateway.planning.check import check
 from gateway.planning.demands import Visit
 from gateway.planning.standing_plan import Origin
@@ -41,7 +42,6 @@ from gateway.services.visits import (
     TAKES_ON_WH,
     USUAL_STAY_S,
     USUAL_WH,
-    Statement,
     Visits,
 )
 from tests.support.small_site import CARPARK, at_start, main_read, small_site

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.adapters.http_listener import HttpListener
+from gateway.adapters.session_key import session_key
 from gateway.adapters.token_file import TokenRegister, make_token
 from gateway.api.app import api_app
 from gateway.api.endpoints import Sources
@@ -20,10 +21,13 @@ from gateway.control.fold import evolve
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
+from gateway.domain.events import Event
 from gateway.domain.needs import Criticality
 from gateway.planning.standing_plan import StandingPlan
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.session_desk import SessionDesk
+from gateway.services.visits import Visits
 from tests.support.small_site import at_start, main_read, small_site
 
 PATIENCE_S = 20.0
@@ -64,6 +68,15 @@ class Desk:
         self.booking = Booking(
             Wiring.of(site), ControlParameters(), clock=self.clock, feed=self.feed
         )
+        self.visits = Visits(self.clock)
+        self.sessions = SessionDesk(
+            self.visits,
+            key=session_key(folder),
+            ledger=None,
+            remembered={},
+            on_said=lambda: None,
+            tie=self.booking.tie,
+        )
         self.folder = folder
         self.state = evolve(at_start(site), main_read(1_000.0, 20.0))
         self.live: Live | None = None
@@ -80,6 +93,16 @@ class Desk:
             now_s=self.clock.now_s,
             at=self.clock.now_at(),
         )
+
+    def hear(self, fact: Event) -> None:
+        """Let a fact be known, in the API's own loop."""
+
+        async def take() -> None:
+            self.booking.hear(fact)
+            self.visits.hear(fact)
+            self.sessions.hear(fact)
+
+        asyncio.run_coroutine_threadsafe(take(), self.loop).result(PATIENCE_S)
 
     def token(
         self,
@@ -137,6 +160,7 @@ def api_desk(folder: Path) -> Iterator[Desk]:
         live=lambda: desk.live,
         clock=desk.clock,
         plan=lambda: desk.plan,
+        sessions=desk.sessions,
     )
     app = api_app(sources, find_access=register.find)
     listener = HttpListener(app, host="127.0.0.1", port=0, purpose="tests", max_connections=64)

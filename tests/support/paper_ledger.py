@@ -13,6 +13,7 @@ from gateway.domain.memory import (
     Memory,
     PromiseMemory,
     SiteMemory,
+    StatementMemory,
     StationMemory,
     TransactionMemory,
     TripMemory,
@@ -73,6 +74,9 @@ class PaperLedger:
                 self.memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
             case SiteMemory():
                 self.memory = replace(known, site=entry)
+            case StatementMemory():
+                statements = {**known.statements, entry.connector: entry}
+                self.memory = replace(known, statements=statements)
             case TripMemory():
                 self.memory = replace(known, trips={**known.trips, entry.circuit: entry})
             case TransactionMemory():

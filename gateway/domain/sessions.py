@@ -1,0 +1,30 @@
+"""Vehicles that are at a connector now, and what somebody has said of them."""
+
+from dataclasses import dataclass, field
+
+from gateway.domain.ids import ConnectorRef, TransactionId
+from gateway.domain.needs import Criticality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What somebody said of a vehicle that is there; None is not said.
+
+    `departs_at_s` is an epoch second; `energy_wh` is all it wants, what it has been given included.
+    """
+
+    departs_at_s: float | None = None
+    energy_wh: float | None = None
+    criticality: Criticality = Criticality.NORMAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A vehicle at a connector since the epoch second `began_at_s`, and what it was given."""
+
+    connector: ConnectorRef
+    transaction: TransactionId
+    began_at_s: float
+    id_token: str | None
+    delivered_wh: float
+    said: Statement = field(default_factory=Statement)
