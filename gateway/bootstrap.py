@@ -230,6 +230,7 @@ class Daemon:
             rng=random.Random(),
             ledger=self._ledger,
             memory=memory,
+            tokens=self._settings.tokens,
         )
 
     def _wire_desk(

@@ -26,6 +26,7 @@ def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
         _doubt_connectors,
         _doubt_stop_input,
         _doubt_trip_outputs,
+        _doubt_tokens,
         _doubt_open_doors,
         _doubt_webhooks,
     )
@@ -65,6 +66,12 @@ def _doubt_trip_outputs(file: SiteFile) -> Iterator[Finding]:
         if circuit.trip_output.trips_when == "closed":
             problem = "with a cut wire it never trips; wire it to open for a trip if you can"
             yield Finding(route=(*route, "trips_when"), problem=problem)
+
+
+def _doubt_tokens(file: SiteFile) -> Iterator[Finding]:
+    if file.authorize.accept == "list" and not file.authorize.tokens:
+        problem = "no token is listed, so none is accepted"
+        yield Finding(route=("authorize", "accept"), problem=problem)
 
 
 def _doubt_meters(file: SiteFile) -> Iterator[Finding]:

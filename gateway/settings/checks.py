@@ -40,6 +40,7 @@ def find_misfits(plain: Plain) -> tuple[Finding, ...]:
         _check_control,
         _check_stop_input,
         _check_trip_outputs,
+        _check_tokens,
     )
     return tuple(finding for rule in rules for finding in rule(draft))
 
@@ -396,6 +397,15 @@ def _check_bit(route: Route, kind: str | None, bit: int | None) -> Iterator[Find
         yield Finding(route=route, problem="of a register, name the bit: 0 to 15")
     if not is_register and bit is not None:
         yield Finding(route=route, problem=f"only a register has bits; this is a {kind}")
+
+
+def _check_tokens(draft: SiteFileDraft) -> Iterator[Finding]:
+    tokens, accept = draft.authorize.tokens, draft.authorize.accept
+    names = [None if token.id is None else token.id.casefold() for token in tokens]
+    yield from _find_twice(("authorize", "tokens"), names)
+    if tokens and accept in {"all", "station"}:
+        problem = f"are not looked at with accept: {accept}; write accept: list, or take them out"
+        yield Finding(route=("authorize", "tokens"), problem=problem, at="key")
 
 
 def _trip_outputs(draft: SiteFileDraft) -> Iterator[tuple[int, TripOutputDraft]]:

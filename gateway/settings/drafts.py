@@ -167,6 +167,19 @@ class WebhookDraft(Draft):
     id: Label = None
 
 
+class TokenDraft(Draft):
+    """See `TokenEntry`."""
+
+    id: Label = None
+
+
+class AuthorizeDraft(Draft):
+    """See `AuthorizeEntry`."""
+
+    accept: Lenient[str] = "all"
+    tokens: Items[TokenDraft] = ()
+
+
 class ListenDraft(Draft):
     """See `ListenEntry`; the port is None where it is left out."""
 
@@ -194,6 +207,7 @@ class SiteFileDraft(Draft):
     stations: Items[StationDraft] = ()
     stop_input: Keys[StopInputDraft] | None = None
     webhooks: Items[WebhookDraft] = ()
+    authorize: Keys[AuthorizeDraft] = AuthorizeDraft()
     listen: Keys[ListenersDraft] = ListenersDraft()
     control: dict[str, float] = {}
 

@@ -5,6 +5,7 @@ Currents are in amperes, as people write them. What has to fit together is in `c
 
 import ipaddress
 import re
+from datetime import date
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
@@ -99,6 +100,14 @@ def _host(value: str) -> str:
     return value
 
 
+def _day(value: str) -> str:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        raise _refuse(f"takes a day, such as 2027-01-31, not {value!r}") from None
+    return value
+
+
 _AMPS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_CURRENT_A}
 PerPhaseA = Annotated[
     float | tuple[float, float, float],
@@ -128,6 +137,9 @@ WebAddress = Annotated[
     str,
     Field(max_length=500, json_schema_extra={"pattern": "^https?://[!-~]+$"}),
     AfterValidator(_web_address),
+]
+Day = Annotated[
+    str, Field(json_schema_extra={"pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}), AfterValidator(_day)
 ]
 ClockTime = Annotated[
     str,
@@ -397,6 +409,28 @@ class WebhookEntry(Entry):
     """Only promises made under the token of this name. Left out: all."""
 
 
+class TokenEntry(Entry):
+    """An id token that may charge, such as the number of a card."""
+
+    id: str = Field(min_length=1, max_length=36)
+    """What the station reads of it; upper and lower case are the same."""
+    group: str | None = Field(default=None, min_length=1, max_length=20)
+    """Those of one group may end what another of it began."""
+    valid_until: Day | None = None
+    """The last day it is good, such as 2027-01-31. Left out: for ever."""
+    blocked: bool = False
+    """True: it is told to be blocked."""
+
+
+class AuthorizeEntry(Entry):
+    """Who may charge."""
+
+    accept: Literal["all", "list", "station"] = "all"
+    """`all`: every token; `list`: those in `tokens`; `station`: what a station decides by a list of its own."""
+    tokens: tuple[TokenEntry, ...] = ()
+    """With `accept: list`: the tokens that may."""
+
+
 class ListenEntry(Entry):
     """Where a service listens."""
 
@@ -516,6 +550,7 @@ class SiteFile(Entry):
     stop_input: StopInputEntry | None = None
     webhooks: tuple[WebhookEntry, ...] = ()
     """Whom to call when promises are at risk."""
+    authorize: AuthorizeEntry = AuthorizeEntry()
     listen: ListenersEntry = ListenersEntry()
     control: ControlEntry = ControlEntry()
     planning: PlanningEntry = PlanningEntry()

@@ -1,13 +1,14 @@
 """What a site file says, as the rest of Headroom takes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.proof import PhaseProof, SiteProof
 from gateway.domain.circuits import Site
 from gateway.domain.ids import BusId, CircuitId, StationId
+from gateway.domain.tokens import TokenPolicy
 from gateway.settings.mistakes import Mistake, SettingsRefusedError
 
 
@@ -122,6 +123,7 @@ class Settings:
     proof: SiteProof
     webhooks: tuple[HookSettings, ...] = ()
     plan_min_gap_s: float = 10.0
+    tokens: TokenPolicy = field(default_factory=TokenPolicy)
     text: str = ""
 
 

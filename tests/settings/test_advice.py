@@ -87,6 +87,11 @@ DOUBTS = [
         ],
     ),
     ("loads:", "stop_input: {bus: lan, unit: 2, address: 0}\nloads:", []),
+    (
+        "loads:",
+        "authorize: {accept: list}\nloads:",
+        ["11:21: authorize.accept: no token is listed, so none is accepted"],
+    ),
     ("meter: sub,", "meter: sub, trip_output: {bus: lan, unit: 2, address: 0},", []),
     (
         "meter: sub,",

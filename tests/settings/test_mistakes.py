@@ -257,6 +257,19 @@ FIT = [
     ("loads:", "stop_input: {bus: plant, unit: 9, address: 0, kind: input_register}\nloads:", [
         "11:14: stop_input.bit: of a register, name the bit: 0 to 15",
     ]),
+    ("loads:", "authorize: {accept: list, tokens: [{id: ab}, {id: AB}]}\nloads:", [
+        "11:51: authorize.tokens.AB.id: a second token is called ab",
+    ]),
+    ("loads:", "authorize: {accept: list, tokens: [{id: ab, valid_until: 2027-02-30}]}\nloads:", [
+        "11:58: authorize.tokens.ab.valid_until: takes a day, such as 2027-01-31, not '2027-02-30'",
+    ]),
+    ("loads:", "authorize: {accept: lists}\nloads:", [
+        "11:21: authorize.accept: takes all, list or station, not 'lists' (did you mean list?)",
+    ]),
+    ("loads:", "authorize: {tokens: [{id: 42}]}\nloads:", [
+        "11:13: authorize.tokens: are not looked at with accept: all; write accept: list, or take them out",
+        "11:27: authorize.tokens.42.id: takes text, not 42 (put it in quotes)",
+    ]),
     ("meter: main,", "meter: main, trip_output: {bus: plan, unit: 1, address: 0},", [
         "9:79: circuits.supply.trip_output.bus: there is no bus 'plan' (did you mean plant?)",
     ]),

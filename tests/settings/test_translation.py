@@ -1,5 +1,6 @@
 """What people write becomes the domain's words: mA, phases, parents before children."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, TripCurve
 from gateway.domain.electric import Phase
 from gateway.domain.ids import BusId, CircuitId, MeterId, StationId
 from gateway.domain.rating_calendar import CalendarRating
+from gateway.domain.tokens import KnownToken, TokenMode, TokenPolicy
 from gateway.settings import (
     HookSettings,
     ProofRefusedError,
@@ -214,6 +216,33 @@ def test_a_stop_input_can_be_told_otherwise(tmp_path: Path) -> None:
         stops_when_closed=True,
         is_self_releasing=True,
     )
+
+
+AUTHORIZE = """
+circuits: [{id: a, rating_a: 63, device: mcb, worst_case_base_a: 0}]
+authorize: {accept: %s}
+"""
+
+
+def test_a_token_is_good_through_its_last_day_by_the_clocks_of_the_site(tmp_path: Path) -> None:
+    token = "list, tokens: [{id: aB, group: g, valid_until: 2027-07-31}, {id: c, blocked: true}]"
+
+    policy = read(AUTHORIZE % token, tmp_path).tokens
+
+    assert policy == TokenPolicy(
+        TokenMode.LIST,
+        {
+            "ab": KnownToken(
+                id="aB", group="g", good_until_at=datetime(2027, 7, 31, 23, tzinfo=UTC)
+            ),
+            "c": KnownToken(id="c", is_blocked=True),
+        },
+    )
+
+
+@pytest.mark.parametrize("accept", ["all", "station"])
+def test_who_decides_of_tokens_can_be_said(accept: str, tmp_path: Path) -> None:
+    assert read(AUTHORIZE % accept, tmp_path).tokens == TokenPolicy(TokenMode(accept))
 
 
 TRIP = """
