@@ -54,6 +54,7 @@ class Visits:
         self._clock = clock
         self._sessions: dict[ConnectorRef, _Session] = {}
         self._said, self._unsaid = SessionBook(), SessionBook()
+        self._bounds: dict[tuple[bool, str], tuple[float, float]] = {}
         for memory in remembered:
             self._recall(memory)
 
@@ -127,10 +128,8 @@ class Visits:
     def _visit(self, ref: ConnectorRef, session: _Session, belief: ConnectorBelief) -> Visit:
         now_s, said = self._now_s(), session.said
         departs_s, energy_wh = _stated(session)
-        book, name = self._book_of(said), _class_of(ref, session.id_token)
-        leaves_at_s = stays_until_s(book, name, departs_s, LEVEL).value
-        takes_wh = takes_at_most_wh(book, name, energy_wh, LEVEL).value
-        left_wh = takes_wh - session.delivered_wh
+        later_s, takes_ratio = self._differs(said, _class_of(ref, session.id_token))
+        leaves_at_s, left_wh = departs_s + later_s, takes_ratio * energy_wh - session.delivered_wh
         mask = belief.mask
         return Visit(
             place=str(ref),
@@ -143,6 +142,18 @@ class Visits:
             phase_count=(sum(mask) if mask is not None else belief.phase_count) or None,
             accepts_ma=belief.accepts_ma,
         )
+
+    def _differs(self, said: Statement, name: str) -> tuple[float, float]:
+        """Return how much later than stated a class leaves, and what part of it it takes."""
+        book = self._book_of(said)
+        known = self._bounds.get((book is self._said, name))
+        if known is None:
+            known = (
+                stays_until_s(book, name, 0.0, LEVEL).value,
+                takes_at_most_wh(book, name, 1.0, LEVEL).value,
+            )
+            self._bounds[book is self._said, name] = known
+        return known
 
     def _book_of(self, said: Statement) -> SessionBook:
         is_said = said.departs_at_s is not None or said.energy_wh is not None
@@ -158,6 +169,7 @@ class Visits:
             departs_s=left_at_s - departs_s,
             takes_ratio=session.delivered_wh / energy_wh,
         )
+        self._bounds.clear()
         if self._book_of(session.said) is self._said:
             self._said = learnt
         else:
