@@ -246,6 +246,7 @@ class Daemon:
             folder=folder,
             post=self._inbox.post,
             plan_min_gap_s=self._settings.plan_min_gap_s,
+            tokens=self._settings.tokens,
             hooks=hooks,
         )
 

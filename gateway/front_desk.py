@@ -33,6 +33,7 @@ from gateway.domain.events import Event, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality
+from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
 from gateway.planning.risk_words import miscalibration_said
 from gateway.ports import Clock, Ledger, Post
@@ -84,6 +85,7 @@ class FrontDesk:
         folder: Path | None,
         post: Post,
         plan_min_gap_s: float,
+        tokens: TokenPolicy,
         hooks: Sequence[Webhook] = (),
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
@@ -102,7 +104,7 @@ class FrontDesk:
             past=None if folder is None else HistoryReader(folder=folder),
             on_seen=self._on_seen,
         )
-        self._visits = Visits(clock, memory.transactions)
+        self._visits = Visits(clock, memory.transactions, tokens=tokens)
         self._booking = Booking(
             state.wiring,
             state.parameters,

@@ -9,6 +9,7 @@ from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, Tra
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import TransactionMemory
 from gateway.domain.sessions import Session, Statement
+from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import Visit
 from gateway.planning.sessions import SessionBook, learn, stays_until_s, takes_at_most_wh
 from gateway.ports import Clock
@@ -45,13 +46,19 @@ class _Session:
 class Visits:
     """The vehicles at the connectors, and what was learnt of those before them.
 
-    A class is a token, or a connector where there is none. What vehicles did is learnt against
+    A class is the group of a token, a token without one, or a connector where there is none. What vehicles did is learnt against
     what was said of them, and of those nobody said anything of against what is usual, apart.
     """
 
-    def __init__(self, clock: Clock, remembered: Iterable[TransactionMemory] = ()) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        remembered: Iterable[TransactionMemory] = (),
+        *,
+        tokens: TokenPolicy | None = None,
+    ) -> None:
         """Learn of the sessions that are over, and take up those that run."""
-        self._clock = clock
+        self._clock, self._tokens = clock, tokens or TokenPolicy()
         self._sessions: dict[ConnectorRef, _Session] = {}
         self._said, self._unsaid = SessionBook(), SessionBook()
         self._bounds: dict[tuple[bool, str], tuple[float, float]] = {}
@@ -128,7 +135,7 @@ class Visits:
     def _visit(self, ref: ConnectorRef, session: _Session, belief: ConnectorBelief) -> Visit:
         now_s, said = self._now_s(), session.said
         departs_s, energy_wh = _stated(session)
-        later_s, takes_ratio = self._differs(said, _class_of(ref, session.id_token))
+        later_s, takes_ratio = self._differs(said, self._class_of(ref, session.id_token))
         leaves_at_s, left_wh = departs_s + later_s, takes_ratio * energy_wh - session.delivered_wh
         mask = belief.mask
         return Visit(
@@ -165,7 +172,7 @@ class Visits:
         departs_s, energy_wh = _stated(session)
         learnt = learn(
             self._book_of(session.said),
-            _class_of(ref, session.id_token),
+            self._class_of(ref, session.id_token),
             departs_s=left_at_s - departs_s,
             takes_ratio=session.delivered_wh / energy_wh,
         )
@@ -174,6 +181,14 @@ class Visits:
             self._said = learnt
         else:
             self._unsaid = learnt
+
+    def _class_of(self, ref: ConnectorRef, id_token: str | None) -> str:
+        if id_token is None:
+            return str(ref)
+        known = self._tokens.known.get(id_token.casefold())
+        if known is not None and known.group is not None:
+            return f"group {known.group}"
+        return f"token {id_token}"
 
     def _recall(self, memory: TransactionMemory) -> None:
         if memory.began_at is None or not memory.connector_number:
@@ -205,10 +220,6 @@ def _stated(session: _Session) -> tuple[float, float]:
     if departs_s is None:
         departs_s = session.began_at_s + USUAL_STAY_S
     return departs_s, USUAL_WH if energy_wh is None else max(energy_wh, LEAST_SESSION_WH)
-
-
-def _class_of(ref: ConnectorRef, id_token: str | None) -> str:
-    return str(ref) if id_token is None else f"token {id_token}"
 
 
 def _meter(session: _Session, fact: ConnectorMetered) -> None:

@@ -28,6 +28,7 @@ from gateway.domain.memory import TransactionMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.sessions import Statement
+from gateway.domain.tokens import KnownToken, TokenPolicy
 from gateway.planning.check import check
 from gateway.planning.demands import Visit
 from gateway.planning.standing_plan import Origin
@@ -374,6 +375,26 @@ def test_one_that_stays_longer_and_takes_more_than_any_other_is_still_planned_fo
 
     assert (visit.delivered_wh, visit.wants_wh) == (30_000.0, TAKES_ON_WH)
     assert visit.leaves_at_s == STAYS_ON_S
+
+
+def test_vehicles_of_one_group_are_one_class() -> None:
+    tokens = TokenPolicy.of_list(tuple(KnownToken(id=f"van-{n}", group="vans") for n in range(40)))
+    clock = RealClock()
+    visits = Visits(clock, tokens=tokens)
+    for n in range(40):
+        for fact in (
+            *plugged(2, id_token=f"VAN-{n}" if n < 30 else f"stranger-{n}"),
+            ConnectorMetered(at_s=0.0, connector=ref(2), energy_wh=1_000.0),
+            ConnectorMetered(at_s=0.0, connector=ref(2), energy_wh=5_000.0 if n < 30 else 9_000.0),
+            TransactionEnded(at_s=0.0, connector=ref(2), transaction=TransactionId("T2")),
+        ):
+            visits.hear(fact)
+    facts = plugged(1, id_token="van-35")
+    for fact in facts:
+        visits.hear(fact)
+    (visit,) = visits.seen(evolve_all(at_start(SITE), facts), 1.0)
+
+    assert visit.wants_wh == 4_000.0
 
 
 def test_what_stations_remember_is_learnt_from_at_the_start() -> None:
