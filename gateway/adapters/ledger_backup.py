@@ -1,5 +1,6 @@
 """Copies of the ledger: made while it is written, checked, put in its place, and dropped."""
 
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from gateway.adapters.ledger_schema import (
     read_seal,
     schema_version,
 )
+from gateway.adapters.wal_image import open_image
 from gateway.domain.memory import StationMemory
 
 BACKUPS_KEPT_COUNT = 14
@@ -159,11 +161,17 @@ def drop_old_backups(folder: Path, *, keep: int = BACKUPS_KEPT_COUNT) -> list[Pa
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Return a ledger, a copy or the one a daemon writes, open for reading alone.
 
+    On a disk that takes nothing it is read from an image in memory, its log included: SQLite
+    would write beside it even to read.
+
     Raises:
-        sqlite3.Error: it cannot be read.
+        OSError, sqlite3.Error: it cannot be read.
     """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        connection = open_image(path)
+    else:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     return connection

@@ -31,6 +31,7 @@ from gateway.adapters.ledger_schema import (
     open_ledger,
     write_seal,
 )
+from gateway.cli.examination import look_at_ledger
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
     Act,
@@ -42,6 +43,7 @@ from gateway.domain.memory import (
     StationMemory,
     TransactionMemory,
 )
+from tests.support.small_disk import can_mount, small_disk
 
 CLOCK = SystemClock()
 CP_01 = StationId("CP-01")
@@ -247,6 +249,31 @@ def write(ledger: LedgerFile, *transactions: TransactionMemory) -> None:
     for record in transactions:
         batch.put_transaction(record)
     ledger.write(batch)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_ledger_on_a_disk_that_became_read_only_can_still_be_saved(
+    tmp_path: Path, *, ends: bool
+) -> None:
+    if not can_mount(tmp_path / "probe"):
+        return  # It takes a privilege.
+    with small_disk(tmp_path / "disk") as disk:
+        writing = LedgerFile(disk.folder, site="Dockside", now_at=CLOCK.now_at)
+        writing.load()
+        write(writing, transaction(1), transaction(2))
+        if ends:
+            writing.close()
+        else:  # As after a kill -9 and a start of the machine: the log is there, its index is not.
+            shutil.copytree(disk.folder, tmp_path / "killed")
+            writing.close()
+            for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal"):
+                shutil.copy(tmp_path / "killed" / name, disk.folder)
+        disk.set_read_only(True)
+
+        copy = backup_to(tmp_path / "saved.db", folder=disk.folder)
+
+        assert copy.transaction_count == 2
+        assert look_at_ledger(disk.folder, site="Dockside").unreadable is None
 
 
 def test_what_is_old_and_damaged_is_let_go_of_with_its_file(tmp_path: Path) -> None:
