@@ -18,8 +18,8 @@ LEAST_PATHS = 20  # With fewer errors known, the worst case stands for those tha
 NEIGHBOURS = (-1, 0, 1)  # Errors from the step before and after one of the same hour count too.
 
 
-OFFSET_PACE = 0.05  # How far one miss moves an offset, as a part of the usual error.
-WIDEST_OFFSET = 3.0  # How far offsets may go, in usual errors.
+OFFSET_PACE = 0.02  # How far a miss moves an offset that expected none.
+WIDEST_OFFSET = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +73,25 @@ def forecast(
     follows = _follows(errors, steps, ERROR_WEEKS * week)
     expected = profile[origin:] + follows * errors[-1]
     made = _error_paths(errors, follows, history.steps_a_day)
-    paths = np.maximum(0.0, expected + offset + made)
+    if len(made):
+        made += offset * made.std(axis=0)
+    paths = np.maximum(0.0, expected + made)
     missing = LEAST_PATHS - len(paths)
     if missing > 0:
         paths = np.concatenate((paths, np.full((missing, steps), worst_case)))
     return Forecast(expected=np.maximum(0.0, expected) + shift, paths=paths + shift)
 
 
-def moved_offset(offset: float, *, is_over: bool, level_ratio: float, usual_error: float) -> float:
-    """Return what is added to every path next, after a load was over or under what was said of it.
+def moved_offset(offset: float, *, is_over: bool, level_ratio: float) -> float:
+    """Return the offset of the next forecast, after a load was over or under what was said of it.
 
+    An offset is added to every scenario, in standard deviations of the scenarios of each step;
     `level_ratio` is how often loads are to stay under. It moves up a lot at a miss and down a
-    little at none, so that misses come out as often as they should whatever the paths are
+    little at none, so that misses come out as often as they should whatever the scenarios are
     (Gibbs & Candes, arXiv 2106.00170).
     """
-    moved = offset + OFFSET_PACE * usual_error * (float(is_over) - (1.0 - level_ratio))
-    return min(WIDEST_OFFSET * usual_error, max(-WIDEST_OFFSET * usual_error, moved))
+    moved = offset + OFFSET_PACE * (float(is_over) - (1.0 - level_ratio))
+    return min(WIDEST_OFFSET, max(-WIDEST_OFFSET, moved))
 
 
 def _filled(loads: Floats) -> Floats:

@@ -46,7 +46,7 @@ RECALLED = timedelta(days=84)
 CLOCK_SET_S = 1_800.0
 """A wall clock that moves by more was wrong before, and so are the hours base was noted under."""
 
-LEADS = (4, 24)
+LEADS = (8, 24, 96)
 """So many steps ahead forecasts are compared with what came."""
 
 
@@ -85,7 +85,7 @@ class Forecasting:
         self._zone = zone
         self._past, self._on_seen = past, on_seen
         self._base = BaseLoad(wiring, zone)
-        self._offsets_a = dict.fromkeys(self._base.rows, 0.0)
+        self._offsets = dict.fromkeys(self._base.rows, 0.0)
         self._seen = Foresight(from_step=0)
         self._said: deque[Foresight] = deque(maxlen=max(LEADS))
         self._rows: list[Row] = []
@@ -202,7 +202,7 @@ class Forecasting:
                 row=row,
                 history=history,
                 worst_a=self._worst_ma(row) / 1_000,
-                offset_a=self._offsets_a[row],
+                offset=self._offsets[row],
             )
             for row, history in zip(self._base.rows, self._base.history(from_step), strict=True)
         ]
@@ -236,11 +236,10 @@ class Forecasting:
                 seen = said.rows.get(row)
                 if seen is None or isnan(value_a):
                     continue
-                self._offsets_a[row] = moved_offset(
-                    self._offsets_a[row],
+                self._offsets[row] = moved_offset(
+                    self._offsets[row],
                     is_over=value_a * 1_000 > seen.planned_ma[lead],
                     level_ratio=PLANNED_RATIO,
-                    usual_error=float(seen.paths_ma[:, lead].std()) / 1_000,
                 )
 
     def _wall_s(self) -> float:

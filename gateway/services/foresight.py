@@ -58,7 +58,8 @@ class Watched:
     row: int
     history: LoadHistory
     worst_a: float
-    offset_a: float = 0.0
+    offset: float = 0.0
+    """See `gateway.planning.forecast.moved_offset`."""
     events_a: Floats | None = None
 
 
@@ -73,7 +74,7 @@ def foresee(watched: Sequence[Watched], from_step: int) -> Foresight:
             HORIZON_STEPS,
             worst_case=one.worst_a,
             events=one.events_a,
-            offset=one.offset_a,
+            offset=one.offset,
         )
         clipped = np.clip(seen.paths, 0.0, one.worst_a)
         found[one.row] = np.ceil(clipped * 1_000.0).astype(np.int32)

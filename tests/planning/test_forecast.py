@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from gateway.planning.forecast import LEAST_PATHS, LoadHistory, forecast
+from gateway.planning.forecast import (
+    LEAST_PATHS,
+    WIDEST_OFFSET,
+    LoadHistory,
+    forecast,
+    moved_offset,
+)
 
 HOURS = 24
 
@@ -75,3 +81,30 @@ def test_a_gap_in_the_measurements_is_taken_from_the_week_before() -> None:
     seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=100.0)
 
     assert seen.expected == pytest.approx(weeks(9)[8 * 7 * HOURS :][:24])
+
+
+def test_an_offset_brings_misses_to_what_was_asked_whatever_the_forecast() -> None:
+    chance = np.random.default_rng(5)
+    for bias in (-0.6, 0.0, 0.6):
+        offset, misses = 0.0, []
+        for _ in range(4_000):
+            # The scenarios say a normal load, the loads are normal about another mean.
+            is_over = bool(chance.normal(bias) > 0.8416 + offset)
+            offset = moved_offset(offset, is_over=is_over, level_ratio=0.8)
+            misses.append(is_over)
+        assert np.mean(misses[1_000:]) == pytest.approx(0.2, abs=0.02)
+
+    offset = 0.0
+    for _ in range(1_000):
+        offset = moved_offset(offset, is_over=True, level_ratio=0.8)
+    assert offset == WIDEST_OFFSET
+
+
+def test_an_offset_shifts_scenarios_by_how_wide_they_are() -> None:
+    known = LoadHistory(loads=weeks(12, noise=3.0), steps_a_day=HOURS)
+    plain = forecast(known, 24, worst_case=100.0)
+    higher = forecast(known, 24, worst_case=100.0, offset=0.5)
+
+    assert higher.paths - plain.paths == pytest.approx(
+        np.tile(0.5 * plain.paths.std(axis=0), (len(plain.paths), 1))
+    )
