@@ -102,6 +102,8 @@ class Limits:
         """Wait for the interview: no limit is sent in a form the station may not know."""
         if self._station.link is None:
             raise ConnectionLostError(self._station.id, "not connected")
+        if self._station.known.is_given:  # As it is for good after the first interview.
+            return
         try:
             async with asyncio.timeout(self._station.context.call_deadline_s):
                 await self._station.known.wait_given()
