@@ -9,11 +9,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from ocpp.v16 import call
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.support.daemon_process import (
+    SITE,
     Iem3000,
     Process,
     a_building,
@@ -23,6 +25,7 @@ from tests.support.daemon_process import (
     station,
     wait_until,
 )
+from tests.support.modbus_peers import TcpPeer
 from tests.support.ocpp16_station import Station16
 
 NOON = "2026-01-05T12:00:00Z"
@@ -77,6 +80,26 @@ def test_a_limit_reaches_a_station_and_is_explained_in_the_words_of_the_log(
             assert not (process.state / "headroom.sock").exists()
             assert not [line for line in process.lines if "cannot be folded" in line]
             assert not [line for line in process.lines if "fault" in line.lower()]
+
+    run(test())
+
+
+def test_a_list_of_tokens_in_the_site_file_decides_who_may_charge(tmp_path: Path) -> None:
+    listed = "authorize: {accept: list, tokens: [{id: '04A2', group: STAFF}]}\n"
+
+    async def test() -> None:
+        async with TcpPeer(Iem3000()) as meter:
+            config = tmp_path / "site.yaml"
+            text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0) + listed
+            await asyncio.to_thread(config.write_text, text)
+            async with (
+                daemon(config, tmp_path / "state") as process,
+                station(await process.ocpp_port(), "CP-01") as connected,
+            ):
+                known = await connected.call(call.Authorize(id_tag="04a2"), suppress=False)
+                other = await connected.call(call.Authorize(id_tag="TAG"), suppress=False)
+                assert known.id_tag_info == {"status": "Accepted", "parent_id_tag": "STAFF"}
+                assert other.id_tag_info == {"status": "Invalid"}
 
     run(test())
 
