@@ -23,6 +23,7 @@ from gateway.domain.memory import Act
 from gateway.domain.tokens import Judgement, TokenStatus
 
 MAX_FRAME_BYTES: Final = 256 * 1024
+LARGEST_NUMBER: Final = 2**53  # The largest a float tells from its neighbours.
 
 # 1.6 §4.9 to 2.0.1 ConnectorStatusEnumType and ChargingStateEnumType. Where 1.6 does not say
 # whether current may flow (Unavailable, Faulted), the state stands as it was.
@@ -62,6 +63,14 @@ def token_info(judgement: Judgement) -> dict[str, object]:
     if judgement.good_until_at is not None:
         info["expiryDate"] = wire_time(judgement.good_until_at)
     return info
+
+
+def _storable(value: int | None) -> int | None:
+    """Return a whole number as it is, None where it is beyond what anything stores.
+
+    JSON bounds no number, a column does: one that does not fit would stop the whole ledger.
+    """
+    return value if value is not None and abs(value) <= LARGEST_NUMBER else None
 
 
 class V16Adapter(VersionAdapter[V16Station]):
@@ -139,6 +148,7 @@ class V16Adapter(VersionAdapter[V16Station]):
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer | Later:
         number, values = message.connector_id, self._of_now(message.meter_value)
+        message.transaction_id = _storable(message.transaction_id)
         is_old = bool(message.meter_value) and not values
         if not 0 < number <= MAX_CONNECTORS or is_old:  # Connector 0 is the station's own meter.
             return ACKNOWLEDGED
@@ -153,9 +163,9 @@ class V16Adapter(VersionAdapter[V16Station]):
 
     def _on_start(self, start: messages.StartTransaction) -> Later:
         self._station.observe_age_s(start.timestamp)
-        number = start.connector_id
-        key = StartKey(number, start.id_tag, start.timestamp, start.meter_start)
-        is_somewhere = 0 < number <= MAX_CONNECTORS
+        is_somewhere = 0 < start.connector_id <= MAX_CONNECTORS
+        number = start.connector_id if is_somewhere else 0
+        key = StartKey(number, start.id_tag, start.timestamp, _storable(start.meter_start))
         started = self._book.start(key, runs=is_somewhere)
         if not is_somewhere:
             self._counters["transaction-nowhere"] += 1
@@ -185,6 +195,8 @@ class V16Adapter(VersionAdapter[V16Station]):
 
     def _on_stop(self, stop: messages.StopTransaction) -> Later:
         self._station.observe_age_s(stop.timestamp)
+        stop.transaction_id = _storable(stop.transaction_id)
+        stop.meter_stop = _storable(stop.meter_stop)
         number = self._book.stop(stop.transaction_id, stop.meter_stop)
         # Unknown, or of a start that was never answered: acknowledged all the same, or the
         # station sends it for ever (1.6 errata v4.0).

@@ -215,8 +215,9 @@ class LedgerDb:
             return False
         except Exception as error:  # noqa: BLE001 - what waits is kept, whatever the fault
             _log.exception("the ledger's writer has a fault")
-            self._put_back(batch, waiters, repr(error))
-            return False
+            if not self._write_without_the_faulty(batch):
+                self._put_back(batch, waiters, repr(error))
+                return False
         self.counters["commits"] += 1
         self.counters["damages"] = len(self._file.damages)
         self.counters["entries"] += len(batch)
@@ -225,6 +226,28 @@ class LedgerDb:
                 self._problem = self._problem_since_at = None
         if waiters and self._loop is not None:
             _tell(self._loop, waiters, None)
+        return True
+
+    def _write_without_the_faulty(self, batch: Batch) -> bool:
+        """Return whether a batch was written but for entries that cannot be, which are let go of.
+
+        One of them would keep all others from the disk, and every limit from being raised. Where
+        none can be written the fault is not theirs.
+        """
+        faulty: list[Exception] = []
+        count = 0
+        for entry in batch.apart():
+            try:
+                self._file.write(entry)
+            except (sqlite3.Error, OSError, LedgerRefusedError):
+                return False
+            except Exception as error:  # noqa: BLE001 - told of below
+                faulty.append(error)
+            count += 1
+        if len(faulty) == count:
+            return False
+        self.counters["entries lost"] += len(faulty)
+        self._file.damages += [f"an entry could not be written and is lost: {e}" for e in faulty]
         return True
 
     def _let_go(self) -> bool:

@@ -1,7 +1,7 @@
 """The ledger's file over its life: opened, written, salvaged when damaged, begun anew when lost."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -50,6 +50,15 @@ class Batch:
     def __len__(self) -> int:
         """Return how many entries wait."""
         return len(self.records) + len(self.transactions) + len(self.acts)
+
+    def apart(self) -> Iterator["Batch"]:
+        """Yield its entries one by one, records and transactions before what is told of them."""
+        for key, record in self.records.items():
+            yield Batch(records={key: record})
+        for name, transaction in self.transactions.items():
+            yield Batch(transactions={name: transaction})
+        for act in self.acts:
+            yield Batch(acts=[act])
 
     def put_record(self, record: Record) -> None:
         """Take a record in the place of the one before."""

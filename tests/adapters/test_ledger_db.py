@@ -82,6 +82,27 @@ def copy_of(tmp_path: Path) -> Path:
     return copy
 
 
+def test_an_entry_that_cannot_be_written_keeps_no_other_from_the_disk(tmp_path: Path) -> None:
+    bad = TransactionMemory(
+        station=CP_01, transaction=TransactionId("8"), connector_number=2**63, is_over=True
+    )
+
+    async def test(writing: LedgerDb) -> None:
+        hopeless = writing.keep_durably(bad)
+        while not writing.counters["failures"]:  # noqa: ASYNC110 - a thread sets no event
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(10.0):
+            await writing.keep_durably(connector(16_000))
+            await hopeless  # Who waited for it is not left waiting for ever.
+
+        assert writing.counters["entries lost"] == 1
+        assert "could not be written and is lost" in (writing.health.damage or "")
+        assert writing.health.problem is None
+
+    live(tmp_path, test)
+    assert load(tmp_path).connectors[PLUG].limits == (RememberedLimit(limit_ma=16_000),)
+
+
 def test_an_end_in_order_writes_what_waits_and_says_so(tmp_path: Path) -> None:
     async def test(writing: LedgerDb) -> None:
         writing.keep(SiteMemory(is_stopped=True))

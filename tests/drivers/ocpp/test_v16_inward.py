@@ -1,5 +1,6 @@
 """What a 1.6 station says, as facts: over real sockets, the library's station at the other end."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from tests.support.ocpp16_station import Station16, station16
 from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
+from tests.support.paper_ledger import PaperLedger
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
 
@@ -372,6 +374,42 @@ def test_a_start_is_never_refused_for_its_form() -> None:
         assert nowhere[0] == nothing[0] == 3
 
     in_hall(scene)
+
+
+@pytest.mark.parametrize("digits", [19, 20, 400])
+def test_a_number_beyond_all_measure_is_acknowledged_and_stored_nowhere(digits: int) -> None:
+    """A column takes 64 bits: one such number from one station would stop the whole ledger."""
+    huge, paper = "9" * digits, PaperLedger()
+
+    async def scene(hall: Hall) -> None:
+        said_at = '"timestamp":"2026-01-05T12:00:00Z"'
+        start = (
+            f'[2,"s","StartTransaction",{{"connectorId":%s,"idTag":"T","meterStart":%s,{said_at}}}]'
+        )
+        stop = f'[2,"e","StopTransaction",{{"transactionId":%s,"meterStop":%s,{said_at}}}]'
+        values = f'[2,"m","MeterValues",{{"connectorId":1,"transactionId":{huge},"meterValue":[]}}]'
+        async with asyncio.TaskGroup() as tasks, hall.connect("CP-01") as station:
+            writing = tasks.create_task(_commit_often(paper), name="paper")
+            for frame in (start % (huge, huge), start % (1, huge), start % (-int(huge), 0)):
+                answer = await ask(station, frame)
+                assert answer[2]["idTagInfo"]["status"] == "Accepted"
+            for frame in (stop % (huge, huge), stop % (1, "-" + huge), values):
+                assert (await ask(station, frame))[0] == 3
+            writing.cancel()
+        assert hall.server.counters["internal-error"] == 0
+        for known in paper.memory.transactions:
+            assert abs(known.connector_number or 0) < 2**63
+            assert abs(int(known.transaction)) < 2**63
+            assert abs(known.meter_start_wh or 0.0) < 2**63
+            assert abs(known.meter_stop_wh or 0.0) < 2**63
+
+    in_hall(scene, ledger=paper)
+
+
+async def _commit_often(paper: PaperLedger) -> None:
+    while True:
+        await asyncio.sleep(0.005)
+        paper.commit()
 
 
 def test_what_cannot_be_mended_is_named() -> None:
