@@ -36,24 +36,16 @@ def measure() -> dict[str, object]:
         (file,) = where.glob(f"ev-sessions/{place}_*.csv.gz")
         # Without a statement the file's own departure stands there: nobody said it.
         sessions = [
-            session
-            for session in read_sessions(file, max_w=MAX_W).sessions
-            if session.stated_depart_s not in (session.depart_s, session.arrive_s)
-            and session.stated_energy_wh > 0
+            session for session in read_sessions(file, max_w=MAX_W).sessions if session.is_stated
         ]
         early = [session.depart_s < session.stated_depart_s for session in sessions]
         figures[place] = {
             "sessions": len(sessions),
             "kept_at_its_word": round(1 - fmean(early), 3),
             "one_class": _scored(sessions, lambda _: "all"),
-            "classes_by_stay": _scored(sessions, _by_stay),
+            "classes_by_stay": _scored(sessions, lambda session: session.user_class),
         }
     return figures
-
-
-def _by_stay(session: RecordedSession) -> str:
-    stays_h = (session.stated_depart_s - session.arrive_s) / HOUR_S
-    return "short" if stays_h < 2 else "half a day" if stays_h < 5 else "day"
 
 
 def _scored(

@@ -2,19 +2,29 @@
 
 Time goes in slots; a policy sees who is there and what they say of departure and energy, and
 nothing of who is to come. What a vehicle really takes, and when it really leaves, is recorded.
+
+By what was only stated, `headroom` goes by the greedy plan: what a program gains is less than what
+its trust in statements costs it. It has learnt, of those who left before, how long who is overdue
+stays on, and what nobody needs goes to who has all it stated and still draws.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, even_grid
 from gateway.planning.improve import plan
 from gateway.planning.linear import solve
 from gateway.planning.problem import Demand, Problem
+from gateway.planning.sessions import SessionBook, learn, stays_on_s
 
 SLOT_S = 300.0
 VOLTAGE_V = 208.0
+STAYS_ON_LEVEL = 0.9  # Nine in ten of those who are overdue stay on as long as is taken.
+LAST_RANK = 3
+SHORT_STAY_H, HALF_DAY_H = 2.0, 5.0
+NOTHING_WH = 0.5
 STEP_MA = 10  # Policies of the literature give any power: steps are left out of the comparison.
 
 
@@ -38,6 +48,20 @@ class RecordedSession:
     stated_depart_s: float
     stated_energy_wh: float
     max_w: float
+
+    @property
+    def user_class(self) -> str:
+        """Return a class by the length of the stay that is stated: vehicles are not known here."""
+        stays_h = (self.stated_depart_s - self.arrive_s) / 3_600.0
+        if stays_h < SHORT_STAY_H:
+            return "short"
+        return "half a day" if stays_h < HALF_DAY_H else "day"
+
+    @property
+    def is_stated(self) -> bool:
+        """Return whether its driver said anything: else its own end stands there, or nothing."""
+        is_said = self.stated_depart_s not in (self.depart_s, self.arrive_s)
+        return is_said and self.stated_energy_wh > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +88,7 @@ class _Present:
     departs_s: float
     wants_wh: float
     delivered_wh: float = 0.0
+    is_full: bool = False
 
     def needs_w(self) -> float:
         """Return the power that would give the rest of what is wanted in a slot, at most its own."""
@@ -89,6 +114,7 @@ def replay(
     charging, as if it were about to leave.
     """
     share = _headroom if policy is Policy.HEADROOM else _in_turn(policy)
+    learnt = _ByStatements() if policy is Policy.HEADROOM and is_stated else None
     delivered_wh = [0.0] * len(sessions)
     order = sorted(range(len(sessions)), key=lambda at: sessions[at].arrive_s)
     present: list[_Present] = []
@@ -102,10 +128,14 @@ def replay(
         while coming < len(order) and sessions[order[coming]].arrive_s <= now_s:
             present.append(_arrived(order[coming], sessions[order[coming]], is_stated=is_stated))
             coming += 1
+        if learnt is not None:
+            learnt.see_off([p for p in present if p.session.depart_s < now_s + SLOT_S])
         present = [p for p in present if p.session.depart_s >= now_s + SLOT_S]
-        hungry = [p for p in present if p.delivered_wh < p.wants_wh - 0.5]
+        hungry = [p for p in present if p.delivered_wh < p.wants_wh - NOTHING_WH]
+        if learnt is not None:
+            hungry = [p for p in present if not p.is_full]
         if hungry:
-            powers_w = share(hungry, now_s, limit_w)
+            powers_w = (learnt.share if learnt else share)(hungry, now_s, limit_w)
             plan_count += 1
             peak_w = max(peak_w, sum(powers_w))
             for one, power_w in zip(hungry, powers_w, strict=True):
@@ -114,6 +144,7 @@ def replay(
                 delivered_wh[one.at] = one.delivered_wh
                 if takes_wh < power_w * SLOT_S / 3_600.0:
                     one.wants_wh = one.delivered_wh  # It is full, and shows it.
+                    one.is_full = True
         slot += 1
     return Result(
         delivered_wh=tuple(delivered_wh), peak_w=peak_w, limit_w=limit_w, plan_count=plan_count
@@ -167,28 +198,75 @@ def _headroom(present: list[_Present], now_s: float, limit_w: float) -> list[flo
     return [of_slots[0] * to_w for of_slots in planned.current_ma]
 
 
+class _ByStatements:
+    """The plan by what was stated, and what is learnt of those who have left."""
+
+    def __init__(self) -> None:
+        self._book = SessionBook()
+
+    def see_off(self, leaving: list[_Present]) -> None:
+        """Learn of vehicles that leave now how that differs from what they said."""
+        for one in leaving:
+            session = one.session
+            if session.is_stated:
+                self._book = learn(
+                    self._book,
+                    session.user_class,
+                    departs_s=session.depart_s - session.stated_depart_s,
+                    takes_ratio=one.delivered_wh / session.stated_energy_wh,
+                )
+
+    def share(self, present: list[_Present], now_s: float, limit_w: float) -> list[float]:
+        """Return what the first slot of the greedy plan gives those who are there."""
+        if sum(one.session.max_w for one in present) <= limit_w:
+            return [one.session.max_w for one in present]
+        for one in present:
+            overdue_s = now_s - one.session.stated_depart_s
+            if overdue_s >= 0:
+                stays_s = stays_on_s(
+                    self._book, one.session.user_class, overdue_s, STAYS_ON_LEVEL
+                ).value
+                one.departs_s = max(one.session.stated_depart_s, now_s + stays_s)
+        # What comes later decides nothing by the greedy plan: one slot of it is enough.
+        demands = tuple(self._demand(one, now_s) for one in present)
+        limit_ma = int(limit_w / VOLTAGE_V * 1_000)
+        problem = Problem(grid=even_grid(1, SLOT_S), available_ma=((limit_ma,),), demands=demands)
+        return [current_ma * VOLTAGE_V / 1_000 for (current_ma,) in greedy(problem).current_ma]
+
+    def _demand(self, one: _Present, now_s: float) -> Demand:
+        wants_wh = one.wants_wh - one.delivered_wh
+        demand = _demand_of(one, max(one.departs_s - now_s, SLOT_S))
+        if wants_wh > NOTHING_WH:
+            return demand
+        return replace(demand, energy_wh=None, rank=LAST_RANK)
+
+
 def _problem_of(present: list[_Present], now_s: float, limit_w: float) -> Problem:
     # One that is there beyond its stated departure may leave any minute.
     departs_s = [max(one.departs_s - now_s, SLOT_S) for one in present]
     grid = even_grid(max(1, int(max(departs_s) // SLOT_S)), SLOT_S)
     limit_ma = int(limit_w / VOLTAGE_V * 1_000)
     demands = tuple(
-        Demand(
-            key=str(one.at),
-            place=str(one.at),
-            rows=(0,),
-            phase_count=1,
-            voltage_v=VOLTAGE_V,
-            earliest_s=0.0,
-            latest_s=leaves_s // SLOT_S * SLOT_S,
-            energy_wh=one.wants_wh - one.delivered_wh,
-            max_ma=int(one.session.max_w / VOLTAGE_V * 1_000),
-            min_ma=STEP_MA,
-            step_ma=STEP_MA,
-        )
+        _demand_of(one, leaves_s // SLOT_S * SLOT_S)
         for one, leaves_s in zip(present, departs_s, strict=True)
     )
     return Problem(grid=grid, available_ma=((limit_ma,) * grid.slot_count,), demands=demands)
+
+
+def _demand_of(one: _Present, leaves_in_s: float) -> Demand:
+    return Demand(
+        key=str(one.at),
+        place=str(one.at),
+        rows=(0,),
+        phase_count=1,
+        voltage_v=VOLTAGE_V,
+        earliest_s=0.0,
+        latest_s=leaves_in_s,
+        energy_wh=one.wants_wh - one.delivered_wh,
+        max_ma=int(one.session.max_w / VOLTAGE_V * 1_000),
+        min_ma=STEP_MA,
+        step_ma=STEP_MA,
+    )
 
 
 def offline_optimum_wh(sessions: Sequence[RecordedSession], *, limit_w: float) -> float:

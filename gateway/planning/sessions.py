@@ -87,6 +87,20 @@ def stays_until_s(book: SessionBook, user_class: str, stated_s: float, level: fl
     return Bound(value=stated_s + offset_s, ground=ground, count=len(learnt.departs_s))
 
 
+def stays_on_s(book: SessionBook, user_class: str, overdue_s: float, level: float) -> Bound:
+    """Return how much longer (s) a vehicle stays that is still there so long after it said.
+
+    That is what, of those before it that were still there then, a part of `level` stayed longer;
+    0 where nobody was.
+    """
+    learnt, ground = _ground(book, user_class)
+    later_s = sorted(late_s - overdue_s for late_s in learnt.departs_s if late_s > overdue_s)
+    if ground is Ground.WORD or not later_s:
+        return Bound(value=0.0, ground=ground, count=len(later_s))
+    rank = min(len(later_s) - 1, int((1.0 - level) * len(later_s) + 1e-9))
+    return Bound(value=later_s[rank], ground=ground, count=len(later_s))
+
+
 def takes_at_most_wh(book: SessionBook, user_class: str, stated_wh: float, level: float) -> Bound:
     """Return what a vehicle does not take more than with a probability of `LEVELS`, Wh.
 

@@ -13,6 +13,7 @@ from gateway.planning.sessions import (
     Ground,
     SessionBook,
     learn,
+    stays_on_s,
     stays_until_s,
     takes_at_most_wh,
 )
@@ -40,6 +41,18 @@ def test_a_class_of_which_little_is_known_is_taken_for_everybody() -> None:
 
     assert stays_until_s(book, "guests", 0.0, 0.9).ground is Ground.EVERYBODY
     assert stays_until_s(book, "staff", 0.0, 0.9).ground is Ground.OWN_CLASS
+
+
+def test_who_is_overdue_stays_on_as_those_before_it_did() -> None:
+    book = SessionBook()
+    for at in range(1, 101):
+        book = learn(book, "staff", departs_s=60.0 * at, takes_ratio=1.0)
+
+    # Of those there an hour after they said, 40 were left: nine in ten stayed 5 minutes more.
+    bound = stays_on_s(book, "staff", HOUR_S, 0.9)
+    assert (bound.value, bound.count, bound.ground) == (300.0, 40, Ground.OWN_CLASS)
+    assert stays_on_s(book, "staff", 2 * HOUR_S, 0.9).value == 0.0
+    assert stays_on_s(book_of(3), "staff", 0.0, 0.9).ground is Ground.WORD
 
 
 def test_classes_keep_their_own_habits() -> None:
