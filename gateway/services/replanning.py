@@ -1,7 +1,8 @@
 """Keeps a plan of everybody's charging, and tells control who goes first by it, never how much."""
 
 import logging
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.control.state import Priority, SiteState
@@ -27,11 +28,20 @@ MOST_EDGES = 120
 """Slots are cut at so many events at most, the next ones."""
 
 PRIORITISES_EVERY_S = 5.0
-TELLS_FROM_S = 60.0
-"""A laxity that has moved by less is not told anew."""
+TELLS_FROM_S, TELLS_RATIO = 60.0, 0.1
+"""A laxity that has moved by less than that, and than that part of it, is not told anew.
+
+Of two that are alike the one that waits grows more urgent all the time: they would change places at
+each telling, and each change costs a cut, a raise and half a minute between.
+"""
+
+SOON_S = 900.0
+"""Who is served so soon has its turn now: plans save up for the least current, and then give it."""
 
 WAITS_S = 48 * 3_600.0
-"""What is added to the laxity of those the plan serves later: the plan's next turn is not theirs."""
+"""What is added to the laxity of those the plan serves later."""
+
+LONGEST_LAXITY_S = WAITS_S / 2
 
 HORIZON_S = 48 * 3_600.0
 OLD_S = 1_800.0
@@ -41,6 +51,14 @@ SHORT_WH = 100.0
 """A promise that is short by less is not short: currents and instants are rounded."""
 
 PrioritySink = Callable[[ConnectorRef, Priority | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What the plan gives somebody in this slot, and the most it gives soon, mA."""
+
+    now_ma: int
+    soon_ma: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,25 +243,24 @@ class Replanning:
             full_w = voltage_v * (visit.phase_count or len(connector.phases))
             full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
             promise = served.get(visit.place)
-            gets_ma = planned.get(visit.place)
-            if promise is not None and promise.id in planned:
-                gets_ma = max(planned[promise.id], gets_ma or 0)
-            self._tell(ref, priority_of(visit, promise, gets_ma, full_w=full_w, now_s=now_s))
+            keys = [visit.place] if promise is None else [visit.place, promise.id]
+            turns = [planned[key] for key in keys if key in planned]
+            self._tell(ref, priority_of(visit, promise, turns, full_w=full_w, now_s=now_s))
         for ref in self._told.keys() - there:
             del self._told[ref]
             self._prioritise(ref, None)
 
-    def _planned_now(self, now_s: float) -> dict[str, int]:
-        """Return what the plan gives in this slot, by key; empty without a plan to go by."""
-        plan = self._plan
+    def _planned_now(self, now_s: float) -> dict[str, Turn]:
+        """Return what the plan gives about now, by key; empty without a plan to go by."""
+        plan, turns = self._plan, dict[str, Turn]()
         if plan is None or not 0 <= now_s - plan.from_at_s < OLD_S:
-            return {}
-        edges_s = plan.plan.grid.edges_s
-        slot = max(at for at, edge_s in enumerate(edges_s[:-1]) if edge_s <= now_s - plan.from_at_s)
-        return {
-            demand.key: of_slots[slot]
-            for demand, of_slots in zip(plan.problem.demands, plan.plan.current_ma, strict=True)
-        }
+            return turns
+        since_s, edges_s = now_s - plan.from_at_s, plan.plan.grid.edges_s
+        first = bisect_right(edges_s, since_s) - 1
+        last = bisect_left(edges_s, since_s + SOON_S)
+        for demand, of_slots in zip(plan.problem.demands, plan.plan.current_ma, strict=True):
+            turns[demand.key] = Turn(now_ma=of_slots[first], soon_ma=max(of_slots[first:last]))
+        return turns
 
     def _tell(self, ref: ConnectorRef, priority: Priority) -> None:
         known = self._told.get(ref)
@@ -259,48 +276,49 @@ class Replanning:
 def priority_of(
     visit: Visit,
     promise: Reservation | None,
-    gets_ma: int | None,
+    turns: Sequence[Turn],
     *,
     full_w: float,
     now_s: float,
 ) -> Priority:
     """Return how much a vehicle's need matters now (epoch s).
 
-    `gets_ma` is what the plan gives it in this slot, None where there is none to go by; `full_w`
-    the power it could take. What was promised is its floor until it has been given; among
-    those of one class the plan's turn goes first, then who could wait least.
+    `turns` are what the plan gives it, none where there is no plan to go by; `full_w` the power
+    it could take. What was promised is its floor until it has been given; among those of one
+    class the plan's turn goes first, then who could wait least.
     """
     owed_wh = 0.0 if promise is None else promise.guaranteed_wh - promise.delivered_wh
     wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
     if promise is not None and owed_wh > 0:
         wants_wh, leaves_at_s = owed_wh, promise.until_at_s
-    laxity_s = leaves_at_s - now_s - wants_wh / full_w * 3_600.0
-    if gets_ma == 0:
+    laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - wants_wh / full_w * 3_600.0)
+    if turns and not any(turn.soon_ma for turn in turns):
         laxity_s += WAITS_S
     if promise is None or owed_wh <= 0:
         return Priority(rank=visit.rank, laxity_s=laxity_s)
-    held_ma = max(
-        (
-            stretch.current_ma
-            for stretch in promise.envelope
-            if stretch.from_at_s <= now_s < stretch.until_at_s
-        ),
-        default=0,
-    )
+    held_ma = [
+        stretch.current_ma
+        for stretch in promise.envelope
+        if stretch.from_at_s <= now_s < stretch.until_at_s
+    ]
     return Priority(
         rank=min(visit.rank, promise.criticality.rank),
         laxity_s=laxity_s,
-        floor_ma=max(held_ma, gets_ma or 0),
+        floor_ma=max([0, *held_ma, *(turn.now_ma for turn in turns)]),
     )
 
 
 def _is_alike(known: Priority, now: Priority) -> bool:
-    """Return whether a priority is as it was told: one who waits grows more urgent all the time."""
+    """Return whether a priority is as it was told, but for what need not be told anew."""
     if (known.rank, known.floor_ma) != (now.rank, now.floor_ma):
         return False
     if known.laxity_s is None or now.laxity_s is None:
         return known.laxity_s == now.laxity_s
-    return abs(known.laxity_s - now.laxity_s) < TELLS_FROM_S
+    has_turn = known.laxity_s <= LONGEST_LAXITY_S
+    if has_turn != (now.laxity_s <= LONGEST_LAXITY_S):
+        return False
+    told_s = abs(known.laxity_s if has_turn else known.laxity_s - WAITS_S)
+    return abs(known.laxity_s - now.laxity_s) < max(TELLS_FROM_S, TELLS_RATIO * told_s)
 
 
 def _short_wh(

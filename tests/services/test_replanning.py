@@ -37,7 +37,7 @@ from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
 from gateway.services.planner_worker import Cause
 from gateway.services.promisable import WorstCase
-from gateway.services.replanning import WAITS_S, Replanning, priority_of
+from gateway.services.replanning import WAITS_S, Replanning, Turn, priority_of
 from gateway.services.visits import (
     STAYS_ON_S,
     TAKES_ON_WH,
@@ -310,25 +310,50 @@ PROMISE = Reservation(
 )
 
 
-def test_laxity_is_the_time_left_less_the_time_needed() -> None:
-    told = priority_of(VISIT, None, None, full_w=10_000.0, now_s=1_000.0)
-    planned = priority_of(VISIT, None, 8_000, full_w=10_000.0, now_s=1_000.0)
-    waits = priority_of(VISIT, None, 0, full_w=10_000.0, now_s=1_000.0)
+def turn(now_ma: int, soon_ma: int | None = None) -> Turn:
+    return Turn(now_ma=now_ma, soon_ma=now_ma if soon_ma is None else soon_ma)
 
-    assert told == planned == Priority(rank=2, laxity_s=9_000.0 - 3_600.0)
-    assert waits == Priority(rank=2, laxity_s=9_000.0 - 3_600.0 + WAITS_S)
+
+def test_laxity_is_the_time_left_less_the_time_needed_and_the_plans_turn_goes_first() -> None:
+    def told(*turns: Turn) -> Priority:
+        return priority_of(VISIT, None, turns, full_w=10_000.0, now_s=1_000.0)
+
+    laxity_s = 9_000.0 - 3_600.0
+    assert told() == told(turn(8_000)) == told(turn(0, soon_ma=6_000)) == told(turn(0), turn(6_000))
+    assert told() == Priority(rank=2, laxity_s=laxity_s)
+    assert told(turn(0)) == Priority(rank=2, laxity_s=laxity_s + WAITS_S)
 
 
 def test_a_floor_lasts_until_what_was_promised_is_given() -> None:
-    def floor_ma(now_s: float, gets_ma: int | None, delivered_wh: float = 2_000.0) -> int:
+    def floor_ma(now_s: float, *gets_ma: int, delivered_wh: float = 2_000.0) -> int:
         promise = replace(PROMISE, delivered_wh=delivered_wh)
-        told = priority_of(VISIT, promise, gets_ma, full_w=10_000.0, now_s=now_s)
+        turns = [turn(ma) for ma in gets_ma]
+        told = priority_of(VISIT, promise, turns, full_w=10_000.0, now_s=now_s)
         return told.floor_ma
 
-    assert floor_ma(1_000.0, None) == floor_ma(1_000.0, 8_000) == 16_000
+    assert floor_ma(1_000.0) == floor_ma(1_000.0, 8_000) == 16_000
     assert floor_ma(1_000.0, 20_000) == 20_000  # It is behind, and the plan makes up for it.
-    assert floor_ma(4_000.0, None) == 0
+    assert floor_ma(4_000.0) == 0
     assert floor_ma(1_000.0, 32_000, delivered_wh=9_000.0) == 0
+
+
+def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
+    clock = RealClock()
+    desk_told: list[tuple[float, ConnectorRef]] = []
+    desk = Desk()
+    desk.clock = clock
+
+    async def play() -> None:
+        desk.planning._prioritise = lambda ref, _: desk_told.append((clock.ahead.seconds, ref))
+        desk.visits._clock = desk.planning._clock = clock
+        desk.hear(*plugged(1), *plugged(2))
+        for _ in range(60):
+            desk.cycle()
+            clock.ahead += timedelta(seconds=60)
+
+    asyncio.run(play())
+    # They wait for an hour; each is told again as often as a tenth of what is left has passed.
+    assert 2 * 3 < len(desk_told) < 2 * 8
 
 
 # Who is there, and what was learnt.
