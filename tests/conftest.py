@@ -6,6 +6,9 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+# Some hundred processes are started in all: each would compile anew what the one before it has.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 IN_CI = os.environ.get("CI") == "true"
 
 # No deadlines: how long an example takes depends on the machine and says nothing of the rule.

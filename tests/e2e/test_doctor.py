@@ -17,12 +17,14 @@ def verdicts(text: str) -> dict[str, list[str]]:
 
 def test_a_daemon_is_looked_at_while_it_runs_and_when_it_is_gone(tmp_path: Path) -> None:
     async def test() -> None:
-        async with a_building(tmp_path, Iem3000()) as process:
+        meter = Iem3000()
+        async with a_building(tmp_path, meter) as process:
             words = ("doctor", "-c", str(tmp_path / "site.yaml"), "--state", str(process.state))
             port = await process.ocpp_port()
             async with station(port, "CP-01") as connected:
                 await connected.boot()
-                await wait_until((process.state / "last-good.yaml").exists)
+                await process.wait_for_line("station CP-01 is connected")
+                await wait_until(lambda: meter.polls > 2)
 
                 code, out, err = await headroom(*words, "--json")
                 assert (code, err) == (0, "")
