@@ -54,12 +54,13 @@ class EarlySignals:
 
     Left to Python, a SIGINT would break whatever is being done just then, and be lost where that
     catches everything. A start that is told to end and does not come to its loop is ended by the
-    system `STOPS_WITHIN_S` later.
+    system `within_s` later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, within_s: float = STOPS_WITHIN_S) -> None:
         """Begin to listen."""
         self.heard: signal.Signals | None = None
+        self._within_s = within_s
         for number in STOPS:
             signal.signal(number, self._hear)
 
@@ -67,7 +68,7 @@ class EarlySignals:
         if self.heard is None:
             self.heard = signal.Signals(number)
             # No thread here: the handler may have interrupted the making of another.
-            signal.setitimer(signal.ITIMER_REAL, STOPS_WITHIN_S)
+            signal.setitimer(signal.ITIMER_REAL, self._within_s)
         else:
             os._exit(128 + number)
 

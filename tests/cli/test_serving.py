@@ -73,6 +73,22 @@ def test_a_signal_during_the_start_ends_it_in_order(
     assert pressed.returncode == 0
 
 
+def test_a_start_that_hangs_is_ended_too() -> None:
+    hangs = (
+        "from gateway.cli.serving import EarlySignals; EarlySignals(within_s=0.5);"
+        "print('early', flush=True);"
+        "[None for _ in iter(int, 1)]"
+    )
+    with subprocess.Popen([sys.executable, "-c", hangs], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"early\n"
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=40) == -signal.SIGALRM
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("pressed", [False], indirect=True)
 def test_one_press_that_is_passed_on_twice_is_one(pressed: "subprocess.Popen[bytes]") -> None:
     assert pressed.stdout is not None
