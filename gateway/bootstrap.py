@@ -403,6 +403,7 @@ class Daemon:
             ("calendar", self._calendar.counters if self._calendar else Counter[str]()),
             ("control", self._control.counters),
             ("promises", self._desk.counters),
+            ("planner", self._desk.planner_counters),
             ("dispatcher", self._dispatcher.counters),
             ("ocpp", self._server.counters),
         ):

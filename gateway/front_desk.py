@@ -125,14 +125,7 @@ class FrontDesk:
             min_gap_s=plan_min_gap_s,
         )
         self._booking.go_by(lambda: self._planning.plan)
-        self._sessions = SessionDesk(
-            self._visits,
-            key=session_key(folder),
-            ledger=ledger,
-            remembered=memory.statements,
-            on_said=lambda: self._planning.ask(Cause.ARRIVAL),
-            tie=self._booking.tie,
-        )
+        self._sessions = self._wire_sessions(ledger, memory, folder)
         self._hooks = Webhooks(
             hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
@@ -143,6 +136,18 @@ class FrontDesk:
             register = TokenRegister(folder, on_problem=self._on_token_problem)
         self._find_access: Callable[[str], Access | None] = (
             (lambda _: None) if register is None else register.find
+        )
+
+    def _wire_sessions(
+        self, ledger: Ledger | None, memory: Memory, folder: Path | None
+    ) -> SessionDesk:
+        return SessionDesk(
+            self._visits,
+            key=session_key(folder),
+            ledger=ledger,
+            remembered=memory.statements,
+            on_said=lambda: self._planning.ask(Cause.ARRIVAL),
+            tie=self._booking.tie,
         )
 
     @property
@@ -160,6 +165,11 @@ class FrontDesk:
             reliability=self._booking.reliability(),
             calls=self._hooks.counters,
         )
+
+    @property
+    def planner_counters(self) -> Counter[str]:
+        """Return what was counted of plans."""
+        return self._planning.counters
 
     def hear(self, fact: Event) -> None:
         """Take note of a fact. Never waits, never raises."""

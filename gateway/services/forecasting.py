@@ -152,6 +152,8 @@ class Forecasting:
 
     async def run(self) -> None:
         """Recall, then look ahead each quarter of an hour and whenever base drifts, for ever."""
+        if self._past is not None:
+            self._base.forget()  # What was noted so far is recorded too, and counts once.
         await self._recall()
         while True:
             if self._is_clock_set():

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from gateway.control.parameters import ControlParameters
+from gateway.control.three_phase import HIGHEST_VOLTAGE_RATIO
 from gateway.control.wiring import Wiring
 from gateway.domain.limits import Constraint
 from gateway.planning.grid import Grid
@@ -75,8 +76,18 @@ def promisable_ma(
 
 
 def bounded_ma(wiring: Wiring, constraints: Iterable[Constraint]) -> Ints:
-    """Return per row the set-point, or an outside limit where one is below it."""
+    """Return per row the set-point, or an outside limit where one is below it.
+
+    A limit on the power of all phases is a third of it on each, at the highest voltage there may
+    be: so whatever phases vehicles use, together they stay within it.
+    """
     bound_ma = np.array(wiring.set_point_ma, dtype=np.int64)
+    highest_v = HIGHEST_VOLTAGE_RATIO * wiring.site.voltage_v
+    for circuit_at, circuit in enumerate(wiring.circuits):
+        if circuit.power_limit_va is not None:
+            third_ma = int(circuit.power_limit_va * 1_000 / highest_v) // 3
+            of_circuit = slice(3 * circuit_at, 3 * circuit_at + 3)
+            bound_ma[of_circuit] = np.minimum(bound_ma[of_circuit], third_ma)
     for constraint in constraints:
         for circuit_at, circuit in enumerate(wiring.circuits):
             if constraint.subject == circuit.id:

@@ -2,8 +2,9 @@
 
 import logging
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from gateway.control.state import Priority, SiteState
 from gateway.domain.ids import ConnectorRef
@@ -113,6 +114,11 @@ class Replanning:
     def plan(self) -> StandingPlan | None:
         """Return the plan that is gone by; None while nobody wants anything."""
         return self._plan
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Return what was counted of plans and of the process that makes them."""
+        return Counter(asdict(self.worker.counts))
 
     async def run(self) -> None:
         """Make plans until cancelled."""

@@ -4,6 +4,7 @@ import asyncio
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from math import isnan, nan
@@ -253,6 +254,17 @@ def test_what_was_learnt_outlives_a_restart(tmp_path: Path) -> None:
     by_night = first.paths_ma[:, 40]  # 22 h.
     assert np.median(by_night) == pytest.approx(10_000, abs=100)
     assert by_night.max() == 40_000  # Two weeks are few: the worst case is thought possible.
+
+
+def test_a_limit_on_power_is_a_third_of_it_on_each_phase() -> None:
+    bare = small_site()
+    limited = replace(bare, circuits=(replace(bare.circuits[0], power_limit_va=60_000),))
+    told = WorstCase(Wiring.of(limited), PARAMETERS).prospect(
+        grid_of(), from_at_s=NOON.timestamp(), constraints=()
+    )
+
+    # 60 kVA at 253 V are 237.1 A over all phases, 79.0 A on each; the worst case takes 55 A.
+    assert (told.available_ma == 79_051 - 55_000).all()
 
 
 def test_no_file_and_one_that_is_none_are_a_cold_start(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ stations:
     connectors: [{{id: 1, phases: [L2, L3, L1], max_a: 32, fallback_a: 6}}]
 listen: {{ocpp: {{host: 127.0.0.1, port: {ocpp_port}}}, api: {{port: 0}}, metrics: {{port: {metrics_port}}}}}
 control: {{renew_s: 5}}
+planning: {{min_gap_s: 1}}
 """
 
 
