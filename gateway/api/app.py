@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -81,10 +82,13 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
         )
         for endpoint in endpoints
     ]
-    return Starlette(
+    app = Starlette(
         routes=[*routes, Route(f"{PREFIX}/openapi.json", openapi)],
-        exception_handlers={HTTPException: _on_http_error},
+        exception_handlers={HTTPException: partial(_on_http_error, routes)},
     )
+    # A path with a slash too many is another path, and no redirect.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _response(said: BaseModel | Response, status: int) -> Response:
@@ -98,11 +102,15 @@ def _response(said: BaseModel | Response, status: int) -> Response:
     )
 
 
-def _on_http_error(request: Request, error: Exception) -> Response:
+def _on_http_error(routes: list[Route], request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        message = f"{request.url.path} takes {allowed}, not {request.method}"
-        return problem_response(ProblemError("method-not-allowed", message, headers=error.headers))
-    message = f"there is no {request.url.path}: {PREFIX}/openapi.json lists what there is"
-    return problem_response(ProblemError("not-found", message))
+    path = request.url.path
+    if error.status_code != NOT_ALLOWED:
+        message = f"there is no {path}: {PREFIX}/openapi.json lists what there is"
+        return problem_response(ProblemError("not-found", message))
+    # The framework names the methods of the first route of that path alone.
+    here = [route for route in routes if route.path_regex.match(path)]
+    allowed = ", ".join(sorted({name for route in here for name in route.methods or ()}))
+    message = f"{path} takes {allowed}, not {request.method}"
+    problem = ProblemError("method-not-allowed", message, headers={"Allow": allowed})
+    return problem_response(problem)

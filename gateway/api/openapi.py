@@ -52,7 +52,14 @@ def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dic
 def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
     answer = names[endpoint.answer, "serialization"]
     said = {"description": endpoint.summary, "content": {endpoint.media_type: {"schema": answer}}}
-    kinds = [*ANY_REQUEST, *(WITH_BODY if endpoint.body else ()), *endpoint.problems]
+    # A name with a slash in it makes another path of it.
+    with_name = ("not-found",) if "{" in endpoint.path else ()
+    kinds = [
+        *ANY_REQUEST,
+        *(WITH_BODY if endpoint.body else ()),
+        *(kind for kind in with_name if kind not in endpoint.problems),
+        *endpoint.problems,
+    ]
     responses: dict[str, Any] = {str(endpoint.status): said}
     for status in sorted({KINDS[kind].status for kind in kinds}):
         of_status = [f"`{TYPE_PREFIX}{k}`" for k in kinds if KINDS[k].status == status]
