@@ -155,6 +155,10 @@ def key_of(operation: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
 def test_what_fits_the_description_is_answered_as_it_says(
     api: Described, data: st.DataObject
 ) -> None:
+    # Holds of the example before have lapsed; there is one more, for whoever asks for it.
+    api.desk.clock.now_s += 130
+    assert api.ask("POST", "/quotes", {"energy_wh": 1_000}).said["offers"]
+    assert api.ask("POST", "/reservations", {"offer_id": OFFER}).status == 201
     assert api.ask("POST", "/quotes", {"energy_wh": 1_000}).said["offers"]
     for method, path in api.operations:
         schema = api.body_schema(method, path)
