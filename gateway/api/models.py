@@ -101,6 +101,8 @@ class ReservationRequest(Body):
 
     offer_id: Name | None = None
     envelope: EnvelopeBody | None = None
+    replaces: Name | None = None
+    """A reservation that is cancelled by it, and stands if it is refused."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "ReservationRequest":

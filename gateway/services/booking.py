@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access
+from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
@@ -173,14 +174,21 @@ class Booking:
     # What is done.
 
     async def hold(
-        self, wanted: str | OwnEnvelope, by: Access, *, key: UsedKey | None = None
+        self,
+        wanted: str | OwnEnvelope,
+        by: Access,
+        *,
+        key: UsedKey | None = None,
+        replaces: str | None = None,
     ) -> Reservation:
         """Hold an offer by its id, or an envelope of one's own, for a short while.
 
-        It is tested against the book as it is, whatever was quoted before.
+        It is tested against the book as it is, whatever was quoted before. The reservation it
+        `replaces` is cancelled by it, or stands if it is refused: never neither, never both.
 
         Raises:
             UnknownOfferError: there is no such offer, or it has expired.
+            UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
             NoLongerFitsError: it does not fit any more; a fresh quote is inside.
             AskError, NotAllowedError, TooManyError, KeyReusedError, NotDurableError.
         """
@@ -188,6 +196,18 @@ class Booking:
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
+        before, gone = self._keeper.book, None
+        if replaces is not None:
+            gone = self._cancelled(self._shelf.find(replaces, by), by, now_s)
+        try:
+            promise = self._held(wanted, by, now_s)
+        except HeadroomError:
+            self._keeper.book = before
+            raise
+        return await self._shelf.write(promise, by=by, key=key, instead_of=gone)
+
+    def _held(self, wanted: str | OwnEnvelope, by: Access, now_s: float) -> Reservation:
+        """Return what is held in the book from now on."""
         open_count = sum(p.holder == by.name for p in self._keeper.book.promises.values())
         if open_count >= MAX_OPEN_A_HOLDER:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
@@ -199,7 +219,12 @@ class Booking:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
             raise NoLongerFitsError(self._refusal(error, now_s), fresh) from error
-        return await self._shelf.write(promise, by=by, key=key)
+        return promise
+
+    def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
+        """Return a reservation that is given up, and takes no room from now on."""
+        cancelled = self._keeper.become(promise, PromiseState.CANCELLED)
+        return replace(cancelled, closed_at_s=now_s, cause=f"cancelled by {by.name}")
 
     async def confirm(
         self, reservation_id: str, by: Access, *, key: UsedKey | None = None
@@ -243,8 +268,7 @@ class Booking:
         promise = self._shelf.find(reservation_id, by)
         if promise.state is PromiseState.CANCELLED:
             return await self._shelf.durable(promise)
-        cancelled = self._keeper.become(promise, PromiseState.CANCELLED)
-        now = replace(cancelled, closed_at_s=now_s, cause=f"cancelled by {by.name}")
+        now = self._cancelled(promise, by, now_s)
         return await self._shelf.write(now, by=by, key=key)
 
     async def reservation(self, reservation_id: str, by: Access) -> Reservation:
@@ -307,6 +331,7 @@ class Booking:
                 here=here,
             ),
             remember=self._quotes.put,
+            is_open=lambda name: name in self._keeper.book.promises,
         )
 
     def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:

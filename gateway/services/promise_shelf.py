@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gateway.domain.access import Access
 from gateway.domain.memory import Act, PromiseKey, PromiseMemory
@@ -103,8 +104,17 @@ class PromiseShelf:
             raise KeyReusedError(message)
         return known.promise
 
-    async def write(self, promise: Reservation, *, by: Access, key: UsedKey | None) -> Reservation:
+    async def write(
+        self,
+        promise: Reservation,
+        *,
+        by: Access,
+        key: UsedKey | None,
+        instead_of: Reservation | None = None,
+    ) -> Reservation:
         """Write down what somebody has made of a promise; return it once it is durable.
+
+        With `instead_of`, which is closed by it: both or neither outlive us.
 
         Raises:
             NotDurableError: the ledger cannot be written for now.
@@ -115,26 +125,30 @@ class PromiseShelf:
             used = PromiseKey(holder=by.name, key=key.key, digest=key.digest, state=promise.state)
             keys = (*keys, used)
             self._remember_key(used, promise)
-        self.note(replace(memory, promise=promise, keys=keys), by=by.name)
+        memories = [replace(memory, promise=promise, keys=keys)]
+        if instead_of is not None:
+            memories.insert(0, replace(self._memory[instead_of.id], promise=instead_of))
+        self.note(*memories, by=by.name)
         return await self.durable(promise)
 
-    def note(self, memory: PromiseMemory, *, by: str = "") -> None:
-        """Write down what has become of a promise, and tell it once it stands. Never waits."""
-        self.put(memory)
-        promise = memory.promise
-        self.counters[f"reservations {promise.state}"] += 1
+    def note(self, *memories: PromiseMemory, by: str = "") -> None:
+        """Write down what has become of promises, all or none; tell it once it stands. Never waits."""
+        for memory in memories:
+            self.put(memory)
+            self.counters[f"reservations {memory.promise.state}"] += 1
+        promises = [memory.promise for memory in memories]
         if self._ledger is None:
-            self._tell(promise)
-        else:
-            act = Act(
-                kind=f"reservation-{promise.state}",
-                subject=promise.id,
-                detail=_told(promise),
-                by=by,
-            )
-            written = self._ledger.keep_durably(memory, act)
+            for promise in promises:
+                self._tell(promise)
+            return
+        acts = [
+            Act(kind=f"reservation-{p.state}", subject=p.id, detail=_told(p), by=by)
+            for p in promises
+        ]
+        written = self._ledger.keep_durably(*memories, *acts)
+        for promise in promises:
             self._writing[promise.id] = written
-            written.add_done_callback(lambda done: self._on_written(promise, done))
+            written.add_done_callback(partial(self._on_written, promise))
 
     def count(self, memory: PromiseMemory) -> None:
         """Write down within a minute what is now known of a promise. Never waits."""

@@ -67,11 +67,12 @@ class RiskWatch:
         others_until_s: Mapping[str, float],
         alternatives: Quoting,
         remember: Callable[[QuoteAnswer, str], None],
+        is_open: Callable[[str], bool],
     ) -> None:
         """Look at every open promise of a book, and tell what has changed since it was last told.
 
         `alternatives` is asked what could be had instead; `remember` makes its offers ones that
-        can be held by a holder.
+        can be held by a holder. Of what is no longer open by then (`is_open`) nothing is told.
         """
         self._next_look_s = now_s + LOOKS_EVERY_S
         found = []
@@ -87,6 +88,8 @@ class RiskWatch:
             await asyncio.sleep(0)
         for standing in news:
             promise = standing.promise
+            if not is_open(promise.id):
+                continue
             if not standing.is_at_risk:
                 del self._told_ratio[promise.id]
                 self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder)

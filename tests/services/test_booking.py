@@ -2,8 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -120,6 +122,48 @@ def test_what_is_gone_meanwhile_is_refused_with_a_fresh_quote() -> None:
         assert {offer.offer.way for offer in fresh.offers} >= {Way.ANOTHER_START}
         assert fresh.offers[0].outlet.key != "CP-01/1"
         assert (await made.hold(fresh.offers[0].id, VANS)).state is PromiseState.HELD
+
+    run_virtual(test())
+
+
+def test_a_reservation_is_replaced_or_stands() -> None:
+    async def test() -> None:
+        clock, paper = VirtualClock(), PaperLedger(asyncio.get_running_loop())
+        feed = Feed(clock)
+        made = booking(clock, ledger=paper, feed=feed)
+
+        async def writing(act: Coroutine[Any, Any, Reservation]) -> Reservation:
+            doing = asyncio.gather(act)
+            await asyncio.sleep(0)
+            paper.commit()
+            return (await doing)[0]
+
+        first = await writing(made.hold(made.quote(need(clock), DRONES).offers[0].id, DRONES))
+        await writing(made.confirm(first.id, DRONES))
+        before = made.book
+        # Beside the first there is no room for it on that connector; in its place there is.
+        now_s = clock.now_at().timestamp()
+        own = OwnEnvelope(connector="CP-01/1", profile=((now_s + 3_600, now_s + 9_000, 22_080),))
+        with pytest.raises(NoLongerFitsError):
+            await made.hold(own, DRONES)
+        too_much = replace(own, profile=((now_s + 3_600, now_s + 9_000, 90_000),))
+        with pytest.raises(AskError):
+            await made.hold(too_much, DRONES, replaces=first.id)
+        with pytest.raises(UnknownReservationError):
+            await made.hold(own, VANS, replaces=first.id)
+        assert made.book.promises == before.promises
+        assert (made.book.room.left_ma == before.room.left_ma).all()
+
+        commits = paper.commits
+        second = await writing(made.hold(own, DRONES, replaces=first.id))
+        assert paper.commits == commits + 1
+        assert (await made.reservation(first.id, DRONES)).state is PromiseState.CANCELLED
+        assert list(made.book.promises) == [second.id]
+        known = paper.memory.promises
+        assert known[first.id].promise.state is PromiseState.CANCELLED
+        assert known[second.id].promise.state is PromiseState.HELD
+        with pytest.raises(WrongStateError):
+            await made.hold(own, DRONES, replaces=first.id)
 
     run_virtual(test())
 

@@ -125,9 +125,10 @@ def test_an_offer_in_the_place_of_a_promise_can_be_held_by_its_holder_alone() ->
         house.limit(65.0)
         (told,) = await house.told()
         offers: Any = told.data["offers"]
-        await house.booking.cancel(promise.id, DRONES)
-        held = await house.booking.hold(offers[0]["offer_id"], DRONES)
+        offer = offers[0]["offer_id"]
+        held = await house.booking.hold(offer, DRONES, replaces=promise.id)
 
+        assert promise.id not in house.booking.book.promises
         assert held.energy_wh == offers[0]["energy_wh"]
 
     run_virtual(test())
