@@ -39,6 +39,7 @@ from gateway.planning.risk_words import miscalibration_said
 from gateway.ports import Clock, Ledger, Post
 from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
+from gateway.services.calendar_book import CalendarBook
 from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
 from gateway.services.forecasting import Forecasting
@@ -96,14 +97,10 @@ class FrontDesk:
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
         self._feed = Feed(clock)
-        self._forecasting = Forecasting(
-            state.wiring,
-            state.parameters,
-            zone=ZoneInfo(state.wiring.site.timezone),
-            clock=clock,
-            past=None if folder is None else HistoryReader(folder=folder),
-            on_seen=self._on_seen,
+        self._calendar = CalendarBook(
+            clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_known
         )
+        self._forecasting = self._wire_forecasting(state, folder)
         self._visits = Visits(clock, memory.transactions, tokens=tokens)
         self._booking = Booking(
             state.wiring,
@@ -136,6 +133,17 @@ class FrontDesk:
             register = TokenRegister(folder, on_problem=self._on_token_problem)
         self._find_access: Callable[[str], Access | None] = (
             (lambda _: None) if register is None else register.find
+        )
+
+    def _wire_forecasting(self, state: SiteState, folder: Path | None) -> Forecasting:
+        return Forecasting(
+            state.wiring,
+            state.parameters,
+            zone=ZoneInfo(state.wiring.site.timezone),
+            clock=self._clock,
+            past=None if folder is None else HistoryReader(folder=folder),
+            on_seen=self._on_seen,
+            events=self._calendar.known,
         )
 
     def _wire_sessions(
@@ -230,6 +238,9 @@ class FrontDesk:
         fact = PrioritySet(at_s=now_s, connector=connector, priority=priority)
         self._post(cast("Event", fact))
 
+    def _on_known(self) -> None:
+        self._forecasting.look_soon()
+
     def _on_seen(self) -> None:
         self._booking.look_again()
         self._planning.look_again()
@@ -253,6 +264,7 @@ class FrontDesk:
             clock=self._clock,
             plan=lambda: self._planning.plan,
             sessions=self._sessions,
+            calendar=self._calendar,
         )
         listener = HttpListener(
             api_app(sources, find_access=self._find_access),

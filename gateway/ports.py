@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from gateway.domain.access import Access
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
@@ -191,9 +192,14 @@ class Bookings(Protocol):
         """
 
     async def hold(
-        self, wanted: str | OwnEnvelope, by: Access, *, key: UsedKey | None = None
+        self,
+        wanted: str | OwnEnvelope,
+        by: Access,
+        *,
+        key: UsedKey | None = None,
+        replaces: str | None = None,
     ) -> Reservation:
-        """Hold an offer by its id, or an envelope of one's own.
+        """Hold an offer by its id, or an envelope of one's own, in the place of another or not.
 
         Raises:
             AskError, RefusedError: it is refused; the message says what to do.
@@ -254,6 +260,27 @@ class Sessions(Protocol):
         self, name: str, statement: Statement, by: Access, *, reference: str | None = None
     ) -> Session:
         """Take what somebody says of a session, and return it so.
+
+        Raises:
+            RefusedError: it is refused; the message says what to do.
+        """
+
+
+class EventCalendar(Protocol):
+    """What people know of the future; what is said is durable."""
+
+    def to_come(self) -> tuple[CalendarEvent, ...]:
+        """Return the events that are not over, the soonest first."""
+
+    async def put(self, event: CalendarEvent, by: Access) -> CalendarEvent:
+        """Know of an event, in the place of the one of that id.
+
+        Raises:
+            RefusedError: it is refused; the message says what to do.
+        """
+
+    async def cancel(self, event_id: str, by: Access) -> CalendarEvent:
+        """Know no more of an event.
 
         Raises:
             RefusedError: it is refused; the message says what to do.

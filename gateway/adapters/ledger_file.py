@@ -341,6 +341,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.learnt.values()
     yield from memory.promises.values()
     yield from memory.statements.values()
+    yield from memory.events.values()
     yield memory.site
     yield from memory.trips.values()
     if memory.run is not None:

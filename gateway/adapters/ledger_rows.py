@@ -8,6 +8,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
     CircuitMemory,
@@ -32,6 +33,7 @@ Record = (
     | TripMemory
     | PromiseMemory
     | StatementMemory
+    | CalendarEvent
     | RunMemory
 )
 Key = tuple[str, str]
@@ -45,6 +47,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "trip": TripMemory,
     "promise": PromiseMemory,
     "statement": StatementMemory,
+    "event": CalendarEvent,
     "run": RunMemory,
 }
 REMEMBERED_TRANSACTIONS: Final = 2_000
@@ -65,6 +68,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("promise", record.promise.id),)
         case StatementMemory():
             return (("statement", str(record.connector)),)
+        case CalendarEvent():
+            return (("event", record.id),)
         case RunMemory():
             return (("run", "last"),)
         case SiteMemory():
@@ -125,6 +130,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     learnt: dict[CircuitId, LearntMemory] = {}
     promises: dict[str, PromiseMemory] = {}
     statements: dict[ConnectorRef, StatementMemory] = {}
+    events: dict[str, CalendarEvent] = {}
     trips: dict[CircuitId, TripMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
@@ -145,6 +151,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 promises[record.promise.id] = record
             case StatementMemory():
                 statements[record.connector] = record
+            case CalendarEvent():
+                events[record.id] = record
             case RunMemory():
                 run = record
     transactions, last_number = read_transactions(connection, problems)
@@ -159,6 +167,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         last_given_number=last_number,
         promises=promises,
         statements=statements,
+        events=events,
         run=run,
         problems=tuple(problems),
     )

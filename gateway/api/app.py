@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from gateway import __version__
 from gateway.api.batch import BATCHES
+from gateway.api.calendar import CALENDAR
 from gateway.api.calls import FindAccess, admitted, read_body, understood, used_key
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
 from gateway.api.openapi import describe
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
-    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, Followers().endpoint())
+    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, *CALENDAR, Followers().endpoint())
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 

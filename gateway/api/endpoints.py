@@ -34,7 +34,7 @@ from gateway.domain.access import Access, Role
 from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
 from gateway.planning.asking import AskError
 from gateway.planning.standing_plan import StandingPlan
-from gateway.ports import Bookings, Clock, Notices, Sessions
+from gateway.ports import Bookings, Clock, EventCalendar, Notices, Sessions
 
 CREATED = 201
 
@@ -48,6 +48,7 @@ class Sources:
     live: Callable[[], Live | None]
     clock: Clock
     sessions: Sessions
+    calendar: EventCalendar
     plan: Callable[[], StandingPlan | None] = lambda: None
     """Returns None while nobody wants anything."""
 
@@ -143,7 +144,7 @@ async def hold(call: Call) -> ReservationView:
     try:
         assert body.offer_id is not None or body.envelope is not None
         wanted = body.offer_id or envelope_of(body.envelope, bookings.places)  # type: ignore[arg-type]
-        promise = await bookings.hold(wanted, call.access, key=call.key)
+        promise = await bookings.hold(wanted, call.access, key=call.key, replaces=body.replaces)
     except NoLongerFitsError as error:
         fresh = quote_view(error.fresh, bookings.places)
         raise ProblemError("no-longer-fits", str(error), quote=fresh) from error
@@ -291,6 +292,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         problems=(
             *_ASKING,
             "unknown-offer",
+            "unknown-reservation",
+            "wrong-state",
             "no-longer-fits",
             "too-many-reservations",
             "key-reused",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.charging import StationCapabilities
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
@@ -194,6 +195,7 @@ Entry = (
     | TransactionMemory
     | PromiseMemory
     | StatementMemory
+    | CalendarEvent
     | Act
 )
 """What can be written into the ledger."""
@@ -218,5 +220,6 @@ class Memory:
     last_given_number: int = 0
     promises: dict[str, PromiseMemory] = field(default_factory=dict)
     statements: dict[ConnectorRef, StatementMemory] = field(default_factory=dict)
+    events: dict[str, CalendarEvent] = field(default_factory=dict)
     run: RunMemory | None = None
     problems: tuple[str, ...] = ()

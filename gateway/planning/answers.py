@@ -82,6 +82,10 @@ class UnknownReservationError(RefusedError):
     """No such reservation is known to who asks."""
 
 
+class UnknownEventError(RefusedError):
+    """The calendar has no such event."""
+
+
 class UnknownSessionError(RefusedError):
     """No such session runs (any more)."""
 
@@ -104,6 +108,10 @@ class NotAllowedError(RefusedError):
 
 class TooManyError(RefusedError):
     """Who asks has so many open reservations that no more are taken."""
+
+
+class TooManyEventsError(RefusedError):
+    """The calendar holds as many events to come as it may."""
 
 
 class NotDurableError(RefusedError):

@@ -13,16 +13,19 @@ import numpy as np
 from gateway.control.parameters import ControlParameters
 from gateway.control.rows import Row
 from gateway.control.wiring import Wiring
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.errors import PastUnreadableError
 from gateway.domain.limits import Constraint
-from gateway.planning.forecast import moved_offset
+from gateway.planning.forecast import Floats, LoadHistory, moved_offset
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.ports import Clock
 from gateway.services.base_load import BaseLoad, Gathered, base_now_a
+from gateway.services.calendar_book import extra_a
 from gateway.services.calendar_ratings import SOURCE, calendar_bounds_ma, rating_edges
 from gateway.services.control_loop import Cycle
 from gateway.services.foresight import (
+    HORIZON_STEPS,
     PLANNED_RATIO,
     Foresight,
     Watched,
@@ -79,11 +82,16 @@ class Forecasting:
         clock: Clock,
         past: Past | None = None,
         on_seen: Callable[[], None] = lambda: None,
+        events: Callable[[], Iterable[CalendarEvent]] = tuple,
     ) -> None:
-        """Know of nothing yet; `past` is read once it runs."""
+        """Know of nothing yet; `past` is read once it runs.
+
+        `events` are what people know of: they are on top of what is learnt, and not learnt from.
+        """
         self._wiring, self._parameters, self._clock = wiring, parameters, clock
         self._zone = zone
-        self._past, self._on_seen = past, on_seen
+        self._past, self._on_seen, self._events = past, on_seen, events
+        self._is_wanted = False
         self._base = BaseLoad(wiring, zone)
         self._offsets = dict.fromkeys(self._base.rows, 0.0)
         self._seen = Foresight(from_step=0)
@@ -97,6 +105,10 @@ class Forecasting:
     def foresight(self) -> Foresight:
         """Return what base will be as it was last seen."""
         return self._seen
+
+    def look_soon(self) -> None:
+        """Have it look ahead anew within half a minute: people know something else than before."""
+        self._is_wanted = True
 
     def note(self, cycle: Cycle) -> None:
         """Take note of a complete cycle. Never waits."""
@@ -191,8 +203,9 @@ class Forecasting:
         """Look ahead anew where a step is over or base is not what was forecast."""
         step = self._base.step_of(self._wall_s())
         is_over = step != self._looked_step
-        if not is_over and not self._drifts(step):
+        if not is_over and not self._is_wanted and not self._drifts(step):
             return
+        self._is_wanted = False
         if is_over:
             self._score(step - 1)
         self._looked_step, self._looked_s = step, self._clock.monotonic_s()
@@ -200,17 +213,33 @@ class Forecasting:
         begun = self._base.mean_a(step)
         from_step = step if np.isnan(begun).all() else step + 1
         watched = [
-            Watched(
-                row=row,
-                history=history,
-                worst_a=self._worst_ma(row) / 1_000,
-                offset=self._offsets[row],
-            )
+            self._watched(row, history, from_step)
             for row, history in zip(self._base.rows, self._base.history(from_step), strict=True)
         ]
         self._seen = await asyncio.to_thread(foresee, watched, from_step)
         self._said.append(self._seen)
         self._on_seen()
+
+    def _watched(self, row: int, history: LoadHistory, from_step: int) -> Watched:
+        """Return a row as it would be without events, with those that are to come on top."""
+        events, known = tuple(self._events()), len(history.loads)
+        was_a = self._added_a(events, row, from_step - known, known)
+        if was_a is not None:
+            usual_a = np.maximum(0.0, history.loads - was_a)
+            history = LoadHistory(loads=usual_a, steps_a_day=history.steps_a_day)
+        return Watched(
+            row=row,
+            history=history,
+            worst_a=self._worst_ma(row) / 1_000,
+            offset=self._offsets[row],
+            events_a=self._added_a(events, row, from_step, HORIZON_STEPS),
+        )
+
+    def _added_a(
+        self, events: Iterable[CalendarEvent], row: int, from_step: int, steps: int
+    ) -> Floats | None:
+        step_of = self._base.step_of
+        return extra_a(events, self._wiring, row, from_step=from_step, steps=steps, step_of=step_of)
 
     def _drifts(self, step: int) -> bool:
         """Return whether base is now off all that was thought possible, and was not just looked at."""

@@ -25,6 +25,7 @@ from gateway.adapters.ledger_schema import (
     open_ledger,
     schema_version,
 )
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
     CircuitMemory,
@@ -200,6 +201,15 @@ RECORDS: tuple[Entry, ...] = (
     CircuitMemory(circuit=CircuitId("carpark"), noted=CLOCK.moment(), lockout_left_s=600.0),
     SiteMemory(is_stopped=True),
     TripMemory(circuit=CircuitId("carpark"), is_tripped=True),
+    CalendarEvent(
+        id="party",
+        circuit=CircuitId("carpark"),
+        from_at_s=7.0,
+        until_at_s=9.0,
+        extra_ma=(20_000, 0, 0),
+        note="at seven",
+        by="desk",
+    ),
     StatementMemory(
         connector=ConnectorRef(StationId("CP-01"), 1),
         transaction=TransactionId("17"),

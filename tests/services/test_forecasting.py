@@ -20,6 +20,7 @@ from gateway.control.fold import evolve_all
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.charging import ConnectorStatus
 from gateway.domain.events import (
     ConnectorMetered,
@@ -254,6 +255,68 @@ def test_what_was_learnt_outlives_a_restart(tmp_path: Path) -> None:
     by_night = first.paths_ma[:, 40]  # 22 h.
     assert np.median(by_night) == pytest.approx(10_000, abs=100)
     assert by_night.max() == 40_000  # Two weeks are few: the worst case is thought possible.
+
+
+def party(hours: float, lasts_h: float, extra_a: float) -> CalendarEvent:
+    from_at_s = (NOON + timedelta(hours=hours)).timestamp()
+    extra_ma = int(extra_a * 1_000)
+    return CalendarEvent(
+        id="party",
+        circuit=CARPARK,
+        from_at_s=from_at_s,
+        until_at_s=from_at_s + lasts_h * HOUR_S,
+        extra_ma=(extra_ma, 0, extra_ma),
+    )
+
+
+def test_what_people_know_will_come_is_on_top_of_what_is_usual_and_only_then() -> None:
+    clock, seen, known = SetClock(), list[float](), [party(7, 2, 15.0)]
+    made = forecasting(clock, Weeks(10), seen)
+    made._events = lambda: known
+    run(made, clock, (0.01, None))
+    base_a = made.foresight.rows[0].planned_ma / 1_000
+    other_a = made.foresight.rows[1].planned_ma / 1_000
+    from_step = made.foresight.from_step - made._base.step_of(NOON.timestamp())
+
+    added = np.flatnonzero(np.abs(base_a - other_a) > 0.1) + from_step
+    assert added.tolist() == list(range(28, 36))
+    assert base_a[28 - from_step] == pytest.approx(25.0, abs=0.05)
+
+
+def test_what_people_knew_came_is_not_taken_for_usual() -> None:
+    clock, seen, known = SetClock(), list[float](), [party(-1, 2, 15.0)]
+
+    class WithParty(Weeks):
+        def means(
+            self, names: Sequence[str], since_at: datetime, until_at: datetime
+        ) -> Iterator[tuple[float, list[float]]]:
+            for at_s, means_a in super().means(names, since_at, until_at):
+                extra_a = 15.0 if known[0].from_at_s <= at_s < known[0].until_at_s else 0.0
+                yield at_s, [mean_a + extra_a for mean_a in means_a]
+
+    made = forecasting(clock, WithParty(10, noise_a=1.0), seen)
+    made._events = lambda: known
+    run(made, clock, (0.01, None))
+    planned_a = made.foresight.rows[0].planned_ma / 1_000
+
+    # Until 13 h, and no longer, though the last that was seen was 15 A more than usual.
+    assert planned_a[0] == 40.0  # More than that, the worst case, it never is.
+    assert planned_a[8] < 34.0
+
+
+def test_looking_is_asked_for_when_people_know_something_else() -> None:
+    clock, seen = SetClock(at=NOON + timedelta(minutes=1)), list[float]()
+    made = forecasting(clock, Weeks(10), seen)
+
+    def on_seen() -> None:
+        seen.append(clock.monotonic_s())
+        if len(seen) == 1:
+            made.look_soon()
+
+    made._on_seen = on_seen
+    run(made, clock, (0.1, None))
+
+    assert seen == [0.0, LOOKS_EVERY_S]
 
 
 def test_a_limit_on_power_is_a_third_of_it_on_each_phase() -> None:

@@ -25,6 +25,7 @@ from gateway.domain.events import Event
 from gateway.domain.needs import Criticality
 from gateway.planning.standing_plan import StandingPlan
 from gateway.services.booking import Booking
+from gateway.services.calendar_book import CalendarBook
 from gateway.services.feed import Feed
 from gateway.services.session_desk import SessionDesk
 from gateway.services.visits import Visits
@@ -69,6 +70,13 @@ class Desk:
             Wiring.of(site), ControlParameters(), clock=self.clock, feed=self.feed
         )
         self.visits = Visits(self.clock)
+        self.calendar_changes: list[float] = []
+        self.calendar = CalendarBook(
+            clock=self.clock,
+            ledger=None,
+            remembered={},
+            on_changed=lambda: self.calendar_changes.append(self.clock.now_s),
+        )
         self.sessions = SessionDesk(
             self.visits,
             key=session_key(folder),
@@ -161,6 +169,7 @@ def api_desk(folder: Path) -> Iterator[Desk]:
         clock=desk.clock,
         plan=lambda: desk.plan,
         sessions=desk.sessions,
+        calendar=desk.calendar,
     )
     app = api_app(sources, find_access=register.find)
     listener = HttpListener(app, host="127.0.0.1", port=0, purpose="tests", max_connections=64)

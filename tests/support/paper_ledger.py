@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from gateway.adapters.ledger_file import merged
+from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.memory import (
     Act,
     CircuitMemory,
@@ -77,6 +78,9 @@ class PaperLedger:
             case StatementMemory():
                 statements = {**known.statements, entry.connector: entry}
                 self.memory = replace(known, statements=statements)
+            case CalendarEvent():
+                events = {**known.events, entry.id: entry}
+                self.memory = replace(known, events=events)
             case TripMemory():
                 self.memory = replace(known, trips={**known.trips, entry.circuit: entry})
             case TransactionMemory():

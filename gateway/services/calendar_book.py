@@ -1,0 +1,120 @@
+"""The events people know of, durable before they are said to be known, and what they add to base."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access
+from gateway.domain.calendar_events import CalendarEvent
+from gateway.domain.memory import Act
+from gateway.planning.answers import NotDurableError, TooManyEventsError, UnknownEventError
+from gateway.planning.forecast import Floats
+from gateway.ports import Clock, Ledger
+from gateway.services.promise_shelf import DURABLE_WITHIN_S
+
+MAX_TO_COME = 500
+KEPT_S = 84 * 86_400.0
+"""How long an event that is over is known: what was drawn then says nothing of other weeks."""
+
+
+class CalendarBook:
+    """`gateway.ports.EventCalendar`, in one event loop; `on_changed` is told of every change."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger | None,
+        remembered: Mapping[str, CalendarEvent],
+        on_changed: Callable[[], None],
+    ) -> None:
+        """Take up the events that are remembered; without a ledger none outlive us."""
+        self._clock, self._ledger, self._on_changed = clock, ledger, on_changed
+        self._events = dict(remembered)
+
+    def to_come(self) -> tuple[CalendarEvent, ...]:
+        """Return the events that are not over, the soonest first."""
+        now_s = self._now_s()
+        found = [event for event in self.known() if event.until_at_s > now_s]
+        return tuple(sorted(found, key=lambda event: (event.from_at_s, event.id)))
+
+    def known(self) -> tuple[CalendarEvent, ...]:
+        """Return the events that are to come, and those of the last weeks."""
+        since_s = self._now_s() - KEPT_S
+        return tuple(
+            event
+            for event in self._events.values()
+            if not event.is_cancelled and event.until_at_s > since_s
+        )
+
+    async def put(self, event: CalendarEvent, by: Access) -> CalendarEvent:
+        """Know of an event, in the place of the one of that id.
+
+        Raises:
+            TooManyEventsError: there are as many to come as there may be.
+            NotDurableError: the ledger cannot be written.
+        """
+        others = [known for known in self.to_come() if known.id != event.id]
+        if len(others) >= MAX_TO_COME:
+            message = f"{len(others)} events are to come: cancel some first"
+            raise TooManyEventsError(message)
+        return await self._keep(replace(event, by=by.name), "calendar-event", by)
+
+    async def cancel(self, event_id: str, by: Access) -> CalendarEvent:
+        """Know no more of an event; done again it changes nothing.
+
+        Raises:
+            UnknownEventError: there is no event of that id.
+            NotDurableError: the ledger cannot be written.
+        """
+        event = self._events.get(event_id)
+        if event is None:
+            message = f"the calendar has no event {event_id}: GET /calendar lists those to come"
+            raise UnknownEventError(message)
+        return await self._keep(replace(event, is_cancelled=True), "calendar-event-cancelled", by)
+
+    async def _keep(self, event: CalendarEvent, act: str, by: Access) -> CalendarEvent:
+        if event == self._events.get(event.id):
+            return event
+        self._events[event.id] = event
+        self._on_changed()
+        if self._ledger is not None:
+            detail = {"circuit": event.circuit, "note": event.note}
+            done = Act(kind=act, subject=event.id, detail=detail, by=by.name)
+            written = self._ledger.keep_durably(event, done)
+            await asyncio.wait([written], timeout=DURABLE_WITHIN_S)
+            if not written.done():
+                message = "it is known, but the ledger cannot be written: a restart may forget it"
+                raise NotDurableError(message)
+        return event
+
+    def _now_s(self) -> float:
+        return self._clock.now_at().timestamp()
+
+
+def extra_a(
+    events: Iterable[CalendarEvent],
+    wiring: Wiring,
+    row: int,
+    *,
+    from_step: int,
+    steps: int,
+    step_of: Callable[[float], int],
+) -> Floats | None:
+    """Return what events add to a row per step (A), from a step on; None where they add nothing.
+
+    What is drawn on a circuit is drawn on those above it too; an event counts in every step it
+    touches.
+    """
+    added, above = np.zeros(steps), row // 3
+    for event in events:
+        at = wiring.circuit_at.get(event.circuit)
+        if at is None or above not in (at, *wiring.above[at]) or not event.extra_ma[row % 3]:
+            continue
+        first = max(0, step_of(event.from_at_s) - from_step)
+        last = min(steps, step_of(event.until_at_s - 1e-3) + 1 - from_step)
+        added[first : max(first, last)] += event.extra_ma[row % 3] / 1_000
+    return added if added.any() else None
