@@ -88,7 +88,10 @@ class HistoryDb:
             except Exception as error:  # noqa: BLE001 - who asked gets to know
                 gone.set_exception(error)
 
-        self._work.put_nowait(chore)
+        try:
+            self._work.put_nowait(chore)
+        except queue.Full as error:
+            raise OSError("the disk holds up the history's writer for minutes") from error
         return await asyncio.wrap_future(gone)
 
     async def run(self) -> None:

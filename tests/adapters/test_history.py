@@ -247,3 +247,5 @@ def test_a_writer_that_is_stuck_holds_up_nobody(tmp_path: Path) -> None:
         clock.at += timedelta(minutes=1)
 
     assert history.counters["minutes lost"] == 9
+    with pytest.raises(OSError, match="holds up"):  # Who keeps it up gets to know why.
+        asyncio.run(history.let_go())
