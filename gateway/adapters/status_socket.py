@@ -52,13 +52,16 @@ def bind_status_socket(folder: Path) -> socket.socket:
     A socket left by a daemon that is gone is replaced.
 
     Raises:
-        SocketFolderError: the folder cannot be used now: its disk is full or takes nothing, or
-            it is somebody else's.
-        StatusUnavailableError: another daemon answers there, or the path is too long.
+        SocketFolderError: the folder cannot be used: its disk is full or takes nothing, it is
+            somebody else's, or its path is too long.
+        StatusUnavailableError: another daemon answers there.
     """
     path = folder / SOCKET_NAME
     if len(os.fsencode(path)) > LONGEST_PATH_BYTES:
-        raise StatusUnavailableError(f"the path {path} is too long for a socket")
+        raise SocketFolderError(
+            f"nobody can ask this daemon how it is, for the path {path} is too long for a socket;"
+            " name a shorter folder with --state"
+        )
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
