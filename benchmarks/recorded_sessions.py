@@ -1,7 +1,7 @@
 """What policies give of the offline optimum on recorded sessions, by truth and by what was stated.
 
 Under one limit on the power of all. By truth a month of the recordings (June 2019; all of them with
-HEADROOM_BENCH=long, which takes hours): `headroom` plans anew every five minutes. By what drivers
+HEADROOM_BENCH=long, which takes a quarter of an hour): `headroom` plans anew every five minutes. By what drivers
 stated, every month by itself and from nothing learnt: the one number there is to choose, how surely
 who is overdue stays on, was chosen on May alone, so June to August judge it.
 """

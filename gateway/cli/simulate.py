@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.adapters.session_csv import SessionFileError, read_sessions
-from gateway.planning.recorded import Policy, RecordedSession, offline_optimum_wh, replay
+from gateway.cli.plots import Course, drawn
+from gateway.planning.recorded import (
+    SLOT_S,
+    Policy,
+    RecordedSession,
+    Result,
+    offline_optimum_wh,
+    replay,
+)
 
 POWER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>kW|W)")
 
@@ -48,6 +56,9 @@ class Power(click.ParamType[float]):
 @click.option("--month", type=click.IntRange(1, 12), help="Only sessions that begin in it.")
 @click.option("--stated", is_flag=True, help="Go by what drivers said, not by what came.")
 @click.option("--max-power", "max_w", default=6_656.0, type=Power(), help="Of one vehicle.")
+@click.option(
+    "--svg", "svg_path", type=click.Path(path_type=Path, dir_okay=False), help="Plot to this file."
+)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def simulate_command(
     path: Path,
@@ -57,17 +68,28 @@ def simulate_command(
     month: int | None,
     stated: bool,
     max_w: float,
+    svg_path: Path | None,
     is_json: bool,
 ) -> None:
-    """Charge recorded sessions again under a limit, and compare with the most there was to have."""
+    """Charge recorded sessions again under a limit, and compare with the most there was to have.
+
+    `headroom` promises each who comes all it wants where that fits, unless it goes by what was
+    stated; kept are promises of which at least 98 % were delivered.
+    """
     try:
         sessions = read_sessions(path, max_w=max_w, month=month).sessions
     except SessionFileError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    figures = _figures(
+    figures, courses = _figures(
         sessions, [Policy(p) for p in policies] or list(Policy), limit_w, is_stated=stated
     )
+    if svg_path is not None:
+        try:
+            svg_path.write_text(_plotted(figures, courses, limit_w), encoding="utf-8")
+        except OSError as error:
+            click.echo(f"{svg_path}: {error.strerror or error}", err=True)
+            sys.exit(1)
     if is_json:
         click.echo(json.dumps(figures, indent=2))
         return
@@ -80,23 +102,28 @@ def _figures(
     limit_w: float,
     *,
     is_stated: bool,
-) -> dict[str, object]:
+) -> tuple[dict[str, object], list[Course]]:
     console = Console(stderr=True)
     with console.status("looking for the most there is to have") as status:
         optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
-        rows: dict[str, dict[str, float]] = {}
+        rows: dict[str, dict[str, float | None]] = {}
+        courses: list[Course] = []
         for policy in policies:
             status.update(f"charging by {policy}")
             began_s = time.process_time()
-            result = replay(sessions, limit_w=limit_w, policy=policy, is_stated=is_stated)
-            rows[policy] = {
-                "energy_kwh": round(result.energy_wh / 1_000, 1),
-                "of_optimum": round(result.energy_wh / optimum_wh, 4),
-                "peak_kw": round(result.peak_w / 1_000, 2),
-                "plans": result.plan_count,
-                "cpu_s": round(time.process_time() - began_s, 1),
-            }
-    return {
+            result = replay(
+                sessions,
+                limit_w=limit_w,
+                policy=policy,
+                is_stated=is_stated,
+                is_promising=True,
+                clock_s=time.process_time,
+            )
+            cpu_s = time.process_time() - began_s
+            rows[policy] = _row(result, sessions, optimum_wh, cpu_s)
+            share_ratio = result.energy_wh / optimum_wh
+            courses.append(Course(name=policy, share_ratio=share_ratio, powers_w=result.powers_w))
+    figures: dict[str, object] = {
         "sessions": len(sessions),
         "asked_kwh": round(sum(s.energy_wh for s in sessions) / 1_000, 1),
         "limit_kw": limit_w / 1_000,
@@ -104,6 +131,52 @@ def _figures(
         "goes_by": "what drivers said" if is_stated else "what came",
         "policies": rows,
     }
+    return figures, courses
+
+
+def _row(
+    result: Result, sessions: tuple[RecordedSession, ...], optimum_wh: float, cpu_s: float
+) -> dict[str, float | None]:
+    plans_s = sorted(result.plans_s)
+    promised = len(result.promised)
+    return {
+        "energy_kwh": round(result.energy_wh / 1_000, 1),
+        "of_optimum": round(result.energy_wh / optimum_wh, 4),
+        "peak_kw": round(result.peak_w / 1_000, 2),
+        "promised": promised or None,
+        "kept": result.kept_count(sessions) if promised else None,
+        "plans": result.plan_count,
+        "plan_p50_ms": round(_quantile(plans_s, 0.5) * 1_000, 3),
+        "plan_p99_ms": round(_quantile(plans_s, 0.99) * 1_000, 3),
+        "cpu_s": round(cpu_s, 1),
+    }
+
+
+def _quantile(in_order: list[float], part: float) -> float:
+    return in_order[int(part * (len(in_order) - 1))] if in_order else 0.0
+
+
+def _plotted(figures: dict[str, object], courses: list[Course], limit_w: float) -> str:
+    rows = figures["policies"]
+    assert isinstance(rows, dict)
+    notes = [
+        (
+            f"{figures['sessions']} sessions took {figures['asked_kwh']} kWh;"
+            f" {figures['optimum_kwh']} kWh is the most there was to have. By {figures['goes_by']}."
+        )
+    ]
+    notes += [
+        f"{policy} promised {row['promised']} of them all they wanted and kept {row['kept']}."
+        for policy, row in rows.items()
+        if row["promised"]
+    ]
+    return drawn(
+        courses,
+        title=f"Recorded sessions under {limit_w / 1_000:g} kW",
+        limit_w=limit_w,
+        slot_s=SLOT_S,
+        notes=notes,
+    )
 
 
 def _show(figures: dict[str, object]) -> None:
@@ -112,7 +185,18 @@ def _show(figures: dict[str, object]) -> None:
         f"{figures['sessions']} sessions took {figures['asked_kwh']} kWh; under "
         f"{figures['limit_kw']} kW {figures['optimum_kwh']} kWh are the most there is to have."
     )
-    table = Table("policy", "kWh", "of the most", "peak kW", "plans", "CPU s", box=None)
+    table = Table(
+        "policy",
+        "kWh",
+        "of most",
+        "peak kW",
+        "promised",
+        "kept",
+        "plans",
+        "plan p99 ms",
+        "CPU s",
+        box=None,
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     rows = figures["policies"]
@@ -123,7 +207,14 @@ def _show(figures: dict[str, object]) -> None:
             f"{row['energy_kwh']:,.1f}",
             f"{row['of_optimum']:.2%}",
             f"{row['peak_kw']:.2f}",
+            _count(row["promised"]),
+            _count(row["kept"]),
             str(row["plans"]),
+            f"{row['plan_p99_ms']:.2f}",
             f"{row['cpu_s']:.1f}",
         )
     console.print(table)
+
+
+def _count(number: float | None) -> str:
+    return "" if number is None else f"{number:.0f}"

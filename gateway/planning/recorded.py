@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, even_grid
 from gateway.planning.improve import plan
 from gateway.planning.linear import solve
-from gateway.planning.problem import Demand, Problem
+from gateway.planning.problem import Demand, Problem, serves_everyone
 from gateway.planning.sessions import SessionBook, learn, stays_on_s
 
 SLOT_S = 300.0
@@ -66,17 +67,31 @@ class RecordedSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a policy gave: energy of each session, the highest power, the limit."""
+    """What a policy gave: energy of each session, the highest power, the limit.
+
+    `powers_w` are the beginnings of slots in which power was given, s, and what was given then;
+    `plans_s` how long each decision took, by the clock that was handed in. `promised` are the
+    sessions that were promised all they wanted when they came.
+    """
 
     delivered_wh: tuple[float, ...]
     peak_w: float
     limit_w: float
     plan_count: int
+    powers_w: tuple[tuple[float, float], ...] = ()
+    plans_s: tuple[float, ...] = ()
+    promised: frozenset[int] = frozenset()
 
     @property
     def energy_wh(self) -> float:
         """Return the energy of all sessions."""
         return sum(self.delivered_wh)
+
+    def kept_count(self, sessions: Sequence[RecordedSession]) -> int:
+        """Return how many of the promised got at least 98 % of what they wanted (design §4)."""
+        return sum(
+            self.delivered_wh[at] >= KEPT_RATIO * sessions[at].energy_wh for at in self.promised
+        )
 
 
 @dataclass(slots=True)
@@ -89,6 +104,7 @@ class _Present:
     wants_wh: float
     delivered_wh: float = 0.0
     is_full: bool = False
+    is_promised: bool = False
 
     def needs_w(self) -> float:
         """Return the power that would give the rest of what is wanted in a slot, at most its own."""
@@ -107,18 +123,25 @@ def replay(
     limit_w: float,
     policy: Policy,
     is_stated: bool = False,
+    is_promising: bool = False,
+    clock_s: Callable[[], float] = lambda: 0.0,
 ) -> Result:
     """Return what a policy gives under a limit on the power of all.
 
     With `is_stated` it goes by what drivers said; one that stays longer than it said goes on
-    charging, as if it were about to leave.
+    charging, as if it were about to leave. With `is_promising` `headroom` promises each who comes
+    all it wants if that fits beside what is promised already, and then keeps it.
     """
+    is_promising = is_promising and policy is Policy.HEADROOM and not is_stated
     share = _headroom if policy is Policy.HEADROOM else _in_turn(policy)
     learnt = _ByStatements() if policy is Policy.HEADROOM and is_stated else None
     delivered_wh = [0.0] * len(sessions)
     order = sorted(range(len(sessions)), key=lambda at: sessions[at].arrive_s)
     present: list[_Present] = []
-    peak_w, plan_count, coming = 0.0, 0, 0
+    peak_w, coming = 0.0, 0
+    powers: list[tuple[float, float]] = []
+    plans_s: list[float] = []
+    promised: set[int] = set()
     slot = int(sessions[order[0]].arrive_s // SLOT_S) if order else 0
     while coming < len(order) or present:
         now_s = slot * SLOT_S
@@ -126,7 +149,11 @@ def replay(
             slot = max(slot, int(-(-sessions[order[coming]].arrive_s // SLOT_S)))
             now_s = slot * SLOT_S
         while coming < len(order) and sessions[order[coming]].arrive_s <= now_s:
-            present.append(_arrived(order[coming], sessions[order[coming]], is_stated=is_stated))
+            one = _arrived(order[coming], sessions[order[coming]], is_stated=is_stated)
+            if is_promising and _can_promise([*present, one], now_s, limit_w):
+                one.is_promised = True
+                promised.add(one.at)
+            present.append(one)
             coming += 1
         if learnt is not None:
             learnt.see_off([p for p in present if p.session.depart_s < now_s + SLOT_S])
@@ -135,20 +162,43 @@ def replay(
         if learnt is not None:
             hungry = [p for p in present if not p.is_full]
         if hungry:
+            began_s = clock_s()
             powers_w = (learnt.share if learnt else share)(hungry, now_s, limit_w)
-            plan_count += 1
+            plans_s.append(clock_s() - began_s)
             peak_w = max(peak_w, sum(powers_w))
+            given_w = 0.0
             for one, power_w in zip(hungry, powers_w, strict=True):
                 takes_wh = min(power_w * SLOT_S / 3_600.0, one.session.energy_wh - one.delivered_wh)
                 one.delivered_wh += takes_wh
                 delivered_wh[one.at] = one.delivered_wh
+                given_w += takes_wh * 3_600.0 / SLOT_S
                 if takes_wh < power_w * SLOT_S / 3_600.0:
                     one.wants_wh = one.delivered_wh  # It is full, and shows it.
                     one.is_full = True
+            powers.append((now_s, given_w))
         slot += 1
     return Result(
-        delivered_wh=tuple(delivered_wh), peak_w=peak_w, limit_w=limit_w, plan_count=plan_count
+        delivered_wh=tuple(delivered_wh),
+        peak_w=peak_w,
+        limit_w=limit_w,
+        plan_count=len(plans_s),
+        powers_w=tuple(powers),
+        plans_s=tuple(plans_s),
+        promised=frozenset(promised),
     )
+
+
+def _can_promise(there: list[_Present], now_s: float, limit_w: float) -> bool:
+    """Return whether the last who came can have all it wants, and the others what was promised."""
+    promised = [one for one in there[:-1] if one.is_promised and one.wants_wh > one.delivered_wh]
+    new = there[-1]
+    if new.session.depart_s < now_s + SLOT_S:
+        return False
+    problem = _problem_of([*promised, new], now_s, limit_w)
+    # Who came before does not go first in this: all of them are served, or the last is not promised.
+    alike = tuple(replace(demand, promised_wh=0.0) for demand in problem.demands)
+    problem = replace(problem, demands=alike)
+    return serves_everyone(problem, greedy(problem))
 
 
 def _arrived(at: int, session: RecordedSession, *, is_stated: bool) -> _Present:
@@ -263,6 +313,7 @@ def _demand_of(one: _Present, leaves_in_s: float) -> Demand:
         earliest_s=0.0,
         latest_s=leaves_in_s,
         energy_wh=one.wants_wh - one.delivered_wh,
+        promised_wh=one.wants_wh - one.delivered_wh if one.is_promised else 0.0,
         max_ma=int(one.session.max_w / VOLTAGE_V * 1_000),
         min_ma=STEP_MA,
         step_ma=STEP_MA,

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
@@ -36,6 +37,41 @@ def test_every_policy_is_compared_with_the_most_there_was(tmp_path: Path) -> Non
     assert (figures["sessions"], figures["asked_kwh"]) == (2, 20.0)
     assert set(figures["policies"]) == {"fcfs", "rr", "edf", "llf", "headroom"}
     assert all(0.5 < row["of_optimum"] <= 1.001 for row in figures["policies"].values())
+
+
+def test_promises_are_counted_and_the_plot_shows_every_policy(tmp_path: Path) -> None:
+    file, plot = write(tmp_path, HEAD + ROWS), tmp_path / "plot.svg"
+    done = CliRunner().invoke(
+        main,
+        ["simulate", "--sessions", str(file), "--limit", "7kW", "--svg", str(plot), "--json"],
+    )
+    rows = json.loads(done.stdout)["policies"]
+    drawn = ET.fromstring(plot.read_text(encoding="utf-8"))  # noqa: S314 - our own file
+    words = " ".join(drawn.itertext())
+
+    assert done.exit_code == 0
+    assert (rows["headroom"]["promised"], rows["headroom"]["kept"]) == (3, 3)
+    assert rows["fcfs"]["promised"] is None
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}polyline")) == len(rows)
+    assert all(policy in words for policy in rows)
+    assert "headroom promised 3 of them all they wanted and kept 3." in words
+    for line in drawn.findall("{http://www.w3.org/2000/svg}polyline"):
+        points = [float(point.split(",")[1]) for point in line.attrib["points"].split()]
+        limit_y = float(
+            next(e for e in drawn.iter() if "stroke-dasharray" in e.attrib).attrib["y1"]
+        )
+        assert min(points) >= limit_y - 0.1
+
+
+def test_a_plot_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    file, plot = write(tmp_path, HEAD + ROWS), str(tmp_path / "no" / "plot.svg")
+    done = CliRunner().invoke(
+        main,
+        ["simulate", "--sessions", str(file), "--limit", "7kW", "--policy", "llf", "--svg", plot],
+    )
+
+    assert done.exit_code == 1
+    assert "No such file or directory" in done.stderr
 
 
 def test_nothing_but_json_is_printed(tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ def test_with_room_for_all_everybody_gets_all() -> None:
         assert replay(day, limit_w=200_000, policy=policy).energy_wh > 0.9 * asked_wh
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_promised_when_they_came_is_kept(seed: int) -> None:
+    day = sessions(30, seed=seed)
+    result = replay(day, limit_w=12_000, policy=Policy.HEADROOM, is_promising=True)
+
+    assert 5 < len(result.promised) < len(day)
+    assert result.kept_count(day) == len(result.promised)
+    assert max(power_w for _, power_w in result.powers_w) <= 12_000 + 1e-6
+
+
 def test_by_statements_nothing_is_left_over_that_somebody_takes() -> None:
     # Who stated too little goes on charging behind those who have not what they stated.
     short = [replace(one, stated_energy_wh=one.energy_wh / 2) for one in sessions(10)]
