@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 
 def test_a_path_no_socket_can_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SocketFolderError, match="too long .* --state"):
+    with pytest.raises(SocketFolderError, match=r"too long .* --state"):
         bind_status_socket(tmp_path / ("x" * 100))
 
 
