@@ -9,15 +9,20 @@ from contextlib import suppress
 from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from drivers.ocpp.lobby import Lobby
 
-MAX_MESSAGES_A_S: Final = 200  # Beyond, the station waits: it has no reason to say so much.
+MAX_FRAMES_A_S: Final = 200  # Beyond, the station waits: it has no reason to say so much.
 COUNTED_TOGETHER: Final = 256
+SLICE_BYTES: Final = 4_096
+"""How much is taken before frames are counted: of the smallest, a few milliseconds' work."""
+
+MAX_PARTS: Final = 1_000
+"""A message in more parts than this is no message: empty parts would be bounded by nothing."""
 
 _DATA: Final = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
 
@@ -27,10 +32,12 @@ class StationConnection(ServerConnection):
 
     `recv` and `send` wake a task for each message and cost more than all we do with it. The
     price is that back-pressure is ours: while the station does not read its answers, or says
-    more than `MAX_MESSAGES_A_S`, nothing more is read from it. `recv` must not be used.
+    more than `MAX_FRAMES_A_S`, nothing more is read from it. Pings and parts of messages count as
+    well: each costs as much. `recv` must not be used.
     """
 
     __slots__ = (
+        "_backlog",
         "_counted",
         "_counted_since_s",
         "_held",
@@ -57,6 +64,8 @@ class StationConnection(ServerConnection):
         self._take: Callable[[bytes], bytes | None] | None = None
         self._held: deque[bytes] | None = None
         self._parts: list[bytes] | None = None
+        # Bytes whose turn comes later; nothing is read while there is one, empty or not.
+        self._backlog: bytes | None = None
         self._counted = 0
         self._counted_since_s = self.loop.time()
         self._was_heard = True
@@ -79,7 +88,35 @@ class StationConnection(ServerConnection):
     def data_received(self, data: bytes) -> None:
         """Take bytes off the wire: whatever they are, the other end is there."""
         self._was_heard = True
-        super().data_received(data)
+        if self._backlog is not None:  # On its way when reading was paused.
+            self._backlog += data
+        else:
+            self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Take bytes a slice at a time, until there were too many frames in them."""
+        for start in range(0, len(data), SLICE_BYTES):
+            super().data_received(data[start : start + SLICE_BYTES])
+            wait_s = self._wait_s()
+            if wait_s > 0:
+                self._backlog = data[start + SLICE_BYTES :]
+                self._settle_reading()
+                self.loop.call_later(wait_s, self._go_on)
+                return
+
+    def _go_on(self) -> None:
+        rest, self._backlog = self._backlog, None
+        if rest and not self.transport.is_closing():
+            self._feed(rest)
+        self._settle_reading()
+
+    def _settle_reading(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._held is None and self._backlog is None:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
 
     def look(self) -> int:
         """Return at how many looks in a row, this one included, nothing had come."""
@@ -92,6 +129,15 @@ class StationConnection(ServerConnection):
         if self.protocol.state is State.OPEN and not self.paused:
             self.protocol.send_ping(b"")
             self._send_data()
+
+    async def close(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close; one that has said too much is not listened to till the end."""
+        if self._backlog is None or self.protocol.state is not State.OPEN:
+            await super().close(code, reason)
+            return
+        self.protocol.send_close(code, reason)
+        self._send_data()
+        self.transport.close()
 
     def abandon(self) -> None:
         """End the connection at once, and with it what the system still holds of it.
@@ -132,18 +178,26 @@ class StationConnection(ServerConnection):
 
     def process_event(self, event: Request | Response | Frame) -> None:
         """Take a message instead of queueing it; websockets sees to all else."""
+        self._counted += 1
         if self.request is None or not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
+            return
+        if self.protocol.close_sent is not None:  # Nothing that comes now is answered.
             return
         if event.fin and event.opcode is not Opcode.CONT:
             message = bytes(event.data)
         else:  # The protocol below has counted the parts against the largest message.
             self._parts = [] if self._parts is None else self._parts
             self._parts.append(bytes(event.data))
+            if len(self._parts) > MAX_PARTS:
+                self._parts = None
+                self.protocol.fail(CloseCode.MESSAGE_TOO_BIG, "a message in too many parts")
+                self._send_data()
+                return
             if not event.fin:
                 return
             message, self._parts = b"".join(self._parts), None
-        if self._take is None or self._held is not None or self.paused or self._must_wait():
+        if self._take is None or self._held is not None or self.paused:
             self._hold(message)
         else:
             self._answer(self._take, message)
@@ -158,26 +212,20 @@ class StationConnection(ServerConnection):
         if answer is not None:
             self.transmit(answer)
 
-    def _must_wait(self) -> bool:
-        """Return whether the last messages came too fast; counts this one."""
-        self._counted += 1
+    def _wait_s(self) -> float:
+        """Return how long to wait, for what was counted came too fast; 0 if it did not."""
         if self._counted < COUNTED_TOGETHER:
-            return False
-        wait_s = self._counted_since_s + self._counted / MAX_MESSAGES_A_S - self.loop.time()
-        self._counted = 0
-        if wait_s <= 0:
-            self._counted_since_s = self.loop.time()
-            return False
-        self._counted_since_s = self.loop.time() + wait_s
-        self.loop.call_later(wait_s, self._release)
-        return True
+            return 0.0
+        now_s = self.loop.time()
+        wait_s = max(0.0, self._counted_since_s + self._counted / MAX_FRAMES_A_S - now_s)
+        self._counted, self._counted_since_s = 0, now_s + wait_s
+        return wait_s
 
     def _hold(self, message: bytes) -> None:
         """Keep a message, and read no more until it is answered: what is held stays small."""
         if self._held is None:
             self._held = deque()
-            if not self.transport.is_closing():
-                self.transport.pause_reading()
+            self._settle_reading()
         self._held.append(message)
 
     def _release(self) -> None:
@@ -185,5 +233,4 @@ class StationConnection(ServerConnection):
             self._answer(self._take, self._held.popleft())
         if self._held is not None and not self._held:
             self._held = None
-            if not self.transport.is_closing():
-                self.transport.resume_reading()
+            self._settle_reading()

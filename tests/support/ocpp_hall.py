@@ -75,6 +75,50 @@ class Hall:
         ) as connection:
             yield connection
 
+    @asynccontextmanager
+    async def connect_raw(
+        self, station: str, *, version: OcppVersion = OcppVersion.V16, extensions: str = ""
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection without a library: for frames no library would send."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        offer = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
+        writer.write(
+            f"GET /{station} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Protocol: {version}\r\n{offer}\r\n".encode()
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 101"), head
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+def frame_of(opcode: int, payload: bytes = b"", *, bits: int = 0x80) -> bytes:
+    """Return a client's frame, masked with zeros; `bits` are FIN (0x80) and RSV1 (0x40)."""
+    length = len(payload)
+    if length < 126:
+        size = bytes((0x80 | length,))
+    elif length < 2**16:
+        size = bytes((0x80 | 126,)) + length.to_bytes(2, "big")
+    else:
+        size = bytes((0x80 | 127,)) + length.to_bytes(8, "big")
+    return bytes((bits | opcode,)) + size + bytes(4) + payload
+
+
+async def read_close(reader: asyncio.StreamReader) -> tuple[int, str]:
+    """Return the code and the reason of the close frame that comes, whatever comes before it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            first, length = await reader.readexactly(2)
+            if length == 126:
+                length = int.from_bytes(await reader.readexactly(2), "big")
+            payload = await reader.readexactly(length)
+            if first == 0x88:
+                return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
 
 async def wait_until(holds: Callable[[], object]) -> None:
     """Wait until something holds; fail if it does not within `PATIENCE_S`."""

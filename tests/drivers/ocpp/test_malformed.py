@@ -1,20 +1,34 @@
 """Frames no station should send: each gets its answer, and nobody else notices."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import zlib
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
+from drivers.ocpp import connection as connection_module
+from drivers.ocpp.connection import MAX_PARTS
 from drivers.ocpp.session import MAX_BAD_FRAMES_A_MINUTE
 from drivers.ocpp.versions import SUPPORTED
 from gateway.domain.charging import OcppVersion
 from gateway.domain.ids import StationId
-from tests.support.ocpp_hall import PATIENCE_S, Hall, ask, in_hall, wait_until
+from tests.support.ocpp_hall import (
+    PATIENCE_S,
+    Hall,
+    ask,
+    frame_of,
+    in_hall,
+    read_close,
+    wait_until,
+)
 
 HEARTBEAT = [2, "alive", "Heartbeat", {}]
 
@@ -149,6 +163,98 @@ def test_a_binary_frame_is_read_as_what_it_says() -> None:
     in_hall(scene)
 
 
+FLOODS = {
+    "pings": frame_of(9) * 5_000,
+    "pongs": frame_of(10) * 5_000,
+    "parts of a message": frame_of(0, bits=0) * 5_000,
+    "messages": frame_of(1, b'[2,"1","Heartbeat",{}]') * 2_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_flood_on_one_connection_keeps_no_other_waiting(
+    flood: str, run_loop: Callable[[Coroutine[Any, Any, None]], None]
+) -> None:
+    """What one station can have done in a second is bounded, whatever it sends."""
+    chunk = FLOODS[flood]
+
+    async def scene(hall: Hall) -> None:
+        async with (
+            hall.connect_raw("CP-01") as (reader, writer),
+            hall.connect("CP-02") as good,
+            asyncio.TaskGroup() as tasks,
+        ):
+            sent_bytes = 0
+
+            async def pour() -> None:
+                nonlocal sent_bytes
+                if flood == "parts of a message":
+                    writer.write(frame_of(1, bits=0))
+                with contextlib.suppress(ConnectionError):
+                    while True:
+                        writer.write(chunk)
+                        await writer.drain()
+                        sent_bytes += len(chunk)
+                        await asyncio.sleep(0)
+
+            async def drain() -> None:
+                with contextlib.suppress(ConnectionError):
+                    while await reader.read(65_536):
+                        pass
+
+            running = [tasks.create_task(pour()), tasks.create_task(drain())]
+            for _ in range(50):
+                assert await is_alive(good)
+            # Unread, it is still in the socket's buffers: far less than was there to be read.
+            assert sent_bytes < 20_000_000
+            for task in running:
+                task.cancel()
+
+    in_hall(scene, run_loop=run_loop, boot_patience_s=1_000)
+
+
+@pytest.mark.parametrize("bits", [0, 0x40])
+def test_a_message_in_parts_without_end_ends_its_connection(
+    bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty parts add up to no size, and so to no largest size."""
+    monkeypatch.setattr(connection_module, "MAX_FRAMES_A_S", 1e9)
+
+    async def scene(hall: Hall) -> None:
+        version = OcppVersion.V201 if bits else OcppVersion.V16
+        extensions = "permessage-deflate" if bits else ""
+        async with (
+            hall.connect_raw("CP-01", version=version, extensions=extensions) as (reader, writer),
+            hall.connect("CP-02") as good,
+        ):
+            writer.write(frame_of(1, bits=bits) + frame_of(0, bits=0) * (MAX_PARTS + 10))
+            code, reason = await read_close(reader)
+            assert (code, reason) == (CloseCode.MESSAGE_TOO_BIG, "a message in too many parts")
+            assert await is_alive(good)
+
+    in_hall(scene, boot_patience_s=1_000)
+
+
+def test_a_few_bytes_that_inflate_to_much_end_their_own_connection() -> None:
+    deflating = zlib.compressobj(wbits=-15)
+    bomb = deflating.compress(b'"' + b" " * 200_000_000) + deflating.flush(zlib.Z_SYNC_FLUSH)
+    assert len(bomb) < 1024 * 1024
+
+    async def scene(hall: Hall) -> None:
+        async with (
+            hall.connect_raw(
+                "CP-01", version=OcppVersion.V201, extensions="permessage-deflate"
+            ) as (reader, writer),
+            hall.connect("CP-02") as good,
+        ):
+            writer.write(frame_of(1, bomb[:-4], bits=0xC0))
+            assert (await read_close(reader))[0] == CloseCode.MESSAGE_TOO_BIG
+            assert await is_alive(good)
+
+    in_hall(scene, boot_patience_s=1_000)
+
+
 @pytest.mark.parametrize("version", SUPPORTED)
 def test_a_frame_too_large_ends_its_own_connection_only_and_is_told(
     version: OcppVersion, caplog: pytest.LogCaptureFixture
@@ -160,18 +266,15 @@ def test_a_frame_too_large_ends_its_own_connection_only_and_is_told(
         return frame % (b"a" * (length - len(frame) + 2))
 
     async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-03", version=version) as large:
+            await large.send(padded(max_bytes), text=True)
+            assert json.loads(await large.recv())[1] == "big"
         async with (
-            hall.connect("CP-01", version=version) as bad,
+            hall.connect_raw("CP-01", version=version) as (reader, writer),
             hall.connect("CP-02", version=version) as good,
         ):
-            await bad.send(padded(max_bytes), text=True)
-            assert json.loads(await bad.recv())[1] == "big"
-            await bad.send(padded(5_000_000), text=True)
-            with pytest.raises(ConnectionClosed) as caught:
-                await bad.recv()
-
-            assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
+            writer.write(frame_of(1, padded(5_000_000)))
+            assert (await read_close(reader))[0] == CloseCode.MESSAGE_TOO_BIG
             assert await is_alive(good)
         await wait_until(lambda: hall.server.connected_stations() == frozenset())
 
