@@ -1,0 +1,167 @@
+"""The daemon is killed while four writers make promises: what was answered stands, what was not is done once."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import signal
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.support.daemon_process import SITE, Iem3000, Process, daemon, headroom, run
+from tests.support.modbus_peers import TcpPeer
+
+PLACE = r"API at http://127\.0\.0\.1:(\d+)$"
+LIVES_S = (1.5, 0.7, 1.1)
+LEFT_W = 27_600  # 40 A on three phases: 95, less 40 of base at its worst, less 15 of reserve.
+FOLLOWS = {
+    "held": {"held", "confirmed", "cancelled", "expired"},
+    "confirmed": {"confirmed", "cancelled"},
+    "cancelled": {"cancelled"},
+}
+"""What a reservation may have become of a state that was answered, by requests that were not."""
+
+
+@dataclass(kw_only=True)
+class Writer:
+    """Asks, holds, confirms and cancels as fast as it is answered; it keeps what it was answered."""
+
+    port: int
+    token: str
+    rng: Random
+    known: dict[str, str] = field(default_factory=dict)
+    pending: tuple[str, str, Any, str] | None = None
+    """The write that was not answered: method, path, body and key."""
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while True:
+                self._act()
+
+    def _act(self) -> None:
+        now_at = datetime.fromisoformat(self.ask("GET", "/site")[1]["now"])
+        arrive_at = now_at + timedelta(minutes=self.rng.randrange(1, 40 * 60))
+        wanted = {
+            "arrive_at": arrive_at.isoformat(),
+            "depart_at": (arrive_at + timedelta(hours=2)).isoformat(),
+            "energy_wh": self.rng.randrange(500, 9_000),
+        }
+        status, quote = self.ask("POST", "/quotes", wanted)
+        assert status == 200, quote
+        if not quote["offers"]:
+            return
+        offer = self.rng.choice(quote["offers"])["offer_id"]
+        status, held = self.write("POST", "/reservations", {"offer_id": offer})
+        if status != 201:
+            return
+        path = f"/reservations/{held['reservation_id']}"
+        if self.rng.random() < 0.7:
+            self.write("POST", f"{path}/confirm")
+        if self.rng.random() < 0.8:
+            self.write("DELETE", path)
+
+    def write(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        key = f"{self.rng.getrandbits(64):x}"
+        self.pending = (method, path, body, key)
+        status, said = self.ask(method, path, body, key=key)
+        self.pending = None
+        if status in (200, 201):
+            self.known[said["reservation_id"]] = said["state"]
+        return status, said
+
+    def ask(
+        self, method: str, path: str, body: object = None, *, key: str | None = None
+    ) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        try:
+            sent = None if body is None else json.dumps(body).encode()
+            connection.request(method, f"/api/v1{path}", sent, headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+
+def most_promised_w(reservations: list[dict[str, Any]]) -> int:
+    """Return the most power that open reservations take at any instant."""
+    steps: list[tuple[str, int]] = []
+    for reservation in reservations:
+        before_w = 0
+        for step in reservation["profile"]:
+            steps.append((step["start_at"], step["power_w"] - before_w))
+            before_w = step["power_w"]
+    total_w = most_w = 0
+    # Where one ends as another begins, the end comes first.
+    for _, change_w in sorted(steps):
+        total_w += change_w
+        most_w = max(most_w, total_w)
+    return most_w
+
+
+async def port_of(process: Process) -> int:
+    return int((await process.wait_for_line(PLACE))[1])
+
+
+def look(writers: list[Writer], port: int) -> int:
+    """See that what was answered stands; repeat what was not; return how many stand."""
+    for writer in writers:
+        writer.port = port
+        for name, state in writer.known.items():
+            status, now = writer.ask("GET", f"/reservations/{name}")
+            assert status == 200
+            assert now["state"] in FOLLOWS[state], (state, now)
+            writer.known[name] = now["state"]
+        if writer.pending is not None:
+            method, path, body, key = writer.pending
+            first = writer.ask(method, path, body, key=key)
+            # An offer does not outlive the daemon; a hold it was made of does.
+            assert first[0] in (200, 201, 404, 409, 410), first
+            assert writer.ask(method, path, body, key=key) == first
+            if first[0] in (200, 201):
+                writer.known[first[1]["reservation_id"]] = first[1]["state"]
+            writer.pending = None
+    mine = [
+        r
+        for writer in writers[:1]
+        for r in writer.ask("GET", "/reservations")[1]["reservations"]
+        if r["state"] in ("held", "confirmed", "arrived")
+    ]
+    assert most_promised_w(mine) <= LEFT_W
+    return len(mine)
+
+
+def test_promises_stand_through_kills_in_the_middle_of_everything(tmp_path: Path) -> None:
+    async def test() -> None:
+        state, site = tmp_path / "state", tmp_path / "site.yaml"
+        async with TcpPeer(Iem3000()) as meter:
+            text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0)
+            await asyncio.to_thread(site.write_text, text)
+            words = ("--role", "operator", "--quota", "60000", "--name", "fleet", "--json")
+            code, out, err = await headroom("token", "--state", str(state), *words)
+            assert code == 0, err
+            token = json.loads(out)["token"]
+            writers = [Writer(port=0, token=token, rng=Random(seed)) for seed in range(4)]
+            for life_s in LIVES_S:
+                async with daemon(site, state) as process:
+                    port = await port_of(process)
+                    await asyncio.to_thread(look, writers, port)
+                    threads = [threading.Thread(target=writer.run) for writer in writers]
+                    for thread in threads:
+                        thread.start()
+                    await asyncio.sleep(life_s)
+                    await process.end(lambda p: p.send_signal(signal.SIGKILL))
+                    for thread in threads:
+                        await asyncio.to_thread(thread.join)
+            async with daemon(site, state) as process:
+                standing = await asyncio.to_thread(look, writers, await port_of(process))
+            assert standing > 0
+            assert sum(len(writer.known) for writer in writers) > 4 * len(LIVES_S)
+
+    run(test())
