@@ -216,8 +216,15 @@ class Forecasting:
             self._watched(row, history, from_step)
             for row, history in zip(self._base.rows, self._base.history(from_step), strict=True)
         ]
+        known_before = len(self._seen.rows)
         self._seen = await asyncio.to_thread(foresee, watched, from_step)
         self._said.append(self._seen)
+        if len(self._seen.rows) != known_before:
+            _log.info(
+                "base is forecast on %d of %d measured phases; on the others its worst case counts",
+                len(self._seen.rows),
+                len(watched),
+            )
         self._on_seen()
 
     def _watched(self, row: int, history: LoadHistory, from_step: int) -> Watched:

@@ -3,13 +3,13 @@
 import logging
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from gateway.control.state import Priority, SiteState
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
 from gateway.planning.check import Fault, Violation
@@ -48,8 +48,8 @@ HORIZON_S = 48 * 3_600.0
 OLD_S = 1_800.0
 """A plan older than this is not gone by: who goes first is told by need alone."""
 
-SHORT_WH = 100.0
-"""A promise that is short by less is not short: currents and instants are rounded."""
+SHORT_WH, SHORT_RATIO = 100.0, 0.02
+"""A promise that is short by less, in all or as a part of it, is not short."""
 
 PrioritySink = Callable[[ConnectorRef, Priority | None], None]
 
@@ -95,7 +95,7 @@ class Replanning:
         self._clock = clock
         self._state: SiteState | None = None
         self._constraints: tuple[Constraint, ...] = ()
-        self._promised: frozenset[tuple[str, PromiseState]] = frozenset()
+        self._promised: dict[str, tuple[PromiseState, str, tuple[Stretch, ...]]] = {}
         self._asked: _Asked | None = None
         self._plan: StandingPlan | None = None
         self._conceded_wh: dict[str, float] = {}
@@ -135,11 +135,11 @@ class Replanning:
         if constraints != self._constraints:
             self._constraints = constraints
             self._begin_anew(Cause.LIMIT)
-        promised = frozenset(
-            (promise.id, promise.state)
+        promised = {
+            promise.id: (promise.state, promise.place, promise.envelope)
             for promise in self._book().promises.values()
             if promise.state.is_open
-        )
+        }
         if promised != self._promised:
             self._promised = promised
             self._begin_anew(Cause.PROMISE)
@@ -249,9 +249,15 @@ class Replanning:
             full_w = voltage_v * (visit.phase_count or len(connector.phases))
             full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
             promise = served.get(visit.place)
-            keys = [visit.place] if promise is None else [visit.place, promise.id]
-            turns = [planned[key] for key in keys if key in planned]
-            self._tell(ref, priority_of(visit, promise, turns, full_w=full_w, now_s=now_s))
+            priority = priority_of(
+                visit,
+                promise,
+                own=planned.get(visit.place),
+                promised=None if promise is None else planned.get(promise.id),
+                full_w=full_w,
+                now_s=now_s,
+            )
+            self._tell(ref, priority)
         for ref in self._told.keys() - there:
             del self._told[ref]
             self._prioritise(ref, None)
@@ -282,36 +288,57 @@ class Replanning:
 def priority_of(
     visit: Visit,
     promise: Reservation | None,
-    turns: Sequence[Turn],
     *,
+    own: Turn | None = None,
+    promised: Turn | None = None,
     full_w: float,
     now_s: float,
 ) -> Priority:
     """Return how much a vehicle's need matters now (epoch s).
 
-    `turns` are what the plan gives it, none where there is no plan to go by; `full_w` the power
-    it could take. What was promised is its floor until it has been given; among those of one
-    class the plan's turn goes first, then who could wait least.
+    `promised` is what the plan gives it of its promise, `own` what beyond, None where there is no
+    plan to go by; `full_w` is the power it could take. Among those of one class the plan's turn
+    goes first, then who could wait least. The floor is what the promise has for now, and while it
+    is behind that what the plan gives to make up for it.
     """
     owed_wh = 0.0 if promise is None else promise.guaranteed_wh - promise.delivered_wh
     wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
     if promise is not None and owed_wh > 0:
         wants_wh, leaves_at_s = owed_wh, promise.until_at_s
     laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - wants_wh / full_w * 3_600.0)
+    turns = [turn for turn in (own, promised) if turn is not None]
     if turns and not any(turn.soon_ma for turn in turns):
         laxity_s += WAITS_S
     if promise is None or owed_wh <= 0:
         return Priority(rank=visit.rank, laxity_s=laxity_s)
-    held_ma = [
-        stretch.current_ma
-        for stretch in promise.envelope
-        if stretch.from_at_s <= now_s < stretch.until_at_s
-    ]
-    return Priority(
-        rank=min(visit.rank, promise.criticality.rank),
-        laxity_s=laxity_s,
-        floor_ma=max([0, *held_ma, *(turn.now_ma for turn in turns)]),
+    floor_ma = max(
+        (s.current_ma for s in promise.envelope if s.from_at_s <= now_s < s.until_at_s), default=0
     )
+    if promised is not None and _is_behind(promise, now_s):
+        floor_ma = max(floor_ma, promised.now_ma)
+    return Priority(
+        rank=min(visit.rank, promise.criticality.rank), laxity_s=laxity_s, floor_ma=floor_ma
+    )
+
+
+def _is_behind(promise: Reservation, now_s: float) -> bool:
+    """Return whether a vehicle has been given less than its envelope held since it came.
+
+    One that came late is not behind by that: what it missed nobody owes it.
+    """
+    since_s = promise.from_at_s if promise.arrived_at_s is None else promise.arrived_at_s
+    due_wh = promise.guaranteed_wh * _part_of(promise, since_s, now_s)
+    return due_wh - promise.delivered_wh > max(SHORT_WH, SHORT_RATIO * promise.guaranteed_wh)
+
+
+def _part_of(promise: Reservation, from_at_s: float, until_at_s: float) -> float:
+    """Return what part of an envelope's energy lies between two epoch seconds."""
+    whole = sum(s.current_ma * (s.until_at_s - s.from_at_s) for s in promise.envelope)
+    between = sum(
+        s.current_ma * max(0.0, min(until_at_s, s.until_at_s) - max(from_at_s, s.from_at_s))
+        for s in promise.envelope
+    )
+    return between / whole if whole else 0.0
 
 
 def _is_alike(known: Priority, now: Priority) -> bool:
@@ -337,6 +364,6 @@ def _short_wh(
         if promise is None:
             continue
         missing_wh = promise.guaranteed_wh - promise.delivered_wh - delivered_wh
-        if missing_wh > max(SHORT_WH, 0.02 * promise.guaranteed_wh):
+        if missing_wh > max(SHORT_WH, SHORT_RATIO * promise.guaranteed_wh):
             short[demand.key] = missing_wh
     return short

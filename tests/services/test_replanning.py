@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from gateway.control.decide import decide
 from gateway.control.fold import evolve_all
@@ -315,8 +316,8 @@ def turn(now_ma: int, soon_ma: int | None = None) -> Turn:
 
 
 def test_laxity_is_the_time_left_less_the_time_needed_and_the_plans_turn_goes_first() -> None:
-    def told(*turns: Turn) -> Priority:
-        return priority_of(VISIT, None, turns, full_w=10_000.0, now_s=1_000.0)
+    def told(own: Turn | None = None, promised: Turn | None = None) -> Priority:
+        return priority_of(VISIT, None, own=own, promised=promised, full_w=10_000.0, now_s=1_000.0)
 
     laxity_s = 9_000.0 - 3_600.0
     assert told() == told(turn(8_000)) == told(turn(0, soon_ma=6_000)) == told(turn(0), turn(6_000))
@@ -324,17 +325,30 @@ def test_laxity_is_the_time_left_less_the_time_needed_and_the_plans_turn_goes_fi
     assert told(turn(0)) == Priority(rank=2, laxity_s=laxity_s + WAITS_S)
 
 
-def test_a_floor_lasts_until_what_was_promised_is_given() -> None:
-    def floor_ma(now_s: float, *gets_ma: int, delivered_wh: float = 2_000.0) -> int:
-        promise = replace(PROMISE, delivered_wh=delivered_wh)
-        turns = [turn(ma) for ma in gets_ma]
-        told = priority_of(VISIT, promise, turns, full_w=10_000.0, now_s=now_s)
-        return told.floor_ma
+def floor_ma(now_s: float, gets_ma: int | None = None, **more: Any) -> int:
+    """Return the floor of a promise of 9 kWh, 16 A from 0 to 3,000 s and nothing for as long."""
+    promise = replace(PROMISE, **{"delivered_wh": now_s * 3.0, **more})
+    return priority_of(
+        VISIT,
+        promise,
+        own=turn(32_000),
+        promised=None if gets_ma is None else turn(gets_ma),
+        full_w=10_000.0,
+        now_s=now_s,
+    ).floor_ma
 
-    assert floor_ma(1_000.0) == floor_ma(1_000.0, 8_000) == 16_000
-    assert floor_ma(1_000.0, 20_000) == 20_000  # It is behind, and the plan makes up for it.
-    assert floor_ma(4_000.0) == 0
+
+def test_a_floor_is_what_was_promised_for_now_until_all_of_it_is_given() -> None:
+    assert floor_ma(1_000.0) == floor_ma(1_000.0, 8_000) == floor_ma(1_000.0, 32_000) == 16_000
+    assert floor_ma(4_000.0, delivered_wh=8_990.0) == 0
     assert floor_ma(1_000.0, 32_000, delivered_wh=9_000.0) == 0
+
+
+def test_what_makes_up_for_what_was_not_given_is_a_floor_too_but_not_for_coming_late() -> None:
+    assert floor_ma(1_000.0, 20_000, delivered_wh=2_000.0) == 20_000
+    assert floor_ma(4_000.0, 20_000, delivered_wh=2_000.0) == 20_000
+    assert floor_ma(1_000.0, 20_000, delivered_wh=0.0, arrived_at_s=990.0) == 16_000
+    assert floor_ma(4_000.0, 20_000, delivered_wh=2_000.0, arrived_at_s=2_500.0) == 0
 
 
 def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
