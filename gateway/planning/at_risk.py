@@ -17,7 +17,7 @@ from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import AskError, Places, asked_of
 from gateway.planning.book import Book, take, without
 from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.grid import HOUR_S
+from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.promising import need_of
 from gateway.planning.room import Ints, Outlet, Outlook, Room
 
@@ -163,11 +163,12 @@ class _Chance:
         now_s: float,
         busy_until_s: float,
     ) -> None:
-        self._promise, self._room, self._outlet = promise, room, outlet
+        self._promise, self._outlet = promise, outlet
         self._from_at_s, self._now_s, self._busy_until_s = from_at_s, now_s, busy_until_s
         self._begins_s = max(now_s, promise.from_at_s, busy_until_s) - from_at_s
         self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
-        self._outlook = Outlook.of(room, outlet)
+        self._room = _within(room, outlet, self._begins_s, self._ends_s)
+        self._outlook = Outlook.of(self._room, outlet)
         self._missing_wh = KEPT_RATIO * promise.energy_wh - promise.delivered_wh - ROUNDING_WH
 
     def standing(self) -> Standing:
@@ -225,6 +226,24 @@ class _Chance:
             for rectangle in self._outlook.profile(self._begins_s, ends_s)
         )
         return replace(promise, envelope=envelope)
+
+
+def _within(room: Room, outlet: Outlet, begins_s: float, ends_s: float) -> Room:
+    """Return the slots of a room that have a part in a window: the others need not be looked at."""
+    edges_s = np.array(room.grid.edges_s)
+    last_slot = room.grid.slot_count - 1
+    first = min(last_slot, max(0, int(edges_s.searchsorted(begins_s, side="right")) - 1))
+    last = max(first + 1, min(last_slot + 1, int(edges_s.searchsorted(ends_s, side="left"))))
+    return Room(
+        version=room.version,
+        grid=Grid(edges_s=room.grid.edges_s[first : last + 1]),
+        left_ma=room.left_ma[:, first:last],
+        base_paths_ma={
+            row: room.base_paths_ma[row][:, first:last]
+            for row in outlet.rows
+            if row in room.base_paths_ma
+        },
+    )
 
 
 def _shortage(
