@@ -92,6 +92,39 @@ def test_what_was_promised_is_promised_whenever_the_daemon_is_killed(tmp_path: P
     run(test())
 
 
+def test_what_an_occupant_says_by_the_link_of_the_session_outlives_the_daemon(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        state, site = tmp_path / "state", tmp_path / "site.yaml"
+        need = {"energy_wh": 7_000, "criticality": "opportunistic"}
+        async with AsyncExitStack() as stack:
+            process = await stack.enter_async_context(a_building(tmp_path, Iem3000()))
+            operator = await token(state, "--role", "operator")
+            async with station(await process.ocpp_port(), "CP-01") as arriving:
+                await arriving.boot()
+                await arriving.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
+                while (
+                    not (listed := (await ask(process, operator, "GET", "/sessions"))[1])[  # noqa: ASYNC110 - it is asked over HTTP
+                        "sessions"
+                    ]
+                ):
+                    await asyncio.sleep(0.1)
+            (session,) = listed["sessions"]
+            path, _, word = session["link"].removeprefix("/api/v1").partition("?token=")
+            status, said = await ask(process, word, "PUT", f"{path}/need", need)
+            assert (status, said["wants_wh"], said["criticality"]) == (200, 7_000, "opportunistic")
+            assert (await ask(process, word, "GET", "/sessions"))[0] == 401
+            await process.end(lambda p: p.send_signal(signal.SIGKILL))
+
+            process = await stack.enter_async_context(daemon(site, state))
+            status, now = await ask(process, word, "GET", path)
+            assert (status, now["wants_wh"]) == (200, 7_000)
+            assert now["criticality"] == "opportunistic"
+
+    run(test())
+
+
 @asynccontextmanager
 async def an_ear(heard: list[tuple[str, bytes]]) -> AsyncIterator[int]:
     """Listen for webhooks; yield the port."""
