@@ -17,7 +17,7 @@ from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, even_grid
 from gateway.planning.improve import plan
 from gateway.planning.linear import solve
-from gateway.planning.problem import Demand, Problem, serves_everyone
+from gateway.planning.problem import Demand, Problem, Rectangle, serves_everyone
 from gateway.planning.sessions import SessionBook, learn, stays_on_s
 
 SLOT_S = 300.0
@@ -105,6 +105,8 @@ class _Present:
     delivered_wh: float = 0.0
     is_full: bool = False
     is_promised: bool = False
+    envelope_ma: Sequence[int] = ()
+    """What is kept for a promise, slot by slot from the one that is planned."""
 
     def needs_w(self) -> float:
         """Return the power that would give the rest of what is wanted in a slot, at most its own."""
@@ -196,9 +198,14 @@ def _can_promise(there: list[_Present], now_s: float, limit_w: float) -> bool:
         return False
     problem = _problem_of([*promised, new], now_s, limit_w)
     # Who came before does not go first in this: all of them are served, or the last is not promised.
-    alike = tuple(replace(demand, promised_wh=0.0) for demand in problem.demands)
+    alike = tuple(replace(d, promised_wh=0.0, committed=()) for d in problem.demands)
     problem = replace(problem, demands=alike)
-    return serves_everyone(problem, greedy(problem))
+    planned = greedy(problem)
+    if not serves_everyone(problem, planned):
+        return False
+    for one, of_slots in zip((*promised, new), planned.current_ma, strict=True):
+        one.envelope_ma = of_slots
+    return True
 
 
 def _arrived(at: int, session: RecordedSession, *, is_stated: bool) -> _Present:
@@ -241,9 +248,15 @@ def _alike(present: list[_Present], _now_s: float, limit_w: float) -> list[float
 
 
 def _headroom(present: list[_Present], now_s: float, limit_w: float) -> list[float]:
-    """Return what the first slot of a plan for those who are there gives them."""
+    """Return what the first slot of a plan for those who are there gives them.
+
+    The greedy plan keeps what is kept for promises, so the plan taken keeps each of them; it
+    becomes what is kept for the next.
+    """
     problem = _problem_of(present, now_s, limit_w)
     planned = plan(problem)
+    for one, of_slots in zip(present, planned.current_ma, strict=True):
+        one.envelope_ma = of_slots[1:] if one.is_promised else ()
     to_w = VOLTAGE_V / 1_000
     return [of_slots[0] * to_w for of_slots in planned.current_ma]
 
@@ -314,6 +327,11 @@ def _demand_of(one: _Present, leaves_in_s: float) -> Demand:
         latest_s=leaves_in_s,
         energy_wh=one.wants_wh - one.delivered_wh,
         promised_wh=one.wants_wh - one.delivered_wh if one.is_promised else 0.0,
+        committed=tuple(
+            Rectangle(from_s=at * SLOT_S, until_s=(at + 1) * SLOT_S, current_ma=current_ma)
+            for at, current_ma in enumerate(one.envelope_ma)
+            if current_ma
+        ),
         max_ma=int(one.session.max_w / VOLTAGE_V * 1_000),
         min_ma=STEP_MA,
         step_ma=STEP_MA,
