@@ -19,7 +19,7 @@ from gateway.settings import (
     read_site,
     schema_text,
 )
-from gateway.settings.credentials import Credentials, read_credentials
+from gateway.settings.credentials import Credentials, read_credentials, read_hooks
 
 REFUSED = 2
 MAX_SHOWN_COUNT = 50
@@ -143,6 +143,8 @@ def _show_trip_outputs(terminal: Console, settings: Settings) -> None:
 def _show_warnings(terminal: Console, settings: Settings, credentials: Credentials) -> None:
     words = [warning.describe(str(settings.path)) for warning in settings.warnings]
     words += [f"station {name}: {problem}" for name, problem in credentials.problems.items()]
+    _, unheard = read_hooks(settings, environment=os.environ)
+    words += [f"webhook {name}: {problem}" for name, problem in unheard.items()]
     if words:
         terminal.print(Text("Allowed, but probably not meant:", style="bold yellow"))
     for line in words:
