@@ -1,7 +1,7 @@
 """What the gateway asks of the world, as protocols; drivers and adapters make them real."""
 
 from asyncio import Future
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from gateway.domain.access import Access
 from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef, StationId
-from gateway.domain.limits import CurrentLimit
+from gateway.domain.limits import Constraint, CurrentLimit
 from gateway.domain.memory import Entry
 from gateway.domain.metering import MeterReading
 from gateway.domain.moments import Moment
@@ -19,6 +19,7 @@ from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
 from gateway.planning.asking import Places
+from gateway.planning.at_risk import Standing
 from gateway.planning.book import Book
 from gateway.planning.calibrate import ReliabilityReport
 
@@ -232,6 +233,9 @@ class Bookings(Protocol):
 
     def reservations(self, by: Access) -> tuple[Reservation, ...]:
         """Return the reservations `by` may see."""
+
+    def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:
+        """Return the promises that would be at risk under limits beside those that hold now."""
 
     def reliability(self) -> ReliabilityReport:
         """Return whether promises are kept as often as they say."""

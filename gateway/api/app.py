@@ -16,6 +16,7 @@ from gateway.api.batch import BATCHES
 from gateway.api.calendar import CALENDAR
 from gateway.api.calls import FindAccess, admitted, read_body, understood, used_key
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
+from gateway.api.limits import LIMITS
 from gateway.api.openapi import describe
 from gateway.api.problems import ProblemError, problem_response
 from gateway.api.quotas import Quotas
@@ -31,7 +32,15 @@ _log = logging.getLogger(__name__)
 
 def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
-    endpoints = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, *CALENDAR, Followers().endpoint())
+    endpoints = (
+        *ENDPOINTS,
+        *BATCHES,
+        *REPORTS,
+        *SESSIONS,
+        *LIMITS,
+        *CALENDAR,
+        Followers().endpoint(),
+    )
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 

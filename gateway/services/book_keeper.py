@@ -55,12 +55,12 @@ class BookKeeper:
         self.book = self._opened(self.book.promises, now_s, version=self.book.version + 1)
 
     def foreseen(self, constraints: Iterable[Constraint], now_s: float) -> Book:
-        """Return the book as it would be if these limits held; nothing changes."""
+        """Return the book as it would be if these limits held as well; nothing changes."""
         return self._opened(
             self.book.promises,
             now_s,
             version=self.book.version + 1,
-            constraints=tuple(constraints),
+            constraints=(*self._constraints, *constraints),
         )
 
     def hold(self, promise: Reservation, *, in_place_of: str | None = None) -> None:

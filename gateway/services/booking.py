@@ -335,7 +335,7 @@ class Booking:
         )
 
     def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:
-        """Return the promises that would be at risk under limits that do not hold yet.
+        """Return the promises that would be at risk under limits beside those that hold now.
 
         So whoever is about to set a limit can be shown what it breaks; nothing changes.
         """

@@ -296,7 +296,7 @@ def test_the_description_names_every_path_and_no_other(desk: Desk) -> None:
     said = described(desk)
     methods = {(path, method) for path, of_path in said["paths"].items() for method in of_path}
 
-    assert len(methods) == 21
+    assert len(methods) == 22
     for path, method in methods:
         filled = path.removeprefix(PREFIX).replace("{connector}", "X/1").replace("{event_id}", "x")
         filled = filled.replace("{reservation_id}", "x").replace("{session_id}", "x")
@@ -375,3 +375,27 @@ def test_the_description_is_of_what_the_body_may_say(desk: Desk) -> None:
     ):
         is_taken = desk.ask("POST", "/quotes", body, token=token).status == 200
         assert validator.is_valid(body) == is_taken, body
+
+
+def test_what_a_limit_would_break_is_told_before_it_is_set(desk: Desk) -> None:
+    vans, operator = desk.token("vans"), desk.token("night desk", Role.OPERATOR)
+    offer = quote(desk, vans, connector="CP-01/1", reference="order 12")["offers"][0]
+    held = desk.ask("POST", "/reservations", {"offer_id": offer["offer_id"]}, token=vans).said
+
+    def breaks(limit_ma: int) -> Any:
+        body = {"circuit": "carpark", "limit_ma": limit_ma}
+        reply = desk.ask("POST", "/limits/preview", body, token=operator)
+        assert reply.status == 200
+        return reply.said["breaks"]
+
+    assert breaks(90_000) == []
+    (broken,) = breaks(65_000)
+    assert broken["reservation_id"] == held["reservation_id"]
+    assert (broken["holder"], broken["reference"]) == ("vans", "order 12")
+    assert (broken["confidence"], broken["promised_confidence"]) == (0.0, 1.0)
+    assert 0 < broken["can_wh"] < broken["energy_wh"] == 20_000
+    assert desk.booking.book.room.left_ma.min() >= 0
+    wrong = {"circuit": "carpork", "limit_ma": 1}
+    refused = desk.ask("POST", "/limits/preview", wrong, token=operator)
+    assert "did you mean carpark?" in problem(refused, "unknown-circuit")
+    problem(desk.ask("POST", "/limits/preview", wrong, token=vans), "not-allowed")
