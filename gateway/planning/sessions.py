@@ -5,9 +5,11 @@ end up. At two recorded car parks a bound that takes drivers at their word is ke
 of departures (`benchmarks/session_quantiles.py`).
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
+from math import ceil
 
 import numpy as np
 
@@ -15,6 +17,7 @@ TRAILING_COUNT = 500  # The last so many of a class are what its bounds are lear
 LEAST_COUNT = 30  # With fewer known, those of everybody count instead.
 LEARNING_RATE = 0.02  # How much one miss moves the level that is asked of the window.
 LEVELS = (0.8, 0.9, 0.95)
+LEAST_BEYOND = 5  # Of fewer that got so far nothing is said.
 
 
 class Ground(StrEnum):
@@ -59,6 +62,61 @@ class SessionBook:
 
     everybody: Learnt = field(default_factory=Learnt)
     classes: dict[str, Learnt] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How far vehicles of a class ended up from their words, in order, and the level to ask for.
+
+    One that is still there tells something: only those count that got as far as it has.
+    """
+
+    ordered: tuple[float, ...]
+    level: float
+
+    @property
+    def is_known(self) -> bool:
+        """Return whether anything is known."""
+        return len(self.ordered) > 0
+
+    def least_beyond(self, got: float) -> float | None:
+        """Return what those that got beyond `got` do not stay below; None where too few did."""
+        first = bisect_right(self.ordered, got)
+        count = len(self.ordered) - first
+        if count < LEAST_BEYOND:
+            return None
+        return self.ordered[first + max(0, int((1.0 - self.level) * (count + 1)) - 1)]
+
+    def most_beyond(self, got: float) -> float | None:
+        """Return what those that got beyond `got` do not get above; None where too few did."""
+        first = bisect_right(self.ordered, got)
+        count = len(self.ordered) - first
+        if count < LEAST_BEYOND:
+            return None
+        return self.ordered[first + min(count, ceil(self.level * (count + 1))) - 1]
+
+
+def spreads(book: SessionBook, user_class: str, level: float) -> tuple[Spread, Spread]:
+    """Return how much later than stated a class leaves (s), and what part of it it takes.
+
+    They are empty where too little is known of anybody.
+
+    Raises:
+        ValueError: no bound of that level is learnt.
+    """
+    learnt, ground = _ground(book, user_class)
+    at = LEVELS.index(level)
+    is_known = ground is not Ground.WORD
+    return (
+        Spread(
+            ordered=tuple(sorted(learnt.departs_s)) if is_known else (),
+            level=learnt.departs_at[at],
+        ),
+        Spread(
+            ordered=tuple(sorted(learnt.takes_ratio)) if is_known else (),
+            level=learnt.takes_at[at],
+        ),
+    )
 
 
 def learn(

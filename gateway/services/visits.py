@@ -1,5 +1,6 @@
 """Which vehicles are there, what they will want and when they will leave: said, or learnt of others."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from gateway.domain.memory import TransactionMemory
 from gateway.domain.sessions import Session, Statement
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import Visit
-from gateway.planning.sessions import SessionBook, learn, stays_until_s, takes_at_most_wh
+from gateway.planning.sessions import SessionBook, Spread, learn, spreads
 from gateway.ports import Clock
 from gateway.services.deliveries import LONGEST_GAP_S
 
@@ -24,7 +25,7 @@ USUAL_WH = 20_000.0
 
 STAYS_ON_S = 1_800.0
 TAKES_ON_WH = 5_000.0
-"""What is taken of one that has stayed, or taken, more than was expected of it."""
+"""What is taken of one that has stayed, or taken, more than nearly all before it."""
 
 LEAST_SESSION_WH = 100.0
 """A session that took less is a trial, or a fault: nothing is learnt of it."""
@@ -43,11 +44,15 @@ class _Session:
     said: Statement = field(default_factory=Statement)
 
 
+_Said = tuple[bool, bool]
+"""Whether the departure was said, and the energy."""
+
+
 class Visits:
     """The vehicles at the connectors, and what was learnt of those before them.
 
     A class is the group of a token, a token without one, or a connector where there is none. What vehicles did is learnt against
-    what was said of them, and of those nobody said anything of against what is usual, apart.
+    what was said of them, and where nothing was said against what is usual; each apart.
     """
 
     def __init__(
@@ -60,8 +65,8 @@ class Visits:
         """Learn of the sessions that are over, and take up those that run."""
         self._clock, self._tokens = clock, tokens or TokenPolicy()
         self._sessions: dict[ConnectorRef, _Session] = {}
-        self._said, self._unsaid = SessionBook(), SessionBook()
-        self._bounds: dict[tuple[bool, str], tuple[float, float]] = {}
+        self._books = defaultdict[_Said, SessionBook](SessionBook)
+        self._spreads: dict[tuple[_Said, str], tuple[Spread, Spread]] = {}
         for memory in remembered:
             self._recall(memory)
 
@@ -135,13 +140,21 @@ class Visits:
     def _visit(self, ref: ConnectorRef, session: _Session, belief: ConnectorBelief) -> Visit:
         now_s, said = self._now_s(), session.said
         departs_s, energy_wh = _stated(session)
-        later_s, takes_ratio = self._differs(said, self._class_of(ref, session.id_token))
-        leaves_at_s, left_wh = departs_s + later_s, takes_ratio * energy_wh - session.delivered_wh
+        departs, takes = self._spreads_of(said, self._class_of(ref, session.id_token))
+        later_s = departs.least_beyond(now_s - departs_s)
+        if later_s is not None:
+            leaves_at_s = departs_s + later_s
+        elif departs.is_known:
+            leaves_at_s = now_s + STAYS_ON_S
+        else:
+            leaves_at_s = max(departs_s, now_s + STAYS_ON_S)
+        most_ratio = takes.most_beyond(session.delivered_wh / energy_wh)
+        left_wh = energy_wh * (most_ratio or 1.0) - session.delivered_wh
         mask = belief.mask
         return Visit(
             place=str(ref),
             since_at_s=session.began_at_s,
-            leaves_at_s=max(leaves_at_s, now_s + STAYS_ON_S),
+            leaves_at_s=leaves_at_s,
             wants_wh=left_wh if left_wh >= LEAST_SESSION_WH else TAKES_ON_WH,
             delivered_wh=session.delivered_wh,
             rank=said.criticality.rank,
@@ -150,37 +163,26 @@ class Visits:
             accepts_ma=belief.accepts_ma,
         )
 
-    def _differs(self, said: Statement, name: str) -> tuple[float, float]:
+    def _spreads_of(self, said: Statement, name: str) -> tuple[Spread, Spread]:
         """Return how much later than stated a class leaves, and what part of it it takes."""
-        book = self._book_of(said)
-        known = self._bounds.get((book is self._said, name))
+        key = (_what_was_said(said), name)
+        known = self._spreads.get(key)
         if known is None:
-            known = (
-                stays_until_s(book, name, 0.0, LEVEL).value,
-                takes_at_most_wh(book, name, 1.0, LEVEL).value,
-            )
-            self._bounds[book is self._said, name] = known
+            known = self._spreads[key] = spreads(self._books[key[0]], name, LEVEL)
         return known
-
-    def _book_of(self, said: Statement) -> SessionBook:
-        is_said = said.departs_at_s is not None or said.energy_wh is not None
-        return self._said if is_said else self._unsaid
 
     def _learn(self, ref: ConnectorRef, session: _Session, left_at_s: float) -> None:
         if session.delivered_wh < LEAST_SESSION_WH:
             return
         departs_s, energy_wh = _stated(session)
-        learnt = learn(
-            self._book_of(session.said),
+        what = _what_was_said(session.said)
+        self._books[what] = learn(
+            self._books[what],
             self._class_of(ref, session.id_token),
             departs_s=left_at_s - departs_s,
             takes_ratio=session.delivered_wh / energy_wh,
         )
-        self._bounds.clear()
-        if self._book_of(session.said) is self._said:
-            self._said = learnt
-        else:
-            self._unsaid = learnt
+        self._spreads.clear()
 
     def _class_of(self, ref: ConnectorRef, id_token: str | None) -> str:
         if id_token is None:
@@ -211,6 +213,10 @@ class Visits:
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
+
+
+def _what_was_said(said: Statement) -> _Said:
+    return said.departs_at_s is not None, said.energy_wh is not None
 
 
 def _stated(session: _Session) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from gateway.planning.sessions import (
     Ground,
     SessionBook,
     learn,
+    spreads,
     stays_on_s,
     stays_until_s,
     takes_at_most_wh,
@@ -110,3 +112,31 @@ def test_bounds_are_kept_as_often_as_they_say(level: float, shift_s: float) -> N
         book = learn(book, "staff", departs_s=departs_s, takes_ratio=1.0)
 
     assert abs(sum(kept) / len(kept) - level) < 0.025
+
+
+def test_of_those_that_are_still_there_only_those_count_that_got_so_far() -> None:
+    book = SessionBook()
+    for minutes in range(100):
+        book = learn(book, "vans", departs_s=60.0 * minutes, takes_ratio=minutes / 100)
+    departs, takes = spreads(book, "vans", 0.8)
+    level_s, level_ratio = departs.level, takes.level
+
+    # Of a hundred the first fifth or so has left by then, and the last fifth takes more.
+    for got_s in (-1.0, 30 * 60.0, 80 * 60.0):
+        least_s = departs.least_beyond(got_s)
+        beyond = [60.0 * minutes for minutes in range(100) if 60.0 * minutes > got_s]
+        assert least_s is not None
+        assert np.mean([s >= least_s for s in beyond]) >= level_s
+        assert least_s == beyond[int((1 - level_s) * (len(beyond) + 1)) - 1]
+    most = takes.most_beyond(0.5)
+    assert most is not None
+    beyond_ratios = [minutes / 100 for minutes in range(51, 100)]
+    assert np.mean([ratio <= most for ratio in beyond_ratios]) >= level_ratio
+    assert departs.least_beyond(95 * 60.0) is None
+    assert takes.most_beyond(2.0) is None
+
+
+def test_of_nobody_anything_is_known_of_there_is_no_spread() -> None:
+    book = learn(SessionBook(), "vans", departs_s=0.0, takes_ratio=1.0)
+
+    assert [s.least_beyond(-1e9) for s in spreads(book, "vans", 0.8)] == [None, None]

@@ -373,8 +373,13 @@ def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
 # Who is there, and what was learnt.
 
 
-def visits_after(*facts: Event, sessions: int = 0, stay_s: float = 3_600.0) -> Visit:
-    """Return the visit at the first connector after others have been there so long for 7 kWh."""
+def visits_after(
+    *facts: Event, sessions: int = 0, stay_s: float = 3_600.0, since_s: float = 0.0
+) -> Visit:
+    """Return the visit at the first connector after others have been there so long for 7 kWh.
+
+    It has been there since a while, and leaves so long from now.
+    """
     clock = RealClock()
     visits = Visits(clock)
     for _ in range(sessions):
@@ -387,6 +392,7 @@ def visits_after(*facts: Event, sessions: int = 0, stay_s: float = 3_600.0) -> V
         assert visits.hear(ended)
     for fact in facts:
         visits.hear(fact)
+    clock.ahead += timedelta(seconds=since_s)
     (visit,) = visits.seen(evolve_all(at_start(SITE), facts), 1.0)
     return replace(visit, leaves_at_s=visit.leaves_at_s - clock.now_at().timestamp())
 
@@ -410,7 +416,7 @@ def test_one_that_stays_longer_and_takes_more_than_any_other_is_still_planned_fo
         ConnectorMetered(at_s=float(at), connector=ref(1), energy_wh=energy_wh)
         for at, energy_wh in enumerate((500.0, 30_500.0))
     )
-    visit = visits_after(*plugged(1), *metered, sessions=40, stay_s=600.0)
+    visit = visits_after(*plugged(1), *metered, sessions=40, stay_s=600.0, since_s=700.0)
 
     assert (visit.delivered_wh, visit.wants_wh) == (30_000.0, TAKES_ON_WH)
     assert visit.leaves_at_s == STAYS_ON_S
