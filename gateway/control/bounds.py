@@ -44,10 +44,23 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
 
 def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
     """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
+    return in_amperes_ma(limit_ma) if takes_watts(station) else limit_ma
+
+
+def takes_watts(station: StationBelief) -> bool:
+    """Return whether a station is told its limits in watts alone."""
     capabilities = station.capabilities
-    if capabilities is None or RateUnit.AMPERES in capabilities.rate_units:
-        return limit_ma
+    return capabilities is not None and RateUnit.AMPERES not in capabilities.rate_units
+
+
+def in_amperes_ma(limit_ma: int) -> int:
+    """Return the current that a limit allows which was told in watts at the nominal voltage."""
     return -(-limit_ma * 100 // LOWEST_VOLTAGE_PCT)
+
+
+def in_watts_ma(current_ma: int) -> int:
+    """Return the highest limit told in watts that never allows more than a current."""
+    return current_ma * LOWEST_VOLTAGE_PCT // 100
 
 
 def is_idle(belief: ConnectorBelief) -> bool:
@@ -123,19 +136,38 @@ def high_ma(
         return max(connector.max_ma, _drawn_ma(connector, belief))
     if is_idle(belief):
         return 0
-    in_force_ma = belief.in_force_ma
-    if not station.is_proven and len(belief.limits) > 1:
-        in_force_ma = _resting_ma(belief, station, parameters, now_s)
+    limits, in_force_ma = belief.limits, belief.in_force_ma
+    if not station.is_proven and len(limits) > 1:
+        limits = _not_rested_from(belief, station, parameters, now_s)
+        in_force_ma = max([limit.limit_ma for limit in limits])
+    if takes_watts(station):
+        on_fewer_ma = _on_fewer_phases_ma(limits, phases_to_tell(belief))
+        in_force_ma = max(in_force_ma, min(connector.max_ma, on_fewer_ma))
     high = counted_limit_ma(in_force_ma, station)
-    if now_s < belief.fallen_until_s or may_have_lapsed(belief.limits, parameters, now_s):
+    if now_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, now_s):
         return max(high, counted_limit_ma(fallback_ma(connector, belief), station))
     return high
 
 
-def _resting_ma(
+def phases_to_tell(belief: ConnectorBelief) -> int:
+    """Return on how many phases the vehicle was last seen: one, until it was."""
+    if belief.mask is None:
+        return 1
+    return sum(belief.mask if belief.mask_seen is None else belief.mask_seen)
+
+
+def _on_fewer_phases_ma(limits: tuple[StandingLimit, ...], phase_count: int) -> int:
+    """Return what watts allow on `phase_count` phases that may have been told for more.
+
+    Some stations change over by themselves, and give all their watts on one phase.
+    """
+    return max([limit.limit_ma * limit.phase_count for limit in limits]) // phase_count
+
+
+def _not_rested_from(
     belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
-) -> int:
-    """Return the highest limit that may be in force at a station not yet proven.
+) -> tuple[StandingLimit, ...]:
+    """Return the limits that may be in force at a station not yet proven.
 
     A cut counts there while a sample taken after it had settled shows next to nothing: a start
     would show in the readings.
@@ -143,14 +175,14 @@ def _resting_ma(
     limits = belief.limits
     is_resting = belief.resting_since_s is not None and bool(belief.draws)
     if not is_resting or not reading_is_current(belief, station, parameters, now_s):
-        return belief.in_force_ma
+        return limits
     sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
     for at in range(len(limits) - 1, 0, -1):
         acknowledged_at_s = limits[at].acknowledged_at_s
         if acknowledged_at_s is None or sampled_at_s < acknowledged_at_s + parameters.settling_s:
             continue
-        return max([limit.limit_ma for limit in limits[at:]])
-    return belief.in_force_ma
+        return limits[at:]
+    return limits
 
 
 def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
@@ -177,6 +209,12 @@ def _high_unreachable_ma(
         if is_over and not station.is_dead_man_proven:
             high = max(high, connector.max_ma, _drawn_ma(connector, belief))
         elif until_s is None or until_s + parameters.settling_s > now_s:
+            high = max(high, limit.limit_ma)
+    for (
+        limit
+    ) in belief.under:  # Its transaction may end out of sight, and what lies under it holds.
+        until_s = (limit.lease_until_s or ENDLESS_S) + parameters.settling_s
+        if until_s > now_s or not station.is_dead_man_proven:
             high = max(high, limit.limit_ma)
     return counted_limit_ma(high, station)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.control.bounds import is_idle
+from gateway.control.bounds import in_amperes_ma, is_idle, takes_watts
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
 from gateway.control.share import Board, Rank
@@ -124,6 +124,8 @@ def board_of(moment: Moment) -> Board:
     # Summed on each connector's own circuit first: what is above is summed from circuits.
     claims_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
     may_move: list[bool] = []
+    in_watts: list[bool] = []
+    highs_ma, awake_ma = seen.high_ma.copy(), seen.high_ma.copy()
     rows: list[tuple[int, ...]] = []
     limits_ma: list[int] = []
     caps_ma: list[int] = []
@@ -138,6 +140,7 @@ def board_of(moment: Moment) -> Board:
             floors_ma.append(0)
             ranks.append((AT_REST_RANK, ENDLESS_S))
             may_move.append(False)
+            in_watts.append(False)
             high = seen.high_ma[at]
             if high:
                 for row in wiring.own_rows[at][seen.masks[at]]:
@@ -152,12 +155,20 @@ def board_of(moment: Moment) -> Board:
         if trial is not None:
             limit_ma = min(trial.limit_ma, cap_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
-        claim_ma = limit_ma if confirmable else max(limit_ma, seen.high_ma[at])
-        raise_ma = max(0, limit_ma - seen.high_ma[at])
+        is_in_watts = takes_watts(state.stations[wiring.connectors[at].ref.station])
+        counted_ma = in_amperes_ma(limit_ma) if is_in_watts else limit_ma
+        claim_ma = counted_ma if confirmable else max(counted_ma, seen.high_ma[at])
+        raise_ma = max(0, counted_ma - seen.high_ma[at])
         for row in wiring.own_rows[at][seen.masks[at]]:
             claims_ma[row] += claim_ma
             raises_ma[row] += raise_ma
         may_move.append(confirmable)
+        if len(belief.limits) > 1 and not is_proven(state, at):
+            # An old limit that does not count while its vehicle rests does once it is started.
+            in_force_ma = belief.in_force_ma
+            in_force_ma = in_amperes_ma(in_force_ma) if is_in_watts else in_force_ma
+            awake_ma[at] = max(awake_ma[at], in_force_ma)
+        in_watts.append(is_in_watts)
         limits_ma.append(limit_ma)
         caps_ma.append(cap_ma)
         floors_ma.append(min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma)))
@@ -168,10 +179,12 @@ def board_of(moment: Moment) -> Board:
         below=wiring.below,
         may_move=may_move,
         limit_ma=limits_ma,
-        high_ma=seen.high_ma,
+        high_ma=highs_ma,
+        awake_ma=awake_ma,
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,
+        takes_watts=in_watts,
         started_at_s=[belief.started_at_s for belief in state.connectors],
         room_ma=[
             row.available_ma - claim_ma for row, claim_ma in zip(seen.rows, claims_ma, strict=True)
@@ -192,4 +205,6 @@ def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:
 def _rank(state: SiteState, belief: ConnectorBelief, priority: Priority, now_s: float) -> Rank:
     if is_at_rest(state, belief, now_s):
         return (AT_REST_RANK, ENDLESS_S)
-    return (priority.rank, ENDLESS_S if priority.laxity_s is None else priority.laxity_s)
+    if priority.laxity_s is None:
+        return (priority.rank, ENDLESS_S)
+    return (priority.rank, priority.laxity_s // state.parameters.laxity_band_s)

@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass, replace
 
+from gateway.control.appetite import uses_its_limit
+from gateway.control.bounds import phases_to_tell
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
 from gateway.control.dead_man import lapse_of
+from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
 from gateway.control.headroom import Survey
 from gateway.control.proof_watch import base_seen, void_proofs
 from gateway.control.questions import to_ask
-from gateway.control.share import Board, cut_to_fit, raise_in_steps, rotate, start_waiting
+from gateway.control.second_look import misfits
+from gateway.control.share import (
+    Board,
+    Steps,
+    cut_to_fit,
+    raise_in_steps,
+    rotate,
+    start_waiting,
+)
 from gateway.control.standing import settled
-from gateway.control.state import ConnectorBelief, ControlMemory, SiteState
+from gateway.control.state import ConnectorBelief, ControlMemory, Due, SiteState
 from gateway.control.why import reasons_of
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
@@ -62,20 +73,25 @@ def decide(state: SiteState, now_s: float) -> Decision:
     state = with_settled(state, now_s)
     moment = moment_of(state, now_s)
     board = board_of(moment)
+    _tell_needs(moment, board)
     short_since_s = _short_since_s(moment, board)
     cut_to_fit(board, _may_pause(moment, short_since_s), state.parameters)
     memory = replace(_with_timers(moment, board), short_since_s=short_since_s)
     waiting = _waiting(moment, board)
     memory = replace(memory, waiting_since_s=_waiting_since_s(state, waiting, now_s))
-    _start(moment, board, waiting, memory)
-    if waiting and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
-        was_rotated = rotate(board, waiting, now_s, state.parameters)
-        memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
     lapse, proven_dead_man = lapse_of(moment)
     if lapse.connector is not None:
         at = state.wiring.connector_at[lapse.connector]
         board.cap_ma[at] = min(board.cap_ma[at], state.connectors[at].wanted_ma)
-    _raise(moment, board, memory)
+    steps = Steps.of(memory.climb_ma, state.wiring.rating_ma, state.parameters)
+    dues = _owe_promised(moment, board, steps)
+    awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
+    _start(moment, board, awake, memory)
+    if awake and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
+        was_rotated = rotate(board, awake, now_s, state.parameters)
+        memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
+    memory = replace(memory, dues=(*dues, *_raise(moment, board, steps)))
+    orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(state, moment.controlled, now_s)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
     memory = replace(
@@ -92,7 +108,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     return Decision(
         at_s=now_s,
         reasons=reasons_of(moment, board, memory),
-        orders=_orders(moment, board, lapse.connector),
+        orders=orders,
         fallbacks=_fallbacks(state),
         ask=tuple(state.wiring.connectors[at].ref for at in sorted(asked)),
         trips=_trips(state, now_s),
@@ -191,9 +207,12 @@ def _waiting(moment: Moment, board: Board) -> list[int]:
     """Return the connectors that have nothing and may have the minimum, in order of turn."""
     since_s = moment.state.memory.waiting_since_s
 
-    def turn(at: int) -> tuple[tuple[int, float], float, int]:
+    def turn(at: int) -> tuple[bool, bool, float, tuple[int, float], int]:
+        """Order by turn: the minimum is everyone's, whatever the class, after what comes first."""
         waits_from_s = since_s[at]
-        return board.rank[at], float("inf") if waits_from_s is None else waits_from_s, at
+        waits_from_s = float("inf") if waits_from_s is None else waits_from_s
+        is_after = at not in board.guaranteed, not board.comes_first(at)
+        return *is_after, waits_from_s, board.rank[at], at
 
     return sorted(
         (
@@ -231,25 +250,100 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
             since_s is not None and moment.now_s - since_s >= state.parameters.raise_after_s
             for since_s in (memory.start_room_since_s[row] for row in board.rows[at])
         ) or (high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA))
-    awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
-    start_waiting(board, awake, may_start, state.parameters)
+    start_waiting(board, waiting, may_start, state.parameters)
 
 
-def _raise(moment: Moment, board: Board, memory: ControlMemory) -> None:
-    """Raise who can take more into headroom that has been fresh for long enough."""
-    state, candidates = moment.state, []
+def _tell_needs(moment: Moment, board: Board) -> None:
+    """Tell the board whose floors are promised, and what vehicles were seen to take."""
+    state = moment.state
+    board.told_at_s = [belief.limits[-1].sent_at_s for belief in state.connectors]
+    for ref, priority in state.priorities.items():
+        at = state.wiring.connector_at.get(ref)
+        if at is not None and priority.floor_ma:
+            board.floor_ma[at] = -(-board.floor_ma[at] // STEP_MA) * STEP_MA
+            board.guaranteed.add(at)
     for at, is_moved in enumerate(moment.controlled):
-        if not is_moved or not is_proven(state, at):
-            continue
         accepts_ma = state.connectors[at].accepts_ma
-        if accepts_ma is not None:
+        if is_moved and accepts_ma is not None and is_proven(state, at):
             takes_ma = max(MIN_CHARGING_MA, accepts_ma // STEP_MA * STEP_MA)
             board.cap_ma[at] = min(board.cap_ma[at], takes_ma)
-        is_at_rest = board.rank[at][0] == AT_REST_RANK
-        if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at] and not is_at_rest:
-            candidates.append(at)
+
+
+def _wanting(moment: Moment, board: Board) -> list[int]:
+    """Return who has its minimum at least and can take more."""
+    return [
+        at
+        for at, is_moved in enumerate(moment.controlled)
+        if is_moved
+        and MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at]
+        and board.rank[at][0] != AT_REST_RANK
+        and is_proven(moment.state, at)
+    ]
+
+
+def _owe_promised(moment: Moment, board: Board, steps: Steps) -> list[Due]:
+    """Return what is due before others have their minimum, and hand it over."""
+    state, now_s = moment.state, moment.now_s
+    if not state.priorities:
+        return []
+    known = [due for due in state.memory.dues if due.is_promised]
+    dues = standing_dues(board, known, now_s, state.parameters)
+    has_due = {due.connector_at for due in state.memory.dues}
+    first = [
+        at
+        for at in _wanting(moment, board)
+        if board.comes_first(at)
+        and board.may_move[at]
+        and at not in has_due
+        and uses_its_limit(state, at, now_s)
+    ]
+    first.sort(key=lambda at: (at not in board.guaranteed, board.rank[at], at))
+    asked = [owe_promised(board, at, now_s, state.parameters) for at in first]
+    dues += [due for due in asked if due is not None]
+    hand_over(board, dues, steps, now_s, state.parameters)
+    return dues
+
+
+def _raise(moment: Moment, board: Board, steps: Steps) -> list[Due]:
+    """Raise who can take more into headroom that has been fresh for long enough.
+
+    First those others were cut for; return what is due of what is shared.
+    """
+    state, now_s = moment.state, moment.now_s
+    candidates = _wanting(moment, board)
     _free_unused(moment, board, candidates)
-    raise_in_steps(board, candidates, memory.climb_ma, state.parameters)
+    known = [due for due in state.memory.dues if not due.is_promised]
+    dues = standing_dues(board, known, now_s, state.parameters)
+    hand_over(board, dues, steps, now_s, state.parameters)
+    has_due = {due.connector_at for due in state.memory.dues}
+    looked_at = [at for at in _looked_at(moment, board, candidates) if at not in has_due]
+    due = Look(board, now_s, state.parameters).owe_share(looked_at)
+    if due is not None:
+        dues.append(due)
+        hand_over(board, [due], steps, now_s, state.parameters)
+    raise_in_steps(board, candidates, steps, state.parameters)
+    return dues
+
+
+def _looked_at(moment: Moment, board: Board, candidates: list[int]) -> list[int]:
+    """Return whose turn it is to be looked at for their share: those of some circuits.
+
+    Not before it is known on which phases they would take it.
+    """
+    state, parameters, now_s = moment.state, moment.state.parameters, moment.now_s
+    turn, every = int(now_s), int(parameters.due_look_s)
+    connectors, paths = state.connectors, state.wiring.paths
+    return [
+        at
+        for at in candidates
+        if (turn + paths[at][0]) % every == 0
+        and board.may_move[at]
+        and (
+            connectors[at].mask is not None
+            or now_s - connectors[at].started_at_s > parameters.phases_known_s
+        )
+        and uses_its_limit(state, at, now_s)
+    ]
 
 
 def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
@@ -274,6 +368,21 @@ def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
                 break
 
 
+def _orders_that_fit(
+    moment: Moment, board: Board, lapsing: ConnectorRef | None
+) -> tuple[LimitOrder, ...]:
+    """Return what is to be sent, without the raises that a second look does not let pass."""
+    connector_at = moment.state.wiring.connector_at
+    while True:
+        orders = _orders(moment, board, lapsing)
+        limits = {connector_at[order.connector]: order.limit for order in orders}
+        held = misfits(moment.state, moment.seen, limits, moment.now_s)
+        if not held:
+            return orders
+        for at in held:
+            board.move(at, min(board.limit_ma[at], moment.state.connectors[at].wanted_ma))
+
+
 def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple[LimitOrder, ...]:
     """Return what is to be sent: changes at once, renewals in time, repeats of the unanswered.
 
@@ -291,16 +400,18 @@ def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple
             newest.confirmed_at_s is not None and newest.confirmed_at_s >= newest.renewed_at_s
         )
         due_s = newest.renewed_at_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
+        phase_count = phases_to_tell(belief)
         is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
+        if board.takes_watts[at] and phase_count < newest.phase_count:
+            is_change = True
         if not is_change and (now_s < due_s or state.wiring.connectors[at].ref == lapsing):
             continue
-        mask = belief.mask
         orders.append(
             LimitOrder(
                 connector=state.wiring.connectors[at].ref,
                 limit=CurrentLimit(
                     limit_ma=limit_ma,
-                    phase_count=1 if mask is None else sum(mask),
+                    phase_count=phase_count,
                     voltage_v=state.wiring.site.voltage_v,
                 ),
                 valid_for_s=parameters.lease_s,

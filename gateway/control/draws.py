@@ -6,6 +6,7 @@ from gateway.control.bounds import (
     counted_limit_ma,
     draw_as_limit_ma,
     is_overdrawn,
+    takes_watts,
     tolerance_ma,
 )
 from gateway.control.parameters import ControlParameters
@@ -91,7 +92,11 @@ def after_reading(
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     belief = replace(belief, over_since_s=over_since_s)
     belief = _with_phase_count(belief, connector, draw, parameters)
-    return _learn(belief, draw, drawn_ma, parameters), bites
+    belief = _learn(belief, draw, drawn_ma, parameters)
+    if belief.resting_since_s is not None and takes_watts(station):
+        # It may come back on fewer phases, with all its watts on them.
+        belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
+    return belief, bites
 
 
 def _with_phase_count(

@@ -274,6 +274,9 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)
         case TransactionStarted(transaction=transaction, at_s=at_s):
+            if belief.transaction not in (None, transaction):
+                # The end of the one before is told late, or never.
+                belief = _after_transaction(belief, connector, station, at_s)
             belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
             under = tuple(limit for limit in belief.limits if limit.lease_until_s is not None)
             belief = replace(belief, under=under)

@@ -49,15 +49,26 @@ class ControlParameters:
     # Cutting and raising.
     raise_after_s: float = 30.0
     raise_share_ratio: float = 0.25
-    raise_from_ma: int = 4_500  # Headroom below this is left: it comes and goes with noise.
+    raise_from_ma: int = 4_500  # Headroom below this is left: it comes and goes with noise,
+    raise_from_ratio: float = 0.045  # which is less where the rating is small.
     dead_band_ma: int = 1_000
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
     rotation_s: float = 900.0
+    due_gap_ma: int = 4_000  # Others are cut for who lacks so much of its share;
+    due_slack_ma: int = 3_000  # they may keep so much less than it gets, to be few;
+    due_after_s: float = 300.0  # among equals, who has been told the same for so long.
+    due_for_s: float = 120.0  # What they gave is kept for it so long,
+    due_again_s: float = 300.0  # and it is not made room for again sooner.
+    due_look_s: float = 10.0  # Every connector's share is looked at so often.
+    phases_known_s: float = 120.0  # Who has not shown its phases by then may not do so at all.
+    laxity_band_s: float = 900.0  # Needs whose laxity differs by less are equals.
     accepts_after_s: float = 60.0
     accepts_for_s: float = 900.0
     accepts_margin_ma: int = 1_500  # Some vehicles round down to whole amperes,
     accepts_margin_ratio: float = 0.08  # and stay a little below what they are offered.
+    used_ratio: float = 0.95  # Who draws less of its limit than this,
+    used_margin_ma: int = 1_000  # and by a whole ampere, would not take more.
     dormant_after_s: float = 180.0
     dormant_draw_ma: int = 1_000
 

@@ -1,17 +1,24 @@
 """Who gets how much: cuts that fit every circuit, minimums for everyone, then raises in steps.
 
-Works on a `Board` of plain lists, one decision long. Limits move as little as they can: a cut
-takes from the fewest connectors, the largest first; a raise goes to the smallest first; so
-limits stay level over time without being moved every second.
+Works on a `Board` of plain lists, one decision long. The order is that of design §3:
+guaranteed floors, what `critical` needs, everyone's minimum, the rest by class and laxity. What
+comes last in it gives way first. Limits move as little as they can: a cut takes from the fewest
+connectors, the largest first; a raise goes to the smallest first. What that leaves uneven is
+made good by `dues`.
 """
 
 from dataclasses import dataclass, field
 
+from gateway.control.bounds import in_amperes_ma, in_watts_ma
 from gateway.control.parameters import ControlParameters
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 
 Rank = tuple[int, float]
 """Criticality class and laxity: smaller is served first."""
+
+CRITICAL = 0
+EVERYONE = (CRITICAL, float("-inf"))
+AFTER_CRITICAL = (CRITICAL + 1, float("-inf"))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +35,8 @@ class Board:
     """Per connector: the limit to be told."""
     high_ma: list[int]
     """Per connector: what it is counted at before anything new is told."""
+    awake_ma: list[int]
+    """Per connector: what it is counted at once it is told more, however little."""
     cap_ma: list[int]
     """Per connector: the most safety and its vehicle allow it."""
     floor_ma: list[int]
@@ -38,6 +47,12 @@ class Board:
     """Per row: what is left once every limit told is obeyed; negative is too much told."""
     proven_room_ma: list[int]
     """Per row: what is left with every claim counted high; only this is raised into."""
+    takes_watts: list[bool]
+    """Per connector: whether its limit is told in watts, and so counted as more amperes."""
+    told_at_s: list[float] = field(default_factory=list)
+    """Per connector: since when it has been told its present limit."""
+    guaranteed: set[int] = field(default_factory=set)
+    """Connectors that were promised their floor: nobody's need but safety's takes it."""
     made_room_for: dict[int, int] = field(default_factory=dict)
     """Connector cut -> connector it was cut for."""
     crowded: set[int] = field(default_factory=set)
@@ -56,87 +71,197 @@ class Board:
             self.movable[row] = movable
         return movable
 
+    def counted_ma(self, at: int, limit_ma: int) -> int:
+        """Return what a limit of a connector is counted at."""
+        return in_amperes_ma(limit_ma) if self.takes_watts[at] else limit_ma
+
+    def limit_for_ma(self, at: int, room_ma: int) -> int:
+        """Return the highest limit of a connector that is counted at no more than `room_ma`."""
+        return in_watts_ma(room_ma) if self.takes_watts[at] else room_ma
+
+    def gives_ma(self, at: int, keeps_ma: int) -> int:
+        """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""
+        limit_ma = self.limit_ma[at]
+        if limit_ma <= keeps_ma:
+            return 0
+        return self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
+
+    def claimed_more_ma(self, at: int, limit_ma: int) -> int:
+        """Return what is claimed more of a row once a connector is told a limit."""
+        before_ma, high_ma = self.limit_ma[at], self.high_ma[at]
+        was_ma = max(self.counted_ma(at, before_ma), high_ma)
+        if limit_ma > before_ma:
+            high_ma = self.awake_ma[at]
+        return max(self.counted_ma(at, limit_ma), high_ma) - was_ma
+
     def move(self, at: int, limit_ma: int) -> None:
         """Tell a connector another limit; a raise within what it is counted at costs nothing."""
-        before_ma, high_ma, floor_ma = self.limit_ma[at], self.high_ma[at], self.floor_ma[at]
+        floor_ma = self.floor_ma[at]
+        gives_otherwise = max(self.limit_ma[at], floor_ma) != max(limit_ma, floor_ma)
+        before_ma, claimed_ma = self.limit_ma[at], self.claimed_more_ma(at, limit_ma)
+        freed_ma = self.counted_ma(at, before_ma) - self.counted_ma(at, limit_ma)
         self.limit_ma[at] = limit_ma
-        claimed_ma = max(0, max(limit_ma, high_ma) - max(before_ma, high_ma))
-        gives_otherwise = max(before_ma, floor_ma) != max(limit_ma, floor_ma)
+        if limit_ma > before_ma:
+            self.high_ma[at] = self.awake_ma[at]
         for row in self.rows[at]:
-            self.room_ma[row] += before_ma - limit_ma
+            self.room_ma[row] += freed_ma
             self.proven_room_ma[row] -= claimed_ma
             if gives_otherwise and row in self.spare_ma:
                 del self.spare_ma[row]
 
+    def start_ma(self, at: int) -> int:
+        """Return what one that has nothing needs for its minimum: an old limit may count again."""
+        return max(self.counted_ma(at, MIN_CHARGING_MA), self.awake_ma[at] - self.high_ma[at])
+
+    def keep_free(self, at: int, limit_ma: int) -> None:
+        """Keep free what a connector lacks of a limit: nobody else is raised into it."""
+        lacks_ma = self.counted_ma(at, limit_ma) - self.counted_ma(at, self.limit_ma[at])
+        if not self.limit_ma[at]:
+            lacks_ma = max(lacks_ma, self.start_ma(at))
+        for row in self.rows[at]:
+            self.proven_room_ma[row] -= lacks_ma
+            self.room_ma[row] -= lacks_ma
+
     def fits(self, at: int, limit_ma: int) -> bool:
         """Return whether every row the connector loads has room for it, claims counted high."""
-        more_ma, room_ma = limit_ma - max(self.limit_ma[at], self.high_ma[at]), self.proven_room_ma
-        more_ma = max(0, more_ma)
+        more_ma, room_ma = max(0, self.claimed_more_ma(at, limit_ma)), self.proven_room_ma
         for row in self.rows[at]:  # noqa: SIM110 - asked of every connector each second
             if room_ma[row] < more_ma:
                 return False
         return True
+
+    def comes_first(self, at: int) -> bool:
+        """Return whether the minimum of others gives way to what the connector is to have."""
+        return self.rank[at][0] == CRITICAL or at in self.guaranteed
+
+    def may_be_paused(self, at: int) -> bool:
+        """Return whether a connector has something, and gives way even with its minimum."""
+        return self.limit_ma[at] > 0 and not self.comes_first(at)
+
+    def last_served(self, row: int) -> list[int]:
+        """Return who on a row can be paused for those that come first, in order.
+
+        The least important first, and among equals the longest served.
+        """
+        served = [at for at in self.on_row(row) if self.may_be_paused(at)]
+        return sorted(served, key=self._turn, reverse=True)
+
+    def _turn(self, at: int) -> tuple[Rank, float, int]:
+        return self.rank[at], -self.started_at_s[at], at
 
 
 def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameters) -> None:
     """Lower limits until every row that is over by more than the dead-band fits.
 
     First down to the minimum, the least important and largest first; then, on rows that may
-    pause, down to nothing, the longest served first.
+    pause, down to nothing, the longest served first; then what critical vehicles have above
+    their floors, and the floors themselves.
     """
     slack_ma = parameters.dead_band_ma
     for row, room_ma in enumerate(board.room_ma):
         if room_ma >= -slack_ma or not board.on_row(row):
             continue
         # A little more than needed, or the next breath of noise cuts again.
-        _cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma)
-        if board.room_ma[row] < -slack_ma and may_pause[row]:
+        cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma, from_rank=AFTER_CRITICAL)
+        if board.room_ma[row] >= -slack_ma:
+            continue
+        if may_pause[row]:
             board.crowded.add(row)
-            _pause_to_fit(board, row, -slack_ma)
+            pause(board, row, board.last_served(row), -slack_ma)
+        elif any(board.may_be_paused(at) for at in board.on_row(row)):
+            continue  # What is critical is not cut before it is known who must be paused.
+        if board.room_ma[row] < -slack_ma:
+            need_ma = slack_ma - board.room_ma[row]
+            cut_above_floor(board, row, need_ma, step_ma=slack_ma, from_rank=EVERYONE)
+        if board.room_ma[row] < -slack_ma and may_pause[row]:
+            _take_floors(board, row, -slack_ma)
 
 
-def _pause_to_fit(board: Board, row: int, least_room_ma: int) -> None:
-    """Pause the least important, and among equals the longest served, until the row fits."""
-    served = [at for at in board.on_row(row) if board.limit_ma[at] > 0]
-    served.sort(key=lambda at: (board.rank[at], -board.started_at_s[at], at), reverse=True)
-    for at in served:
+def _take_floors(board: Board, row: int, least_room_ma: int) -> None:
+    """Take what nothing but safety takes: promised floors down to the minimum, then minimums."""
+    served = [at for at in board.on_row(row) if board.limit_ma[at]]
+    promised = sorted(
+        (at for at in served if board.limit_ma[at] > MIN_CHARGING_MA),
+        key=lambda at: (board.rank[at], board.limit_ma[at], at),
+        reverse=True,
+    )
+    for at in promised:
         if board.room_ma[row] >= least_room_ma:
             return
+        board.move(at, MIN_CHARGING_MA)
+    served.sort(
+        key=lambda at: (at not in board.guaranteed, board.rank[at], -board.started_at_s[at], at),
+        reverse=True,
+    )
+    pause(board, row, served, least_room_ma)
+
+
+def pause(board: Board, row: int, served: list[int], least_room_ma: int) -> list[int]:
+    """Pause in order until the row has room; return who was paused."""
+    paused = []
+    for at in served:
+        if board.room_ma[row] >= least_room_ma:
+            break
         board.move(at, 0)
+        paused.append(at)
+    return paused
 
 
-def _cut_above_floor(board: Board, row: int, need_ma: int, *, step_ma: int) -> int:
-    """Take `need_ma` on a row from those above their floor; return what could not be had.
+def cut_above_floor(
+    board: Board,
+    row: int,
+    need_ma: int,
+    *,
+    step_ma: int,
+    from_rank: Rank = EVERYONE,
+    keeps_ma: list[int] | None = None,
+) -> list[int]:
+    """Take `need_ma` on a row, as far as it is there, from those of `from_rank` and below it.
 
-    Classes give way in order, the least important first, and within one the fewest connectors.
+    Each keeps its floor, or what `keeps_ma` says. Classes give way in order, the least important
+    first, and within one the fewest connectors. Return who was cut.
     """
-    givers = [at for at in board.on_row(row) if board.limit_ma[at] > board.floor_ma[at]]
-    for rank in sorted({board.rank[at] for at in givers}, reverse=True):
+    keeps_ma = board.floor_ma if keeps_ma is None else keeps_ma
+    limit_ma, groups = board.limit_ma, dict[Rank, list[int]]()
+    for at in board.on_row(row):
+        if limit_ma[at] > keeps_ma[at] and board.rank[at] >= from_rank:
+            groups.setdefault(board.rank[at], []).append(at)
+    cut: list[int] = []
+    for rank in sorted(groups, reverse=True):
         if need_ma <= 0:
             break
-        group = sorted(
-            (at for at in givers if board.rank[at] == rank),
-            key=lambda at: (-board.limit_ma[at], at),
-        )
-        need_ma = _cut_group(board, group, need_ma, step_ma=step_ma)
-    return max(0, need_ma)
+        group = sorted(groups[rank], key=lambda at: (-limit_ma[at], at))
+        chosen = _fewest(board, group, need_ma, keeps_ma)
+        need_ma = _cut_level(board, chosen, need_ma, keeps_ma, step_ma=step_ma)
+        cut += chosen
+    return cut
 
 
-def _cut_group(board: Board, group: list[int], need_ma: int, *, step_ma: int) -> int:
-    """Take from the largest, as few as can give it, and keep those few level."""
-    chosen: list[int] = []
+def _fewest(board: Board, group: list[int], need_ma: int, keeps_ma: list[int]) -> list[int]:
+    """Return the first of a group that together can give what is needed, or all of it."""
     can_ma = 0
-    for at in group:
-        chosen.append(at)
-        can_ma += board.limit_ma[at] - board.floor_ma[at]
+    for count, at in enumerate(group, 1):
+        can_ma += board.gives_ma(at, keeps_ma[at])
         if can_ma >= need_ma:
-            break
+            return group[:count]
+    return group
+
+
+def _cut_level(
+    board: Board,
+    chosen: list[int],
+    need_ma: int,
+    keeps_ma: list[int],
+    *,
+    step_ma: int,
+) -> int:
+    """Take from all that were chosen, and keep them level; return what could not be had."""
     for count, at in enumerate(chosen):
         left = len(chosen) - count
         share_ma = max(-(-need_ma // left), min(step_ma, need_ma))
-        limit_ma = max(board.floor_ma[at], board.limit_ma[at] - share_ma)
-        limit_ma = max(board.floor_ma[at], limit_ma // STEP_MA * STEP_MA)
-        need_ma -= board.limit_ma[at] - limit_ma
+        limit_ma = max(keeps_ma[at], board.limit_ma[at] - share_ma)
+        limit_ma = max(keeps_ma[at], limit_ma // STEP_MA * STEP_MA)
+        need_ma -= board.gives_ma(at, limit_ma)
         board.move(at, limit_ma)
     return need_ma
 
@@ -164,81 +289,81 @@ def start_waiting(
                 board.proven_room_ma[row] = min(0, board.proven_room_ma[row])
             continue
         for row in board.rows[at]:
-            need_ma = MIN_CHARGING_MA - board.room_ma[row]
-            if need_ma > parameters.dead_band_ma:
-                _make_room(board, row, at, need_ma, parameters)
-        # What it waits for is not raised into by others meanwhile.
-        for row in board.rows[at]:
-            board.proven_room_ma[row] -= MIN_CHARGING_MA
-            board.room_ma[row] -= MIN_CHARGING_MA
+            if board.room_ma[row] < board.start_ma(at):
+                _make_room(board, row, at, parameters)
+        board.keep_free(at, MIN_CHARGING_MA)
 
 
 def _least_rank(board: Board, waiting: int) -> Rank:
-    """Return the rank from which connectors give way to one waiting."""
-    return (min(1, board.rank[waiting][0]), 0.0)
-
-
-def _givers(board: Board, row: int, waiting: int) -> list[int]:
-    """Return who has more than the minimum on a row and does not stand above the one waiting."""
-    least_rank = _least_rank(board, waiting)
-    return [
-        at
-        for at in board.on_row(row)
-        if board.limit_ma[at] > board.floor_ma[at] and board.rank[at] >= least_rank
-    ]
+    """Return the rank from which those above their floor give way to one waiting."""
+    return EVERYONE if board.comes_first(waiting) else AFTER_CRITICAL
 
 
 def _spare_ma(board: Board, row: int, waiting: int) -> int:
-    """Return what the givers on a row have above their floors."""
+    """Return what can be had on a row: from those above their floors, or who can be paused."""
     by_rank, least_rank = board.spare_ma.setdefault(row, {}), _least_rank(board, waiting)
     if least_rank not in by_rank:
         by_rank[least_rank] = sum(
-            board.limit_ma[at] - board.floor_ma[at] for at in _givers(board, row, waiting)
+            board.gives_ma(at, board.floor_ma[at])
+            for at in board.on_row(row)
+            if board.rank[at] >= least_rank
         )
-    return by_rank[least_rank]
+    if not board.comes_first(waiting):
+        return by_rank[least_rank]
+    paused_ma = sum(
+        board.counted_ma(at, min(board.limit_ma[at], board.floor_ma[at]))
+        for at in board.last_served(row)
+    )
+    return by_rank[least_rank] + paused_ma
 
 
 def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
-    """Return the rows that cannot give one more minimum, even from those above theirs.
+    """Return the rows that cannot give one more minimum, even from those who would give way.
 
     With a margin, or what is cut for it would be raised again with the next breath of noise.
     """
-    short = []
+    short, least_ma = [], board.start_ma(waiting)
     for row in board.rows[waiting]:
         have_ma = board.room_ma[row]
-        if have_ma < MIN_CHARGING_MA and row not in board.crowded:
+        may_ask = row not in board.crowded or board.comes_first(waiting)
+        if have_ma < least_ma and may_ask:
             have_ma += _spare_ma(board, row, waiting) - margin_ma
-        if have_ma < MIN_CHARGING_MA:
+        if have_ma < least_ma:
             short.append(row)
     return short
 
 
-def _make_room(
-    board: Board, row: int, waiting: int, need_ma: int, parameters: ControlParameters
-) -> None:
-    """Cut those above the minimum for one who has nothing."""
-    givers = _givers(board, row, waiting)
-    before_ma = {at: board.limit_ma[at] for at in givers}
-    _cut_above_floor(board, row, need_ma, step_ma=parameters.dead_band_ma)
-    for at, limit_ma in before_ma.items():
-        if board.limit_ma[at] < limit_ma:
-            board.made_room_for[at] = waiting
+def _make_room(board: Board, row: int, waiting: int, parameters: ControlParameters) -> None:
+    """Cut those who give way to one who has nothing, by a little more than the minimum."""
+    least_ma = board.start_ma(waiting)
+    cut = cut_above_floor(
+        board,
+        row,
+        least_ma + parameters.dead_band_ma - board.room_ma[row],
+        step_ma=parameters.dead_band_ma,
+        from_rank=_least_rank(board, waiting),
+    )
+    if board.comes_first(waiting):
+        cut += pause(board, row, board.last_served(row), least_ma)
+    for at in cut:
+        board.made_room_for[at] = waiting
 
 
 def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlParameters) -> bool:
-    """Pause the longest served for the longest waiting, where minimums do not fit; say if so."""
-    seen: set[tuple[int, Rank]] = set()  # Rows and ranks at which nobody can be paused.
+    """Pause the longest served for the longest waiting, where minimums do not fit; say if so.
+
+    The minimum is everyone's, whatever the class: only what comes first is not paused for it.
+    """
+    seen: set[int] = set()  # Rows on which nobody can be paused.
     for at in waiting:
         for row in board.rows[at]:
-            if row not in board.crowded or (row, board.rank[at]) in seen:
+            if row not in board.crowded or row in seen:
                 continue
-            seen.add((row, board.rank[at]))
+            seen.add(row)
             served = [
                 other
-                for other in board.on_row(row)
-                if 0 < board.limit_ma[other] <= MIN_CHARGING_MA
-                and board.rank[other] >= board.rank[at]
-                and now_s - board.started_at_s[other] >= parameters.rotation_s
+                for other in board.last_served(row)
+                if now_s - board.started_at_s[other] >= parameters.rotation_s
             ]
             if served:
                 paused = min(served, key=lambda other: (board.started_at_s[other], other))
@@ -248,35 +373,78 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
     return False
 
 
-def raise_in_steps(
-    board: Board, candidates: list[int], climb_ma: tuple[int, ...], parameters: ControlParameters
-) -> None:
-    """Raise those who can take more: at most a quarter of a row's headroom in all, a step.
+@dataclass(slots=True, kw_only=True)
+class Steps:
+    """What may be raised on each row in one decision: a step of each climb."""
 
-    `climb_ma` is per row the headroom that has been fresh for long enough, 0 where there is
-    none. The most important first, the smallest first among equals; a step smaller than the
-    dead-band is not taken.
+    left_ma: list[int]
+    least_ma: list[int]
+    """Per row: the headroom from which there is a climb."""
+
+    @staticmethod
+    def of(
+        climb_ma: tuple[int, ...], rating_ma: tuple[int, ...], parameters: ControlParameters
+    ) -> "Steps":
+        """Return a step of each row's climb: a quarter of it, or the dead-band if that is more.
+
+        `climb_ma` is per row the headroom that has been fresh for long enough, 0 where there is
+        none.
+        """
+        ratio, dead_band_ma = parameters.raise_share_ratio, parameters.dead_band_ma
+        return Steps(
+            left_ma=[ma and max(dead_band_ma, int(ma * ratio)) for ma in climb_ma],
+            least_ma=[least_climb_ma(rating, parameters) for rating in rating_ma],
+        )
+
+    def hand_over(self, board: Board, at: int, to_ma: int, *, least_ma: int) -> None:
+        """Raise a connector by what others gave up for it, in one: it was in use a moment ago.
+
+        Less than `least_ma` is not handed over, unless it is all there is to be.
+        """
+        rows, wants_ma = board.rows[at], to_ma - board.limit_ma[at]
+        room_ma = min(_least_ma(board.proven_room_ma, rows), _least_ma(board.room_ma, rows))
+        step_ma = min(board.limit_for_ma(at, room_ma), wants_ma) // STEP_MA * STEP_MA
+        if _least_ma(self.left_ma, rows) and step_ma >= min(least_ma, wants_ma):
+            board.move(at, board.limit_ma[at] + step_ma)
+
+
+def least_climb_ma(rating_ma: int, parameters: ControlParameters) -> int:
+    """Return the headroom on a row from which it is raised into."""
+    by_ratio_ma = int(rating_ma * parameters.raise_from_ratio)
+    return min(parameters.raise_from_ma, max(parameters.dead_band_ma, by_ratio_ma))
+
+
+def raise_in_steps(
+    board: Board, candidates: list[int], steps: Steps, parameters: ControlParameters
+) -> None:
+    """Raise those who can take more, by a step of each row's climb in all.
+
+    Only where there is enough headroom to begin with. The most important first, the smallest
+    first among equals; a step smaller than the dead-band is not taken.
     """
     dead_band_ma = parameters.dead_band_ma
-    budget_ma = [
-        max(dead_band_ma, int(headroom_ma * parameters.raise_share_ratio))
-        if headroom_ma and room_ma >= parameters.raise_from_ma
-        else 0
-        for headroom_ma, room_ma in zip(climb_ma, board.proven_room_ma, strict=True)
+    left_ma = [
+        step_ma if room_ma >= least_ma else 0
+        for step_ma, room_ma, least_ma in zip(
+            steps.left_ma, board.proven_room_ma, steps.least_ma, strict=True
+        )
     ]
-    may_rise = [at for at in candidates if _least_ma(budget_ma, board.rows[at]) > 0]
+    if not any(left_ma):
+        return
+    may_rise = [at for at in candidates if _least_ma(left_ma, board.rows[at]) > 0]
     for at in sorted(may_rise, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
+        wants_ma = board.cap_ma[at] - board.limit_ma[at]
         step_ma = min(
-            _least_ma(budget_ma, board.rows[at]),
+            _least_ma(left_ma, board.rows[at]),
             _least_ma(board.proven_room_ma, board.rows[at]),
             _least_ma(board.room_ma, board.rows[at]),
         )
-        step_ma = min(step_ma, board.cap_ma[at] - board.limit_ma[at]) // STEP_MA * STEP_MA
-        if step_ma < min(dead_band_ma, board.cap_ma[at] - board.limit_ma[at]):
+        step_ma = min(board.limit_for_ma(at, step_ma), wants_ma) // STEP_MA * STEP_MA
+        if step_ma < min(dead_band_ma, wants_ma):
             continue
         board.move(at, board.limit_ma[at] + step_ma)
         for row in board.rows[at]:
-            budget_ma[row] -= step_ma
+            left_ma[row] -= step_ma
 
 
 def _least_ma(of_row: list[int], rows: tuple[int, ...]) -> int:

@@ -102,7 +102,9 @@ def after_sending(
         renewed_at_s=event.at_s,
         lease_until_s=event.lease_until_s,
     )
-    was_ma = newest.limit_ma if newest.last_sequence > 0 else 0
+    if event.limit_ma and (newest.last_sequence == 0 or newest.limit_ma == 0):
+        belief = replace(belief, resting_since_s=None)  # It was not told to draw before.
+    was_ma = newest.limit_ma
     if event.limit_ma > was_ma:
         # The start that this one may follow goes on explaining what rose then.
         begun_s = event.at_s if was_ma else belief.started_at_s
@@ -110,7 +112,7 @@ def after_sending(
         rising_s = (*belief.rising_s[1 - KEPT_RISES :], (begun_s, begun_s + takes_s))
         belief = replace(belief, raised_at_s=event.at_s, rising_s=rising_s)
         if was_ma == 0:
-            belief = replace(belief, started_at_s=event.at_s, resting_since_s=None)
+            belief = replace(belief, started_at_s=event.at_s)
         if newest.limit_ma == 0:
             # Learnt again after every pause (design §3): it may come back on other phases.
             belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
@@ -136,7 +138,14 @@ def after_acknowledgement(
 ) -> ConnectorBelief:
     """Return the belief with that sending confirmed: its lease holds at least from now."""
     if may_have_lapsed(belief.limits, parameters, at_s):
-        belief = replace(belief, fallen_until_s=at_s + parameters.settling_s)
+        # It may have been paused meanwhile, and come back on other phases.
+        belief = replace(
+            belief,
+            fallen_until_s=at_s + parameters.settling_s,
+            mask=None,
+            mask_seen=None,
+            phase_count=None,
+        )
     limits = tuple(
         replace(
             limit,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.control.parameters import ControlParameters
-from gateway.control.wiring import Mask, Wiring
+from gateway.control.wiring import Mask, Position, Wiring
 from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
@@ -222,6 +222,20 @@ class Lapse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A limit that a connector is due: others (`givers`) were cut for it at `since_s`.
+
+    One that `is_promised` comes before the minimum of others, the rest after it.
+    """
+
+    connector_at: Position
+    limit_ma: int
+    since_s: float
+    givers: tuple[Position, ...]
+    is_promised: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMemory:
     """What one decision hands to the next: timers that start with a decision, not with a fact."""
 
@@ -245,6 +259,8 @@ class ControlMemory:
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
     lapse: Lapse = field(default_factory=Lapse)
+    dues: tuple[Due, ...] = ()
+    """Who others were cut for lately, in the order they are served."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,9 @@ from gateway.domain.ids import CircuitId, ConnectorRef, MeterId, StationId
 Mask = tuple[bool, bool, bool]
 """Which supply phases a vehicle uses."""
 
+Position = int
+"""Where a circuit or a connector stands in the lists of a `Wiring`: counted from 0, no quantity."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:

@@ -43,6 +43,7 @@ KEPT = frozenset(
         "nobody draws more than is counted",
         "no phase in use is forgotten",
         "a limit can be told",
+        "what we send fits",
         "the guard lowers raises alone",
         "a stop is a stop",
         "a limit has its reason",

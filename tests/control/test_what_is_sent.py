@@ -282,14 +282,14 @@ def leave_for_charging(board: OneCircuit, available_ma: int) -> None:
 
 
 def test_the_least_important_gives_way_first() -> None:
-    board = served((3, 0, 2))
+    board = served((3, 1, 2))
     leave_for_charging(board, 44_000)
 
     assert [board.told_ma(number) for number in NAMES] == [7_000, 18_000, 18_000]
 
 
 def test_the_next_class_gives_way_when_the_least_important_has_nothing_left() -> None:
-    board = served((3, 0, 2))
+    board = served((3, 1, 2))
     leave_for_charging(board, 33_000)
 
     assert [board.told_ma(number) for number in NAMES] == [6_000, 18_000, 8_000]
@@ -304,7 +304,7 @@ def test_a_floor_is_kept_while_anybody_else_can_give() -> None:
 
 
 def test_pauses_begin_with_the_least_important() -> None:
-    board = served((0, 3, 2))
+    board = served((1, 3, 2))
     leave_for_charging(board, 14_000)
     for _ in range(8):
         board.now_s += 1.0
@@ -317,7 +317,7 @@ def test_pauses_begin_with_the_least_important() -> None:
 def test_room_goes_to_whoever_matters_most() -> None:
     board = OneCircuit()
     board.prove(*NAMES)
-    for number, rank in zip(NAMES, (3, 0, 2), strict=True):
+    for number, rank in zip(NAMES, (3, 1, 2), strict=True):
         priority = Priority(rank=rank)
         board.learn(PrioritySet(at_s=board.now_s, connector=ref(number), priority=priority))
     obey(board, 50, base_a=45.0, numbers=NAMES)

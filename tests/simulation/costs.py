@@ -16,13 +16,14 @@ from drivers.sim.report import Report
 from drivers.sim.scenario import ScenarioKind
 from gateway.control import attribution, decide
 from gateway.control.parameters import ControlParameters
-from gateway.control.share import Board, raise_in_steps
+from gateway.control.share import Board, Steps, raise_in_steps
 from tests.simulation.harness import Run
 
 HOURS = 6
 SEEDS = 4
 AT_ONCE_S = 0.0
 NEVER_S = 1e9
+MORE_THAN_ALL_MA = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +54,13 @@ def _falls_are_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _steps_are_parts_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_by_what_is_left(
-        board: Board,
-        candidates: list[int],
-        climb_ma: tuple[int, ...],
-        parameters: ControlParameters,
+        board: Board, candidates: list[int], steps: Steps, parameters: ControlParameters
     ) -> None:
-        left_ma = tuple(
-            max(0, room_ma) if began_ma else 0
-            for began_ma, room_ma in zip(climb_ma, board.proven_room_ma, strict=True)
-        )
-        raise_in_steps(board, candidates, left_ma, parameters)
+        left_ma = [
+            min(step_ma, max(parameters.dead_band_ma, int(room_ma * parameters.raise_share_ratio)))
+            for step_ma, room_ma in zip(steps.left_ma, board.proven_room_ma, strict=True)
+        ]
+        raise_in_steps(board, candidates, replace(steps, left_ma=left_ma), parameters)
 
     monkeypatch.setattr(decide, "raise_in_steps", raise_by_what_is_left)
 
@@ -77,6 +75,10 @@ VARIANTS = (
         parameters=replace(DEFAULTS, raise_from_ma=DEFAULTS.dead_band_ma),
     ),
     Variant(name="raised after 10 s, not 30 s", parameters=replace(DEFAULTS, raise_after_s=10.0)),
+    Variant(
+        name="nobody is cut so that others have their share",
+        parameters=replace(DEFAULTS, due_gap_ma=MORE_THAN_ALL_MA),
+    ),
     Variant(name="a pause does not wait", parameters=replace(DEFAULTS, pause_after_s=AT_ONCE_S)),
     Variant(
         name="what is left unused is not handed on",

@@ -81,7 +81,7 @@ STUCK_LAWS = (
     StuckLaw(
         keeps="leases that have lapsed",
         kind="lighter",
-        told_by={"stuck", "headroom_never_came_back"},
+        told_by={"headroom_never_came_back"},
         parameters=replace(DEFAULTS, renew_s=NEVER_S),
     ),
 )

@@ -1,0 +1,28 @@
+"""Whether a vehicle is seen to use what it has: only then are others cut to give it more."""
+
+from gateway.control.bounds import draw_as_limit_ma
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import SiteState
+
+
+def uses_its_limit(state: SiteState, at: int, now_s: float) -> bool:
+    """Return whether readings show a connector's vehicle to draw what it was last told.
+
+    It counts only once the limit has settled. A station that tells no draw for long is believed.
+    """
+    parameters, belief = state.parameters, state.connectors[at]
+    newest, draw, drawn_ma = belief.limits[-1], belief.draw, None
+    if newest.acknowledged_at_s is None or belief.unused_since_s is not None:
+        return False
+    if draw is not None:
+        drawn_ma = draw_as_limit_ma(draw, state.wiring.connectors[at], belief)
+    if draw is None or drawn_ma is None:
+        return now_s - belief.started_at_s > parameters.phases_known_s
+    settled_at_s = newest.acknowledged_at_s + parameters.settling_s
+    is_settled = draw.at_s - parameters.sample_age_s >= settled_at_s
+    return is_settled and drawn_ma >= _least_used_ma(newest.limit_ma, parameters)
+
+
+def _least_used_ma(limit_ma: int, parameters: ControlParameters) -> int:
+    """Return what a vehicle draws that would take more: some round down to whole amperes."""
+    return int(limit_ma * parameters.used_ratio) - parameters.used_margin_ma

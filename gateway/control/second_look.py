@@ -1,0 +1,45 @@
+"""A second look at raises: taken as sent, does the law's own arithmetic still hold?
+
+What is sent becomes part of what is believed, and with it changes what earlier readings and
+changes of a circuit are taken to tell. So a raise that fitted may no longer fit once it counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gateway.control.headroom import Survey, survey
+from gateway.control.standing import after_sending
+from gateway.control.state import SiteState
+from gateway.control.wiring import Position
+from gateway.domain.events import LimitSent
+from gateway.domain.limits import CurrentLimit
+
+
+def misfits(
+    state: SiteState, seen: Survey, limits: Mapping[Position, CurrentLimit], now_s: float
+) -> set[Position]:
+    """Return the connectors whose raise would take a row further above what it has than it is.
+
+    `limits` are those about to be sent; `seen` is what they were decided on.
+    """
+    raised = {at for at, limit in limits.items() if limit.limit_ma > state.connectors[at].wanted_ma}
+    if not raised:
+        return raised
+    connectors = list(state.connectors)
+    for at, limit in limits.items():
+        sent = LimitSent(
+            at_s=now_s,
+            connector=state.wiring.connectors[at].ref,
+            limit_ma=limit.limit_ma,
+            phase_count=limit.phase_count,
+            lease_until_s=now_s + state.parameters.lease_s,
+            sequence=connectors[at].limits[-1].last_sequence + 1,
+        )
+        connectors[at] = after_sending(connectors[at], sent, state.parameters)
+    after = survey(replace(state, connectors=tuple(connectors)), now_s)
+    over = {row for row in range(len(seen.rows)) if _over_ma(after, row) > _over_ma(seen, row)}
+    return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
+
+
+def _over_ma(seen: Survey, row: int) -> int:
+    return max(0, seen.claimed_ma[row] - seen.rows[row].available_ma)
