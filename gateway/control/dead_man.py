@@ -81,6 +81,8 @@ def _is_ready(moment: Moment, at: int) -> bool:
     newest, station = belief.limits[-1], state.stations[connector.ref.station]
     if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
         return False
+    if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:
+        return False  # It would be paused, and might come back on phases not counted now.
     if now_s - belief.started_at_s < parameters.lapse_after_s or newest.confirmed_at_s is None:
         return False
     if newest.confirmed_at_s < newest.renewed_at_s:
