@@ -90,7 +90,9 @@ def _demand_faults(
         if not demand.min_ma <= current_ma <= demand.max_ma or not is_whole:
             found.append(_of(demand, Fault.CURRENT, slot, f"{current_ma} mA"))
         power_w = current_ma / 1_000 * demand.voltage_v * demand.phase_count
-        summed_wh += power_w * (ends_s - begins_s) / 3_600
+        is_on_before = currents_ma[slot - 1] > 0 if slot else demand.is_drawing
+        lost_s = 0.0 if is_on_before else min(demand.start_s, ends_s - begins_s)
+        summed_wh += power_w * (ends_s - begins_s - lost_s) / 3_600
     if demand.energy_wh is not None:
         summed_wh = min(summed_wh, demand.energy_wh)
     if abs(summed_wh - delivered_wh) > 1.0:

@@ -145,7 +145,8 @@ class Exchange:
 def may_wait(demand: Demand) -> bool:
     """Return whether a demand may charge at other times than planned.
 
-    Not if it wants all as soon as it can, or tapers: what it takes depends on what it has had.
+    Not if it wants all as soon as it can, if it tapers (what it takes depends on what it has had),
+    or if a start costs it something.
     """
     is_soon = demand.objective is Objective.FASTEST or demand.energy_wh is None
-    return not is_soon and not demand.taper
+    return not is_soon and not demand.taper and not demand.start_s

@@ -72,14 +72,18 @@ def greedy(problem: Problem) -> Plan:
         active = [one for one in active if slot < one.slots.stop and not one.is_done()]
         active += starts[slot]
         for one in _in_turn(active, grid.edges_s[slot]):
-            given_ma = _offer_ma(one, slot, hours[slot], left_ma)
+            length_h = hours[slot]
+            if one.demand.start_s:
+                was_ma = current_ma[one.at][slot - 1] if slot else int(one.demand.is_drawing)
+                length_h = max(0.0, length_h - (0.0 if was_ma else one.demand.start_s / 3_600.0))
+            given_ma = _offer_ma(one, slot, length_h, left_ma)
             change_ma = one.held_ma.pop(slot, 0) - given_ma
             if change_ma:
                 for row in one.demand.rows:
                     left_ma[row][slot] += change_ma
             if given_ma:
                 current_ma[one.at][slot] = given_ma
-                one.delivered_wh += given_ma * hours[slot] * one.wh_per_ma_h
+                one.delivered_wh += given_ma * length_h * one.wh_per_ma_h
                 if one.held_ma and one.is_done():
                     _release(one, left_ma)
     return plan_of(problem, current_ma)
@@ -140,7 +144,7 @@ def _offer_ma(one: _Going, slot: int, length_h: float, left_ma: list[list[int]])
     step_ma, min_ma = demand.step_ma, demand.min_ma
     held_ma = one.held_ma.get(slot, 0) if one.held_ma else 0
     fits_ma = min([left_ma[row][slot] for row in demand.rows]) + held_ma
-    if fits_ma < min_ma:
+    if fits_ma < min_ma or length_h <= 0:
         return 0
     offer_ma = demand.takes_ma(one.delivered_wh) if demand.taper else demand.max_ma
     needs_ma = (one.wants_wh - one.delivered_wh) / (length_h * one.wh_per_ma_h)

@@ -67,6 +67,8 @@ class _Placed:
     rates_ma: list[float]
     saved_mah: float = 0.0
     delivered_wh: float = 0.0
+    draws_h: float = 0.0
+    """How long of the slot it would draw."""
     wants_wh: float = field(init=False)
     wh_per_ma_h: float = field(init=False)
     s_per_wh: float = field(init=False)
@@ -141,8 +143,13 @@ def _place_slot(
     given_ma = []
     for one in turns:
         one.saved_mah += one.rates_ma[slot] * length_h
+        one.draws_h = length_h
+        if one.demand.start_s:
+            was_ma = current_ma[one.at][slot - 1] if slot else int(one.demand.is_drawing)
+            lost_h = 0.0 if was_ma else one.demand.start_s / 3_600.0
+            one.draws_h = max(1e-9, length_h - lost_h)
         most_ma = _turned_into_ma(one.demand, one.saved_mah / length_h)
-        gets_ma = one.fitting_ma(most_ma, length_h, left_ma) if most_ma > 0 else 0
+        gets_ma = one.fitting_ma(most_ma, one.draws_h, left_ma) if most_ma > 0 else 0
         if gets_ma:
             for row in one.demand.rows:
                 left_ma[row] -= gets_ma
@@ -152,13 +159,13 @@ def _place_slot(
         if has_ma < demand.max_ma and min([left_ma[row] for row in demand.rows]) >= demand.step_ma:
             for row in demand.rows:
                 left_ma[row] += has_ma
-            gets_ma = max(has_ma, one.fitting_ma(demand.max_ma, length_h, left_ma))
+            gets_ma = max(has_ma, one.fitting_ma(demand.max_ma, one.draws_h, left_ma))
             for row in demand.rows:
                 left_ma[row] -= gets_ma
         if gets_ma:
             current_ma[one.at][slot] = gets_ma
             one.saved_mah -= gets_ma * length_h
-            one.delivered_wh += gets_ma * length_h * one.wh_per_ma_h
+            one.delivered_wh += gets_ma * one.draws_h * one.wh_per_ma_h
 
 
 def _in_turn(there: list[_Placed], now_s: float) -> list[_Placed]:

@@ -26,7 +26,8 @@ class Demand:
     `rows` are the phases of circuits it loads, each with the same current; `energy_wh` None is
     everything there is. `rank` is its class, 0 first. What was promised it are the `committed`
     rectangles, and in all `promised_wh` by `latest_s`. `taper` says from how many Wh delivered
-    on it takes at most how many mA. Of demands with one `place` (a connector) only one draws at
+    on it takes at most how many mA. From nothing it takes `start_s` until it draws (`start_s_of`);
+    `is_drawing` says that it does now. Of demands with one `place` (a connector) only one draws at
     a time, in the order of `earliest_s`.
     """
 
@@ -46,6 +47,8 @@ class Demand:
     taper: tuple[tuple[float, int], ...] = ()
     min_ma: int = MIN_CHARGING_MA
     step_ma: int = STEP_MA
+    start_s: float = 0.0
+    is_drawing: bool = False
 
     def takes_ma(self, delivered_wh: float) -> int:
         """Return the most it takes once so much is delivered."""
@@ -59,6 +62,14 @@ class Demand:
     def wh_per_ma_h(self) -> float:
         """Return the energy of 1 mA on each of its phases for an hour."""
         return self.voltage_v * self.phase_count / 1_000
+
+
+def start_s_of(*, settles_s: float, ramp_ma_s: float | None, current_ma: int) -> float:
+    """Return for how long nothing might as well flow when a device starts (design §2).
+
+    That is until it has settled, and half of the time in which its current rises at its ramp rate.
+    """
+    return settles_s + (0.0 if ramp_ma_s is None else current_ma / ramp_ma_s / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +113,13 @@ def plan_of(problem: Problem, current_ma: list[list[int]]) -> Plan:
 
 def _delivered_wh(demand: Demand, current_ma: list[int], hours: tuple[float, ...]) -> float:
     given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
+    if demand.start_s:
+        before_ma = (int(demand.is_drawing), *current_ma)
+        given_wh -= demand.wh_per_ma_h * sum(
+            ma * min(length_h, demand.start_s / 3_600.0)
+            for was_ma, ma, length_h in zip(before_ma, current_ma, hours, strict=False)
+            if ma and not was_ma
+        )
     return given_wh if demand.energy_wh is None else min(given_wh, demand.energy_wh)
 
 

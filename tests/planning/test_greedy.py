@@ -10,7 +10,14 @@ from gateway.domain.needs import Objective
 from gateway.planning.check import Fault, check
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, even_grid, grid_of
-from gateway.planning.problem import Demand, Plan, Problem, Rectangle, serves_everyone
+from gateway.planning.problem import (
+    Demand,
+    Plan,
+    Problem,
+    Rectangle,
+    serves_everyone,
+    start_s_of,
+)
 
 HOUR_S = 3_600.0
 
@@ -77,6 +84,30 @@ def test_a_vehicle_that_tapers_takes_less_from_there_on() -> None:
     assert max(plan.current_ma[0][half_at:]) == 8_000
 
 
+def test_a_device_that_starts_slowly_is_given_what_that_costs() -> None:
+    start_s = start_s_of(settles_s=60.0, ramp_ma_s=500.0, current_ma=16_000)
+    slow = demand("slow", energy_wh=11_040, start_s=start_s)
+    asked = problem(slow)
+    plan = greedy(asked)
+
+    assert start_s == 76.0
+    assert check(asked, plan) == ()
+    # An hour at full power, and the 76 s it takes to start.
+    assert delivered_by_s(plan, 0, 11_040, slow.wh_per_ma_h) == HOUR_S
+    assert sum(plan.current_ma[0]) == pytest.approx(12 * 16_000 * (1 + 76 / HOUR_S), abs=6_000)
+    drawing = problem(replace(slow, is_drawing=True))
+    assert sum(greedy(drawing).current_ma[0]) == 12 * 16_000
+
+
+def test_a_target_that_cannot_be_met_is_no_reason_for_less() -> None:
+    hungry = demand("hungry", energy_wh=100_000, latest_s=2 * HOUR_S)
+    late = demand("late", energy_wh=9_000, latest_s=600.0)
+    plan = greedy(problem(hungry, late, limit_ma=32_000))
+
+    assert plan.delivered_wh == pytest.approx((16 * 230 * 3 * 2, 16 * 230 * 3 / 6))
+    assert not serves_everyone(problem(hungry, late, limit_ma=32_000), plan)
+
+
 def test_what_was_promised_is_kept_whoever_comes() -> None:
     promised = demand(
         "promised",
@@ -129,6 +160,8 @@ demands = st.builds(
     rank=st.integers(0, 3),
     max_ma=st.integers(60, 640).map(lambda steps: steps * 100),
     objective=st.sampled_from(Objective),
+    start_s=st.sampled_from((0.0, 0.0, 45.0, 400.0)),
+    is_drawing=st.booleans(),
 )
 
 

@@ -142,7 +142,7 @@ def test_a_plan_of_the_process_is_the_plan_that_would_be_made_here(new_loop: New
 def test_killed_while_it_plans_the_greedy_plan_stands_in_and_it_comes_back(
     work_ticks: int, new_loop: NewLoop
 ) -> None:
-    much = problem_of(1_200)  # Takes it long enough to be caught at it.
+    much = problem_of(3_000)  # Takes it long enough to be caught at it.
 
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
