@@ -165,8 +165,20 @@ class StationConnection(ServerConnection):
         """Return whether a text message went into the socket's buffer; never waits."""
         if self.protocol.state is not State.OPEN:
             return False
-        self.protocol.send_text(frame)
-        return self._send_data()
+        if self.protocol.extensions:
+            self.protocol.send_text(frame)
+            return self._send_data()
+        # Whole, and not masked, as a server's frames are (RFC 6455 §5.1): its head is all there is
+        # to add. Through the protocol it costs a tenth of all that is done for a message.
+        return self._write(_head_of(frame) + frame)
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            self.transport.write(data)
+        except (OSError, RuntimeError) as error:  # The socket is gone; the loss is on its way.
+            self.set_connection_exc(error)
+            return False
+        return True
 
     def _send_data(self) -> bool:
         try:
@@ -234,3 +246,13 @@ class StationConnection(ServerConnection):
         if self._held is not None and not self._held:
             self._held = None
             self._settle_reading()
+
+
+def _head_of(text: bytes) -> bytes:
+    """Return what goes before a text in the one frame of its message (RFC 6455 §5.2)."""
+    length = len(text)
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 2**16:
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")

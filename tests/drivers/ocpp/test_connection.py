@@ -11,6 +11,7 @@ import uvloop
 
 from drivers.ocpp import connection as connection_module
 from drivers.ocpp.connection import COUNTED_TOGETHER, StationConnection
+from gateway.domain.charging import OcppVersion
 from gateway.domain.ids import StationId
 from tests.support.ocpp_hall import PATIENCE_S, Hall, ask, in_hall, wait_until
 
@@ -120,6 +121,21 @@ def test_who_does_not_read_the_answers_is_not_read(
                 assert (await ask(other, heartbeat(1)))[:2] == [3, "1"]
                 for number in range(count):
                     assert json.loads(await deaf.recv())[1] == str(number)
+
+    in_hall(scene, run_loop=run_loop, boot_patience_s=1_000)
+
+
+@pytest.mark.parametrize("version", [OcppVersion.V16, OcppVersion.V201])
+def test_a_frame_of_any_length_arrives_whole(version: OcppVersion, run_loop: RunLoop) -> None:
+    """Plain or, in 2.0.1, compressed: the library at the other end reads what was sent."""
+
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01", version=version) as station:
+            await wait_until(hall.server.connected_stations)
+            for length in (0, 1, 125, 126, 65_535, 65_536, 300_000):
+                assert server_side(hall).transmit(b"x" * length)
+                async with asyncio.timeout(PATIENCE_S):
+                    assert await station.recv() == "x" * length
 
     in_hall(scene, run_loop=run_loop, boot_patience_s=1_000)
 
