@@ -10,6 +10,7 @@ from gateway.planning.grid import Grid
 from gateway.planning.problem import Demand, Rectangle
 
 NORMAL_RANK = 2
+STARTS_WITHIN_S = 14.0  # A station answers in 3 s, a vehicle follows in 11 s (IEC 61851-1).
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Visit:
     id_token: str | None = None
     phase_count: int | None = None
     accepts_ma: int | None = None
+    is_drawing: bool = False
 
 
 def served_by(visits: Iterable[Visit], promises: Iterable[Reservation]) -> dict[str, Reservation]:
@@ -177,6 +179,8 @@ def _walked_up(visit: Visit, places: Places, leaves_at_s: float, now_s: float) -
         max_ma=max_ma,
         rank=visit.rank,
         objective=Objective.BY_DEPARTURE,
+        start_s=STARTS_WITHIN_S,
+        is_drawing=visit.is_drawing,
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
     )

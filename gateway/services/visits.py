@@ -27,6 +27,7 @@ STAYS_ON_S = 1_800.0
 TAKES_ON_WH = 5_000.0
 """What is taken of one that has stayed, or taken, more than nearly all before it."""
 
+DRAWING_MA = 1_000
 LEAST_SESSION_WH = 100.0
 """A session that took less is a trial, or a fault: nothing is learnt of it."""
 
@@ -161,6 +162,7 @@ class Visits:
             id_token=session.id_token,
             phase_count=(sum(mask) if mask is not None else belief.phase_count) or None,
             accepts_ma=belief.accepts_ma,
+            is_drawing=_is_drawing(belief),
         )
 
     def _spreads_of(self, said: Statement, name: str) -> tuple[Spread, Spread]:
@@ -213,6 +215,14 @@ class Visits:
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
+
+
+def _is_drawing(belief: ConnectorBelief) -> bool:
+    draw = belief.draw
+    if draw is None:
+        return False
+    drawn_ma = draw.power_ma if draw.highest_ma is None else draw.highest_ma
+    return drawn_ma is not None and drawn_ma >= DRAWING_MA
 
 
 def _what_was_said(said: Statement) -> _Said:

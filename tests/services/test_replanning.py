@@ -462,6 +462,7 @@ def test_what_stations_remember_is_learnt_from_at_the_start() -> None:
     (visit,) = visits.seen(evolve_all(at_start(SITE), plugged(1)), 1.0)
 
     assert (visit.delivered_wh, visit.wants_wh) == (2_500.0, 2_500.0)
+    assert not visit.is_drawing
     assert visit.id_token == "van"
 
 
@@ -471,7 +472,9 @@ def test_power_is_counted_where_no_energy_is_told() -> None:
         for at_s in (0.0, 60.0, 120.0)
     )
 
-    assert visits_after(*plugged(1), *metered).delivered_wh == 240.0
+    visit = visits_after(*plugged(1), *metered)
+    assert visit.delivered_wh == 240.0
+    assert visit.is_drawing
 
 
 def test_nobody_says_anything_of_a_connector_without_a_vehicle() -> None:
