@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -36,7 +35,7 @@ from gateway.domain.needs import Criticality
 from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
 from gateway.planning.risk_words import miscalibration_said
-from gateway.ports import Clock, Ledger, Post
+from gateway.ports import Clock, Ledger
 from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
 from gateway.services.calendar_book import CalendarBook
@@ -84,7 +83,7 @@ class FrontDesk:
         memory: Memory,
         address: ListenAddress,
         folder: Path | None,
-        post: Post,
+        post: Callable[[PrioritySet], None],
         plan_min_gap_s: float,
         tokens: TokenPolicy,
         hooks: Sequence[Webhook] = (),
@@ -235,8 +234,7 @@ class FrontDesk:
 
     def _prioritise(self, connector: ConnectorRef, priority: Priority | None) -> None:
         now_s = self._clock.monotonic_s()
-        fact = PrioritySet(at_s=now_s, connector=connector, priority=priority)
-        self._post(cast("Event", fact))
+        self._post(PrioritySet(at_s=now_s, connector=connector, priority=priority))
 
     def _on_known(self) -> None:
         self._forecasting.look_soon()

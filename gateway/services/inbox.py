@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
+from gateway.control.fold import PrioritySet
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import ConnectorMetered, Event, MeterRead
 from gateway.domain.ids import ConnectorRef, MeterId
@@ -16,6 +17,10 @@ MANY = 50
 
 MAX_WAITING = 100_000
 """Facts that may wait at all: more than stations can send while control misses several cycles."""
+
+
+Fact = Event | PrioritySet
+"""What drivers and people tell, and what planning says of who goes first."""
 
 
 class InboxOverflowError(HeadroomError):
@@ -33,7 +38,7 @@ class Inbox:
     def __init__(self, *, max_waiting: int = MAX_WAITING) -> None:
         """Begin empty."""
         self._max_waiting = max_waiting
-        self._waiting: dict[int, Event] = {}
+        self._waiting: dict[int, Fact] = {}
         self._readings: dict[MeterId | ConnectorRef, deque[int]] = {}
         self._number = 0
         self._is_overflown = False
@@ -46,7 +51,7 @@ class Inbox:
         """Return how many facts wait."""
         return len(self._waiting)
 
-    def post(self, fact: Event) -> None:
+    def post(self, fact: Fact) -> None:
         """Keep a fact until it is taken. Never waits, never raises."""
         source = _source_of(fact)
         if len(self._waiting) >= self._max_waiting:
@@ -66,7 +71,7 @@ class Inbox:
         if self.on_many is not None and len(self._waiting) >= MANY:
             self.on_many()
 
-    def take(self, *, limit: int) -> list[Event]:
+    def take(self, *, limit: int) -> list[Fact]:
         """Return at most `limit` facts, oldest first, and forget them.
 
         Raises:
@@ -76,7 +81,7 @@ class Inbox:
             message = f"{len(self._waiting)} facts wait and one was lost: control has fallen behind"
             raise InboxOverflowError(message)
         numbers = list(islice(self._waiting, limit))
-        taken: list[Event] = []
+        taken: list[Fact] = []
         for number in numbers:
             fact = self._waiting.pop(number)
             taken.append(fact)
@@ -89,7 +94,7 @@ class Inbox:
         return taken
 
 
-def _source_of(fact: Event) -> MeterId | ConnectorRef | None:
+def _source_of(fact: Fact) -> MeterId | ConnectorRef | None:
     """Return whose reading a fact is; None for all that must never be dropped."""
     if isinstance(fact, MeterRead):
         return fact.reading.meter

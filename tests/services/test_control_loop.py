@@ -24,7 +24,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.services.chronicle import GRAVE
 from gateway.services.control_loop import MAX_FACTS_A_CYCLE, ControlLoop
-from gateway.services.inbox import MANY, Inbox, InboxOverflowError
+from gateway.services.inbox import MANY, Fact, Inbox, InboxOverflowError
 from tests.support.small_site import at_start, main_read, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -194,7 +194,7 @@ def test_a_flood_is_taken_in_bounded_parts_and_whole() -> None:
 class Silent(Inbox):
     """An inbox that never says that many facts wait: they are folded in the cycle."""
 
-    def post(self, fact: Event) -> None:
+    def post(self, fact: Fact) -> None:
         self.on_many = None
         super().post(fact)
 

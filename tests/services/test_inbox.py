@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 
 from gateway.domain.events import (
     ConnectorMetered,
-    Event,
     StationConnected,
     StationDisconnected,
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
-from gateway.services.inbox import WAITING_A_SOURCE, Inbox, InboxOverflowError
+from gateway.services.inbox import WAITING_A_SOURCE, Fact, Inbox, InboxOverflowError
 from tests.support.small_site import main_read
 
 CP_01 = StationId("CP-01")
@@ -30,7 +29,7 @@ def started(at_s: float) -> TransactionStarted:
 
 def test_facts_come_out_in_the_order_they_came_in() -> None:
     inbox = Inbox()
-    facts: list[Event] = [
+    facts: list[Fact] = [
         StationConnected(at_s=1, station=CP_01),
         main_read(2, 10),
         metered(3),
@@ -86,8 +85,8 @@ def test_nothing_but_a_reading_is_ever_missing_and_nothing_overtakes(
     steps: list[int | tuple[str, int]],
 ) -> None:
     inbox = Inbox()
-    posted: list[Event] = []
-    taken: list[Event] = []
+    posted: list[Fact] = []
+    taken: list[Fact] = []
     for at_s, step in enumerate(steps):
         if isinstance(step, int):
             taken += inbox.take(limit=step)
