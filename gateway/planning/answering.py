@@ -289,7 +289,7 @@ def _with_presence(
 
 
 def _what_binds(book: Book, room: Room, outlet: Outlet, ask: Ask, here: Circumstances) -> str:
-    bindings = room.outlook(outlet).binding(room, ask.from_s, ask.until_s)
+    bindings = room.outlook(outlet).binding(ask.from_s, ask.until_s)
     if not bindings:
         # Nothing is in the way but the connector's own power and the time there is.
         return f"{outlet.key} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"

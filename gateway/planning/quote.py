@@ -87,13 +87,13 @@ class Quote:
 def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -> Quote:
     """Return what can be offered for what is asked, with alternatives where that is not all."""
     outlook = room.outlook(outlet)
-    asked = _as_asked(room, outlook, ask)
+    asked = _as_asked(outlook, ask)
     if asked is not None and (ask.energy_wh is None or asked.energy_wh >= ask.energy_wh):
         return Quote(verdict=Verdict.YES, version=room.version, offers=(asked,))
     offers = [] if asked is None else [replace(asked, way=Way.MOST_ENERGY)]
     offers += _otherwise(room, outlook, ask)
     for other in others:
-        elsewhere = _as_asked(room, room.outlook(other), ask)
+        elsewhere = _as_asked(room.outlook(other), ask)
         if elsewhere is not None and elsewhere.energy_wh >= (ask.energy_wh or 0.0):
             offers.append(replace(elsewhere, way=Way.ANOTHER_OUTLET))
             break
@@ -111,7 +111,7 @@ def fits_many(
     return has_wh >= energy_wh
 
 
-def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
+def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
     """Return the offer in the window that was asked for, None when there is nothing in it."""
     paths_wh = outlook.path_energies_wh(ask.from_s, ask.until_s)
     surely_wh = _at_confidence_wh(paths_wh, ask.confidence_ratio)
@@ -131,7 +131,7 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
         start_s=ask.from_s,
         finish_s=ends_s,
         profile=outlook.profile(ask.from_s, ends_s),
-        binding=outlook.binding(room, ask.from_s, ask.until_s),
+        binding=outlook.binding(ask.from_s, ask.until_s),
     )
 
 
@@ -155,7 +155,7 @@ def _finish_s(outlook: Outlook, ask: Ask) -> float | None:
     """
     assert ask.energy_wh is not None
     planned_s = outlook.finish_s(ask.from_s, ask.energy_wh)
-    if planned_s is None or len(outlook.path_energy_wh) == 1:
+    if planned_s is None or outlook.is_certain:
         return planned_s
     edges_s = outlook.edges_s
     first = int(np.searchsorted(edges_s, planned_s - 1e-6))
@@ -185,7 +185,7 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
             offers.append((Way.ANOTHER_START, moved))
     found = []
     for way, other in offers:
-        offer = _as_asked(room, outlook, other)
+        offer = _as_asked(outlook, other)
         if offer is not None:
             found.append(replace(offer, way=way))
     return found + _at_power(room, outlook, ask)
@@ -229,10 +229,10 @@ def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
         offers.append((Way.SUSTAINED, Outlook.of(room, steady), replace(ask, energy_wh=None)))
     found = []
     for way, of_outlook, asked in offers:
-        offer = _as_asked(room, of_outlook, asked)
+        offer = _as_asked(of_outlook, asked)
         if offer is not None:
             # What it is bound by is told by what the outlet could give.
-            binding = outlook.binding(room, ask.from_s, ask.until_s)
+            binding = outlook.binding(ask.from_s, ask.until_s)
             found.append(replace(offer, way=way, outlet=outlook.outlet, binding=binding))
     return found
 

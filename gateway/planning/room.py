@@ -5,7 +5,7 @@ makes a new one, with the next version.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -85,12 +85,19 @@ class Outlook:
     left_ma: Ints
     energy_wh: Floats
     path_energy_wh: Floats
+    is_certain: bool
+    """Whether there are no scenarios: all turns out as planned."""
+    short_slots: Ints
+    """The slots in which less is left than the outlet could give."""
+    tightest_rows: Ints
+    """The row of the outlet that leaves least in each slot."""
 
     @staticmethod
     def of(room: Room, outlet: Outlet) -> "Outlook":
         """Return the outlook of an outlet in a room."""
         rows = list(outlet.rows)
-        left_ma = room.left_ma[rows].min(axis=0)
+        of_rows_ma = room.left_ma[rows]
+        left_ma = of_rows_ma.min(axis=0)
         edges_s = np.array(room.grid.edges_s)
         hours = np.diff(edges_s) / HOUR_S
         current_ma = _given_ma(left_ma, outlet)
@@ -109,6 +116,9 @@ class Outlook:
             left_ma=left_ma,
             energy_wh=_cumulated(outlet.power_w(1.0) * current_ma * hours),
             path_energy_wh=_cumulated(outlet.power_w(1.0) * path_ma * hours),
+            is_certain=not paths_ma,
+            short_slots=np.flatnonzero(left_ma < outlet.max_ma),
+            tightest_rows=np.array(rows)[of_rows_ma.argmin(axis=0)],
         )
 
     def energy_within_wh(self, from_s: float, until_s: float) -> float:
@@ -118,13 +128,14 @@ class Outlook:
 
     def path_energies_wh(self, from_s: float, until_s: float) -> Floats:
         """Return the same in each scenario."""
+        if self.is_certain:
+            return np.array([self.energy_within_wh(from_s, until_s)])
         return np.maximum(0.0, self.path_energy_at(until_s) - self.path_energy_at(from_s))
 
     def path_energy_at(self, at_s: float) -> Floats:
         """Return the energy of each scenario up to an instant."""
-        slot = int(
-            np.clip(np.searchsorted(self.edges_s, at_s, side="right") - 1, 0, len(self.edges_s) - 2)
-        )
+        slot = int(self.edges_s.searchsorted(at_s, side="right")) - 1
+        slot = min(max(slot, 0), len(self.edges_s) - 2)
         part = (at_s - self.edges_s[slot]) / (self.edges_s[slot + 1] - self.edges_s[slot])
         before, after = self.path_energy_wh[:, slot], self.path_energy_wh[:, slot + 1]
         at_wh: Floats = before + (after - before) * min(1.0, max(0.0, part))
@@ -160,32 +171,35 @@ class Outlook:
             if currents_ma[at]
         )
 
-    def binding(self, room: Room, from_s: float, until_s: float) -> tuple[Binding, ...]:
+    def binding(self, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
         first, last = self.slots_between(from_s, until_s)
-        is_short = self.left_ma[first:last] < self.outlet.max_ma
-        if not is_short.any():
+        short = self.short_slots
+        begin, end = short.searchsorted((first, last))
+        slots = short[begin:end]
+        if not len(slots):
             return ()
-        rows = np.array(self.outlet.rows)
-        slots = first + np.flatnonzero(is_short)
-        of_rows_ma = room.left_ma[np.ix_(rows, slots)]
-        tightest = of_rows_ma.argmin(axis=0)
-        is_other = (np.diff(slots) > 1) | (np.diff(tightest) != 0)
-        begins = np.concatenate(([0], np.flatnonzero(is_other) + 1))
-        ends = np.append(begins[1:], len(slots)) - 1
-        limits_ma = np.maximum(0, np.minimum.reduceat(of_rows_ma.min(axis=0), begins))
-        return tuple(
-            Binding(
-                row=row, from_s=max(from_s, begins_s), until_s=min(until_s, ends_s), limit_ma=ma
-            )
-            for row, begins_s, ends_s, ma in zip(
-                rows[tightest[begins]].tolist(),
-                self.edges_s[slots[begins]].tolist(),
-                self.edges_s[slots[ends] + 1].tolist(),
-                limits_ma.tolist(),
-                strict=True,
-            )
+        tightest = self.tightest_rows[slots]
+        is_other = (slots[1:] - slots[:-1] > 1) | (tightest[1:] != tightest[:-1])
+        begins = np.concatenate(([0], is_other.nonzero()[0] + 1))
+        ends = np.concatenate((begins[1:], [len(slots)])) - 1
+        limits_ma = np.minimum.reduceat(self.left_ma[slots], begins)
+        edges_s = self.edges_s
+        parts = zip(
+            tightest[begins].tolist(),
+            edges_s[slots[begins]].tolist(),
+            edges_s[slots[ends] + 1].tolist(),
+            limits_ma.tolist(),
+            strict=True,
         )
+        found = [
+            Binding(row=row, from_s=begins_s, until_s=ends_s, limit_ma=max(0, ma))
+            for row, begins_s, ends_s, ma in parts
+        ]
+        # Only the first and the last may reach out of the window.
+        found[0] = replace(found[0], from_s=max(from_s, found[0].from_s))
+        found[-1] = replace(found[-1], until_s=min(until_s, found[-1].until_s))
+        return tuple(found)
 
     def slots_between(self, from_s: float, until_s: float) -> tuple[int, int]:
         """Return the first slot that has a part between two instants, and the one after the last."""
