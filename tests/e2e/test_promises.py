@@ -104,13 +104,10 @@ def test_what_an_occupant_says_by_the_link_of_the_session_outlives_the_daemon(
             async with station(await process.ocpp_port(), "CP-01") as arriving:
                 await arriving.boot()
                 await arriving.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
-                while (
-                    not (listed := (await ask(process, operator, "GET", "/sessions"))[1])[  # noqa: ASYNC110 - it is asked over HTTP
-                        "sessions"
-                    ]
-                ):
-                    await asyncio.sleep(0.1)
-            (session,) = listed["sessions"]
+                listed: list[Any] = []
+                while not listed:
+                    listed = (await ask(process, operator, "GET", "/sessions"))[1]["sessions"]
+            (session,) = listed
             path, _, word = session["link"].removeprefix("/api/v1").partition("?token=")
             status, said = await ask(process, word, "PUT", f"{path}/need", need)
             assert (status, said["wants_wh"], said["criticality"]) == (200, 7_000, "opportunistic")
