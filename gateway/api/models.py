@@ -56,6 +56,8 @@ class QuoteRequest(Body):
     """How many phases it charges on; None: all its connector has."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
     """How surely it must be kept; None: 0.9."""
+    fixed: bool = False
+    """Whether what it is promised must not be moved in time for something critical."""
     connector: Name | None = None
     """Such as `CP-01/1`; None: whichever is best."""
     circuit: Name | None = None
@@ -174,6 +176,8 @@ class ReservationView(Answer):
     profile: list[Step]
     id_token: str | None
     reference: str | None
+    waits_for: str
+    """Whose leaving it needs, empty if nobody's."""
     cause: str
 
 

@@ -45,6 +45,7 @@ def need_of(request: QuoteRequest, places: Places) -> Need:
         max_power_w=request.max_power_w,
         phase_count=request.phases,
         confidence_ratio=request.confidence,
+        is_fixed=request.fixed,
         connector=None if request.connector is None else connector_of(request.connector, places),
         circuit=None if request.circuit is None else CircuitId(request.circuit),
         id_token=request.id_token,
@@ -153,6 +154,7 @@ def reservation_view(promise: Reservation, places: Places) -> ReservationView:
         profile=steps(promise.envelope, per_ma_w=per_ma_w),
         id_token=promise.id_token,
         reference=promise.reference,
+        waits_for=promise.waits_for,
         cause=promise.cause,
     )
 
