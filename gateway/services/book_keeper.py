@@ -8,7 +8,7 @@ from gateway.domain.memory import PromiseMemory
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.answers import WrongStateError
 from gateway.planning.asking import AskError, Places
-from gateway.planning.book import Book, BookError, become, hold, opened, without
+from gateway.planning.book import Book, BookError, become, hold, opened, take, without
 from gateway.planning.grid import grid_of
 from gateway.planning.quote_words import place_said
 from gateway.planning.rearranging import hold_moving
@@ -103,6 +103,16 @@ class BookKeeper:
             promises = {key: p for key, p in self.book.promises.items() if key != promise.id}
             self.book = replace(self.book, promises=promises)
         return now
+
+    def put_back(self, promise: Reservation) -> None:
+        """Add a promise that was taken out and not given up in the end, as it was."""
+        left_ma = self.book.room.left_ma.copy()
+        take(left_ma, self.book.room.grid, self.book.from_at_s, promise, sign=1)
+        self.book = replace(
+            self.book,
+            room=replace(self.book.room, left_ma=left_ma),
+            promises={**self.book.promises, promise.id: promise},
+        )
 
     def say(self, promise: Reservation) -> None:
         """Have the book say this of a promise, its room being the same."""

@@ -196,13 +196,15 @@ class Booking:
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
-        before, gone = self._keeper.book, None
+        before = gone = None
         if replaces is not None:
+            before = self._keeper.book.promises.get(self._shelf.find(replaces, by).id)
             gone = self._cancelled(self._shelf.find(replaces, by), by, now_s)
         try:
             promise = self._held(wanted, by, now_s)
         except HeadroomError:
-            self._keeper.book = before
+            if before is not None:
+                self._keeper.put_back(before)
             raise
         return await self._shelf.write(promise, by=by, key=key, instead_of=gone)
 

@@ -574,7 +574,9 @@ async def race(made: Booking, clock: VirtualClock, paper: PaperLedger, *, acts: 
                 elif kind < 0.6:
                     offers = chance.choice(quotes).offers
                     if offers:
-                        mine.append((await made.hold(chance.choice(offers).id, by)).id)
+                        instead_of = mine[-1] if mine and kind < 0.35 else None
+                        offer = chance.choice(offers).id
+                        mine.append((await made.hold(offer, by, replaces=instead_of)).id)
                 elif mine:
                     act = made.confirm if kind < 0.75 else made.cancel
                     await act(chance.choice(mine[-8:]), by)
