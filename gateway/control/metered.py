@@ -78,6 +78,9 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     if not rating_ma:  # A phase the circuit does not have: what is measured there is nothing.
         return replace(before, read_at_s=at_s, changed_at_s=at_s)
     is_first = before.read_at_s < 0 and before.changed_at_s < 0 and not before.level_ma
+    # Over a silence in which the circuit has fallen back, or was opened, nothing is known to last.
+    is_lasting = at_s - before.read_at_s <= parameters.stale_fallback_s
+    over_since_s = before.over_since_s if is_lasting else None
     after = replace(
         before,
         current_ma=current_ma,
@@ -90,7 +93,7 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
             curve=circuit.curve,
             elapsed_s=0.0 if is_first else at_s - before.read_at_s,
         ),
-        over_since_s=(before.over_since_s or at_s) if current_ma > rating_ma else None,
+        over_since_s=(over_since_s or at_s) if current_ma > rating_ma else None,
     )
     if is_first:
         return replace(after, level_ma=current_ma, theta_ratio=(current_ma / rating_ma) ** 2)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.control.decide import decide
 from gateway.control.fold import evolve
 from gateway.control.stop_latch import ReleaseRefusedError
 from gateway.control.trip_latch import TripLatch, TripState
@@ -56,3 +57,24 @@ def test_a_trip_begins_a_lockout_and_shortens_none() -> None:
     assert tripped.circuits[0].lockout_until_s == 100.0 + lockout_s
     assert again.circuits[0].lockout_until_s == 100.0 + lockout_s
     assert elsewhere == board.state
+
+
+def test_a_circuit_whose_meter_has_fallen_silent_is_not_opened_for_what_it_said_last() -> None:
+    """Its connectors are at their fallbacks, which are proven to fit."""
+    board = OneCircuit()
+    board.prove(1)
+    board.run(20, base_a=101.0, draws_a={1: 0.0})
+
+    assert [decide(board.state, board.now_s + age_s).trips for age_s in (45.0, 3_600.0)] == [(), ()]
+
+
+def test_a_meter_fed_by_the_circuit_that_was_opened_keeps_it_open_for_nobody() -> None:
+    """Dead with the circuit, it comes back with it, and what it then says begins anew."""
+    board = OneCircuit()
+    board.prove(1)
+    assert board.run(70, base_a=101.0, draws_a={1: 0.0}).trips == (BOARD,)
+
+    board.now_s += 600.0
+    assert decide(board.state, board.now_s).trips == ()
+    assert board.run(5, base_a=101.0, draws_a={1: 0.0}).trips == ()
+    assert board.run(60, base_a=101.0, draws_a={1: 0.0}).trips == (BOARD,)
