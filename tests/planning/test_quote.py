@@ -132,3 +132,42 @@ def test_many_at_once_are_answered_like_each(
         for begins, ends in zip(from_s.tolist(), until_s.tolist(), strict=True)
     ]
     assert many.tolist() == one_by_one
+
+
+@given(
+    left_a=st.lists(st.integers(0, 40), min_size=4, max_size=16),
+    extra_a=st.lists(
+        st.lists(st.integers(0, 20), min_size=16, max_size=16), min_size=2, max_size=9
+    ),
+    from_h=st.floats(0, 10),
+    length_h=st.floats(0.1, 8),
+    energy_wh=st.none() | st.floats(100, 60_000),
+    confidence_ratio=st.sampled_from((0.5, 0.75, 0.9)),
+)
+def test_what_is_held_of_an_offer_carries_it_as_surely_as_is_said(
+    *,
+    left_a: list[int],
+    extra_a: list[list[int]],
+    from_h: float,
+    length_h: float,
+    energy_wh: float | None,
+    confidence_ratio: float,
+) -> None:
+    slots = len(left_a)
+    paths_ma = [[a * 1_000 for a in path[:slots]] for path in extra_a]
+    there = room([a * 1_000 for a in left_a], paths_ma=paths_ma)
+    asked = ask(energy_wh, from_h, from_h + length_h, confidence_ratio=confidence_ratio)
+
+    for offer in quote(there, THREE, asked).offers:
+        kept = 0
+        for path in paths_ma:
+            carried_wh = 0.0
+            for part in offer.profile:
+                for slot in range(int(part.from_s // HOUR_S), int(-(-part.until_s // HOUR_S))):
+                    begins_s, ends_s = max(part.from_s, slot * HOUR_S), (slot + 1) * HOUR_S
+                    lasts_h = (min(part.until_s, ends_s) - begins_s) / HOUR_S
+                    gives_ma = min(part.current_ma, left_a[slot] * 1_000 - path[slot])
+                    carried_wh += THREE.power_w(gives_ma if gives_ma >= 6_000 else 0) * lasts_h
+            kept += carried_wh >= 0.98 * offer.energy_wh - 1.0
+        assert kept / len(paths_ma) >= confidence_ratio - 1e-9
+        assert offer.confidence_ratio >= confidence_ratio - 1e-9
