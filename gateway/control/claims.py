@@ -119,17 +119,13 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
 def board_of(moment: Moment) -> Board:
     """Return the board before anything is moved for others: limits told, caps applied."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
-    controlled, caps, trials = moment.controlled, moment.caps, moment.trials
-    wiring = state.wiring
+    controlled, caps, trials, wiring = moment.controlled, moment.caps, moment.trials, state.wiring
     # Summed on each connector's own circuit first: what is above is summed from circuits.
     claims_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
-    may_move: list[bool] = []
-    in_watts: list[bool] = []
+    may_move, in_watts = list[bool](), list[bool]()
     highs_ma, awake_ma = seen.high_ma.copy(), seen.high_ma.copy()
     rows: list[tuple[int, ...]] = []
-    limits_ma: list[int] = []
-    caps_ma: list[int] = []
-    floors_ma: list[int] = []
+    limits_ma, caps_ma, floors_ma = list[int](), list[int](), list[int]()
     ranks: list[Rank] = []
     for at, belief in enumerate(state.connectors):
         of_connector = wiring.rows[at][seen.masks[at]]
@@ -141,19 +137,15 @@ def board_of(moment: Moment) -> Board:
             ranks.append((AT_REST_RANK, ENDLESS_S))
             may_move.append(False)
             in_watts.append(False)
-            high = seen.high_ma[at]
-            if high:
-                for row in wiring.own_rows[at][seen.masks[at]]:
-                    claims_ma[row] += high
+            for row in wiring.own_rows[at][seen.masks[at]]:
+                claims_ma[row] += highs_ma[at]
             continue
         priority = ORDINARY
         if state.priorities:
             priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
         cap_ma = _cap_ma(state, at, caps[at])
-        limit_ma = min(told_ma(state, at), cap_ma)
         trial = trials[at]
-        if trial is not None:
-            limit_ma = min(trial.limit_ma, cap_ma)
+        limit_ma = min(cap_ma, told_ma(state, at) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
         is_in_watts = takes_watts(state.stations[wiring.connectors[at].ref.station])
         counted_ma = in_amperes_ma(limit_ma) if is_in_watts else limit_ma

@@ -23,6 +23,13 @@ def sentence(reason: Reason) -> str:
                 "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
             )
             return f"{limit}: no vehicle is connected; {holds}."
+        case ReasonKind.STATUS_UNKNOWN:
+            return f"{limit}: the station has not said yet whether a vehicle is connected."
+        case ReasonKind.RAISE_HELD:
+            return (
+                f"{limit}: the raise to {amps(reason.current_ma)} is held, as the reading of a "
+                f"circuit above leaves no room for it yet{_after(reason.row)}."
+            )
         case ReasonKind.AWAITS_STATIONS:
             left = _seconds(reason.remaining_s)
             return (
@@ -36,9 +43,11 @@ def sentence(reason: Reason) -> str:
             return f"{limit}: {_of_sharing(reason)}."
         case ReasonKind.WAITS_FOR_HEADROOM | ReasonKind.WAITS_FOR_TURN:
             return f"{limit}: {_of_sharing(reason)}."
+        case ReasonKind.OTHERS_COME_FIRST:
+            return f"{limit}: {_of_sharing(reason)}."
         case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
             return f"{limit}: {_of_station(reason)}."
-        case ReasonKind.STATION_DISOBEYS:
+        case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED:
             return f"{limit}: {_of_station(reason)}."
         case ReasonKind.METER_STALE | ReasonKind.THERMAL_BUDGET:
             return f"{limit}: {_of_safety(reason)}."
@@ -70,6 +79,8 @@ def _of_sharing(reason: Reason) -> str:
     arithmetic = _arithmetic(reason.row)
     if reason.kind is ReasonKind.MAKES_ROOM:
         return f"makes room for {reason.name}; {arithmetic}"
+    if reason.kind is ReasonKind.OTHERS_COME_FIRST:
+        return f"{reason.name} comes first; {arithmetic}"
     if reason.kind is ReasonKind.RAISED_IN_STEPS:
         return f"being raised in steps; {arithmetic}"
     if reason.kind is ReasonKind.WAITS_FOR_HEADROOM:
@@ -85,8 +96,12 @@ def _of_sharing(reason: Reason) -> str:
 def _of_station(reason: Reason) -> str:
     counted = amps(reason.current_ma)
     if reason.kind is ReasonKind.STATION_UNREACHABLE:
-        gone = _seconds(reason.elapsed_s)
-        return f"the station has been out of reach for {gone}; it is counted at {counted}"
+        gone = f"the station has been out of reach for {_seconds(reason.elapsed_s)}"
+        if reason.remaining_s is not None:
+            gone += f"; its last limit holds for {_seconds(reason.remaining_s)} at most"
+        return f"{gone}; it is counted at {counted}"
+    if reason.kind is ReasonKind.LEASE_TRIED:
+        return "not renewed for a moment, to see that the station falls back by itself"
     if reason.kind is ReasonKind.STATION_UNPROVEN:
         return (
             "the station has not yet been seen to obey a cut; until then it gets "
@@ -140,6 +155,10 @@ def _seconds(duration_s: float | None) -> str:
 
 def _where(row: RowFigures | None) -> str:
     return "its circuit" if row is None else f"{row.circuit} {row.phase.name}"
+
+
+def _after(row: RowFigures | None) -> str:
+    return "" if row is None else f"; {_arithmetic(row)}"
 
 
 def _arithmetic(row: RowFigures | None) -> str:

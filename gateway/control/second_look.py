@@ -1,4 +1,4 @@
-"""A second look at raises: taken as sent, does the law's own arithmetic still hold?
+"""A second look at raises, taken as sent: the law's own arithmetic must still hold.
 
 What is sent becomes part of what is believed, and with it changes what earlier readings and
 changes of a circuit are taken to tell. So a raise that fitted may no longer fit once it counts.

@@ -6,10 +6,15 @@ from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
 from gateway.control.claims import Moment, is_at_rest
 from gateway.control.headroom import Survey
-from gateway.control.share import Board
+from gateway.control.share import Board, least_climb_ma
 from gateway.control.state import ControlMemory, SiteState
+from gateway.control.wiring import Position
+from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.ids import ConnectorRef
+from gateway.domain.needs import Criticality
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
+
+CLASSES = tuple(Criticality)
 
 
 def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[ConnectorRef, Reason]:
@@ -30,6 +35,9 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             tightest[rows] = _tightest_row(board, at)
         return tightest[rows]
 
+    for due in memory.dues:
+        for giver in due.givers:
+            board.made_room_for.setdefault(giver, due.connector_at)
     reasons: dict[ConnectorRef, Reason] = {}
     for at, connector in enumerate(state.wiring.connectors):
         if not moment.controlled[at]:
@@ -40,6 +48,8 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
         elif cap is not None and limit_ma >= cap.limit_ma:
             reason = replace(cap, limit_ma=limit_ma)
+        elif connector.ref == memory.lapse.connector:
+            reason = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=limit_ma)
         elif at in board.made_room_for:
             other = state.wiring.connectors[board.made_room_for[at]].ref
             reason = Reason(
@@ -65,17 +75,20 @@ def _of_uncontrolled(state: SiteState, seen: Survey, at: int, now_s: float) -> R
     station = state.stations[connector.ref.station]
     limit_ma = min(connector.max_ma, fallback_ma(connector, belief))
     if not station.is_connected:
-        gone_s = now_s - max(station.changed_at_s, state.started_at_s)
+        lease_until_s = belief.limits[-1].lease_until_s
+        is_leased = lease_until_s is not None and lease_until_s > now_s
         return Reason(
             kind=ReasonKind.STATION_UNREACHABLE,
-            limit_ma=limit_ma,
+            limit_ma=belief.wanted_ma if is_leased else limit_ma,
             current_ma=seen.high_ma[at],
-            elapsed_s=gone_s,
+            elapsed_s=now_s - max(station.changed_at_s, state.started_at_s),
+            remaining_s=lease_until_s - now_s if lease_until_s and is_leased else None,
         )
     if state.is_stopped:
         return Reason(kind=ReasonKind.STOPPED, limit_ma=0, stop=state.stop_cause)
     unwritten_ma = connector.max_ma if belief.fallback_ma is None else None
-    return Reason(kind=ReasonKind.NOT_CONNECTED, limit_ma=limit_ma, current_ma=unwritten_ma)
+    kind = ReasonKind.STATUS_UNKNOWN if belief.status is None else ReasonKind.NOT_CONNECTED
+    return Reason(kind=kind, limit_ma=limit_ma, current_ma=unwritten_ma)
 
 
 def _of_appetite(state: SiteState, at: int, limit_ma: int) -> Reason:
@@ -95,7 +108,13 @@ def _of_row(
 ) -> Reason:
     parameters, now_s, limit_ma = moment.state.parameters, moment.now_s, board.limit_ma[at]
     row = 3 * moment.state.wiring.circuit_at[figures_of_row.circuit] + figures_of_row.phase
-    if limit_ma == 0 and row in board.crowded:
+    first = _comes_first(moment, board, at, row)
+    if first is not None:
+        return Reason(
+            kind=ReasonKind.OTHERS_COME_FIRST, limit_ma=limit_ma, row=figures_of_row, name=first
+        )
+    is_for_turns = figures_of_row.available_ma >= MIN_CHARGING_MA
+    if limit_ma == 0 and row in board.crowded and is_for_turns:
         since_s = memory.waiting_since_s[at]
         return Reason(
             kind=ReasonKind.WAITS_FOR_TURN,
@@ -105,7 +124,8 @@ def _of_row(
         )
     timers = memory.headroom_since_s if limit_ma else memory.start_room_since_s
     since_s = timers[row]
-    if since_s is None or (limit_ma and board.proven_room_ma[row] < parameters.dead_band_ma):
+    least_ma = least_climb_ma(figures_of_row.rating_ma, parameters) if limit_ma else 0
+    if since_s is None or board.proven_room_ma[row] < least_ma:
         kind = ReasonKind.CIRCUIT_AT_SET_POINT
         return Reason(kind=kind, limit_ma=limit_ma, row=figures_of_row)
     remaining_s = parameters.raise_after_s - (now_s - since_s)
@@ -117,3 +137,21 @@ def _of_row(
             remaining_s=remaining_s,
         )
     return Reason(kind=ReasonKind.RAISED_IN_STEPS, limit_ma=limit_ma, row=figures_of_row)
+
+
+def _comes_first(moment: Moment, board: Board, at: Position, row: int) -> str | None:
+    """Return who on a row has more, for a need that comes before a connector's, and its class."""
+    if not moment.state.priorities:
+        return None
+    before = [
+        other
+        for other in board.on_row(row)
+        if board.limit_ma[other] > max(board.limit_ma[at], MIN_CHARGING_MA)
+        and (board.rank[other][0] < board.rank[at][0] or other in board.guaranteed)
+    ]
+    if not before:
+        return None
+    first = min(before, key=lambda other: (board.rank[other], other))
+    ref = moment.state.wiring.connectors[first].ref
+    has = "a promised floor" if first in board.guaranteed else CLASSES[board.rank[first][0]]
+    return f"{ref} ({has})"

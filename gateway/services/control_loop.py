@@ -151,10 +151,13 @@ class ControlLoop:
             reason = reasons[connector]
             if limit_ma < reason.limit_ma:
                 self.counters["guarded"] += 1
-                kind = reason.kind
-                if kind is ReasonKind.AT_MAXIMUM:
-                    kind = ReasonKind.RAISED_IN_STEPS  # Only raises are held: cuts always pass.
-                reasons[connector] = replace(reason, kind=kind, limit_ma=limit_ma)
+                # Only raises are held: cuts always pass.
+                reasons[connector] = Reason(
+                    kind=ReasonKind.RAISE_HELD,
+                    limit_ma=limit_ma,
+                    current_ma=reason.limit_ma,
+                    row=reason.row,
+                )
         return self._held(replace(decision, orders=orders, reasons=reasons))
 
     def _held(self, decision: Decision) -> Decision:

@@ -20,6 +20,7 @@ PHASES = "no phase in use is forgotten"
 CUT = "what does not fit is cut"
 SERVED = "whoever can be served is served"
 PROVEN = "who obeys is proven"
+FITS = "what we send fits"
 TELLABLE = "a limit can be told"
 
 
@@ -38,6 +39,33 @@ class Mutant:
 
 def _nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "cut_to_fit", lambda *_: None)
+
+
+def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "misfits", lambda *_: set())
+
+
+def _a_start_is_not_asked_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share.Board, "fits", lambda *_: True)
+    _no_second_look(monkeypatch)
+
+
+def _a_raise_is_not_asked_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = share.raise_in_steps
+
+    def raise_in_steps(
+        board: share.Board,
+        candidates: list[int],
+        steps: share.Steps,
+        parameters: ControlParameters,
+    ) -> None:
+        board.proven_room_ma = [max(room_ma, 20_000) for room_ma in board.proven_room_ma]
+        original(
+            board, candidates, replace(steps, left_ma=[20_000] * len(steps.left_ma)), parameters
+        )
+
+    monkeypatch.setattr(decide, "raise_in_steps", raise_in_steps)
+    _no_second_look(monkeypatch)
 
 
 def _cuts_count_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +168,16 @@ MUTANTS = (
         rule="what does not fit is cut",
         breaks=frozenset({CUT}),
         switch_off=_nothing_is_cut,
+    ),
+    Mutant(
+        rule="a start fits every row",
+        breaks=frozenset({FITS}),
+        switch_off=_a_start_is_not_asked_to_fit,
+    ),
+    Mutant(
+        rule="a raise fits every row",
+        breaks=frozenset({FITS}),
+        switch_off=_a_raise_is_not_asked_to_fit,
     ),
     Mutant(
         rule="a cut counts once it has settled",

@@ -319,6 +319,8 @@ class Watched:
                 ReasonKind.WAITS_FOR_HEADROOM,
                 ReasonKind.MAKES_ROOM,
                 ReasonKind.RAISED_IN_STEPS,
+                ReasonKind.OTHERS_COME_FIRST,
+                ReasonKind.RAISE_HELD,
             )
             station = self.state.stations[connector.ref.station]
             if not (station.is_connected and belief.is_plugged) or belief.wanted_ma:

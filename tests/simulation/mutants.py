@@ -1,8 +1,8 @@
 """The safety rules of the control law, each with what switching it off would be.
 
 Some are second lines: what they would catch is caught before. They are shown with the first line
-switched off in both runs, with the rule and without it. So it is with the two rules that keep the same
-room from being given twice: that a raise counts once it is sent, and the guard.
+switched off in both runs, with the rule and without it. So it is with the rules that keep the same
+room from being given twice: that a raise counts once it is sent, the second look, and the guard.
 """
 
 from collections.abc import Callable, Iterable
@@ -216,6 +216,20 @@ def _nobody_looks_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "guard", guard)
 
 
+def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "misfits", lambda *_: set())
+
+
+def _nobody_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    _nobody_looks_once_more(monkeypatch)
+    _no_second_look(monkeypatch)
+
+
+def _raises_count_late_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    _raises_count_once_acknowledged(monkeypatch)
+    _no_second_look(monkeypatch)
+
+
 def _the_stop_input_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     original = fold.evolve_all
 
@@ -297,13 +311,13 @@ MUTANTS = (
         rule="a raise counts once it is sent",
         scenarios=(room_while_answers_are_late,),
         patch=_raises_count_once_acknowledged,
-        first_line=_nobody_looks_once_more,
+        first_line=_nobody_looks_again,
     ),
     Mutant(
         rule="the guard looks once more at what is sent",
         scenarios=(room_while_answers_are_late,),
         patch=_nobody_looks_once_more,
-        first_line=_raises_count_once_acknowledged,
+        first_line=_raises_count_late_unseen,
     ),
     Mutant(
         rule="a cut counts once it bites",

@@ -56,7 +56,7 @@ def _nobody_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
 STUCK_LAWS = (
     StuckLaw(
         keeps="limits that settled cuts have put out of force",
-        kind="harsh",
+        kind="lighter",
         told_by={"stuck"},
         patch=_settled_limits_stay,
     ),

@@ -88,8 +88,12 @@ class HungrySite:
         *,
         base_a: dict[str, float],
         parameters: ControlParameters | None = None,
+        are_told: bool = True,
     ) -> None:
-        """Connect stations CP-1, CP-2, ... to the circuits named in `on`, without vehicles."""
+        """Connect stations CP-1, CP-2, ... to the circuits named in `on`, without vehicles.
+
+        Unless `are_told` they have not said so yet.
+        """
         stations = tuple(
             ChargingStation(
                 id=ref(number).station,
@@ -125,11 +129,10 @@ class HungrySite:
         for connector in site.connectors:
             self.learn(
                 StationConnected(at_s=self.now_s, station=connector.ref.station),
-                ConnectorStatusChanged(
-                    at_s=self.now_s, connector=connector.ref, status=ConnectorStatus.AVAILABLE
-                ),
                 FallbackInstalled(at_s=self.now_s, connector=connector.ref, fallback_ma=0),
             )
+            if are_told:
+                self._say(int(connector.ref.station[3:]), ConnectorStatus.AVAILABLE)
 
     def learn(self, *facts: ControlEvent) -> None:
         """Fold facts in."""
