@@ -6,9 +6,18 @@ import signal
 import sqlite3
 import struct
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-from tests.support.daemon_process import SITE, Iem3000, Process, daemon, headroom, run
+from tests.support.daemon_process import (
+    SITE,
+    Iem3000,
+    Process,
+    daemon,
+    headroom,
+    run,
+    wait_until,
+)
 from tests.support.modbus_peers import Act, Say, TcpPeer
 
 OVERLOAD = "42F0"  # The high word of the IEEE 754 number 120.0.
@@ -42,6 +51,12 @@ class SwitchRoom:
         return [Say(frame=struct.pack(">HHH", transaction, 0, len(body)) + body)]
 
 
+def audited(state: Path) -> list[str]:
+    """Return what the audit has, by its kinds."""
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+        return [kind for (kind,) in ledger.execute("SELECT kind FROM audit ORDER BY number")]
+
+
 async def release(process: Process, *more: str) -> tuple[int, str, str]:
     return await headroom("release", "supply", "--state", str(process.state), *more)
 
@@ -60,6 +75,7 @@ def test_a_circuit_that_stays_over_its_rating_is_opened_until_a_person_releases_
         await process.wait_for_line(r"ALARM trip output of supply: .* has opened")
         await process.wait_for_line(r"ALARM lockout of supply")
         assert (room.is_closed, room.writes) == (False, [0])
+        await wait_until(lambda: "lockout" in audited(state))  # The alarm sounds before it is safe.
         process.process.kill()
 
     async def go_on(process: Process) -> None:
@@ -84,6 +100,4 @@ def test_a_circuit_that_stays_over_its_rating_is_opened_until_a_person_releases_
                 await go_on(again)
 
     run(test())
-    with sqlite3.connect(state / "ledger.db") as ledger:
-        acts = [kind for (kind,) in ledger.execute("SELECT kind FROM audit ORDER BY number")]
-    assert [kind for kind in acts if kind.startswith("trip")] == ["trip", "trip-release"]
+    assert [k for k in audited(state) if k.startswith("trip")] == ["trip", "trip-release"]
