@@ -5,7 +5,7 @@ a solver's time for it: no promise gives up energy.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -74,35 +74,44 @@ def told(
     beside = charging.beside(book.room)
     answer = quote(beside, outlet, ask, others)
     found = Told(quote=answer, room=beside, gives_way=NOBODY)
-    if answer.verdict is Verdict.YES:
+    if _is_met(answer, ask):
         return found
+    # Of who wants everything there is, others make room for the least it can live with.
+    least = replace(ask, energy_wh=ask.min_energy_wh) if ask.energy_wh is None else ask
     if charging.demands:
-        shifted = shift(book.room, charging, outlet, ask)
+        shifted = shift(book.room, charging, outlet, least)
         if shifted.moved:
             answer = quote(shifted.room, outlet, ask, others)
             gives_way = GivingWay(moved=shifted.moved)
             found = Told(quote=answer, room=shifted.room, gives_way=gives_way)
-            if answer.verdict is Verdict.YES:
+            if _is_met(answer, ask):
                 return found
     if any(demand.rank > standing.rank for demand in charging.demands):
         above = charging.beside(book.room, rank=standing.rank)
         answer = quote(above, outlet, ask, others)
         less = _in_the_way(charging, beside, standing.rank, answer.offers)
         found = Told(quote=answer, room=above, gives_way=GivingWay(less=less))
-        if answer.verdict is Verdict.YES:
+        if _is_met(answer, ask):
             return found
     if standing.rank == CRITICAL_RANK and standing.solver_s > 0:
         planned = rearrange(
-            book, charging, outlet, ask, now_s=standing.now_s, time_limit_s=standing.solver_s
+            book, charging, outlet, least, now_s=standing.now_s, time_limit_s=standing.solver_s
         )
         if planned is not None:
             answer = quote(planned.room, outlet, ask)
-            if answer.verdict is Verdict.YES:
+            if _is_met(answer, ask):
                 gives_way = GivingWay(
                     moved=planned.moved, less=planned.less, envelopes=planned.envelopes
                 )
                 return Told(quote=answer, room=planned.room, gives_way=gives_way)
     return found
+
+
+def _is_met(answer: Quote, ask: Ask) -> bool:
+    """Return whether an answer gives what is asked, or of everything there is the least wanted."""
+    if answer.verdict is not Verdict.YES:
+        return False
+    return ask.energy_wh is not None or answer.offers[0].energy_wh >= ask.min_energy_wh
 
 
 def _in_the_way(

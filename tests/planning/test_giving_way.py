@@ -86,6 +86,19 @@ def test_who_can_wait_waits_and_gets_no_less() -> None:
     assert said.gives_way.said() == "it moves the charging of 1 vehicle in time"
 
 
+def test_for_everything_there_is_others_wait_only_for_the_least_of_it() -> None:
+    there = charging(alike(32_000), vehicle("van"))
+    made = book(32_000)
+    everything = Ask(from_s=0.0, until_s=HOUR_S, energy_wh=None, min_energy_wh=11_000)
+    said = told(made, ASKED, everything, (), charging=there, standing=standing())
+
+    assert (said.quote.verdict, said.gives_way.moved) == (Verdict.YES, ("van",))
+    assert said.quote.offers[0].energy_wh == pytest.approx(11_040)
+    modest = replace(everything, min_energy_wh=0.0, until_s=2 * HOUR_S)
+    said = told(made, ASKED, modest, (), charging=there, standing=standing())
+    assert (said.quote.verdict, said.gives_way.moved) == (Verdict.YES, ())
+
+
 @pytest.mark.parametrize(
     "changes",
     [
