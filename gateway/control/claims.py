@@ -163,8 +163,8 @@ def board_of(moment: Moment) -> Board:
         in_watts.append(is_in_watts)
         limits_ma.append(limit_ma)
         caps_ma.append(cap_ma)
-        floors_ma.append(min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma)))
         ranks.append(_rank(state, belief, priority, now_s))
+        floors_ma.append(_floor_ma(ranks[at], priority, cap_ma))
     claims_ma, raises_ma = wiring.with_all_below(claims_ma), wiring.with_all_below(raises_ma)
     return Board(
         rows=rows,
@@ -192,6 +192,13 @@ def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:
     """Return the most the connector may be told: its own maximum, and what safety leaves."""
     max_ma = state.wiring.connectors[at].max_ma
     return max_ma if cap is None else min(max_ma, cap.limit_ma)
+
+
+def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:
+    """Return what a cut for others leaves: its minimum at least, unless its vehicle rests."""
+    if rank[0] == AT_REST_RANK:
+        return min(cap_ma, priority.floor_ma)
+    return min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma))
 
 
 def _rank(state: SiteState, belief: ConnectorBelief, priority: Priority, now_s: float) -> Rank:

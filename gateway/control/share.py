@@ -255,12 +255,17 @@ def _cut_level(
     *,
     step_ma: int,
 ) -> int:
-    """Take from all that were chosen, and keep them level; return what could not be had."""
-    for count, at in enumerate(chosen):
+    """Take from all that were chosen, and keep them level; return what could not be had.
+
+    Who can give least is asked first: what it lacks of its part the others give.
+    """
+    for count, at in enumerate(sorted(chosen, key=lambda c: (board.gives_ma(c, keeps_ma[c]), c))):
         left = len(chosen) - count
         share_ma = max(-(-need_ma // left), min(step_ma, need_ma))
         limit_ma = max(keeps_ma[at], board.limit_ma[at] - share_ma)
         limit_ma = max(keeps_ma[at], limit_ma // STEP_MA * STEP_MA)
+        if limit_ma < MIN_CHARGING_MA:
+            limit_ma = 0  # It rests: one that charges keeps its minimum at least.
         need_ma -= board.gives_ma(at, limit_ma)
         board.move(at, limit_ma)
     return need_ma

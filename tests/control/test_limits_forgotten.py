@@ -419,3 +419,17 @@ def test_all_phases_count_again_after_a_pause() -> None:
     site.send(1, 6_000)
 
     assert site.seen().claimed_ma == [6_000] * 3
+
+
+def test_a_station_told_in_watts_is_proven_at_any_voltage_there_may_be() -> None:
+    site = OneCircuit()
+    site.is_capable(1, unit=RateUnit.WATTS)
+    site.plug_in(1)
+    site.begin(1, "watts")
+    told_ma = [0] * 6  # It follows after six seconds.
+    for _ in range(300):
+        told_ma.append(site.told_ma(1))
+        drawn_a = told_ma[-6] * 230 / 207 / 1_000  # At 207 V its watts are more amperes.
+        site.run(1, base_a=20.0, draws_a={1: drawn_a})
+
+    assert site.state.stations[ref(1).station].is_proven

@@ -6,6 +6,7 @@ from gateway.control.decide import LimitOrder
 from gateway.control.fold import PrioritySet
 from gateway.control.guard import guard
 from gateway.control.state import Priority
+from gateway.domain.charging import RateUnit
 from gateway.domain.electric import Phase
 from gateway.domain.events import (
     ConstraintSet,
@@ -18,6 +19,7 @@ from gateway.domain.metering import MeterReading
 from tests.support.one_circuit import BOARD, METER, OneCircuit, ref, site
 
 NAMES = (1, 2, 3)
+READINGS_DIFFER_MA = 300
 
 
 def obey(board: OneCircuit, seconds: int, *, base_a: float, numbers: tuple[int, ...]) -> None:
@@ -395,3 +397,68 @@ def test_the_guard_lets_nothing_flow_once_stopped() -> None:
     board.learn(StopInputChanged(at_s=board.now_s, is_stopped=True))
 
     assert guarded_ma(board, order(board, 1, 6_000)) == {1: 0}
+
+
+def test_what_is_told_in_watts_is_counted_the_same_before_and_after() -> None:
+    board = OneCircuit()
+    board.prove(1, 2)
+    for number in (1, 2):
+        board.is_capable(number, unit=RateUnit.WATTS)
+    for _ in range(200):
+        before_ma = claimed_over_ma(board)
+        obey(board, 1, base_a=30.0, numbers=(1, 2))
+
+        assert claimed_over_ma(board) <= max(0, before_ma) + READINGS_DIFFER_MA
+
+
+def test_what_does_not_fit_is_cut_in_one_decision() -> None:
+    board = OneCircuit()
+    board.prove(1, 2, 3)
+    for number, limit_ma in ((1, 30_000), (2, 16_000), (3, 6_000)):
+        board.send(number, limit_ma)
+    board.now_s += 20.0
+    for number, limit_a in ((1, 30.0), (2, 16.0), (3, 6.0)):
+        board.draw(number, limit_a)
+    board.now_s += 3.0
+    board.flow(20.0 + 52.0)
+    leave_for_charging(board, 22_000)
+
+    # One can give 24 A and one 10 A, and 30 A are needed.
+    assert sum(board.told_ma(number) for number in (1, 2, 3)) <= 23_000
+    assert min(board.told_ma(number) for number in (1, 2, 3)) >= 6_000
+
+
+@pytest.mark.parametrize("short_ma", [100, 500, 900, 1_500])
+def test_whoever_waits_is_made_room_for_however_little_is_missing(short_ma: int) -> None:
+    board = OneCircuit()
+    board.prove(1, 2)
+    board.send(2, 0)
+    board.send(1, 20_000)
+    board.now_s += 15.0
+    board.draw(1, 20.0)
+    board.draw(2, 0.0)
+    base_a = (95_000 - 15_000 - 20_000 - 6_000 + short_ma) / 1_000
+
+    obey(board, 90, base_a=base_a, numbers=(1, 2))
+
+    assert board.told_ma(2) == 6_000
+    assert board.told_ma(1) >= 6_000
+
+
+def test_a_resting_vehicle_gives_way_at_a_station_not_yet_proven_too() -> None:
+    board = OneCircuit()
+    board.prove(2)
+    board.send(2, 0)
+    board.plug_in(1)
+    board.begin(1, "resting")
+    base_a = 95.0 - 15.0 - 9.0  # There is room for one minimum.
+    for _ in range(400):
+        board.now_s += 1.0
+        drawn_a = board.told_ma(2) / 1_000
+        board.flow(base_a + drawn_a + 0.001 * (board.now_s % 7))
+        if board.now_s % 10 == 0:
+            board.draw(1, 0.0)
+            board.draw(2, drawn_a)
+        board.decide()
+
+    assert (board.told_ma(1), board.told_ma(2)) == (0, 6_000)
