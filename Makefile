@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contracts bench soak requirements
+.PHONY: help setup demo test test-inside test-beside lint types contracts bench soak requirements
 
 help: ## Say what each verb does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -16,8 +16,18 @@ setup: $(READY) ## Build .venv from the pinned requirements
 demo: $(READY) ## Run a simulated building and show it
 	@$(BIN)/headroom demo
 
+# Tests with processes of their own mostly wait: they run beside the others, in half the time.
+BESIDE := tests/e2e tests/monitoring tests/systemd
+
 test: lint types $(READY) ## Run lint, types, import contracts and tests
-	@$(BIN)/pytest
+	@echo "Testing, in two halves at once: some ten minutes, and what they say comes when each is done ..."
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-inside test-beside
+
+test-inside: $(READY)
+	@$(BIN)/pytest $(addprefix --ignore=,$(BESIDE))
+
+test-beside: $(READY)
+	@$(BIN)/pytest -o cache_dir=$(VENV)/.pytest_beside $(BESIDE)
 
 lint: $(READY) contracts ## Check style, format and import contracts
 	@$(BIN)/ruff check .

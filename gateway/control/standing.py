@@ -49,7 +49,8 @@ def limits_of_another_vehicle(
     A lease sent while no transaction ran outlives the vehicle it was meant for.
     """
     leased = [
-        limit
+        # One of a transaction that is over puts none below it out of force any more.
+        replace(limit, acknowledged_at_s=None)
         for limit in (*belief.under, *belief.limits)
         if limit.lease_until_s is not None and limit.lease_until_s > at_s
     ]
