@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from gateway.control.bounds import is_idle
+from gateway.control.bounds import fallback_ma, is_idle, may_have_lapsed
 from gateway.control.draws import after_reading, draw_of, is_disobedient, with_draw
 from gateway.control.metered import with_reading
+from gateway.control.parameters import ControlParameters
 from gateway.control.standing import (
     after_acknowledgement,
     after_rejection,
@@ -284,7 +285,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
             if belief.transaction == transaction:
                 belief = _after_transaction(belief, connector, station, event.at_s)
         case FallbackInstalled(fallback_ma=fallback):
-            belief = _with_fallback(belief, fallback)
+            belief = _with_fallback(belief, connector, fallback, state.parameters, event.at_s)
             if is_idle(belief) and station.is_proven:
                 # A lease that was sent before outlives the writing of what is below it.
                 limits = limits_of_another_vehicle(connector, belief, station, event.at_s)
@@ -311,15 +312,27 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     return replace(state, connectors=connectors, stations=stations)
 
 
-def _with_fallback(belief: ConnectorBelief, fallback_ma: int) -> ConnectorBelief:
+def _with_fallback(
+    belief: ConnectorBelief,
+    connector: Connector,
+    written_ma: int,
+    parameters: ControlParameters,
+    at_s: float,
+) -> ConnectorBelief:
     """Return the belief with a fallback written; what holds at rest is not less than that."""
     limits = tuple(
-        replace(limit, limit_ma=max(limit.limit_ma, fallback_ma))
+        replace(limit, limit_ma=max(limit.limit_ma, written_ma))
         if limit.last_sequence == 0 and limit.lease_until_s is None
         else limit
         for limit in belief.limits
     )
-    return replace(belief, fallback_ma=fallback_ma, limits=limits)
+    before_ma = fallback_ma(connector, belief)
+    if before_ma > written_ma and may_have_lapsed(limits, parameters, at_s):
+        # A vehicle that has fallen back to the one before takes seconds to follow, and no lease
+        # that lapsed puts that out of force.
+        lapsed = [replace(limit, acknowledged_at_s=None) for limit in limits]
+        limits = (StandingLimit(limit_ma=before_ma), *lapsed)
+    return replace(belief, fallback_ma=written_ma, limits=limits)
 
 
 def _after_status(
