@@ -359,6 +359,11 @@ class Daemon:
         await stop.wait()
         self._manager.stopping("stopping; every limit lapses to its fallback")
 
+    @property
+    def api_url(self) -> str | None:
+        """Return where the API can be asked, such as `http://127.0.0.1:8080`; None until it can."""
+        return self._desk.url
+
     def snapshot(self) -> Snapshot | None:
         """Return what people are shown; None before the first cycle."""
         cycle = self._control.latest

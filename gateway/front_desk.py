@@ -126,6 +126,7 @@ class FrontDesk:
             hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news = LimitNews(self._feed)
+        self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
         register = None
         if folder is not None:
@@ -271,7 +272,16 @@ class FrontDesk:
             purpose="the API",
             max_connections=MAX_CONNECTIONS,
         )
-        await keep_listening(listener, name="API", alarms=self._alarms, clock=self._clock)
+        await keep_listening(
+            listener,
+            name="API",
+            alarms=self._alarms,
+            clock=self._clock,
+            on_address=self._note_address,
+        )
+
+    def _note_address(self, url: str) -> None:
+        self.url = url
 
     def _live(self) -> Live | None:
         cycle = self._latest

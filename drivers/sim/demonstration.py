@@ -1,6 +1,6 @@
 """What happens to the building of the demo: everything at once, and again in a longer run."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from drivers.sim.faults import Fault, FaultKind
@@ -28,17 +28,35 @@ PLAN = (
 METER_FAULTS = (FaultKind.METER_NAN, FaultKind.METER_FROZEN, FaultKind.METER_LOST)
 
 
-def demonstrate(site: Site, *, seed: int, duration_s: float) -> Scenario:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """A vehicle that comes to a connector (`CP-01/1`) when it is told to, and stays."""
+
+    connector: str
+    at_s: float
+    energy_wh: int
+    most_a: float
+    phase_count: int
+
+
+def demonstrate(
+    site: Site, *, seed: int, duration_s: float, guests: tuple[Guest, ...] = ()
+) -> Scenario:
     """Return what the demo plays at a site: half the stations of either version, hungry cars.
 
     The last station takes its limits in watts only, from the start. Every kind of `PLAN` happens
-    in each round of faults, to whom is up to `seed`.
+    in each round of faults, to whom is up to `seed`. `guests` come in the place of the vehicle
+    that their connector would have had.
     """
     drawn = generate(ScenarioKind.DEMO, seed, duration_s=duration_s, site=site)
     rng = Random(f"demonstration/{seed}")
     round_s = min(duration_s, ROUND_S)
     stations = tuple(_station(traits, at, drawn) for at, traits in enumerate(drawn.stations))
-    visits = tuple(_visit(visit, round_s, rng) for visit in drawn.visits)
+    expected = {guest.connector: guest for guest in guests}
+    visits = tuple(
+        _as_expected(_visit(visit, round_s, rng), expected.get(str(visit.connector)))
+        for visit in drawn.visits
+    )
     faults = [
         # Not a passing fault: it is what this station is, and is answered by its first limit.
         Fault(
@@ -86,6 +104,20 @@ def _visit(visit: Visit, round_s: float, rng: Random) -> Visit:
     if rng.random() < LATE_SHARE:
         return replace(visit, at_s=EARLY_S + rng.uniform(0.05, 0.3) * round_s)
     return replace(visit, at_s=rng.uniform(1.0, 6.0))
+
+
+def _as_expected(visit: Visit, guest: Guest | None) -> Visit:
+    """Return the visit of whom is expected at a connector: a vehicle that takes all it is given."""
+    if guest is None:
+        return visit
+    vehicle = replace(
+        visit.vehicle,
+        need_wh=float(guest.energy_wh),
+        max_a=guest.most_a,
+        phase_count=guest.phase_count,
+        taper_wh=0.0,
+    )
+    return replace(visit, at_s=guest.at_s, vehicle=vehicle)
 
 
 def _round(

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.sim.demonstration import EARLY_S, demonstrate
+from drivers.sim.demonstration import EARLY_S, Guest, demonstrate
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.live_meters import ServedMeter, serving_rtu, serving_tcp
 from drivers.sim.pace import WARM_UP_S, Pace
@@ -70,6 +70,7 @@ class Order:
 
     site: Site
     buses: tuple[BusOrder, ...]
+    guests: tuple[Guest, ...] = ()
 
 
 def say(**word: object) -> None:
@@ -213,7 +214,8 @@ async def _run(order: Order, *, report: Path, duration_s: float | None, seed: in
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), sys.stdin)
     until_s = ENDLESS_S if duration_s is None else duration_s
-    plant = LivePlant(demonstrate(order.site, seed=seed, duration_s=until_s), order.buses)
+    scenario = demonstrate(order.site, seed=seed, duration_s=until_s, guests=order.guests)
+    plant = LivePlant(scenario, order.buses)
     async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         say(buses=await plant.serve_meters(stack))
         line = await reader.readline()

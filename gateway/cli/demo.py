@@ -22,6 +22,7 @@ import gateway
 from gateway.adapters.log_output import logging_to
 from gateway.adapters.status_socket import StatusUnavailableError, bind_status_socket
 from gateway.bootstrap import Daemon, UnusableRequestError
+from gateway.cli.demo_story import Story
 from gateway.cli.plant_process import PlantError, PlantProcess, running_plant
 from gateway.cli.serving import (
     FAILED,
@@ -77,7 +78,9 @@ class _Demo:
     console: Console | None
     """Where to show the view; None for the log alone."""
     ticker: deque[str] = field(default_factory=lambda: deque(maxlen=3))
+    told: deque[str] = field(default_factory=lambda: deque(maxlen=2))
     failure: str | None = None
+    story: Story | None = None
 
     async def run(self) -> None:
         """Run daemon and plant until the plant is over or a signal comes."""
@@ -88,10 +91,14 @@ class _Demo:
             report=self.report,
             duration_s=self.duration_s,
             seed=self.seed,
+            guests=() if self.story is None else self.story.plant_guests,
         ) as plant:
             buses = await plant.wait_listening(self.settings.buses)
-            listen = replace(self.settings.listen, ocpp=ListenAddress(host="127.0.0.1", port=0))
+            free = ListenAddress(host="127.0.0.1", port=0)
+            listen = replace(self.settings.listen, ocpp=free, api=free)
             settings = replace(self.settings, buses=buses, listen=listen)
+            if self.story is not None:
+                settings = replace(settings, site=self.story.lowered())
             with bind_status_socket(self.folder) as status:
                 keys = dict.fromkeys(settings.credentials)
                 daemon = Daemon(settings, keys=keys, status=status, folder=self.folder)
@@ -108,12 +115,14 @@ class _Demo:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(plant, asked, stop), name="plant")
             showing = tasks.create_task(self._show(daemon), name="view")
+            telling = tasks.create_task(self._tell(daemon, stop), name="story")
             try:
                 await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
             except ServiceEndedError as error:
                 self.failure = str(error)
             following.cancel()
             showing.cancel()
+            telling.cancel()
 
     async def _follow(self, plant: PlantProcess, asked: asyncio.Event, stop: asyncio.Event) -> None:
         """Wait until the plant is over or a person has seen enough; then stop the daemon.
@@ -145,6 +154,25 @@ class _Demo:
             _log.info("plant: %s", said)
             self.ticker.append(said)
 
+    async def _tell(self, daemon: Daemon, stop: asyncio.Event) -> None:
+        """Tell the story, as soon as there is an API to tell it through, until `stop`."""
+        if self.story is None:
+            return
+        while (url := daemon.api_url) is None:  # noqa: ASYNC110 - the view looks at it so, too
+            await asyncio.sleep(VIEW_INTERVAL_S)
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(self.story.tell(url, self.folder, self._say), name="tell")
+            await stop.wait()
+            telling.cancel()  # Before the API ends: it would wait for who still listens.
+
+    def _say(self, words: str) -> None:
+        _log.info("story: %s", words)
+        self.told.append(words)
+
+    def _lately(self) -> list[str]:
+        """Return three lines: the story's last ones stay until there are newer ones."""
+        return [*self.told, *list(self.ticker)[len(self.told) - 3 :]]
+
     async def _show(self, daemon: Daemon) -> None:
         if self.console is None:
             return
@@ -157,7 +185,7 @@ class _Demo:
                         snapshot,
                         width=console.width,
                         height=console.height,
-                        ticker=tuple(self.ticker),
+                        ticker=self._lately(),
                     )
                     # A terminal that takes nothing must hold up no decision.
                     await asyncio.to_thread(live.update, Group(*lines), refresh=True)
@@ -204,6 +232,7 @@ def demo_command(
         duration_s=duration_s,
         seed=seed,
         plant_module=plant_module,
+        story=Story.of(settings.site, duration_s),
         console=terminal if terminal.is_terminal and not as_json else None,
     )
     with ExitStack() as log:

@@ -4,6 +4,7 @@ How the two speak, one JSON object a line:
 
 * The plant is started as `python -m drivers.sim.live --site FILE --report FILE [--for SECONDS]
   --seed NUMBER`; `--site` is a `PlantOrder` in JSON.
+* `guests` of it are vehicles that come when they are told to, in the place of what its connector drew.
 * Once its meters listen, it says `{"buses": {BUS: {"tcp": {"host": …, "port": …}} or
   {"serial": {"port": …}}, …}}` on standard output.
 * It is told `{"ocpp": "ws://HOST:PORT"}` on standard input; its stations connect, its time begins.
@@ -45,11 +46,23 @@ class PlantBus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlantGuest:
+    """A vehicle that comes to a connector (`CP-01/1`) at a second of the plant, and stays."""
+
+    connector: str
+    at_s: float
+    energy_wh: int
+    most_a: float
+    phase_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlantOrder:
     """The building to be simulated."""
 
     site: Site
     buses: tuple[PlantBus, ...]
+    guests: tuple[PlantGuest, ...] = ()
 
 
 class _Tcp(msgspec.Struct):
@@ -71,7 +84,7 @@ class _Word(msgspec.Struct):
     said: str | None = None
 
 
-def order_of(settings: Settings) -> PlantOrder:
+def order_of(settings: Settings, guests: tuple[PlantGuest, ...] = ()) -> PlantOrder:
     """Return what the plant has to be for these settings."""
     return PlantOrder(
         site=settings.site,
@@ -81,6 +94,7 @@ def order_of(settings: Settings) -> PlantOrder:
             else PlantBus(id=bus.id, transport="tcp")
             for bus in settings.buses
         ),
+        guests=guests,
     )
 
 
@@ -177,10 +191,11 @@ async def running_plant(
     report: Path,
     duration_s: float | None,
     seed: int,
+    guests: tuple[PlantGuest, ...] = (),
 ) -> AsyncIterator[PlantProcess]:
     """Start the plant; in the end it is gone, whatever happened."""
     site = folder / "plant.json"
-    site.write_bytes(msgspec.json.encode(order_of(settings)))
+    site.write_bytes(msgspec.json.encode(order_of(settings, guests)))
     words = ["--site", str(site), "--report", str(report), "--seed", str(seed)]
     if duration_s is not None:
         words += ["--for", f"{duration_s:g}"]

@@ -31,15 +31,19 @@ async def keep_listening(
     alarms: Alarms,
     clock: Clock,
     again_after_s: float = AGAIN_AFTER_S,
+    on_address: Callable[[str], None] | None = None,
 ) -> None:
     """Serve for ever; while that cannot be done the alarm `name` sounds, and no more.
 
-    Nothing else waits for it, and nothing else ends with it.
+    `on_address` is told the address each time it can be asked. Nothing else waits for it, and
+    nothing else ends with it.
     """
 
     def tell(address: str) -> None:
         _log.info("%s at %s", name, address)
         alarms.end(name)
+        if on_address is not None:
+            on_address(address)
 
     while True:
         try:
