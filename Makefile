@@ -16,8 +16,8 @@ setup: $(READY) ## Build .venv from the pinned requirements
 demo: $(READY) ## Run a simulated building and show it
 	@$(BIN)/headroom demo
 
-# Tests with processes of their own mostly wait: they run beside the others, in half the time.
-BESIDE := tests/e2e tests/monitoring tests/systemd
+# Tests with processes and sockets of their own mostly wait: they run beside the others.
+BESIDE := tests/drivers tests/e2e tests/monitoring tests/systemd
 
 test: lint types $(READY) ## Run lint, types, import contracts and tests
 	@echo "Testing, in two halves at once: some ten minutes, and what they say comes when each is done ..."
