@@ -311,7 +311,15 @@ def _raise(moment: Moment, board: Board, steps: Steps) -> list[Due]:
     """
     state, now_s = moment.state, moment.now_s
     candidates = _wanting(moment, board)
-    _free_unused(moment, board, candidates)
+    waiting = [
+        at
+        for at, is_moved in enumerate(moment.controlled)
+        if is_moved
+        and not board.limit_ma[at]
+        and board.cap_ma[at] >= MIN_CHARGING_MA
+        and board.rank[at][0] != AT_REST_RANK
+    ]
+    _free_unused(moment, board, candidates + waiting)
     known = [due for due in state.memory.dues if not due.is_promised]
     dues = standing_dues(board, known, now_s, state.parameters)
     hand_over(board, dues, steps, now_s, state.parameters)
@@ -346,9 +354,9 @@ def _looked_at(moment: Moment, board: Board, candidates: list[int]) -> list[int]
     ]
 
 
-def _free_unused(moment: Moment, board: Board, candidates: list[int]) -> None:
-    """Cut what a vehicle leaves unused, all of it if it rests, where others want it."""
-    state, wanting = moment.state, set(candidates)
+def _free_unused(moment: Moment, board: Board, takers: list[int]) -> None:
+    """Cut what a vehicle leaves unused, all of it if it rests, where `takers` want it."""
+    state, wanting = moment.state, set(takers)
     is_wanted_on: dict[int, bool] = {}
     for at, is_moved in enumerate(moment.controlled):
         if not is_moved or not board.limit_ma[at]:

@@ -22,7 +22,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[int, RowFigures] = {}
     tightest: dict[tuple[int, ...], int] = {}
-    of_row: dict[tuple[int, int], Reason] = {}
+    of_row: dict[tuple[int, int, int, bool], Reason] = {}
 
     def row_figures(row: int) -> RowFigures:
         if row not in known:
@@ -62,10 +62,11 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = _of_appetite(state, at, limit_ma)
         else:
             row = tightest_row(at)
-            shared = of_row.get((row, limit_ma))
+            alike = row, limit_ma, board.rank[at][0], at in board.guaranteed
+            shared = of_row.get(alike)
             reason = shared or _of_row(moment, board, memory, at, row_figures(row))
             if limit_ma:  # One that has nothing has its own time of waiting.
-                of_row[row, limit_ma] = reason
+                of_row[alike] = reason
         reasons[connector.ref] = reason
     return reasons
 
@@ -143,10 +144,11 @@ def _comes_first(moment: Moment, board: Board, at: Position, row: int) -> str | 
     """Return who on a row has more, for a need that comes before a connector's, and its class."""
     if not moment.state.priorities:
         return None
+    has_ma = board.limit_ma[at]
     before = [
         other
         for other in board.on_row(row)
-        if board.limit_ma[other] > max(board.limit_ma[at], MIN_CHARGING_MA)
+        if board.limit_ma[other] > (max(MIN_CHARGING_MA, has_ma) if has_ma else 0)
         and (board.rank[other][0] < board.rank[at][0] or other in board.guaranteed)
     ]
     if not before:

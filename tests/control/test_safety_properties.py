@@ -49,8 +49,7 @@ KEPT = frozenset(
         "a limit has its reason",
     }
 )
-"""What holds in every run. That what we send fits, and takes nothing away, does not hold yet where
-watts are told and where a start follows a pause: docs/safety.md says so."""
+"""What holds in every run."""
 
 
 def run(examples: int) -> Counter[str]:

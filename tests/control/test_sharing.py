@@ -185,6 +185,19 @@ def test_what_is_critical_is_not_cut_while_another_can_be_paused() -> None:
     assert site.limits_a()[1] == 0.0
 
 
+def test_what_is_critical_leaves_what_it_does_not_take_to_those_that_wait() -> None:
+    site = board(3)
+    site.matters(1, CRITICAL)
+    site.run(10 * MINUTE_S)
+    site.guests[1].takes_ma = 7_000
+
+    site.run(20 * MINUTE_S)
+
+    limits_a = site.limits_a()
+    assert limits_a[1] < 12.0
+    assert min(limits_a[2], limits_a[3]) > 9.0
+
+
 def test_what_is_critical_gives_back_when_it_is_so_no_more() -> None:
     site = board(2)
     site.matters(2, CRITICAL)
