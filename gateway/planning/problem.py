@@ -26,7 +26,7 @@ class Demand:
     `rows` are the phases of circuits it loads, each with the same current; `energy_wh` None is
     everything there is. `rank` is its class, 0 first. What was promised it are the `committed`
     rectangles, and in all `promised_wh` by `latest_s`. `taper` says from how many Wh delivered
-    on it takes at most how many mA. From nothing it takes `start_s` until it draws (`start_s_of`);
+    on it takes at most how many mA. From nothing it takes `start_s` until it draws: until it has settled, and half the time it ramps;
     `is_drawing` says that it does now. Of demands with one `place` (a connector) only one draws at
     a time, in the order of `earliest_s`.
     """
@@ -62,14 +62,6 @@ class Demand:
     def wh_per_ma_h(self) -> float:
         """Return the energy of 1 mA on each of its phases for an hour."""
         return self.voltage_v * self.phase_count / 1_000
-
-
-def start_s_of(*, settles_s: float, ramp_ma_s: float | None, current_ma: int) -> float:
-    """Return for how long nothing might as well flow when a device starts (design §2).
-
-    That is until it has settled, and half of the time in which its current rises at its ramp rate.
-    """
-    return settles_s + (0.0 if ramp_ma_s is None else current_ma / ramp_ma_s / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

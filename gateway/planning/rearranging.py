@@ -21,6 +21,7 @@ from gateway.planning.polish import in_steps, polished_ma
 from gateway.planning.problem import Demand, Plan, Problem, plan_of
 from gateway.planning.quote import Ask
 from gateway.planning.room import Ints, Outlet, Room
+from gateway.planning.shifting import as_demand
 
 NOT_LESS_WH = 1.0
 ROUNDING_RATIO = 1.005
@@ -55,21 +56,7 @@ def rearrange(
         slots = _slots(book, demand)
         taken_ma = _taken_ma(book, book.promises[demand.key])[slots]
         available_ma[np.ix_(list(demand.rows), slots)] += taken_ma
-    wanted = Demand(
-        key="",
-        place=outlet.key,
-        rows=outlet.rows,
-        phase_count=outlet.phase_count,
-        voltage_v=outlet.voltage_v,
-        earliest_s=ask.from_s,
-        latest_s=ask.until_s,
-        energy_wh=ask.energy_wh,
-        max_ma=outlet.max_ma,
-        rank=0,
-        promised_wh=ask.energy_wh,
-        min_ma=outlet.min_ma,
-        step_ma=outlet.step_ma,
-    )
+    wanted = replace(as_demand(outlet, ask), place=outlet.key, promised_wh=ask.energy_wh)
     grid, parents = _cut_at(book.room.grid, (ask.from_s, ask.until_s))
     problem = Problem(
         grid=grid,

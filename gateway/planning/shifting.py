@@ -36,7 +36,7 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
     `room` is what promises leave. Every demand keeps its energy within its window and the
     currents it can take; no row carries more than before, or more than it has.
     """
-    wanted = _as_demand(outlet, ask)
+    wanted = as_demand(outlet, ask)
     edges_s = np.array(room.grid.edges_s)
     # Of the first and the last slot only a part may be in the window.
     inside_s = np.minimum(edges_s[1:], ask.until_s) - np.maximum(edges_s[:-1], ask.from_s)
@@ -68,7 +68,7 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
     return _shifted(room, charging, exchange.current_ma[:-1])
 
 
-def _as_demand(outlet: Outlet, ask: Ask) -> Demand:
+def as_demand(outlet: Outlet, ask: Ask) -> Demand:
     """Return what is asked as a demand of its own connector, from slot edge to slot edge."""
     return Demand(
         key="",

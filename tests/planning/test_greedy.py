@@ -16,7 +16,6 @@ from gateway.planning.problem import (
     Problem,
     Rectangle,
     serves_everyone,
-    start_s_of,
 )
 
 HOUR_S = 3_600.0
@@ -85,7 +84,7 @@ def test_a_vehicle_that_tapers_takes_less_from_there_on() -> None:
 
 
 def test_a_device_that_starts_slowly_is_given_what_that_costs() -> None:
-    start_s = start_s_of(settles_s=60.0, ramp_ma_s=500.0, current_ma=16_000)
+    start_s = 60.0 + 16_000 / 500 / 2  # It settles in a minute, and ramps by 0.5 A a second.
     slow = demand("slow", energy_wh=11_040, start_s=start_s)
     asked = problem(slow)
     plan = greedy(asked)
