@@ -13,10 +13,14 @@ from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCap:
-    """What every connector on a row is narrowed to: None is "its fallback, and no raise"."""
+    """What every connector on a row is narrowed to: None is its fallback.
+
+    One that `never_raises` leaves a connector no more than it was told last.
+    """
 
     limit_ma: int | None
     reason: Reason
+    never_raises: bool = False
 
 
 def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
@@ -36,20 +40,12 @@ def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
     )
 
 
-def row_caps(state: SiteState, survey: Survey, now_s: float) -> dict[int, RowCap]:
-    """Return the rows that narrow every connector on them, each with its strictest cap."""
-    caps: dict[int, RowCap] = {}
-    for row in range(len(survey.rows)):
-        for cap in _caps_of_row(state, survey, row, now_s):
-            known = caps.get(row)
-            if known is None or _is_stricter(cap, known):
-                caps[row] = cap
-    return caps
-
-
-def _is_stricter(cap: RowCap, other: RowCap) -> bool:
-    rank = {0: 0, None: 1}
-    return rank.get(cap.limit_ma, 2) < rank.get(other.limit_ma, 2)
+def row_caps(state: SiteState, survey: Survey, now_s: float) -> dict[int, tuple[RowCap, ...]]:
+    """Return the rows that narrow every connector on them, each with its caps."""
+    of_row = {
+        row: tuple(_caps_of_row(state, survey, row, now_s)) for row in range(len(survey.rows))
+    }
+    return {row: caps for row, caps in of_row.items() if caps}
 
 
 def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> Iterator[RowCap]:
@@ -71,6 +67,7 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
     if seen.age_s > parameters.stale_fallback_s:
         yield RowCap(
             limit_ma=None,
+            never_raises=True,
             reason=Reason(
                 kind=ReasonKind.METER_STALE,
                 limit_ma=0,
@@ -111,7 +108,7 @@ def connector_cap(
     state: SiteState,
     survey: Survey,
     at: int,
-    rows: dict[int, RowCap],
+    rows: dict[int, tuple[RowCap, ...]],
     *,
     tried_ma: int,
     now_s: float,
@@ -135,7 +132,7 @@ def _caps_of_connector(
     state: SiteState,
     survey: Survey,
     at: int,
-    rows: dict[int, RowCap],
+    rows: dict[int, tuple[RowCap, ...]],
     *,
     tried_ma: int,
     now_s: float,
@@ -146,8 +143,7 @@ def _caps_of_connector(
         yield Reason(kind=ReasonKind.STOPPED, limit_ma=0, stop=state.stop_cause)
     if rows:
         for row in state.wiring.rows[at][survey.masks[at]]:
-            cap = rows.get(row)
-            if cap is not None:
+            for cap in rows.get(row, ()):
                 yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
@@ -170,10 +166,9 @@ def _caps_of_connector(
 
 
 def _narrowed_ma(state: SiteState, at: int, cap: RowCap) -> int:
-    """Return a row's cap for one connector; falling back never raises."""
-    if cap.limit_ma is not None:
-        return cap.limit_ma
-    return min(state.connectors[at].wanted_ma, state.wiring.connectors[at].fallback_ma)
+    """Return a row's cap for one connector."""
+    limit_ma = state.wiring.connectors[at].fallback_ma if cap.limit_ma is None else cap.limit_ma
+    return min(limit_ma, state.connectors[at].wanted_ma) if cap.never_raises else limit_ma
 
 
 def _chargeable_ma(limit_ma: int) -> int:

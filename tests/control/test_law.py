@@ -15,6 +15,7 @@ from gateway.domain.events import (
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason, ReasonKind
 from tests.support.one_circuit import BOARD, OneCircuit, ref
+from tests.support.one_circuit import site as site_of
 
 
 def reason_of(site: OneCircuit, number: int) -> Reason:
@@ -179,6 +180,55 @@ def test_three_excursions_in_a_day_lock_the_circuit_at_its_fallback() -> None:
         site.run(18, base_a=101.0, draws_a={1: 0.0})
         site.run(60, base_a=20.0, draws_a={1: 0.0})
 
+    assert reason_of(site, 1).kind is ReasonKind.LOCKOUT
+
+
+def locked_after_a_pause(site: OneCircuit) -> None:
+    """Let the circuit be over its rating three times, the last time for so long that all pause."""
+    site.prove(1)
+    site.run(18, base_a=101.0, draws_a={1: 0.0})
+    site.run(60, base_a=20.0, draws_a={1: 0.0})
+    site.run(18, base_a=101.0, draws_a={1: 0.0})
+    site.run(60, base_a=20.0, draws_a={1: 0.0})
+    site.run(45, base_a=101.0, draws_a={1: 0.0})
+
+
+def test_a_lockout_after_a_pause_gives_the_fallback_once_it_fits_and_no_more() -> None:
+    site = OneCircuit()
+    locked_after_a_pause(site)
+    assert reason_of(site, 1).limit_ma == 0
+
+    site.run(90, base_a=70.0, draws_a={1: 0.0})
+    reason = reason_of(site, 1)
+    told = sentence(reason)
+
+    assert (reason.kind, reason.limit_ma) == (ReasonKind.LOCKOUT, 6_000)
+    assert told.startswith("6.0 A: board L1 was over its rating too often and is held at its fall")
+    site.run(300, base_a=20.0, draws_a={1: 6.0})
+    assert site.told_ma(1) == 6_000
+
+
+def test_a_lockout_starts_nobody_where_the_fallback_does_not_fit() -> None:
+    site = OneCircuit()
+    locked_after_a_pause(site)
+
+    site.run(90, base_a=76.0, draws_a={1: 0.0})  # 95 A less 15 A of reserve.
+    reason = reason_of(site, 1)
+
+    assert reason.limit_ma == 0
+    assert reason.kind is not ReasonKind.LOCKOUT
+
+
+def test_a_lockout_goes_up_to_a_larger_fallback_and_no_further() -> None:
+    site = OneCircuit(of=site_of(fallback_ma=16_000))
+    locked_after_a_pause(site)
+    told_ma = []
+    for second in range(200):
+        site.run(1, base_a=40.0 + second % 7 / 1_000, draws_a={1: site.told_ma(1) / 1_000})
+        told_ma.append(site.told_ma(1))
+
+    assert told_ma == sorted(told_ma)
+    assert (told_ma[0], told_ma[-1]) == (0, 16_000)
     assert reason_of(site, 1).kind is ReasonKind.LOCKOUT
 
 
