@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.bounds import draw_as_limit_ma
+from gateway.control.bounds import draw_as_limit_ma, in_watts_ma, takes_watts
 from gateway.control.headroom import Survey
 from gateway.control.state import SiteState
 from gateway.control.thermal import projected_ratio
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
+from gateway.domain.limits import Constraint
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 
 
@@ -147,9 +148,12 @@ def _caps_of_connector(
                 yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
-            wired_ma = [constraint.limit_ma[phase] for phase in connector.phases]
-            limit_ma = _chargeable_ma(min(wired_ma))
-            yield Reason(kind=ReasonKind.OUTSIDE_LIMIT, limit_ma=limit_ma, name=constraint.source)
+            yield Reason(
+                kind=ReasonKind.OUTSIDE_LIMIT,
+                limit_ma=chargeable_ma(state, at, constraint),
+                name=constraint.source,
+                current_ma=_wired_ma(state, at, constraint) if takes_watts(station) else None,
+            )
     if survey.overdrawn[at] and belief.draw is not None:
         yield Reason(
             kind=ReasonKind.STATION_DISOBEYS,
@@ -171,6 +175,16 @@ def _narrowed_ma(state: SiteState, at: int, cap: RowCap) -> int:
     return min(limit_ma, state.connectors[at].wanted_ma) if cap.never_raises else limit_ma
 
 
-def _chargeable_ma(limit_ma: int) -> int:
-    """Return what of the limit can be told: nothing where a vehicle cannot charge with it."""
+def chargeable_ma(state: SiteState, at: int, constraint: Constraint) -> int:
+    """Return what a connector may be told under a limit: nothing where no vehicle charges with it.
+
+    What is told in watts must not be more amperes than the limit at the lowest voltage either.
+    """
+    limit_ma = _wired_ma(state, at, constraint)
+    if takes_watts(state.stations[state.wiring.connectors[at].ref.station]):
+        limit_ma = in_watts_ma(limit_ma)
     return limit_ma // STEP_MA * STEP_MA if limit_ma >= MIN_CHARGING_MA else 0
+
+
+def _wired_ma(state: SiteState, at: int, constraint: Constraint) -> int:
+    return min([constraint.limit_ma[phase] for phase in state.wiring.connectors[at].phases])

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gateway.control.appetite import uses_its_limit
 from gateway.control.bounds import phases_to_tell
+from gateway.control.caps import chargeable_ma
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
 from gateway.control.dead_man import lapse_of
 from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
@@ -452,7 +453,7 @@ def _is_forbidden(state: SiteState, at: int) -> bool:
     connector = state.wiring.connectors[at]
     above = {state.wiring.circuits[circuit].id for circuit in state.wiring.paths[at]}
     return any(
-        min([constraint.limit_ma[phase] for phase in connector.phases]) < MIN_CHARGING_MA
+        not chargeable_ma(state, at, constraint)
         for constraint in state.constraints.values()
         if constraint.subject == connector.ref or constraint.subject in above
     )

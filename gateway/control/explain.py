@@ -17,7 +17,7 @@ def sentence(reason: Reason) -> str:
         case ReasonKind.STOPPED:
             return f"{limit}: {_of_stop(reason)}."
         case ReasonKind.OUTSIDE_LIMIT:
-            return f"{limit}: {reason.name}."
+            return f"{limit}: {reason.name}{_in_watts(reason)}."
         case ReasonKind.NOT_CONNECTED:
             holds = (
                 "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
@@ -55,6 +55,16 @@ def sentence(reason: Reason) -> str:
             return f"{limit}: {_of_safety(reason)}."
         case _:
             assert_never(reason.kind)
+
+
+def _in_watts(reason: Reason) -> str:
+    """Return why an outside limit (`current_ma`) is not told as it is to a station in watts."""
+    if reason.current_ma is None:
+        return ""
+    return (
+        f" ({amps(reason.current_ma)}; the station takes watts, "
+        "which may be 11 % more amperes at the lowest voltage)"
+    )
 
 
 def _of_stop(reason: Reason) -> str:

@@ -45,6 +45,7 @@ KEPT = frozenset(
         "a limit can be told",
         "what we send fits",
         "the guard lowers raises alone",
+        "a limit from outside narrows",
         "a stop is a stop",
         "a limit has its reason",
     }

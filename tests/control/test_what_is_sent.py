@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.control.decide import LimitOrder
+from gateway.control.explain import sentence
 from gateway.control.fold import PrioritySet
 from gateway.control.guard import guard
 from gateway.control.state import Priority
@@ -114,6 +115,31 @@ def test_a_limit_below_the_minimum_is_no_charging_at_all() -> None:
 
     assert board.told_ma(1) == 0
     assert [order.limit.limit_ma for order in decision.fallbacks] == [0]
+
+
+@pytest.mark.parametrize(
+    ("limit_ma", "told_ma", "fallbacks_ma"),
+    [(10_000, 9_000, []), (6_700, 6_000, []), (6_600, 0, [0])],
+)
+def test_a_veto_in_amperes_holds_at_the_lowest_voltage_where_watts_are_told(
+    limit_ma: int, told_ma: int, fallbacks_ma: list[int]
+) -> None:
+    board = OneCircuit()
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.prove(1)
+    board.send(1, 20_000)
+    board.flow(40.0)
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=outside(ref(1), limit_ma)))
+
+    decision = board.decide()
+
+    assert board.told_ma(1) == told_ma
+    assert told_ma * 230 / 207 <= limit_ma
+    assert [order.limit.limit_ma for order in decision.fallbacks] == fallbacks_ma
+    assert sentence(decision.reasons[ref(1)]) == (
+        f"{told_ma / 1_000:.1f} A: veto by J. Smith ({limit_ma / 1_000:.1f} A; the station takes "
+        "watts, which may be 11 % more amperes at the lowest voltage)."
+    )
 
 
 def test_a_circuit_nobody_may_charge_on_holds_that_in_silence_too() -> None:

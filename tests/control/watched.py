@@ -29,10 +29,11 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import ReasonKind
 from tests.control.drawn import Happening, Kind, Script
 from tests.control.happened import at_station, at_vehicle
-from tests.control.outlets import NEVER_S, Outlet, Tells
+from tests.control.outlets import NEVER_S, NOMINAL_V, Outlet, Tells
 from tests.control.plant import Plant
 
 FALLBACK_GAP_S = 60.0
+LOWEST_V = 207.0
 LATEST_LEASE_S = 15.0  # A limit may arrive as late as an answer is waited for, and clocks differ.
 WAITS_AT_MOST_S = 120
 SPARE_MA = 2_000
@@ -273,8 +274,9 @@ class Watched:
             if decision.reasons[ref].limit_ma != wanted_ma:
                 self._break("a limit has its reason", f"{ref} {decision.reasons[ref]}")
             self.count["guarded"] += limit_ma < wanted_ma
+            lowest_v = LOWEST_V if self.script.traits[ref.station].takes_watts else NOMINAL_V
             for constraint in self.constraints:
-                if constraint.subject == ref and wanted_ma > min(
+                if constraint.subject == ref and wanted_ma * NOMINAL_V > lowest_v * min(
                     constraint.limit_ma[phase] for phase in connector.phases
                 ):
                     self._break("a limit from outside narrows", f"{ref} {wanted_ma}")
