@@ -19,7 +19,7 @@ from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Standing
+from gateway.planning.at_risk import Risk, Standing
 from gateway.planning.book import Book
 from gateway.planning.calibrate import ReliabilityReport
 
@@ -233,6 +233,9 @@ class Bookings(Protocol):
 
     def reservations(self, by: Access) -> tuple[Reservation, ...]:
         """Return the reservations `by` may see."""
+
+    def risk(self, reservation_id: str) -> Risk | None:
+        """Return how a promise stood at the last look; None before its first, and once it is closed."""
 
     def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:
         """Return the promises that would be at risk under limits beside those that hold now."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.api.batch import BATCHES
 from gateway.api.calendar import CALENDAR
-from gateway.api.calls import FindAccess, admitted, read_body, understood, used_key
+from gateway.api.calls import FindAccess, admitted, read_body, said_flags, understood, used_key
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
 from gateway.api.limits import LIMITS
 from gateway.api.openapi import describe
@@ -73,6 +73,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     access=access,
                     body=said,
                     key=key,
+                    flags=said_flags(request, endpoint.flags),
                     sources=sources,
                     charge=lambda count: quotas.charge(access.name, count),
                 )

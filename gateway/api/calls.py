@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import ceil
 from typing import TypeVar
 
@@ -131,6 +131,20 @@ def understood(body: bytes, model: type[B], *, content_type: str) -> B:
         told = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
         message = f"put right what is named, and send it again: {told}"
         raise ProblemError("invalid-body", message, errors=faults) from error
+
+
+def said_flags(request: Request, names: Iterable[str]) -> dict[str, bool]:
+    """Return what the query says of these names, which are true or false.
+
+    Raises:
+        ProblemError: it says something else of one.
+    """
+    said = {name: request.query_params[name] for name in names if name in request.query_params}
+    for name, value in said.items():
+        if value not in ("true", "false"):
+            message = f"{name} is true or false, not {value[:40]!r}: say one, or leave it out"
+            raise ProblemError("invalid-query", message)
+    return {name: value == "true" for name, value in said.items()}
 
 
 def used_key(request: Request, body: bytes) -> UsedKey | None:

@@ -1,7 +1,7 @@
 """Every path of the API: who may ask it, with what, and what is answered."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -31,12 +31,14 @@ from gateway.api.translating import (
     reservation_view,
 )
 from gateway.domain.access import Access, Role
+from gateway.domain.promises import Reservation
 from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
 from gateway.planning.asking import AskError
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Bookings, Clock, EventCalendar, Notices, Sessions
 
 CREATED = 201
+AT_RISK = "at_risk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class Call:
     body: Body | None
     key: UsedKey | None
     sources: Sources
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    """What was said in the query, of the endpoint's flags."""
     charge: Callable[[int], None] = lambda _: None
     """Takes so many requests more off the caller's quota; those that follow wait for it."""
 
@@ -82,6 +86,8 @@ class Endpoint:
     body: type[Body] | None = None
     status: int = 200
     has_key: bool = False
+    flags: tuple[str, ...] = ()
+    """What may be `true` or `false` in its query."""
     is_for_occupants: bool = False
     """Whether the link of the session in the path (`session_id`) is enough."""
     problems: tuple[str, ...] = ()
@@ -150,7 +156,7 @@ async def hold(call: Call) -> ReservationView:
         raise ProblemError("no-longer-fits", str(error), quote=fresh) from error
     except (AskError, RefusedError) as error:
         raise problem_of(error) from error
-    return reservation_view(promise, bookings.places)
+    return _view(promise, bookings)
 
 
 async def confirm(call: Call) -> ReservationView:
@@ -160,7 +166,7 @@ async def confirm(call: Call) -> ReservationView:
         promise = await bookings.confirm(_reservation_id(call), call.access, key=call.key)
     except RefusedError as error:
         raise problem_of(error) from error
-    return reservation_view(promise, bookings.places)
+    return _view(promise, bookings)
 
 
 async def cancel(call: Call) -> ReservationView:
@@ -170,7 +176,7 @@ async def cancel(call: Call) -> ReservationView:
         promise = await bookings.cancel(_reservation_id(call), call.access, key=call.key)
     except RefusedError as error:
         raise problem_of(error) from error
-    return reservation_view(promise, bookings.places)
+    return _view(promise, bookings)
 
 
 async def reservation(call: Call) -> ReservationView:
@@ -180,14 +186,19 @@ async def reservation(call: Call) -> ReservationView:
         promise = await bookings.reservation(_reservation_id(call), call.access)
     except RefusedError as error:
         raise problem_of(error) from error
-    return reservation_view(promise, bookings.places)
+    return _view(promise, bookings)
 
 
 async def reservations(call: Call) -> ReservationsView:
-    """Answer the reservations the caller may see."""
-    bookings = call.sources.bookings
+    """Answer the reservations the caller may see, those at risk or the others alone if that is asked."""
+    bookings, wanted = call.sources.bookings, call.flags.get(AT_RISK)
     seen = sorted(bookings.reservations(call.access), key=lambda p: (p.from_at_s, p.id))
-    return ReservationsView(reservations=[reservation_view(p, bookings.places) for p in seen])
+    views = [_view(promise, bookings) for promise in seen]
+    return ReservationsView(reservations=[v for v in views if wanted in (None, v.at_risk)])
+
+
+def _view(promise: Reservation, bookings: Bookings) -> ReservationView:
+    return reservation_view(promise, bookings.places, bookings.risk(promise.id))
 
 
 def _reservation_id(call: Call) -> str:
@@ -307,6 +318,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="The reservations of the token, or all for an operator",
         answering=reservations,
         answer=ReservationsView,
+        flags=(AT_RISK,),
+        problems=("invalid-query",),
     ),
     Endpoint(
         method="GET",

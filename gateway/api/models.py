@@ -159,9 +159,14 @@ class QuoteView(Answer):
 
 
 class ReservationView(Answer):
-    """A promise as it stands. `hold_expires_at` is None once it no longer lapses."""
+    """A promise as it stands. `hold_expires_at` is None once it no longer lapses.
+
+    `holder` is the token it was made to. `confidence_now` is how sure it was when it was last looked
+    at, while it is open; None before the first look. While it is `at_risk`, `why` says why.
+    """
 
     reservation_id: str
+    holder: str
     state: PromiseState
     connector: str | None
     circuit: str | None
@@ -172,6 +177,9 @@ class ReservationView(Answer):
     guaranteed_wh: int
     delivered_wh: int
     confidence: float
+    confidence_now: float | None
+    at_risk: bool
+    why: str
     criticality: Criticality
     profile: list[Step]
     id_token: str | None
@@ -319,4 +327,6 @@ class NoticeView(Answer):
     at: AwareDatetime
     kind: Literal["reservation", "reservation-at-risk", "reservation-safe-again", "limit", "missed"]
     subject: str
+    holder: str | None
+    """Whose reservation it is about; None of what anybody may know."""
     data: dict[str, JsonValue]

@@ -72,6 +72,10 @@ def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "boolean"}}
+        for name in endpoint.flags
+    ]
     if endpoint.has_key:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}
         parameters.append(

@@ -53,6 +53,7 @@ _KINDS = (
     Kind(name="not-json", status=415, title="The body must be JSON"),
     Kind(name="key-reused", status=422, title="The idempotency key was used before"),
     Kind(name="invalid-body", status=422, title="The body does not say what it must"),
+    Kind(name="invalid-query", status=400, title="The query cannot be understood"),
     Kind(name="invalid-header", status=400, title="A header cannot be understood"),
     *(
         Kind(name=str(fault), status=422, title=title)

@@ -104,6 +104,7 @@ def as_event(notice: Notice) -> bytes:
         "at": notice.at.isoformat(),
         "kind": notice.kind,
         "subject": notice.subject,
+        "holder": notice.holder,
         "data": notice.data,
     }
     head = f"id: {notice.number}\nevent: {notice.kind}\ndata: ".encode()

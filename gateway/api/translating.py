@@ -18,6 +18,7 @@ from gateway.domain.needs import Need, StateOfCharge
 from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope, QuoteAnswer
 from gateway.planning.asking import AskError, AskFault, Places
+from gateway.planning.at_risk import Risk
 from gateway.planning.quote_words import row_said
 
 
@@ -133,13 +134,14 @@ def _offer_view(answer: OfferAnswer, from_at_s: float, places: Places) -> OfferV
     )
 
 
-def reservation_view(promise: Reservation, places: Places) -> ReservationView:
-    """Return a reservation as it is answered."""
+def reservation_view(promise: Reservation, places: Places, risk: Risk | None) -> ReservationView:
+    """Return a reservation as it is answered; `risk` is how it stood at the last look."""
     connector, circuit = place_of(promise.place)
     per_ma_w = places.site.voltage_v * promise.phase_count / 1_000
     is_held = promise.state is PromiseState.HELD
     return ReservationView(
         reservation_id=promise.id,
+        holder=promise.holder,
         state=promise.state,
         connector=connector,
         circuit=circuit,
@@ -150,6 +152,9 @@ def reservation_view(promise: Reservation, places: Places) -> ReservationView:
         guaranteed_wh=promise.guaranteed_wh,
         delivered_wh=int(promise.delivered_wh),
         confidence=round(promise.confidence_ratio, 4),
+        confidence_now=None if risk is None else round(risk.confidence_ratio, 4),
+        at_risk=risk is not None and risk.is_at_risk,
+        why="" if risk is None else risk.why,
         criticality=promise.criticality,
         profile=steps(promise.envelope, per_ma_w=per_ma_w),
         id_token=promise.id_token,

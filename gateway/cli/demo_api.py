@@ -31,19 +31,26 @@ class Quote(msgspec.Struct):
 
 
 class Promise(msgspec.Struct):
-    """A reservation as it stands."""
+    """A reservation as it stands: to whom it was made, and why it is at risk if it is."""
 
     reservation_id: str
+    holder: str
     state: str
     confidence: float
+    why: str
+
+
+class Promises(msgspec.Struct):
+    """The reservations that were asked for."""
+
+    reservations: list[Promise]
 
 
 class Notice(msgspec.Struct):
-    """What is told to those who follow: of which kind, about what."""
+    """What is told to those who follow: of which kind, and whose it is."""
 
     kind: str
-    subject: str
-    data: dict[str, object]
+    holder: str | None
 
 
 class Api:

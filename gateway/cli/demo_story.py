@@ -1,7 +1,7 @@
 """The demo's story: two vehicles are promised power ahead, a rating drops, and one of them is late."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.token_file import TokenFileError, make_token
-from gateway.cli.demo_api import Api, ApiRefusedError, Promise, Quote
+from gateway.cli.demo_api import Api, ApiRefusedError, Promise, Promises, Quote
 from gateway.cli.plant_process import PlantGuest
 from gateway.control.proof import prove
 from gateway.domain.access import Access, Role
@@ -55,6 +55,11 @@ class _Guest:
     def most_ma(self) -> int:
         """Return what it takes at most on each phase."""
         return min(self.connector.max_ma, MOST_MA)
+
+    @property
+    def access(self) -> Access:
+        """Return what its token allows."""
+        return Access(name=self.name, role=Role.VEHICLE_OPERATOR, criticality=self.criticality)
 
     def most_w(self, voltage_v: float) -> int:
         """Return what it takes at most, rounded down."""
@@ -159,30 +164,22 @@ class Story:
 
         What goes wrong with it is said, and harms nothing.
         """
-        access = Access(
-            name="demo",
-            role=Role.OPERATOR,
-            criticality=Criticality.CRITICAL,
-            quota_per_min_count=600,
-        )
         try:
-            secret = await asyncio.to_thread(
-                make_token, folder, access, now_at=SystemClock().now_at()
-            )
-            api = Api(url, secret)
+            operator = await _known(url, folder, Access(name="demo", role=Role.OPERATOR))
+            guests = {guest: await _known(url, folder, guest.access) for guest in self.guests}
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_hear(api, say), name="hear the API")
-                tasks.create_task(self._play(api, say), name="play")
+                tasks.create_task(_hear(operator, say), name="hear the API")
+                tasks.create_task(self._play(guests, say), name="play")
         except* (OSError, TokenFileError, ApiRefusedError, msgspec.MsgspecError) as errors:
             say(f"the story ends here: {errors.exceptions[0]}")
 
-    async def _play(self, api: Api, say: Say) -> None:
+    async def _play(self, guests: Mapping[_Guest, Api], say: Say) -> None:
         began_s = asyncio.get_running_loop().time()
-        for at_s, step in sorted(self._steps(api, say), key=lambda step: step[0]):
+        for at_s, step in sorted(self._steps(guests, say), key=lambda step: step[0]):
             await asyncio.sleep(at_s - (asyncio.get_running_loop().time() - began_s))
             await step()
 
-    def _steps(self, api: Api, say: Say) -> list[tuple[float, _Step]]:
+    def _steps(self, guests: Mapping[_Guest, Api], say: Say) -> list[tuple[float, _Step]]:
         rated_a = max(self.circuit.rating_ma) / 1_000
         name, low = self.circuit.id, f"{rated_a * LOWERED_RATIO:.0f} A"
         ahead = f"{name} is rated {low} for {self.drops_for_s:.0f} s soon, by its calendar"
@@ -196,7 +193,7 @@ class Story:
             say(words)
 
         asking: list[tuple[float, _Step]] = [
-            (guest.asks_s, partial(self._ask, api, guest, say)) for guest in self.guests
+            (guest.asks_s, partial(self._ask, api, guest, say)) for guest, api in guests.items()
         ]
         telling: list[tuple[float, _Step]] = [
             (at_s + STARTS_WITHIN_S, partial(speak, words)) for at_s, words in spoken
@@ -215,7 +212,6 @@ class Story:
             "connector": str(guest.connector.ref),
             "criticality": str(guest.criticality),
             "fixed": guest.is_fixed,
-            "reference": guest.name,
         }
         quote = msgspec.json.decode(await api.ask("POST", "/quotes", need), type=Quote)
         if not quote.offers:
@@ -232,11 +228,18 @@ class Story:
         )
 
 
+async def _known(url: str, folder: Path, access: Access) -> Api:
+    """Return the API as it is for somebody; `folder` is the daemon's state."""
+    now_at = SystemClock().now_at()
+    return Api(url, await asyncio.to_thread(make_token, folder, access, now_at=now_at))
+
+
 async def _hear(api: Api, say: Say) -> None:
-    """Say whose promise is at risk, as the API tells operators."""
+    """Say whose promises are at risk, as the API tells an operator."""
     async for notice in api.notices():
-        who = notice.data.get("reference")
-        if notice.kind == "reservation-at-risk":
-            say(f"AT RISK, {who or notice.subject}: {notice.data.get('why')}")
-        elif notice.kind == "reservation-safe-again":
-            say(f"no longer at risk: {who or notice.subject}")
+        if notice.kind == "reservation-safe-again":
+            say(f"no longer at risk: {notice.holder}")
+        elif notice.kind == "reservation-at-risk":
+            listed = await api.ask("GET", "/reservations?at_risk=true")
+            for promise in msgspec.json.decode(listed, type=Promises).reservations:
+                say(f"AT RISK, {promise.holder}: {promise.why}")

@@ -69,6 +69,18 @@ class Standing:
         return self.confidence_ratio < floor_ratio(self.promise.confidence_ratio)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """How an open promise stood when it was last looked at, and whether its holder was told.
+
+    `why` is the sentence that was told, with the figures of that look; empty if it is not at risk.
+    """
+
+    confidence_ratio: float
+    is_at_risk: bool
+    why: str
+
+
 def floor_ratio(promised_ratio: float) -> float:
     """Return the confidence below which a promise is at risk.
 

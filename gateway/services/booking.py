@@ -32,7 +32,7 @@ from gateway.planning.answers import (
     UsedKey,
 )
 from gateway.planning.asking import Places, asked_of
-from gateway.planning.at_risk import Standing, alternatives, standings
+from gateway.planning.at_risk import Risk, Standing, alternatives, standings
 from gateway.planning.book import Book, BookError, NoRoomError
 from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
@@ -118,9 +118,10 @@ class Booking:
         """Return how many promises are at risk, as far as was told."""
         return self._risks.count
 
-    def is_at_risk(self, reservation_id: str) -> bool:
-        """Return whether a promise is at risk, as far as was told."""
-        return self._risks.is_at_risk(reservation_id)
+    def risk(self, reservation_id: str) -> Risk | None:
+        """Return how a promise stood at the last look; None before its first, and once it is closed."""
+        is_open = reservation_id in self._keeper.book.promises
+        return self._risks.risk(reservation_id) if is_open else None
 
     # What is asked.
 

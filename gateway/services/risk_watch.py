@@ -1,6 +1,7 @@
 """Tells whom a promise was made to when it is at risk, and when it is no longer: once for each change."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
@@ -9,11 +10,13 @@ from gateway.domain.notices import NoticeValue
 from gateway.domain.promises import Reservation
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Standing, floor_ratio, standings
+from gateway.planning.at_risk import Risk, Standing, floor_ratio, standings
 from gateway.planning.book import Book
 from gateway.planning.quote_words import place_said, row_said
 from gateway.planning.risk_words import risk_said
 from gateway.services.feed import Feed
+
+_log = logging.getLogger(__name__)
 
 LOOKS_EVERY_S = 20.0
 """Time alone makes promises less sure: vehicles that do not come, or are given too little."""
@@ -39,6 +42,7 @@ class RiskWatch:
         """Begin with nothing told: after a restart what is at risk is told anew."""
         self._places, self._zone, self._feed = places, zone, feed
         self._told_ratio: dict[str, float] = {}
+        self._risks: dict[str, Risk] = {}
         self._next_look_s = float("-inf")
         self._counters = counters
 
@@ -47,9 +51,9 @@ class RiskWatch:
         """Return how many promises are at risk."""
         return len(self._told_ratio)
 
-    def is_at_risk(self, promise_id: str) -> bool:
-        """Return whether a promise is at risk, as far as was told."""
-        return promise_id in self._told_ratio
+    def risk(self, promise_id: str) -> Risk | None:
+        """Return how a promise stood at the last look; None if it was not looked at."""
+        return self._risks.get(promise_id)
 
     def look_soon(self) -> None:
         """Have it looked at anew at the next chance: what is there to promise has changed."""
@@ -93,18 +97,29 @@ class RiskWatch:
             if not standing.is_at_risk:
                 del self._told_ratio[promise.id]
                 self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder)
+                _log.info("reservation %s of %s is safe again", promise.id, promise.holder)
                 continue
             quote = quotes.get(promise.id)
             if quote is not None:
                 remember(quote, promise.holder)
             self._counters["warnings"] += 1
             self._told_ratio[promise.id] = standing.confidence_ratio
-            self._feed.tell(
-                "reservation-at-risk",
-                promise.id,
-                holder=promise.holder,
-                **self._said(standing, quote, now_s),
-            )
+            why = self._why(standing, now_s)
+            said = self._said(standing, quote, why)
+            self._feed.tell("reservation-at-risk", promise.id, holder=promise.holder, **said)
+            _log.warning("reservation %s of %s is at risk: %s", promise.id, promise.holder, why)
+        self._risks = {s.promise.id: self._risk(s, now_s) for s in found}
+
+    def _risk(self, standing: Standing, now_s: float) -> Risk:
+        is_told = standing.promise.id in self._told_ratio
+        return Risk(
+            confidence_ratio=standing.confidence_ratio,
+            is_at_risk=is_told,
+            why=self._why(standing, now_s) if is_told else "",
+        )
+
+    def _why(self, standing: Standing, now_s: float) -> str:
+        return risk_said(standing, self._places, now_s=now_s, zone=self._zone)
 
     def _forget(self, open_ids: set[str]) -> None:
         """Forget promises that are no longer open: what became of them is told by others."""
@@ -123,7 +138,7 @@ class RiskWatch:
         return standing.is_at_risk and standing.confidence_ratio <= told_ratio - WORSE_BY_RATIO
 
     def _said(
-        self, standing: Standing, quote: QuoteAnswer | None, now_s: float
+        self, standing: Standing, quote: QuoteAnswer | None, why: str
     ) -> dict[str, NoticeValue]:
         promise, shortage = standing.promise, standing.shortage
         said: dict[str, NoticeValue] = {
@@ -137,7 +152,7 @@ class RiskWatch:
             "promised_confidence": round(promise.confidence_ratio, 4),
             "confidence": round(standing.confidence_ratio, 4),
             "danger": None if standing.danger is None else str(standing.danger),
-            "why": risk_said(standing, self._places, now_s=now_s, zone=self._zone),
+            "why": why,
         }
         if shortage is not None:
             circuit, phase = row_said(self._places, shortage.row)

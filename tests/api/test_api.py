@@ -13,8 +13,10 @@ from gateway.api.app import PREFIX
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
 from gateway.domain.access import Role
+from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality
 from tests.support.api_desk import Desk, Reply, api_desk
+from tests.support.small_site import CARPARK
 
 
 @pytest.fixture
@@ -282,7 +284,53 @@ def test_changes_are_streamed_to_whom_they_concern(desk: Desk) -> None:
     assert [n for n, _, _ in events(desk, drones, 2, **everything)] == [2, 3]
     ((number, kind, said),) = events(desk, screen, 1, **everything)
     assert (number, kind, said["subject"]) == (3, "limit", "CP-01/1")
-    assert said["data"] == {"limit_ma": 0}
+    assert (said["data"], said["holder"]) == ({"limit_ma": 0}, None)
+
+
+def test_whose_promise_is_at_risk_is_told_to_its_holder_and_to_operators(desk: Desk) -> None:
+    holders = {"drones": Criticality.CRITICAL, "vans": Criticality.NORMAL}
+    tokens = {name: desk.token(name, criticality=most) for name, most in holders.items()}
+    operator = desk.token("night desk", Role.OPERATOR)
+
+    def listed(token: str, query: str = "") -> list[Any]:
+        return desk.ask("GET", f"/reservations{query}", token=token).said["reservations"]  # type: ignore[no-any-return]
+
+    def holders_of(token: str, query: str) -> list[str]:
+        return [view["holder"] for view in listed(token, query)]
+
+    for at, (name, token) in enumerate(tokens.items(), start=1):
+        wanted = {"connector": f"CP-0{at}/1", "max_power_w": 11_040, "criticality": holders[name]}
+        offer = quote(desk, token, **wanted)["offers"][0]
+        held = desk.ask("POST", "/reservations", {"offer_id": offer["offer_id"]}, token=token).said
+        # Nobody has looked yet.
+        assert (held["holder"], held["confidence_now"], held["at_risk"]) == (name, None, False)
+    desk.review()
+    assert {(v["confidence_now"], v["at_risk"], v["why"]) for v in listed(operator)} == {
+        (1.0, False, "")
+    }
+    lowered = Constraint(
+        subject=CARPARK, limit_ma=(76_000,) * 3, authority=Authority.SITE, source="calendar"
+    )
+    desk.loop.call_soon_threadsafe(desk.booking.limit, (lowered,))
+    desk.review()
+
+    (risk,) = listed(operator, "?at_risk=true")
+    assert (risk["holder"], risk["at_risk"], risk["confidence_now"]) == ("vans", True, 0.0)
+    assert "circuit carpark leaves it 5.0 A on L1 from 09:00" in risk["why"]
+    assert holders_of(operator, "?at_risk=false") == ["drones"]
+    assert holders_of(tokens["vans"], "?at_risk=true") == ["vans"]
+    # What is somebody else's is nobody's business.
+    assert holders_of(tokens["drones"], "?at_risk=true") == []
+    assert holders_of(tokens["drones"], "") == ["drones"]
+    told = events(desk, operator, 3, **{"Last-Event-ID": "0"})
+    assert [(kind, said["holder"]) for _, kind, said in told] == [
+        ("reservation", "drones"),
+        ("reservation", "vans"),
+        ("reservation-at-risk", "vans"),
+    ]
+    assert told[-1][2]["data"]["why"] == risk["why"]
+    wrong = desk.ask("GET", "/reservations?at_risk=perhaps", token=operator)
+    assert "say one, or leave it out" in problem(wrong, "invalid-query")
 
 
 def described(desk: Desk) -> dict[str, Any]:

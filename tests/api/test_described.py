@@ -107,7 +107,7 @@ class Described:
                 return filled.map(lambda text, name=name: path.replace(f"{{{name}}}", text))  # type: ignore[misc]
         return st.just(path)
 
-    def ask(self, method: str, place: str, body: Any, **headers: str) -> Reply:
+    def ask(self, method: str, place: str, body: Any, *, query: str = "", **headers: str) -> Reply:
         """Return what is answered; what stands for the newest of a kind is put in first."""
         for alias, name in self.newest.items():
             place = place.replace(alias, name)
@@ -117,7 +117,7 @@ class Described:
             for alias, name in self.newest.items():
                 raw = raw.replace(alias, name)
             raw = raw.encode()
-        path = "/".join(quoted(part, safe="") for part in place.split("/"))
+        path = "/".join(quoted(part, safe="") for part in place.split("/")) + query
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         reply = self.desk.ask(method, path, raw, token=self.token, headers=sent)
         if reply.status in (200, 201):
@@ -150,6 +150,13 @@ def key_of(operation: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
     return st.one_of(st.just({}), st.just({}), keys.map(lambda key: {"Idempotency_Key": key}))
 
 
+def query_of(operation: dict[str, Any]) -> st.SearchStrategy[str]:
+    """Return queries an operation may be asked with, and others."""
+    names = [p["name"] for p in operation["parameters"] if p["in"] == "query"]
+    said = st.tuples(st.sampled_from(names or ["x"]), st.sampled_from(("true", "false", "", "1")))
+    return st.one_of(st.just(""), said.map(lambda pair: "?{}={}".format(*pair)))
+
+
 @EXAMPLES
 @given(data=st.data())
 def test_what_fits_the_description_is_answered_as_it_says(
@@ -166,7 +173,8 @@ def test_what_fits_the_description_is_answered_as_it_says(
         schema = api.body_schema(method, path)
         body = None if schema is None else data.draw(api.schemas.fitting(schema))
         headers = data.draw(key_of(api.operation(method, path)))
-        reply = api.ask(method, data.draw(api.places(path)), body, **headers)
+        query = data.draw(query_of(api.operation(method, path)))
+        reply = api.ask(method, data.draw(api.places(path)), body, query=query, **headers)
 
         api.check(method, path, reply)
         # Two fields may contradict each other; nothing else is left to be wrong with the body.
@@ -226,4 +234,6 @@ def test_the_tests_above_were_not_idle(api: Described) -> None:
     assert ("POST", "/reservations", 404) in answered
     assert ("POST", "/reservations/{reservation_id}/confirm", 200) in answered
     assert ("PUT", "/sessions/{session_id}/need", 200) in answered
+    assert ("GET", "/reservations", 200) in answered
+    assert ("GET", "/reservations", 400) in answered
     assert ("POST", "/quotes/batch", 422) in answered

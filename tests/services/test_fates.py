@@ -260,7 +260,7 @@ def test_what_a_limit_would_break_is_told_before_it_is_set() -> None:
         assert house.booking.broken_by([grid(80)]) == ()
         (broken,) = house.booking.broken_by([grid(60)])
         assert (broken.promise.id, broken.confidence_ratio) == (promise.id, 0.0)
-        assert not house.booking.is_at_risk(promise.id)
+        assert house.booking.risk(promise.id) is None
         assert house.booking.book.room.left_ma.min() >= 0
 
     run_virtual(test())

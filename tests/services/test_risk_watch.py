@@ -13,6 +13,7 @@ from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import Reservation
+from gateway.planning.at_risk import Risk
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from gateway.services.risk_watch import LOOKS_EVERY_S
@@ -87,7 +88,10 @@ def test_a_lower_limit_tells_which_promise_it_breaks_and_what_could_be_had_inste
         )
         assert (told.data["circuit"], told.data["danger"]) == ("carpark", "room")
         assert 15_000 < int(str(told.data["can_wh"])) < 20_000
-        assert not house.booking.is_at_risk(drone.id)
+        # Who asks for the reservation is told the same.
+        why = str(told.data["why"])
+        assert house.booking.risk(van.id) == Risk(confidence_ratio=0.0, is_at_risk=True, why=why)
+        assert house.booking.risk(drone.id) == Risk(confidence_ratio=1.0, is_at_risk=False, why="")
         offers: Any = told.data["offers"]
         assert {o["place"] for o in offers} >= {"CP-01/1"}
         assert all(o["energy_wh"] > 0 for o in offers)
@@ -106,9 +110,12 @@ def test_what_was_told_is_not_told_again_until_it_changes() -> None:
         assert house.booking.at_risk_count == 1
         house.limit(95.0)
         assert [n.kind for n in await house.told()][1:] == ["reservation-safe-again"]
+        risk = house.booking.risk(promise.id)
+        assert risk == Risk(confidence_ratio=1.0, is_at_risk=False, why="")
         house.limit(60.0)
         assert len(await house.told()) == 3
         await house.booking.cancel(promise.id, DRONES)
+        assert house.booking.risk(promise.id) is None
         house.limit(95.0)
         # What became of it was told: it is neither at risk nor safe.
         assert len(await house.told()) == 3

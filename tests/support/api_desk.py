@@ -102,6 +102,11 @@ class Desk:
             at=self.clock.now_at(),
         )
 
+    def review(self) -> None:
+        """Let it be looked at which promises are at risk, in the API's own loop."""
+        reviewing = asyncio.run_coroutine_threadsafe(self.booking.review(), self.loop)
+        reviewing.result(PATIENCE_S)
+
     def hear(self, fact: Event) -> None:
         """Let a fact be known, in the API's own loop."""
 
