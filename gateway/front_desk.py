@@ -100,7 +100,12 @@ class FrontDesk:
             clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_known
         )
         self._forecasting = self._wire_forecasting(state, folder)
-        self._visits = Visits(clock, memory.transactions, tokens=tokens)
+        self._visits = Visits(
+            clock,
+            memory.transactions,
+            tokens=tokens,
+            keep=(lambda _: None) if ledger is None else ledger.keep,
+        )
         self._booking = Booking(
             state.wiring,
             state.parameters,

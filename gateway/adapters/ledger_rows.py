@@ -17,6 +17,7 @@ from gateway.domain.memory import (
     Memory,
     PromiseMemory,
     RunMemory,
+    SessionMemory,
     SiteMemory,
     StatementMemory,
     StationMemory,
@@ -194,7 +195,7 @@ def is_over(record: PromiseMemory, closed_before_at_s: float) -> bool:
 
 _COLUMNS: Final = (
     *("station", "transaction_id", "connector_number", "given_number", "id_token", "told"),
-    *("began_at", "ended_at", "meter_start_wh", "meter_stop_wh", "reason", "is_over"),
+    *("began_at", "ended_at", "meter_start_wh", "meter_stop_wh", "reason", "session", "is_over"),
 )
 _MERGED: Final = _COLUMNS[2:-1]
 
@@ -226,6 +227,7 @@ def write_transaction(
             record.meter_start_wh,
             record.meter_stop_wh,
             record.reason,
+            None if record.session is None else msgspec.json.encode(record.session).decode(),
             int(record.is_over),
             noted_at,
             noted_at,
@@ -270,7 +272,12 @@ def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
         meter_start_wh=said["meter_start_wh"],
         meter_stop_wh=said["meter_stop_wh"],
         reason=said["reason"],
+        session=_session(said["session"]),
     )
+
+
+def _session(text: str | None) -> SessionMemory | None:
+    return None if text is None else msgspec.json.decode(text, type=SessionMemory)
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -77,6 +77,10 @@ MIGRATIONS: tuple[str, ...] = (
     -- What a shortened chain begins from.
     CREATE TABLE audit_start (number INTEGER NOT NULL, hash BLOB NOT NULL);
     """,
+    """
+    -- How a vehicle's stay went, as JSON: later ones are planned by it.
+    ALTER TABLE transactions ADD COLUMN session TEXT;
+    """,
 )
 """The schema's versions: number n leads from version n to n + 1. They are added to, never edited."""
 
@@ -269,8 +273,9 @@ def _migrate(
     migrations: Sequence[str],
 ) -> None:
     """Bring the schema up to date, one version after the other, each whole or not at all."""
-    for version in range(schema_version(connection), len(migrations)):
-        if version > 0:
+    found = schema_version(connection)
+    for version in range(found, len(migrations)):
+        if found > 0:  # In one that is only just begun there is nothing to lose.
             back_up_before_migration(connection, path, version=version, now_at=now_at)
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -106,15 +106,18 @@ def _statement(said: SessionNeedBody, known: Session, *, now_s: float) -> Statem
     if departs_at_s is not None and departs_at_s > now_s + LONGEST_STAY_S:
         message = "the departure is more than 14 days ahead: say an earlier one, or leave it out"
         raise ProblemError("window-too-far", message)
-    energy_wh = said.energy_wh
+    energy_wh, missing_wh = said.energy_wh, None
     if said.soc is not None:
-        soc = said.soc
-        energy_wh = StateOfCharge(
-            now_pct=soc.now_pct, target_pct=soc.target_pct, battery_wh=soc.battery_wh
-        ).energy_wh
+        soc = StateOfCharge(
+            now_pct=said.soc.now_pct,
+            target_pct=said.soc.target_pct,
+            battery_wh=said.soc.battery_wh,
+        )
+        energy_wh, missing_wh = soc.energy_wh, soc.missing_wh
     return Statement(
         departs_at_s=departs_at_s,
         energy_wh=None if energy_wh is None else known.delivered_wh + energy_wh,
+        full_wh=None if missing_wh is None else known.delivered_wh + missing_wh,
         criticality=said.criticality,
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gateway.domain.acceptance import NOT_KNOWN, Acceptance
 from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.charging import StationCapabilities
 from gateway.domain.electric import NOTHING, PerPhase
@@ -107,12 +108,23 @@ class TripMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMemory:
+    """How a vehicle's stay went, between two epoch seconds, and what was said of it before."""
+
+    began_at_s: float
+    left_at_s: float
+    delivered_wh: float
+    said: Statement = field(default_factory=Statement)
+    acceptance: Acceptance = NOT_KNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionMemory:
     """What is known of a transaction; what a later record leaves None stands as it was.
 
     `connector_number` is 0 where the station named none; `given_number` the number we gave it, in
     OCPP 1.6; `told` what makes a second telling of the same start recognisable; `began_at` and
-    `ended_at` are by the station's own clock.
+    `ended_at` are by the station's own clock. `session` is what we learn of it, once it is over.
     """
 
     station: StationId
@@ -127,6 +139,7 @@ class TransactionMemory:
     meter_start_wh: float | None = None
     meter_stop_wh: float | None = None
     reason: str | None = None
+    session: SessionMemory | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,11 @@ class StateOfCharge:
         missing_pct = max(0.0, self.target_pct - self.now_pct)
         return -int(-missing_pct * self.battery_wh / 100 // 1)
 
+    @property
+    def missing_wh(self) -> float:
+        """Return what is missing until it is full."""
+        return max(0.0, 100.0 - self.now_pct) * self.battery_wh / 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:

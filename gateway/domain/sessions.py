@@ -10,11 +10,13 @@ from gateway.domain.needs import Criticality
 class Statement:
     """What somebody said of a vehicle that is there; None is not said.
 
-    `departs_at_s` is an epoch second; `energy_wh` is all it wants, what it has been given included.
+    `departs_at_s` is an epoch second; `energy_wh` is all it wants, what it has been given included,
+    and `full_wh` what that will be once its battery is full.
     """
 
     departs_at_s: float | None = None
     energy_wh: float | None = None
+    full_wh: float | None = None
     criticality: Criticality = Criticality.NORMAL
 
 

@@ -89,10 +89,11 @@ def _demand_faults(
         is_whole = current_ma % demand.step_ma == 0
         if not demand.min_ma <= current_ma <= demand.max_ma or not is_whole:
             found.append(_of(demand, Fault.CURRENT, slot, f"{current_ma} mA"))
-        power_w = current_ma / 1_000 * demand.voltage_v * demand.phase_count
         is_on_before = currents_ma[slot - 1] > 0 if slot else demand.is_drawing
-        lost_s = 0.0 if is_on_before else min(demand.start_s, ends_s - begins_s)
-        summed_wh += power_w * (ends_s - begins_s - lost_s) / 3_600
+        lasts_s = ends_s - begins_s
+        if not is_on_before:
+            lasts_s -= _lost_s(demand, current_ma, lasts_s)
+        summed_wh = _after_wh(demand, summed_wh, current_ma, lasts_s)
     if demand.energy_wh is not None:
         summed_wh = min(summed_wh, demand.energy_wh)
     if abs(summed_wh - delivered_wh) > 1.0:
@@ -102,6 +103,34 @@ def _demand_faults(
         detail = f"{summed_wh:.0f} Wh of {demand.promised_wh:.0f} Wh"
         found.append(_of(demand, Fault.PROMISE, None, detail))
     return found
+
+
+def _lost_s(demand: Demand, current_ma: int, lasts_s: float) -> float:
+    """Return how much of a slot's time a start takes off its current."""
+    until_full_s = demand.settling_s + current_ma / demand.ramp_ma_per_s
+    if until_full_s <= lasts_s:
+        return (demand.settling_s + until_full_s) / 2
+    ramps_s = max(0.0, lasts_s - demand.settling_s)
+    reaches_ratio = 0.0 if not ramps_s else ramps_s * demand.ramp_ma_per_s / current_ma
+    return lasts_s - ramps_s * reaches_ratio / 2
+
+
+def _after_wh(demand: Demand, before_wh: float, current_ma: int, lasts_s: float) -> float:
+    """Return what a demand has had after a slot: it takes less and less where it tapers."""
+    steps = sorted((from_wh, most_ma) for from_wh, most_ma in demand.taper)
+    has_wh, left_s = before_wh, lasts_s
+    while left_s > 0:
+        caps_ma = [most_ma for from_wh, most_ma in steps if has_wh >= from_wh]
+        flows_ma = min([current_ma, *caps_ma])
+        if flows_ma <= 0:
+            break
+        wh_per_s = flows_ma / 1_000 * demand.voltage_v * demand.phase_count / 3_600
+        next_wh = min((from_wh for from_wh, _ in steps if from_wh > has_wh), default=None)
+        if next_wh is None or has_wh + wh_per_s * left_s < next_wh:
+            return has_wh + wh_per_s * left_s
+        left_s -= (next_wh - has_wh) / wh_per_s
+        has_wh = next_wh
+    return has_wh
 
 
 def _place_faults(problem: Problem, plan: Plan) -> list[Violation]:

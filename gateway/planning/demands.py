@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from gateway.domain.needs import Objective
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.asking import AskError, Places
+from gateway.planning.following import USUALLY, Following
 from gateway.planning.grid import Grid
-from gateway.planning.problem import Demand, Rectangle
+from gateway.planning.problem import Demand, Rectangle, delivered_wh
 
 NORMAL_RANK = 2
-STARTS_WITHIN_S = 14.0  # A station answers in 3 s, a vehicle follows in 11 s (IEC 61851-1).
+STAYS_ON_S = 1_800.0
+"""How long a vehicle is taken to stay on that should have left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,7 @@ class Visit:
 
     It has been given `delivered_wh`; `wants_wh` more is what it will take, None all there is.
     `phase_count` and `accepts_ma` are what it was seen to use, None while that is not known.
+    `taper` says from how many Wh on, from now, it takes at most how many mA, if that is known.
     """
 
     place: str
@@ -30,7 +33,9 @@ class Visit:
     id_token: str | None = None
     phase_count: int | None = None
     accepts_ma: int | None = None
+    taper: tuple[tuple[float, int], ...] = ()
     is_drawing: bool = False
+    following: Following = USUALLY
 
 
 def served_by(visits: Iterable[Visit], promises: Iterable[Reservation]) -> dict[str, Reservation]:
@@ -75,33 +80,60 @@ def demands_of(
     """
     opened = [promise for promise in promises if promise.state.is_open]
     served, conceded_wh = served_by(visits, opened), conceded_wh or {}
+    there = {visit.place: visit for visit in visits}
     demands, owed_wh = [], dict[str, float]()
+    overdue_s = {
+        visit.place: STAYS_ON_S for visit in visits if _leaves_at_s(visit, opened, served) <= now_s
+    }
     for promise in opened:
-        demand = _promised(promise, places, grid, now_s)
+        is_there = served.get(promise.place) is promise
+        demand = _promised(
+            promise,
+            places,
+            grid,
+            now_s,
+            visit=there[promise.place] if is_there else None,
+            busy_s=0.0 if is_there else overdue_s.get(promise.place, 0.0),
+        )
         if demand is None:
             continue
         most_wh = conceded_wh.get(promise.id, demand.promised_wh)
         demands.append(replace(demand, promised_wh=min(demand.promised_wh, most_wh)))
-        if served.get(promise.place) is promise:
+        if is_there:
             owed_wh[promise.place] = demand.energy_wh or 0.0
     for visit in visits:
-        others_s = [
-            promise.from_at_s
-            for promise in opened
-            if promise.place == visit.place and served.get(visit.place) is not promise
-        ]
-        leaves_at_s = min([visit.leaves_at_s, *others_s])
-        beyond_wh = visit.wants_wh
-        if beyond_wh is not None:
-            beyond_wh -= owed_wh.get(visit.place, 0.0)
-        demand = _walked_up(replace(visit, wants_wh=beyond_wh), places, leaves_at_s, now_s)
+        stays_s = overdue_s.get(visit.place, _leaves_at_s(visit, opened, served) - now_s)
+        demand = _walked_up(visit, places, stays_s, owed_wh=owed_wh.get(visit.place, 0.0))
         if demand is not None:
             demands.append(demand)
     return tuple(demands)
 
 
-def _promised(promise: Reservation, places: Places, grid: Grid, now_s: float) -> Demand | None:
-    """Return what a promise wants by its end; None when there is nothing left of it."""
+def _leaves_at_s(
+    visit: Visit, promises: Iterable[Reservation], served: Mapping[str, Reservation]
+) -> float:
+    """Return until when a vehicle has its connector: somebody else may be promised it next."""
+    others_s = [
+        promise.from_at_s
+        for promise in promises
+        if promise.place == visit.place and served.get(visit.place) is not promise
+    ]
+    return min([visit.leaves_at_s, *others_s])
+
+
+def _promised(
+    promise: Reservation,
+    places: Places,
+    grid: Grid,
+    now_s: float,
+    *,
+    visit: Visit | None,
+    busy_s: float,
+) -> Demand | None:
+    """Return what a promise wants by its end; None when there is nothing left of it.
+
+    Its vehicle is there (`visit`), or another may stand in its way for `busy_s` yet.
+    """
     try:
         outlet = places.at(promise.place, promise.phase_count)
     except AskError:
@@ -125,7 +157,7 @@ def _promised(promise: Reservation, places: Places, grid: Grid, now_s: float) ->
         rows=promise.rows,
         phase_count=promise.phase_count,
         voltage_v=outlet.voltage_v,
-        earliest_s=max(0.0, promise.from_at_s - now_s),
+        earliest_s=max(busy_s, promise.from_at_s - now_s),
         latest_s=latest_s,
         energy_wh=wants_wh,
         max_ma=outlet.max_ma,
@@ -135,52 +167,60 @@ def _promised(promise: Reservation, places: Places, grid: Grid, now_s: float) ->
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
     )
+    if visit is not None:
+        demand = _as_it_takes(demand, visit)
     owed_wh = max(0.0, promise.guaranteed_wh - promise.delivered_wh)
     return replace(demand, promised_wh=min(owed_wh, _carried_wh(demand, grid)))
 
 
 def _carried_wh(demand: Demand, grid: Grid) -> float:
     """Return what the committed currents carry in whole slots: no plan can hold more of them."""
-    hours, taken = grid.hours, dict[int, int]()
+    held_ma = [0] * grid.slot_count
     window = grid.slots_within(demand.earliest_s, demand.latest_s)
-    for rectangle in demand.committed:
+    for rectangle in reversed(demand.committed):
+        current_ma = min(rectangle.current_ma, demand.max_ma) // demand.step_ma * demand.step_ma
         for slot in grid.slots_within(rectangle.from_s, rectangle.until_s):
             if slot in window:
-                taken.setdefault(slot, rectangle.current_ma // demand.step_ma * demand.step_ma)
-    return sum(
-        current_ma * hours[slot] * demand.wh_per_ma_h
-        for slot, current_ma in taken.items()
-        if current_ma >= demand.min_ma
-    )
+                held_ma[slot] = current_ma if current_ma >= demand.min_ma else 0
+    return delivered_wh(replace(demand, energy_wh=None), held_ma, grid.hours)
 
 
-def _walked_up(visit: Visit, places: Places, leaves_at_s: float, now_s: float) -> Demand | None:
-    """Return what a vehicle wants beyond what it was promised; None when that is nothing."""
-    is_content = visit.wants_wh is not None and visit.wants_wh < 1.0
-    if is_content or leaves_at_s <= now_s:
+def _walked_up(visit: Visit, places: Places, stays_s: float, *, owed_wh: float) -> Demand | None:
+    """Return what a vehicle wants beyond what it is owed; None when that is nothing."""
+    wants_wh = None if visit.wants_wh is None else visit.wants_wh - owed_wh
+    if wants_wh is not None and wants_wh < 1.0:
         return None
     try:
         outlet = places.outlet(visit.place, phase_count=visit.phase_count, max_power_w=None)
     except AskError:
         return None
-    max_ma = outlet.max_ma
-    if visit.accepts_ma is not None:
-        max_ma = max(outlet.min_ma, min(max_ma, visit.accepts_ma))
-    max_ma = max_ma // outlet.step_ma * outlet.step_ma
-    return Demand(
+    demand = Demand(
         key=visit.place,
         place=visit.place,
         rows=outlet.rows,
         phase_count=outlet.phase_count,
         voltage_v=outlet.voltage_v,
         earliest_s=0.0,
-        latest_s=leaves_at_s - now_s,
-        energy_wh=visit.wants_wh,
-        max_ma=max_ma,
+        latest_s=stays_s,
+        energy_wh=wants_wh,
+        max_ma=outlet.max_ma,
         rank=visit.rank,
         objective=Objective.BY_DEPARTURE,
-        start_s=STARTS_WITHIN_S,
-        is_drawing=visit.is_drawing,
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
+    )
+    taper = tuple((max(0.0, wh - owed_wh), ma) for wh, ma in visit.taper)
+    return _as_it_takes(demand, replace(visit, taper=taper))
+
+
+def _as_it_takes(demand: Demand, visit: Visit) -> Demand:
+    """Return a demand with what its vehicle was seen to take, and how it was seen to start."""
+    max_ma = demand.max_ma if visit.accepts_ma is None else min(demand.max_ma, visit.accepts_ma)
+    return replace(
+        demand,
+        max_ma=max(demand.min_ma, max_ma // demand.step_ma * demand.step_ma),
+        taper=visit.taper,
+        settling_s=visit.following.settling_s,
+        ramp_ma_per_s=visit.following.ramp_ma_per_s,
+        is_drawing=visit.is_drawing,
     )

@@ -149,4 +149,4 @@ def may_wait(demand: Demand) -> bool:
     or if a start costs it something.
     """
     is_soon = demand.objective is Objective.FASTEST or demand.energy_wh is None
-    return not is_soon and not demand.taper and not demand.start_s
+    return not is_soon and not demand.taper and not demand.starts_slowly

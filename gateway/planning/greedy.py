@@ -72,18 +72,21 @@ def greedy(problem: Problem) -> Plan:
         active = [one for one in active if slot < one.slots.stop and not one.is_done()]
         active += starts[slot]
         for one in _in_turn(active, grid.edges_s[slot]):
-            length_h = hours[slot]
-            if one.demand.start_s:
-                was_ma = current_ma[one.at][slot - 1] if slot else int(one.demand.is_drawing)
-                length_h = max(0.0, length_h - (0.0 if was_ma else one.demand.start_s / 3_600.0))
-            given_ma = _offer_ma(one, slot, length_h, left_ma)
+            length_h, demand, is_starting = hours[slot], one.demand, False
+            if demand.starts_slowly:
+                was_ma = current_ma[one.at][slot - 1] if slot else int(demand.is_drawing)
+                is_starting = not was_ma
+            drawing_h = demand.drawing_h(demand.max_ma, length_h) if is_starting else length_h
+            given_ma = _offer_ma(one, slot, drawing_h, left_ma)
             change_ma = one.held_ma.pop(slot, 0) - given_ma
             if change_ma:
-                for row in one.demand.rows:
+                for row in demand.rows:
                     left_ma[row][slot] += change_ma
             if given_ma:
                 current_ma[one.at][slot] = given_ma
-                one.delivered_wh += given_ma * length_h * one.wh_per_ma_h
+                if is_starting:
+                    drawing_h = demand.drawing_h(given_ma, length_h)
+                one.delivered_wh += demand.gains_wh(one.delivered_wh, given_ma, drawing_h)
                 if one.held_ma and one.is_done():
                     _release(one, left_ma)
     return plan_of(problem, current_ma)

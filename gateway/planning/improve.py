@@ -69,6 +69,7 @@ class _Placed:
     delivered_wh: float = 0.0
     draws_h: float = 0.0
     """How long of the slot it would draw."""
+    is_starting: bool = False
     wants_wh: float = field(init=False)
     wh_per_ma_h: float = field(init=False)
     s_per_wh: float = field(init=False)
@@ -143,11 +144,13 @@ def _place_slot(
     given_ma = []
     for one in turns:
         one.saved_mah += one.rates_ma[slot] * length_h
-        one.draws_h = length_h
-        if one.demand.start_s:
-            was_ma = current_ma[one.at][slot - 1] if slot else int(one.demand.is_drawing)
-            lost_h = 0.0 if was_ma else one.demand.start_s / 3_600.0
-            one.draws_h = max(1e-9, length_h - lost_h)
+        one.draws_h, demand = length_h, one.demand
+        one.is_starting = False
+        if demand.starts_slowly:
+            was_ma = current_ma[one.at][slot - 1] if slot else int(demand.is_drawing)
+            one.is_starting = not was_ma
+            if one.is_starting:
+                one.draws_h = max(1e-9, demand.drawing_h(demand.max_ma, length_h))
         most_ma = _turned_into_ma(one.demand, one.saved_mah / length_h)
         gets_ma = one.fitting_ma(most_ma, one.draws_h, left_ma) if most_ma > 0 else 0
         if gets_ma:
@@ -165,7 +168,9 @@ def _place_slot(
         if gets_ma:
             current_ma[one.at][slot] = gets_ma
             one.saved_mah -= gets_ma * length_h
-            one.delivered_wh += gets_ma * one.draws_h * one.wh_per_ma_h
+            if one.is_starting:
+                one.draws_h = demand.drawing_h(gets_ma, length_h)
+            one.delivered_wh += demand.gains_wh(one.delivered_wh, gets_ma, one.draws_h)
 
 
 def _in_turn(there: list[_Placed], now_s: float) -> list[_Placed]:

@@ -9,7 +9,7 @@ import highspy
 import numpy as np
 
 from gateway.planning.linear import BROKEN_PROMISE_WEIGHT, CLASS_WEIGHT, solution_of
-from gateway.planning.problem import Problem
+from gateway.planning.problem import Problem, delivered_wh
 from gateway.planning.room import Floats, Ints
 
 ROUNDS_UP = 1e-6  # Of a step: what is a whole one but for the solver's last digits.
@@ -23,7 +23,7 @@ def polished_ma(problem: Problem, current_ma: Ints, *, time_limit_s: float) -> F
     """
     demands, grid = problem.demands, problem.grid
     of, slots = np.nonzero(current_ma)
-    hours = np.array(grid.hours)[slots]
+    hours = _drawing_hours(problem, current_ma, of, slots)
     lowest = np.array([float(d.min_ma) for d in demands])[of]
     highest = np.array([float(d.max_ma) for d in demands])[of]
     stays = np.array([bool(d.taper) for d in demands])[of]
@@ -61,12 +61,24 @@ def polished_ma(problem: Problem, current_ma: Ints, *, time_limit_s: float) -> F
     return polished
 
 
+def _drawing_hours(problem: Problem, current_ma: Ints, of: Ints, slots: Ints) -> Floats:
+    """Return for how long each cell's current counts: less where a demand starts in it."""
+    hours: Floats = np.array(problem.grid.hours)[slots]
+    before_ma = np.where(slots > 0, current_ma[of, slots - 1], 0)
+    for cell in np.flatnonzero(before_ma == 0).tolist():
+        demand, slot = problem.demands[of[cell]], int(slots[cell])
+        if demand.starts_slowly and not (slot == 0 and demand.is_drawing):
+            hours[cell] = demand.drawing_h(float(current_ma[of[cell], slot]), float(hours[cell]))
+    return hours
+
+
 def in_steps(problem: Problem, exact_ma: Floats) -> list[list[int]]:
     """Return currents in whole steps, rounded down; what that leaves free goes to whom it is short.
 
     Only slots in which a demand is on are filled up.
     """
-    hours = np.array(problem.grid.hours)
+    grid = problem.grid
+    hours = np.array(grid.hours)
     left_ma = np.array(problem.available_ma, dtype=np.int64)
     steps_ma = np.array([d.step_ma for d in problem.demands])[:, None]
     current_ma = (exact_ma / steps_ma + ROUNDS_UP).astype(np.int64) * steps_ma
@@ -76,7 +88,8 @@ def in_steps(problem: Problem, exact_ma: Floats) -> list[list[int]]:
         slots = np.flatnonzero(of_slots_ma)
         if demand.energy_wh is None or demand.taper or not len(slots):
             continue
-        missing_mah = demand.energy_wh / demand.wh_per_ma_h - float(of_slots_ma @ hours)
+        has_wh = delivered_wh(demand, of_slots_ma.tolist(), grid.hours)
+        missing_mah = (demand.energy_wh - has_wh) / demand.wh_per_ma_h
         if missing_mah <= 0.0:
             continue
         rows, step_ma = np.array(demand.rows), demand.step_ma

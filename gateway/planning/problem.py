@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from operator import mul
 
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.needs import Objective
-from gateway.planning.grid import Grid
+from gateway.planning.grid import HOUR_S, Grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,9 @@ class Demand:
     `rows` are the phases of circuits it loads, each with the same current; `energy_wh` None is
     everything there is. `rank` is its class, 0 first. What was promised it are the `committed`
     rectangles, and in all `promised_wh` by `latest_s`. `taper` says from how many Wh delivered
-    on it takes at most how many mA. From nothing it takes `start_s` until it draws: until it has settled, and half the time it ramps;
-    `is_drawing` says that it does now. Of demands with one `place` (a connector) only one draws at
-    a time, in the order of `earliest_s`.
+    on it takes at most how many mA, in order. From nothing it takes `settling_s` until it begins
+    to draw, and then ramps by `ramp_ma_per_s`; `is_drawing` says that it does now. Of demands with
+    one `place` (a connector) only one draws at a time, in the order of `earliest_s`.
     """
 
     key: str
@@ -47,8 +48,22 @@ class Demand:
     taper: tuple[tuple[float, int], ...] = ()
     min_ma: int = MIN_CHARGING_MA
     step_ma: int = STEP_MA
-    start_s: float = 0.0
+    settling_s: float = 0.0
+    ramp_ma_per_s: float = inf
     is_drawing: bool = False
+
+    @property
+    def starts_slowly(self) -> bool:
+        """Return whether a start from nothing costs it anything."""
+        return self.settling_s > 0 or self.ramp_ma_per_s < inf
+
+    def drawing_h(self, current_ma: float, length_h: float) -> float:
+        """Return for how long a current it starts with counts, as if it had been there at once."""
+        drawing_s = max(0.0, length_h * HOUR_S - self.settling_s)
+        ramp_s = current_ma / self.ramp_ma_per_s
+        if ramp_s > drawing_s:
+            return drawing_s * drawing_s / (2.0 * ramp_s * HOUR_S)
+        return (drawing_s - ramp_s / 2.0) / HOUR_S
 
     def takes_ma(self, delivered_wh: float) -> int:
         """Return the most it takes once so much is delivered."""
@@ -57,6 +72,20 @@ class Demand:
             if delivered_wh >= from_wh:
                 takes_ma = min(takes_ma, most_ma)
         return takes_ma
+
+    def gains_wh(self, delivered_wh: float, current_ma: int, length_h: float) -> float:
+        """Return what it takes of a current for so long, of which so much was delivered before."""
+        wh_per_ma_h = self.wh_per_ma_h
+        if not self.taper:
+            return current_ma * length_h * wh_per_ma_h
+        at_wh, left_h = delivered_wh, length_h
+        for upto_wh in (*(from_wh for from_wh, _ in self.taper if from_wh > delivered_wh), inf):
+            rate_w = min(current_ma, self.takes_ma(at_wh)) * wh_per_ma_h
+            if not rate_w or upto_wh - at_wh >= rate_w * left_h:
+                return at_wh + rate_w * left_h - delivered_wh
+            left_h -= (upto_wh - at_wh) / rate_w
+            at_wh = upto_wh
+        return at_wh - delivered_wh
 
     @property
     def wh_per_ma_h(self) -> float:
@@ -97,21 +126,23 @@ def plan_of(problem: Problem, current_ma: list[list[int]]) -> Plan:
         grid=problem.grid,
         current_ma=tuple(tuple(of_slots) for of_slots in current_ma),
         delivered_wh=tuple(
-            _delivered_wh(demand, of_slots, hours)
+            delivered_wh(demand, of_slots, hours)
             for demand, of_slots in zip(problem.demands, current_ma, strict=True)
         ),
     )
 
 
-def _delivered_wh(demand: Demand, current_ma: list[int], hours: tuple[float, ...]) -> float:
-    given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
-    if demand.start_s:
-        before_ma = (int(demand.is_drawing), *current_ma)
-        given_wh -= demand.wh_per_ma_h * sum(
-            ma * min(length_h, demand.start_s / 3_600.0)
-            for was_ma, ma, length_h in zip(before_ma, current_ma, hours, strict=False)
-            if ma and not was_ma
-        )
+def delivered_wh(demand: Demand, current_ma: Sequence[int], hours: Sequence[float]) -> float:
+    """Return what a demand takes of the currents of slots, at most what it wants."""
+    if not demand.taper and not demand.starts_slowly:
+        given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
+    else:
+        given_wh, was_ma = 0.0, int(demand.is_drawing)
+        for ma, length_h in zip(current_ma, hours, strict=True):
+            if ma:
+                drawing_h = length_h if was_ma else demand.drawing_h(ma, length_h)
+                given_wh += demand.gains_wh(given_wh, ma, drawing_h)
+            was_ma = ma
     return given_wh if demand.energy_wh is None else min(given_wh, demand.energy_wh)
 
 

@@ -131,6 +131,7 @@ class Replanning:
     def note(self, cycle: Cycle) -> None:
         """Take note of a complete cycle: of limits and promises that are others than before."""
         self._state = cycle.state
+        self._visits.note(cycle.state)
         constraints = tuple(cycle.state.constraints.values())
         if constraints != self._constraints:
             self._constraints = constraints

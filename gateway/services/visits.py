@@ -1,35 +1,27 @@
 """Which vehicles are there, what they will want and when they will leave: said, or learnt of others."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gateway.control.claims import is_at_rest
 from gateway.control.state import ConnectorBelief, SiteState
+from gateway.domain.acceptance import NOT_KNOWN, Acceptance
+from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
-from gateway.domain.ids import ConnectorRef, TransactionId
-from gateway.domain.memory import TransactionMemory
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.memory import SessionMemory, TransactionMemory
 from gateway.domain.sessions import Session, Statement
 from gateway.domain.tokens import TokenPolicy
-from gateway.planning.demands import Visit
-from gateway.planning.sessions import SessionBook, Spread, learn, spreads
+from gateway.planning.demands import STAYS_ON_S, Visit
+from gateway.planning.following import DRAWING_MA, Following, Starts
 from gateway.ports import Clock
 from gateway.services.deliveries import LONGEST_GAP_S
+from gateway.services.intake import Intake
+from gateway.services.vehicle_classes import LEAST_SESSION_WH, VehicleClasses, stated
 
-LEVEL = 0.8
-"""How surely a vehicle stays as long as it is planned for, and takes no more."""
-
-USUAL_STAY_S = 4 * 3_600.0
-USUAL_WH = 20_000.0
-"""What is taken of a vehicle of which nothing is known and nothing was said."""
-
-STAYS_ON_S = 1_800.0
 TAKES_ON_WH = 5_000.0
-"""What is taken of one that has stayed, or taken, more than nearly all before it."""
-
-DRAWING_MA = 1_000
-LEAST_SESSION_WH = 100.0
-"""A session that took less is a trial, or a fault: nothing is learnt of it."""
+"""What is taken of one that has taken more than nearly all before it."""
 
 
 @dataclass(slots=True)
@@ -43,17 +35,14 @@ class _Session:
     delivered_wh: float = 0.0
     power: tuple[float, float] | None = None
     said: Statement = field(default_factory=Statement)
-
-
-_Said = tuple[bool, bool]
-"""Whether the departure was said, and the energy."""
+    soc_pct: float | None = None
+    intake: Intake = field(default_factory=Intake)
 
 
 class Visits:
     """The vehicles at the connectors, and what was learnt of those before them.
 
-    A class is the group of a token, a token without one, or a connector where there is none. What vehicles did is learnt against
-    what was said of them, and where nothing was said against what is usual; each apart.
+    What is learnt of a session that is over is `keep`t with its transaction.
     """
 
     def __init__(
@@ -62,12 +51,13 @@ class Visits:
         remembered: Iterable[TransactionMemory] = (),
         *,
         tokens: TokenPolicy | None = None,
+        keep: Callable[[TransactionMemory], None] = lambda _: None,
     ) -> None:
         """Learn of the sessions that are over, and take up those that run."""
-        self._clock, self._tokens = clock, tokens or TokenPolicy()
+        self._clock, self._keep = clock, keep
+        self._classes = VehicleClasses(tokens or TokenPolicy())
         self._sessions: dict[ConnectorRef, _Session] = {}
-        self._books = defaultdict[_Said, SessionBook](SessionBook)
-        self._spreads: dict[tuple[_Said, str], tuple[Spread, Spread]] = {}
+        self._starts = defaultdict[StationId, Starts](Starts)
         for memory in remembered:
             self._recall(memory)
 
@@ -88,7 +78,7 @@ class Visits:
                 if session is None or session.transaction != fact.transaction:
                     return False
                 del self._sessions[fact.connector]
-                self._learn(fact.connector, session, self._now_s())
+                self._close(fact.connector, session)
                 return True
             case ConnectorMetered():
                 session = self._sessions.get(fact.connector)
@@ -128,6 +118,29 @@ class Visits:
             if session.said.departs_at_s is not None
         }
 
+    def note(self, state: SiteState) -> None:
+        """Take note of what vehicles were seen to draw; to be called each cycle. Never waits."""
+        for ref, session in self._sessions.items():
+            at = state.wiring.connector_at.get(ref)
+            if at is not None:
+                self._starts[ref.station] = session.intake.watch(
+                    state.wiring.connectors[at],
+                    state.connectors[at],
+                    self._starts[ref.station],
+                    delivered_wh=session.delivered_wh,
+                    soc_pct=session.soc_pct,
+                )
+
+    def following(self, station: StationId) -> Following:
+        """Return how vehicles at a station follow a start, as was seen there."""
+        return self._starts[station].following() if station in self._starts else Following()
+
+    def acceptance(self, id_token: str | None) -> Acceptance:
+        """Return what the vehicles of a token take, as was seen of those before."""
+        if id_token is None:
+            return NOT_KNOWN
+        return self._classes.acceptance(self._classes.name_of(id_token))
+
     def seen(self, state: SiteState, now_s: float) -> tuple[Visit, ...]:
         """Return the vehicles that are there and may want something; `now_s` is control's second."""
         found = []
@@ -140,78 +153,81 @@ class Visits:
 
     def _visit(self, ref: ConnectorRef, session: _Session, belief: ConnectorBelief) -> Visit:
         now_s, said = self._now_s(), session.said
-        departs_s, energy_wh = _stated(session)
-        departs, takes = self._spreads_of(said, self._class_of(ref, session.id_token))
+        departs_s, energy_wh = stated(said, session.began_at_s)
+        name = self._classes.name_of(session.id_token, ref)
+        departs, takes = self._classes.spreads(name, said)
         later_s = departs.least_beyond(now_s - departs_s)
         if later_s is not None:
             leaves_at_s = departs_s + later_s
-        elif departs.is_known:
+        elif departs.is_known or departs_s <= now_s:
             leaves_at_s = now_s + STAYS_ON_S
         else:
-            leaves_at_s = max(departs_s, now_s + STAYS_ON_S)
+            leaves_at_s = departs_s
         most_ratio = takes.most_beyond(session.delivered_wh / energy_wh)
         left_wh = energy_wh * (most_ratio or 1.0) - session.delivered_wh
-        mask = belief.mask
+        usual = self._classes.acceptance(name)
+        if usual.max_ma is not None and session.intake.highest_ma > usual.max_ma + DRAWING_MA:
+            usual = NOT_KNOWN  # It is another one.
+        is_unsaid = said.energy_wh is None and most_ratio is not None
+        missing_wh = _missing_wh(session, usual, left_wh if is_unsaid else None)
+        wants_wh = left_wh if left_wh >= LEAST_SESSION_WH else TAKES_ON_WH
+        if session.soc_pct is not None and missing_wh is not None:
+            wants_wh = min(wants_wh, missing_wh)
+        mask, accepts_ma = belief.mask, [usual.max_ma, belief.accepts_ma]
         return Visit(
             place=str(ref),
             since_at_s=session.began_at_s,
             leaves_at_s=leaves_at_s,
-            wants_wh=left_wh if left_wh >= LEAST_SESSION_WH else TAKES_ON_WH,
+            wants_wh=wants_wh,
             delivered_wh=session.delivered_wh,
             rank=said.criticality.rank,
             id_token=session.id_token,
             phase_count=(sum(mask) if mask is not None else belief.phase_count) or None,
-            accepts_ma=belief.accepts_ma,
+            accepts_ma=min([ma for ma in accepts_ma if ma is not None], default=None),
+            taper=()
+            if missing_wh is None
+            else usual.taper_from(missing_wh, min_ma=MIN_CHARGING_MA),
             is_drawing=_is_drawing(belief),
+            following=self.following(ref.station),
         )
 
-    def _spreads_of(self, said: Statement, name: str) -> tuple[Spread, Spread]:
-        """Return how much later than stated a class leaves, and what part of it it takes."""
-        key = (_what_was_said(said), name)
-        known = self._spreads.get(key)
-        if known is None:
-            known = self._spreads[key] = spreads(self._books[key[0]], name, LEVEL)
-        return known
-
-    def _learn(self, ref: ConnectorRef, session: _Session, left_at_s: float) -> None:
-        if session.delivered_wh < LEAST_SESSION_WH:
-            return
-        departs_s, energy_wh = _stated(session)
-        what = _what_was_said(session.said)
-        self._books[what] = learn(
-            self._books[what],
-            self._class_of(ref, session.id_token),
-            departs_s=left_at_s - departs_s,
-            takes_ratio=session.delivered_wh / energy_wh,
+    def _close(self, ref: ConnectorRef, session: _Session) -> None:
+        """Learn of a session that is over now, and have it remembered."""
+        memory = SessionMemory(
+            began_at_s=session.began_at_s,
+            left_at_s=self._now_s(),
+            delivered_wh=session.delivered_wh,
+            said=session.said,
+            acceptance=session.intake.acceptance(),
         )
-        self._spreads.clear()
-
-    def _class_of(self, ref: ConnectorRef, id_token: str | None) -> str:
-        if id_token is None:
-            return str(ref)
-        known = self._tokens.known.get(id_token.casefold())
-        if known is not None and known.group is not None:
-            return f"group {known.group}"
-        return f"token {id_token}"
+        self._classes.learn(self._classes.name_of(session.id_token, ref), memory)
+        self._keep(
+            TransactionMemory(station=ref.station, transaction=session.transaction, session=memory)
+        )
 
     def _recall(self, memory: TransactionMemory) -> None:
-        if memory.began_at is None or not memory.connector_number:
+        session, began_at, ended_at = memory.session, memory.began_at, memory.ended_at
+        if not memory.connector_number:
             return
         ref = ConnectorRef(memory.station, memory.connector_number)
-        session = _Session(
-            transaction=memory.transaction,
-            began_at_s=memory.began_at.timestamp(),
-            id_token=memory.id_token,
-        )
         start_wh, stop_wh = memory.meter_start_wh, memory.meter_stop_wh
-        if not memory.is_over:
+        if not memory.is_over and began_at is not None:
             # What it was given so far its next reading tells, against what was shown at its start.
-            session.register_wh = start_wh
-            self._sessions[ref] = session
-        elif memory.ended_at is not None and start_wh is not None and stop_wh is not None:
-            session.delivered_wh = stop_wh - start_wh
-            if memory.ended_at > memory.began_at:
-                self._learn(ref, session, memory.ended_at.timestamp())
+            self._sessions[ref] = _Session(
+                transaction=memory.transaction,
+                began_at_s=began_at.timestamp(),
+                id_token=memory.id_token,
+                register_wh=start_wh,
+            )
+        elif session is None and began_at is not None and ended_at is not None:
+            # It ended while we were away.
+            session = SessionMemory(
+                began_at_s=began_at.timestamp(),
+                left_at_s=ended_at.timestamp(),
+                delivered_wh=0.0 if start_wh is None or stop_wh is None else stop_wh - start_wh,
+            )
+        if session is not None and session.left_at_s > session.began_at_s:
+            self._classes.learn(self._classes.name_of(memory.id_token, ref), session)
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
@@ -225,21 +241,22 @@ def _is_drawing(belief: ConnectorBelief) -> bool:
     return drawn_ma is not None and drawn_ma >= DRAWING_MA
 
 
-def _what_was_said(said: Statement) -> _Said:
-    return said.departs_at_s is not None, said.energy_wh is not None
+def _missing_wh(session: _Session, usual: Acceptance, left_wh: float | None) -> float | None:
+    """Return what is missing until a vehicle is full, None where nobody knows.
 
-
-def _stated(session: _Session) -> tuple[float, float]:
-    """Return when a vehicle leaves and what it takes, as was said, else as is usual."""
-    said = session.said
-    departs_s, energy_wh = said.departs_at_s, said.energy_wh
-    if departs_s is None:
-        departs_s = session.began_at_s + USUAL_STAY_S
-    return departs_s, USUAL_WH if energy_wh is None else max(energy_wh, LEAST_SESSION_WH)
+    Its state of charge tells, else what was said of its battery, else what those before it took.
+    """
+    battery_wh = session.intake.acceptance().battery_wh or usual.battery_wh
+    if session.soc_pct is not None and battery_wh is not None:
+        return (100.0 - session.soc_pct) / 100.0 * battery_wh
+    if session.said.full_wh is not None:
+        left_wh = session.said.full_wh - session.delivered_wh
+    return None if left_wh is None else max(0.0, left_wh)
 
 
 def _meter(session: _Session, fact: ConnectorMetered) -> None:
     """Count what a session was given; where no energy is told its power is taken to have lasted."""
+    session.soc_pct = session.soc_pct if fact.soc_pct is None else fact.soc_pct
     if fact.energy_wh is not None:
         if session.register_wh is not None:
             # A register that runs backwards has begun anew.

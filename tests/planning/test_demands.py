@@ -11,6 +11,7 @@ from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.check import check
 from gateway.planning.demands import Visit, demands_of, edges_of
+from gateway.planning.following import Following
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, grid_of
 from gateway.planning.problem import Demand, Problem
@@ -79,8 +80,8 @@ def test_one_that_was_promised_something_wants_that_and_what_it_takes_beyond() -
     arrived = promise_of((-600, 3_000, 16_000), state=PromiseState.ARRIVED, delivered_wh=1_000.0)
     eager = replace(VISIT, wants_wh=30_000.0)
 
-    _, (demand,) = wishes(VISIT, promises=(arrived,))
-    _, (same, more) = wishes(eager, promises=(arrived,))
+    _, (demand,) = wishes(replace(VISIT, is_drawing=True), promises=(arrived,))
+    _, (same, more) = wishes(replace(eager, is_drawing=True), promises=(arrived,))
 
     assert (demand.key, demand.rank, demand.energy_wh) == ("P", 1, 10_040.0)
     assert (demand.latest_s, same) == (3_000.0, demand)
@@ -93,10 +94,41 @@ def test_one_that_was_promised_something_wants_that_and_what_it_takes_beyond() -
 def test_a_connector_is_left_to_whom_it_is_promised() -> None:
     later = promise_of((3_600, 7_200, 16_000))
     _, demands = wishes(VISIT, promises=(later,))
-    begun = promise_of((-600, 7_200, 16_000))
 
     assert {d.key: d.latest_s for d in demands} == {"P": 7_200.0, "CP-01/1": 3_600.0}
-    assert [d.key for d in wishes(VISIT, promises=(begun,))[1]] == ["P"]
+
+
+def test_one_that_should_have_left_is_planned_on_before_whom_it_keeps_waiting() -> None:
+    begun = promise_of((-600, 7_200, 16_000))
+    grid, demands = wishes(VISIT, promises=(begun,))
+    waits, stays = demands
+    plan = greedy(
+        Problem(grid=grid, available_ma=((40_000,) * grid.slot_count,) * 3, demands=demands)
+    )
+
+    assert (waits.key, waits.earliest_s, stays.key, stays.latest_s) == (
+        "P",
+        1_800,
+        "CP-01/1",
+        1_800,
+    )
+    # It is given what it can have, though it goes on; who waits is promised no more than is left.
+    assert plan.delivered_wh[1] == pytest.approx(20 * 0.23 * 1_800 / 3_600 * 1_000, rel=0.01)
+    assert waits.promised_wh == pytest.approx(16_000 * 0.69 * 5_400 / 3_600)
+    assert wishes(replace(VISIT, leaves_at_s=NOW_S - 60.0))[1][0].latest_s == 1_800.0
+
+
+def test_what_a_vehicle_was_seen_to_take_and_how_it_starts_is_planned_for() -> None:
+    slow = Following(settling_s=40.0, ramp_ma_per_s=500.0)
+    full = replace(VISIT, taper=((6_000.0, 10_000),), following=slow, accepts_ma=16_000)
+    grid, (demand,) = wishes(full)
+    problem = Problem(grid=grid, available_ma=((40_000,) * grid.slot_count,) * 3, demands=(demand,))
+    plan = greedy(problem)
+    # 3.68 kW less the 56 s of its start, then 2.3 kW from 6 kWh on.
+    full_power_s = 6_000 / 3_680 * 3_600 + 56.0
+
+    assert check(problem, plan) == ()
+    assert plan.delivered_wh[0] == pytest.approx(6_000 + (7_200 - full_power_s) / 3_600 * 2_300)
 
 
 def test_what_is_over_or_nowhere_is_not_planned_for() -> None:
@@ -124,12 +156,14 @@ CURRENTS = st.integers(60, 320).map(lambda steps: 100 * steps)
     currents_ma=st.lists(CURRENTS, min_size=4, max_size=4),
     delivered_ratio=st.floats(0.0, 1.0),
     visits=st.booleans(),
+    takes=st.tuples(st.integers(6_000, 32_000), st.floats(0.0, 20_000.0)),
 )
 def test_a_promise_whose_envelope_the_rows_carry_can_be_planned_at_any_moment(
     begins_s: int,
     lengths_s: list[int],
     currents_ma: list[int],
     delivered_ratio: float,
+    takes: tuple[int, float],
     *,
     visits: bool,
 ) -> None:
@@ -139,7 +173,14 @@ def test_a_promise_whose_envelope_the_rows_carry_can_be_planned_at_any_moment(
         at_s += length_s
     promise = promise_of(*stretches)
     promise = replace(promise, delivered_wh=delivered_ratio * promise.energy_wh)
-    others = (replace(VISIT, place="CP-02/1", wants_wh=40_000.0, phase_count=3),) if visits else ()
+    others: tuple[Visit, ...] = ()
+    if visits:
+        others = (
+            replace(VISIT, place="CP-02/1", wants_wh=40_000.0, phase_count=3),
+            replace(VISIT, accepts_ma=takes[0], taper=((takes[1], 8_000),)),
+        )
+        if begins_s <= 0:
+            promise = replace(promise, state=PromiseState.ARRIVED)
     grid, demands = wishes(*others, promises=(promise,))
     rows = tuple((max(currents_ma),) * grid.slot_count for _ in range(3))
     problem = Problem(grid=grid, available_ma=rows, demands=demands)

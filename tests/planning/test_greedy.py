@@ -1,6 +1,7 @@
 """The plan that is always there fits, keeps promises, and serves by class and laxity."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -83,13 +84,27 @@ def test_a_vehicle_that_tapers_takes_less_from_there_on() -> None:
     assert max(plan.current_ma[0][half_at:]) == 8_000
 
 
+def test_what_tapers_within_a_slot_is_counted_to_the_second() -> None:
+    hour = even_grid(1, HOUR_S)
+    full = demand("full", taper=((5_520.0, 8_000),), energy_wh=20_000)
+    asked = problem(full, grid=hour)
+    plan = greedy(asked)
+
+    # Half an hour at 16 A, and half an hour at 8 A, though 16 A are offered all the while.
+    assert plan.current_ma == ((16_000,),)
+    assert plan.delivered_wh == pytest.approx((5_520 + 2_760,))
+    assert check(asked, plan) == ()
+    assert [v.fault for v in check(asked, replace(plan, delivered_wh=(11_040.0,)))] == [
+        Fault.ENERGY
+    ]
+
+
 def test_a_device_that_starts_slowly_is_given_what_that_costs() -> None:
-    start_s = 60.0 + 16_000 / 500 / 2  # It settles in a minute, and ramps by 0.5 A a second.
-    slow = demand("slow", energy_wh=11_040, start_s=start_s)
+    # It settles in a minute, and is at 16 A half a minute later: in all 76 s of it are lost.
+    slow = demand("slow", energy_wh=11_040, settling_s=60.0, ramp_ma_per_s=500.0)
     asked = problem(slow)
     plan = greedy(asked)
 
-    assert start_s == 76.0
     assert check(asked, plan) == ()
     # An hour at full power, and the 76 s it takes to start.
     assert delivered_by_s(plan, 0, 11_040, slow.wh_per_ma_h) == HOUR_S
@@ -159,8 +174,12 @@ demands = st.builds(
     rank=st.integers(0, 3),
     max_ma=st.integers(60, 640).map(lambda steps: steps * 100),
     objective=st.sampled_from(Objective),
-    start_s=st.sampled_from((0.0, 0.0, 45.0, 400.0)),
+    settling_s=st.sampled_from((0.0, 0.0, 45.0, 400.0)),
+    ramp_ma_per_s=st.sampled_from((inf, 5_000.0, 20.0)),
     is_drawing=st.booleans(),
+    taper=st.lists(st.floats(0, 30_000), max_size=3).map(
+        lambda at_wh: tuple((wh, 20_000 - 6_000 * k) for k, wh in enumerate(sorted(at_wh)))
+    ),
 )
 
 

@@ -31,7 +31,7 @@ from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.sessions import Statement
 from gateway.domain.tokens import KnownToken, TokenPolicy
 from gateway.planning.check import check
-from gateway.planning.demands import Visit
+from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.standing_plan import Origin
 from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
@@ -39,13 +39,8 @@ from gateway.services.feed import Feed
 from gateway.services.planner_worker import Cause
 from gateway.services.promisable import WorstCase
 from gateway.services.replanning import WAITS_S, Replanning, Turn, priority_of
-from gateway.services.visits import (
-    STAYS_ON_S,
-    TAKES_ON_WH,
-    USUAL_STAY_S,
-    USUAL_WH,
-    Visits,
-)
+from gateway.services.vehicle_classes import USUAL_STAY_S, USUAL_WH
+from gateway.services.visits import TAKES_ON_WH, Visits
 from tests.support.small_site import CARPARK, at_start, main_read, small_site
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
