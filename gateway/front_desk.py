@@ -36,6 +36,7 @@ from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
 from gateway.planning.risk_words import miscalibration_said
 from gateway.ports import Clock, Ledger
+from gateway.services.absences import Absences
 from gateway.services.alarms import Alarms
 from gateway.services.booking import Booking
 from gateway.services.calendar_book import CalendarBook
@@ -131,6 +132,7 @@ class FrontDesk:
             hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news = LimitNews(self._feed)
+        self._absences = Absences()
         self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
         register = None
@@ -199,6 +201,8 @@ class FrontDesk:
         with self._harmless():
             self._news.note(cycle)
             self._forecasting.note(cycle)
+            now_s = self._clock.now_at().timestamp()
+            self._booking.miss(self._absences.note(cycle.state, cycle.decision.at_s, now_s=now_s))
             self._booking.limit(cycle.state.constraints.values())
             self._booking.allow(lambda ref: _limit_ma(cycle, ref), at_s=cycle.decision.at_s)
             self._planning.note(cycle)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from gateway.domain.needs import Need
 from gateway.domain.promises import Stretch
+from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Asked, AskError, Places
 from gateway.planning.book import Book
@@ -37,6 +38,10 @@ class Circumstances:
     occupied_until_s: float = 0.0
     """Until when (epoch s) they are taken to be occupied, if `leaves_at_s` does not say."""
     leaves_at_s: Mapping[str, float] = field(default_factory=dict)
+    away: Mapping[str, Away] = field(default_factory=dict)
+    """The connectors that can serve nobody now."""
+    back_at_s: float = 0.0
+    """When (epoch s) they are taken to be back."""
     charging: Charging = field(default_factory=Charging)
     solver_s: float = 0.0
 
@@ -63,6 +68,8 @@ def answer(
         # Where all are taken, that which is free first.
         outlet = free[0] if free else min(asked.outlets, key=lambda o: taken[o.key][0])
         others = iter(free[1:])
+    if outlet.key in here.away:
+        ask = replace(ask, not_before_s=here.back_at_s - book.from_at_s)
     why_taken = taken.get(outlet.key)
     if why_taken is None:
         standing = Standing(rank=need.criticality.rank, now_s=here.now_s, solver_s=here.solver_s)
@@ -74,7 +81,7 @@ def answer(
         until_s = why_taken[0] - book.from_at_s
         elsewhere = _elsewhere(room, outlet, ask, free, until_s=until_s, why=why_taken[1])
         said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
-    found = [o for o in said.quote.offers if _is_free(book, o, ask, need)]
+    found = [o for o in said.quote.offers if _is_free(book, o, ask, need, here)]
     verdict = said.quote.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
@@ -114,11 +121,9 @@ def _taken(book: Book, ask: Ask, here: Circumstances) -> dict[str, tuple[float, 
     """Return the connectors taken within a window: until when (epoch s), and why."""
     begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
     found: dict[str, tuple[float, str]] = {}
-    for name in here.occupied:
-        until_s = here.leaves_at_s.get(name, here.occupied_until_s)
-        if begins_s < until_s:
-            until = clock_said(until_s, here.now_s, here.zone)
-            found[name] = until_s, f"{name} is occupied now, it is taken to be free from {until}"
+    for name in (*here.occupied, *here.away):
+        if useless := _useless(name, begins_s, here):
+            found[name] = useless
     for promise in book.promises.values():
         from_s, until_s = promise.from_at_s, promise.until_at_s
         if promise.state.is_open and from_s < ends_s and begins_s < until_s:
@@ -131,9 +136,24 @@ def _taken(book: Book, ask: Ask, here: Circumstances) -> dict[str, tuple[float, 
     return found
 
 
-def _is_free(book: Book, offer: Offer, ask: Ask, need: Need) -> bool:
-    """Return whether nobody else has the connector while the vehicle is there."""
+def _useless(name: str, begins_s: float, here: Circumstances) -> tuple[float, str] | None:
+    """Return until when (epoch s) a connector is of no use to who begins then, and why; None if it is."""
+    found = []
+    until_s = here.leaves_at_s.get(name, here.occupied_until_s)
+    if name in here.occupied and begins_s < until_s:
+        until = clock_said(until_s, here.now_s, here.zone)
+        found.append((until_s, f"{name} is occupied now, it is taken to be free from {until}"))
+    away = here.away.get(name)
+    if away is not None and away.spoils(begins_s, here.now_s):
+        found.append((here.back_at_s, away.said(here.now_s, here.zone)))
+    return max(found, default=None)
+
+
+def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances) -> bool:
+    """Return whether the connector is of use to the vehicle, and promised to nobody else meanwhile."""
     from_s, until_s = _stays(offer, ask, need)
+    if _useless(offer.outlet.key, book.from_at_s + from_s, here):
+        return False
     return not any(
         promise.place == offer.outlet.key
         and promise.state.is_open

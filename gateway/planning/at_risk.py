@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.absence import Away
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import AskError, Places, asked_of
@@ -29,6 +30,8 @@ ROUNDING_WH = 1.0
 class Danger(StrEnum):
     """What makes a promise less sure."""
 
+    STATION = "station"
+    """Its connector can serve nobody: its station is out of reach, or says that it cannot."""
     ROOM = "room"
     """Circuits leave too little."""
     OCCUPIED = "occupied"
@@ -61,7 +64,9 @@ class Standing:
     confidence_ratio: float
     can_wh: float
     danger: Danger | None
-    shortage: Shortage | None
+    shortage: Shortage | None = None
+    away: Away | None = None
+    """How its connector is away, where that is the danger."""
 
     @property
     def is_at_risk(self) -> bool:
@@ -96,12 +101,13 @@ def standings(
     *,
     now_s: float,
     others_until_s: Mapping[str, float] | None = None,
+    away: Mapping[str, Away] | None = None,
 ) -> Iterator[Standing]:
     """Yield how every open promise stands at an epoch second, those that matter most first.
 
     `others_until_s` names the connectors at which another vehicle is than the one a promise was
-    made to, and until when (epoch s) it is taken to stay. A promise whose place is no longer in
-    the site is left out.
+    made to, and until when (epoch s) it is taken to stay; `away` those that can serve nobody. A
+    promise whose place is no longer in the site is left out.
     """
     grid, from_at_s = book.room.grid, book.from_at_s
     left_ma = book.room.left_ma.copy()
@@ -123,6 +129,7 @@ def standings(
             from_at_s=from_at_s,
             now_s=now_s,
             busy_until_s=busy_until_s,
+            away=(away or {}).get(promise.place),
         )
         yield chance.standing()
         take(left_ma, grid, from_at_s, chance.claim(), sign=1)
@@ -174,9 +181,11 @@ class _Chance:
         from_at_s: float,
         now_s: float,
         busy_until_s: float,
+        away: Away | None,
     ) -> None:
         self._promise, self._outlet = promise, outlet
         self._from_at_s, self._now_s, self._busy_until_s = from_at_s, now_s, busy_until_s
+        self._away = away if away is not None and away.spoils(promise.from_at_s, now_s) else None
         self._begins_s = max(now_s, promise.from_at_s, busy_until_s) - from_at_s
         self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
         self._room = _within(room, outlet, self._begins_s, self._ends_s)
@@ -185,6 +194,14 @@ class _Chance:
 
     def standing(self) -> Standing:
         """Return how the promise stands."""
+        if self._away is not None and self._missing_wh > 0:
+            return Standing(
+                promise=self._promise,
+                confidence_ratio=0.0,
+                can_wh=self._promise.delivered_wh,
+                danger=Danger.STATION,
+                away=self._away,
+            )
         begins_s, ends_s, outlook = self._begins_s, self._ends_s, self._outlook
         paths_wh = outlook.path_energies_wh(begins_s, ends_s)
         confidence_ratio = float((paths_wh >= self._missing_wh).mean())

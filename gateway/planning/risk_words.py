@@ -22,6 +22,8 @@ def risk_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo)
 def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
     promise, shortage = standing.promise, standing.shortage
     until = clock_said(promise.until_at_s, now_s, zone)
+    if standing.away is not None:
+        return standing.away.said(now_s, zone)
     match standing.danger:
         case Danger.OCCUPIED:
             return f"another vehicle is at {place_said(promise.place)}"

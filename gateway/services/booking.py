@@ -21,6 +21,7 @@ from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import (
     HoldExpiredError,
@@ -87,6 +88,7 @@ class Booking:
         self._clock, self._new_id = clock, new_id
         self._leaves_at_s = leaves_at_s
         self._quotes = QuoteShelf()
+        self._away: Mapping[str, Away] = {}
         self._planned = PlannedCharging(lambda: None)
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
@@ -217,6 +219,7 @@ class Booking:
             raise TooManyError(message)
         promise, need = self._wanted(wanted, by, now_s)
         try:
+            self._check_there(promise, now_s)
             self._keeper.hold_moving(promise, self._moved_for(wanted, by, now_s), now_s)
         except BookError as error:
             self.counters["holds refused"] += 1
@@ -308,6 +311,12 @@ class Booking:
         if self._keeper.limit(constraints, self._now_s()):
             self._risks.look_soon()
 
+    def miss(self, away: Mapping[str, Away]) -> None:
+        """Take note of the connectors that can serve nobody now."""
+        if away != self._away:
+            self._away = away
+            self._risks.look_soon()
+
     def look_again(self) -> None:
         """Open the book anew: what rows will have is seen otherwise than before."""
         self._keeper.reopen(self._now_s())
@@ -326,6 +335,7 @@ class Booking:
             self._keeper.book,
             now_s=now_s,
             others_until_s=self._others_until_s(now_s),
+            away=self._away,
             alternatives=lambda book, promise: alternatives(
                 book,
                 promise,
@@ -345,7 +355,9 @@ class Booking:
         now_s = self.settle()
         book = self._keeper.foreseen(constraints, now_s)
         others_until_s = self._others_until_s(now_s)
-        found = standings(book, self.places, now_s=now_s, others_until_s=others_until_s)
+        found = standings(
+            book, self.places, now_s=now_s, others_until_s=others_until_s, away=self._away
+        )
         return tuple(standing for standing in found if standing.is_at_risk)
 
     def settle(self) -> float:
@@ -385,6 +397,9 @@ class Booking:
             occupied=self._deliveries.occupied(),
             occupied_until_s=now_s + OCCUPIED_FOR_S,
             leaves_at_s={name: max(now_s, at_s) for name, at_s in self._leaves_at_s().items()},
+            away=self._away,
+            # So nothing is offered that would be in danger before the offer has expired.
+            back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
             charging=self._planned.beside(self._keeper.book),
         )
 
@@ -419,6 +434,16 @@ class Booking:
         from_at_s, end_s = book.from_at_s, book.room.grid.edges_s[-1]
         asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
         return weighed(promise, self._keeper.book, self.places, is_offered=False), need
+
+    def _check_there(self, promise: Reservation, now_s: float) -> None:
+        """See that a connector can be counted on when a promise begins.
+
+        Raises:
+            BookError: it can serve nobody now, and is not taken to be back by then.
+        """
+        away = self._away.get(promise.place)
+        if away is not None and away.spoils(promise.from_at_s, now_s):
+            raise BookError(away.said(now_s, self._zone))
 
     def _refusal(self, error: BookError, now_s: float) -> str:
         """Return why an envelope no longer fits, and what to do."""

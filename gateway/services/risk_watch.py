@@ -8,6 +8,7 @@ from datetime import UTC, datetime, tzinfo
 
 from gateway.domain.notices import NoticeValue
 from gateway.domain.promises import Reservation
+from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Places
 from gateway.planning.at_risk import Risk, Standing, floor_ratio, standings
@@ -69,6 +70,7 @@ class RiskWatch:
         *,
         now_s: float,
         others_until_s: Mapping[str, float],
+        away: Mapping[str, Away],
         alternatives: Quoting,
         remember: Callable[[QuoteAnswer, str], None],
         is_open: Callable[[str], bool],
@@ -80,7 +82,9 @@ class RiskWatch:
         """
         self._next_look_s = now_s + LOOKS_EVERY_S
         found = []
-        for standing in standings(book, self._places, now_s=now_s, others_until_s=others_until_s):
+        for standing in standings(
+            book, self._places, now_s=now_s, others_until_s=others_until_s, away=away
+        ):
             found.append(standing)
             await asyncio.sleep(0)
         self._forget({standing.promise.id for standing in found})

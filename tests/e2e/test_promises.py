@@ -134,6 +134,8 @@ def test_who_was_promised_what_is_late_hears_of_it_and_so_does_prometheus(tmp_pa
             state = tmp_path / "state"
             process = await stack.enter_async_context(daemon(tmp_path / "site.yaml", state))
             secret = await token(state, "--role", "vehicle_operator", "--name", "vans")
+            there = await stack.enter_async_context(station(await process.ocpp_port(), "CP-01"))
+            await there.boot()
             # It needs 87 of its 90 seconds, and does not come.
             depart_at = datetime.now(UTC) + timedelta(seconds=90)  # noqa: TID251 - the daemon's clock is the machine's
             wanted = {"energy_wh": 535, "depart_at": depart_at.isoformat(), "connector": "CP-01/1"}

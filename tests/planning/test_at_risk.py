@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.asking import Places
 from gateway.planning.at_risk import Danger, Standing, floor_ratio, standings
 from gateway.planning.book import Book, opened
@@ -157,6 +158,25 @@ def test_another_vehicle_at_its_connector_endangers_it_as_long_as_it_is_taken_to
     found = stand(made, CP_01=3.9)["p1"]
     assert (found.is_at_risk, found.danger) == (True, Danger.OCCUPIED)
     assert stand(made, CP_02=3.9)["p1"].danger is None
+
+
+def test_a_connector_that_is_away_endangers_what_begins_before_it_is_taken_to_be_back() -> None:
+    away = {"CP-01/1": Away(what="CP-01/1 has been faulted", since_at_s=BEGINS_S)}
+
+    def danger(made: Reservation, at_h: float) -> Danger | None:
+        now_s = BEGINS_S + at_h * HOUR_S
+        (found,) = standings(book(40_000, made), PLACES, now_s=now_s, away=away)
+        assert found.is_at_risk == (found.danger is not None)
+        return found.danger
+
+    soon_h = 2 - BACK_WITHIN_S / HOUR_S
+    assert danger(promise(1), soon_h) is None
+    assert danger(promise(1), soon_h + 0.001) is Danger.STATION
+    assert danger(promise(2), soon_h + 0.001) is None
+    here = promise(1, state=PromiseState.ARRIVED)
+    assert danger(here, 2.5) is Danger.STATION
+    # What was given is given.
+    assert danger(replace(here, delivered_wh=10_900.0), 2.5) is None
 
 
 def test_a_vehicle_that_takes_little_cannot_make_up_for_what_it_missed() -> None:

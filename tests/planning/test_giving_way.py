@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.needs import Criticality, Need, Objective
 from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.planning.absence import Away
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.asking import Places, asked_of
 from gateway.planning.book import Book, BookError, NoRoomError, become, hold, opened
@@ -337,6 +339,40 @@ def test_behind_a_vehicle_that_leaves_in_time_there_is_what_is_left_of_the_windo
     assert asked_for(need, late)[:2] == (Verdict.NO, [Way.ANOTHER_START])
     gone = replace(there, leaves_at_s={"CP-01/1": NOW_S - 1})
     assert asked_for(need, gone)[0] is Verdict.YES
+
+
+def test_on_a_connector_that_is_away_nothing_is_moved_to_now() -> None:
+    left_ma = alike(32_000)
+    need = Need(arrive_at=NOW + timedelta(hours=2), depart_at=NOW + timedelta(hours=3))
+    here = Circumstances(
+        places=Places.of(small_site(2)),
+        now_s=NOW_S,
+        zone=ZoneInfo("Europe/London"),
+        back_at_s=NOW_S + 1.5 * HOUR_S,
+    )
+    gone = Away(what="it has been faulted", since_at_s=NOW_S)
+
+    def other_starts_h(station: str, kwh: float, *away: str) -> list[float]:
+        asked_for = replace(
+            need, connector=ConnectorRef(StationId(station), 1), energy_wh=int(kwh * 1_000)
+        )
+        there = replace(here, away=dict.fromkeys(away, gone), occupied=frozenset({"CP-02/1"}))
+        there = replace(there, leaves_at_s={"CP-02/1": NOW_S + 23 * HOUR_S})
+        end_s = NOW_S + GRID.edges_s[-1]
+        asked = asked_of(asked_for, here.places, from_at_s=NOW_S, now_s=NOW_S, end_s=end_s)
+        made = opened(GRID, left_ma, from_at_s=NOW_S)
+        said = answer(made, asked_for, asked, quote_id="q", expires_at_s=NOW_S, circumstances=there)
+        moved = [o for o in said.offers if o.offer.way is Way.ANOTHER_START]
+        return [(offer.start_at_s - NOW_S) / HOUR_S for offer in moved]
+
+    left_ma[:, 8:20] = 0
+    assert other_starts_h("CP-01", 20.0) == [1.0]
+    # Not at once after it may be back, and within the hour: the next that holds all of it.
+    assert other_starts_h("CP-01", 20.0, "CP-01/1") == [5.0]
+    # Nor beside a connector that is taken.
+    left_ma[:, 1:] = 0
+    assert other_starts_h("CP-02", 5.0) == [0.0]
+    assert other_starts_h("CP-02", 5.0, "CP-01/1") == []
 
 
 def test_a_plan_in_other_slots_counts_with_the_most_of_each() -> None:

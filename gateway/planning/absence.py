@@ -1,0 +1,29 @@
+"""Connectors that can serve nobody for now, and until when nothing is promised on them."""
+
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from gateway.planning.quote_words import clock_said
+
+BACK_WITHIN_S = 900.0
+"""How soon what is away is taken to be back: what begins later is promised on it all the same.
+
+Most stations dial again within seconds or minutes of a lost connection, some only after 6 to 19; a
+reboot takes a minute or two. And who is told a quarter of an hour ahead can still go elsewhere.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """What is away and how (`what`: such as "CP-01/1 has been faulted"), and since when (epoch s)."""
+
+    what: str
+    since_at_s: float
+
+    def spoils(self, begins_at_s: float, now_s: float) -> bool:
+        """Return whether nothing that begins then can be counted on."""
+        return begins_at_s < now_s + BACK_WITHIN_S
+
+    def said(self, now_s: float, zone: tzinfo) -> str:
+        """Return what is away since when, in a clause."""
+        return f"{self.what} since {clock_said(self.since_at_s, now_s, zone)}"

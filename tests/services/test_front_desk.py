@@ -1,0 +1,142 @@
+"""The desk on a real station's socket: lost, it is offered to nobody and told; back again, it is both."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+
+import pytest
+
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.status_socket import Question
+from gateway.control.decide import decide
+from gateway.control.fold import evolve
+from gateway.domain.memory import Memory, PromiseMemory
+from gateway.domain.needs import Criticality
+from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.tokens import TokenPolicy
+from gateway.front_desk import QUOTE, FrontDesk
+from gateway.planning.absence import BACK_WITHIN_S
+from gateway.services.absences import MISSED_AFTER_S
+from gateway.services.alarms import Alarms
+from gateway.services.control_loop import Cycle
+from gateway.settings import ListenAddress
+from tests.support.ocpp16_station import station16
+from tests.support.ocpp_hall import Hall, in_hall, wait_until
+from tests.support.small_site import at_start, main_read, small_site
+
+PROMISED_WH = 5_000
+
+
+class AheadClock(SystemClock):
+    """The machine's clocks, as far ahead as a test says; it sleeps for moments only."""
+
+    ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+    def now_at(self) -> datetime:
+        return super().now_at() + timedelta(seconds=self.ahead_s)
+
+    async def sleep_s(self, delay_s: float) -> None:
+        await super().sleep_s(min(delay_s, 0.01))
+
+
+class Desk:
+    """A front desk, and the control cycles it is told of."""
+
+    def __init__(self, hall: Hall) -> None:
+        self.hall, self.clock = hall, AheadClock()
+        site = small_site(1)
+        self.state = evolve(at_start(site), main_read(self.clock.monotonic_s(), 20.0))
+        promise = _promise(self.clock.now_at().timestamp())
+        self.desk = FrontDesk(
+            self.state,
+            clock=self.clock,
+            alarms=Alarms(self.clock),
+            ledger=None,
+            memory=Memory(promises={promise.id: PromiseMemory(promise=promise)}),
+            address=ListenAddress(host="127.0.0.1", port=0),
+            folder=None,
+            post=lambda _: None,
+            plan_min_gap_s=1.0,
+            tokens=TokenPolicy(),
+        )
+        self.folded_count = 0
+
+    def passes(self, for_s: float) -> None:
+        """Let a cycle pass, and another so much later."""
+        for ahead_s in (0.0, for_s):
+            self.clock.ahead_s += ahead_s
+            facts = self.hall.facts[self.folded_count :]
+            self.folded_count += len(facts)
+            for fact in facts:
+                self.state = evolve(self.state, fact)
+            decision = decide(self.state, self.clock.monotonic_s())
+            self.desk.note(Cycle(state=self.state, decision=decision))
+
+    def quote(self) -> str:
+        """Return what is answered to a vehicle that is there for an hour from now."""
+        words = {
+            "energy_wh": PROMISED_WH,
+            "connector": "CP-01/1",
+            "depart_at": (self.clock.now_at() + timedelta(hours=1)).isoformat(),
+        }
+        answer = json.loads(self.desk.answers()[QUOTE](Question(ask=QUOTE, words=words)))
+        return str(answer["reason"])
+
+
+def _promise(now_s: float) -> Reservation:
+    """Return a promise that begins once somebody who is there for an hour from now has left."""
+    begins_s = now_s + 2 * 3_600
+    return Reservation(
+        id="p",
+        place="CP-01/1",
+        rows=(0, 1, 2),
+        envelope=(Stretch(from_at_s=begins_s, until_at_s=begins_s + 3_600, current_ma=16_000),),
+        energy_wh=PROMISED_WH,
+        guaranteed_wh=PROMISED_WH,
+        confidence_ratio=1.0,
+        criticality=Criticality.NORMAL,
+        state=PromiseState.CONFIRMED,
+        hold_until_at_s=now_s,
+        holder="vans",
+    )
+
+
+def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def lose(hall: Hall, made: Desk) -> None:
+        async with station16(hall, "CP-01") as there:
+            await there.boot()
+            await wait_until(hall.server.connected_stations)
+            made.passes(MISSED_AFTER_S + 1)
+            assert made.quote().startswith("Yes: ")
+        await wait_until(lambda: not hall.server.connected_stations())
+        made.passes(MISSED_AFTER_S - 1)
+        assert made.quote().startswith("Yes: ")
+        made.passes(2)
+        assert "station CP-01 has been out of reach since" in made.quote()
+        # It begins in two hours.
+        assert "at risk" not in caplog.text
+        made.passes(2 * 3_600 - BACK_WITHIN_S)
+        await wait_until(lambda: made.desk.figures().at_risk_count == 1)
+        assert "p of vans is at risk: the 5.0 kWh on CP-01/1" in caplog.text
+        assert "station CP-01 has been out of reach since" in caplog.text
+        async with station16(hall, "CP-01") as there:
+            await there.boot()
+            await wait_until(hall.server.connected_stations)
+            made.passes(1)
+            await wait_until(lambda: made.desk.figures().at_risk_count == 0)
+            assert "out of reach" not in made.quote()
+
+    async def test(hall: Hall) -> None:
+        made = Desk(hall)
+        (watch,) = [service for service in made.desk.services() if service.name == "promises"]
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(watch.run(), name="promises")
+            await lose(hall, made)
+            watching.cancel()
+
+    in_hall(test)
