@@ -26,7 +26,10 @@ class Criticality(StrEnum):
     @property
     def rank(self) -> int:
         """Return 0 for what matters most, 3 for what matters least."""
-        return tuple(Criticality).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {criticality: rank for rank, criticality in enumerate(Criticality)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

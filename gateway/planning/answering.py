@@ -7,7 +7,7 @@ from datetime import tzinfo
 from itertools import pairwise
 
 from gateway.domain.needs import Need
-from gateway.domain.promises import Stretch
+from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Asked, AskError, Places
@@ -57,29 +57,28 @@ def answer(
 ) -> QuoteAnswer:
     """Return what the book as it is can offer for a need."""
     ask, here = asked.ask, circumstances
-    ask = replace(ask, not_before_s=here.now_s - book.from_at_s)
     beside = here.charging.beside(book.room)
-    taken = _taken(book, ask, here)
+    takers = {o.key: by for o in asked.outlets if (by := _taker(book, ask, here, o.key))}
     if asked.is_named:
         outlet = asked.outlets[0]
-        others = _others(need, outlet, taken, here.places)
+    elif free := [o for o in asked.outlets if o.key not in takers]:
+        outlet = _ranked(beside, free, ask)[0]
     else:
-        free = _ranked(beside, [o for o in asked.outlets if o.key not in taken], ask)
         # Where all are taken, that which is free first.
-        outlet = free[0] if free else min(asked.outlets, key=lambda o: taken[o.key][0])
-        others = iter(free[1:])
+        outlet = min(asked.outlets, key=lambda o: takers[o.key].until_s)
     if outlet.key in here.away:
         ask = replace(ask, not_before_s=here.back_at_s - book.from_at_s)
-    why_taken = taken.get(outlet.key)
-    if why_taken is None:
+    taker = takers.get(outlet.key)
+    if taker is None:
         standing = Standing(rank=need.criticality.rank, now_s=here.now_s, solver_s=here.solver_s)
-        others = _by_gain(beside, others, ask)
+        others = _others(book, beside, need, ask, here, but=outlet)
         said = told_by_way(book, outlet, ask, others, charging=here.charging, standing=standing)
     else:
         room = here.charging.beside(book.room, rank=need.criticality.rank)
-        free = _ranked(room, others, ask)
-        until_s = why_taken[0] - book.from_at_s
-        elsewhere = _elsewhere(room, outlet, ask, free, until_s=until_s, why=why_taken[1])
+        other = next(_others(book, room, need, ask, here, but=outlet), None)
+        until_s = taker.until_s - book.from_at_s
+        why = taker.said(outlet.key, here)
+        elsewhere = _elsewhere(room, outlet, ask, other, until_s=until_s, why=why)
         said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
     found = [o for o in said.quote.offers if _is_free(book, o, ask, need, here)]
     verdict = said.quote.verdict
@@ -90,8 +89,13 @@ def answer(
         _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here, said=said)
         for at, offer in enumerate(found[:MAX_OFFERS], start=1)
     )
-    binds = _what_binds(book, said.room, outlet, ask, here) if why_taken is None else why_taken[1]
-    wanted_wh = ask.energy_wh
+    binds = ""
+    if verdict is not Verdict.YES:
+        binds = (
+            _what_binds(book, said.room, outlet, ask, here)
+            if taker is None
+            else taker.said(outlet.key, here)
+        )
     return QuoteAnswer(
         id=quote_id,
         need=need,
@@ -99,87 +103,103 @@ def answer(
         from_at_s=book.from_at_s,
         expires_at_s=expires_at_s,
         verdict=verdict,
-        reason=verdict_said(verdict, wanted_wh=wanted_wh, offers=offers, binds=binds),
+        reason=verdict_said(verdict, wanted_wh=ask.energy_wh, offers=offers, binds=binds),
         offers=offers,
     )
 
 
-def _others(
-    need: Need, outlet: Outlet, taken: Mapping[str, object], places: Places
-) -> Iterator[Outlet]:
-    """Yield the other free connectors this vehicle could use."""
-    if need.circuit is not None:
-        return
-    for name in places.connectors:
-        if name == outlet.key or name in taken:
-            continue
-        with suppress(AskError):
-            yield places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taker:
+    """What keeps a connector, until when (epoch s): a promise, an absence, a vehicle that is there (None)."""
+
+    until_s: float
+    by: Reservation | Away | None = None
+
+    def said(self, name: str, here: Circumstances) -> str:
+        """Return in a clause why the connector cannot be had."""
+        until = clock_said(self.until_s, here.now_s, here.zone)
+        match self.by:
+            case None:
+                return f"{name} is occupied now, it is taken to be free from {until}"
+            case Away() as away:
+                return away.said(here.now_s, here.zone)
+            case Reservation() as promise:
+                since = clock_said(promise.from_at_s, here.now_s, here.zone)
+                return f"{name} is promised to somebody else from {since} to {until}"
 
 
-def _taken(book: Book, ask: Ask, here: Circumstances) -> dict[str, tuple[float, str]]:
-    """Return the connectors taken within a window: until when (epoch s), and why."""
+def _taker(book: Book, ask: Ask, here: Circumstances, name: str) -> _Taker | None:
+    """Return what keeps a connector longest within a window, None if it is free in all of it."""
     begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
-    found: dict[str, tuple[float, str]] = {}
-    for name in (*here.occupied, *here.away):
-        if useless := _useless(name, begins_s, here):
-            found[name] = useless
-    for promise in book.promises.values():
-        from_s, until_s = promise.from_at_s, promise.until_at_s
-        if promise.state.is_open and from_s < ends_s and begins_s < until_s:
-            if promise.place in found and found[promise.place][0] > until_s:
-                continue
-            since = clock_said(from_s, here.now_s, here.zone)
-            until = clock_said(until_s, here.now_s, here.zone)
-            why = f"{promise.place} is promised to somebody else from {since} to {until}"
-            found[promise.place] = until_s, why
+    found = _useless(name, begins_s, here)
+    for promise in book.at(name):
+        until_s = promise.until_at_s
+        is_within = promise.from_at_s < ends_s and begins_s < until_s
+        if is_within and (found is None or found.until_s <= until_s):
+            found = _Taker(until_s=until_s, by=promise)
     return found
 
 
-def _useless(name: str, begins_s: float, here: Circumstances) -> tuple[float, str] | None:
-    """Return until when (epoch s) a connector is of no use to who begins then, and why; None if it is."""
-    found = []
-    until_s = here.leaves_at_s.get(name, here.occupied_until_s)
-    if name in here.occupied and begins_s < until_s:
-        until = clock_said(until_s, here.now_s, here.zone)
-        found.append((until_s, f"{name} is occupied now, it is taken to be free from {until}"))
+def _useless(name: str, begins_s: float, here: Circumstances) -> _Taker | None:
+    """Return what keeps a connector from who begins then, None if it is of use."""
+    found: _Taker | None = None
+    if name in here.occupied:
+        until_s = here.leaves_at_s.get(name, here.occupied_until_s)
+        if begins_s < until_s:
+            found = _Taker(until_s=until_s)
     away = here.away.get(name)
-    if away is not None and away.spoils(begins_s, here.now_s):
-        found.append((here.back_at_s, away.said(here.now_s, here.zone)))
-    return max(found, default=None)
+    if away is None or not away.spoils(begins_s, here.now_s):
+        return found
+    if found is not None and found.until_s >= here.back_at_s:
+        return found
+    return _Taker(until_s=here.back_at_s, by=away)
+
+
+def _others(
+    book: Book, room: Room, need: Need, ask: Ask, here: Circumstances, *, but: Outlet
+) -> Iterator[Outlet]:
+    """Yield the other free connectors this vehicle could use, in rank; worked out if one is wanted."""
+    if need.circuit is not None:
+        return
+    outlets = []
+    for name in here.places.connectors:
+        with suppress(AskError):
+            outlets.append(
+                here.places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
+            )
+    for outlet in _ranked(room, outlets, ask):
+        if outlet.key != but.key and _taker(book, ask, here, outlet.key) is None:
+            yield outlet
 
 
 def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances) -> bool:
     """Return whether the connector is of use to the vehicle, and promised to nobody else meanwhile."""
     from_s, until_s = _stays(offer, ask, need)
-    if _useless(offer.outlet.key, book.from_at_s + from_s, here):
+    if _useless(offer.outlet.key, book.from_at_s + from_s, here) is not None:
         return False
     return not any(
-        promise.place == offer.outlet.key
-        and promise.state.is_open
-        and promise.from_at_s < book.from_at_s + until_s
+        promise.from_at_s < book.from_at_s + until_s
         and book.from_at_s + from_s < promise.until_at_s
-        for promise in book.promises.values()
+        for promise in book.at(offer.outlet.key)
     )
-
-
-def _by_gain(room: Room, outlets: Iterable[Outlet], ask: Ask) -> Iterator[Outlet]:
-    """Yield outlets in rank; they are looked at only if one is wanted."""
-    yield from _ranked(room, outlets, ask)
 
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
     """Return outlets by how much of what is asked they give, the most first."""
+    gains_wh: dict[tuple[float, ...], float] = {}
 
     def gives_wh(outlet: Outlet) -> float:
-        energy_wh = room.outlook(outlet).energy_within_wh(ask.from_s, ask.until_s)
-        return energy_wh if ask.energy_wh is None else min(ask.energy_wh, energy_wh)
+        shape = outlet.shape
+        if shape not in gains_wh:
+            energy_wh = room.outlook(outlet).energy_within_wh(ask.from_s, ask.until_s)
+            gains_wh[shape] = min(energy_wh, ask.energy_wh or energy_wh)
+        return gains_wh[shape]
 
     return sorted(outlets, key=gives_wh, reverse=True)
 
 
 def _elsewhere(
-    room: Room, outlet: Outlet, ask: Ask, free: list[Outlet], *, until_s: float, why: str
+    room: Room, outlet: Outlet, ask: Ask, other: Outlet | None, *, until_s: float, why: str
 ) -> Quote:
     """Return what can be had in the place of a connector that is taken: behind it, beside, later."""
     offers: list[Offer] = []
@@ -190,8 +210,8 @@ def _elsewhere(
         if any(offer.energy_wh >= max(1.0, ask.min_energy_wh) for offer in queued):
             verdict = Verdict.PARTLY
         offers += [replace(offer, way=Way.QUEUED, waits_for=why) for offer in queued]
-    if free:
-        beside = quote(room, free[0], ask)
+    if other is not None:
+        beside = quote(room, other, ask)
         offers += [
             replace(offer, way=Way.ANOTHER_OUTLET if offer.way is Way.AS_ASKED else offer.way)
             for offer in beside.offers

@@ -169,6 +169,7 @@ def asked_of(need: Need, places: Places, *, from_at_s: float, now_s: float, end_
         energy_wh=None if wanted_wh is None else float(wanted_wh),
         min_energy_wh=float(need.min_energy_wh),
         confidence_ratio=need.confidence_ratio or CONFIDENCE_RATIO,
+        not_before_s=now_s - from_at_s,
     )
     return Asked(ask=ask, outlets=outlets, is_named=is_named)
 

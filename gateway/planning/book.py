@@ -4,8 +4,8 @@ Pure: an act makes the next book of one, and never more is promised than rows ha
 the book lets one act follow the other; questions may be put to any version meanwhile.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -54,6 +54,17 @@ class Book:
     from_at_s: float
     room: Room
     promises: Mapping[str, Reservation]
+    _of_places: dict[str, list[Reservation]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def at(self, place: str) -> Sequence[Reservation]:
+        """Return the open promises on a place; whose those are is worked out when first asked."""
+        if not self._of_places:
+            for promise in self.promises.values():
+                if promise.state.is_open:
+                    self._of_places.setdefault(promise.place, []).append(promise)
+        return self._of_places.get(place, ())
 
     @property
     def version(self) -> int:
@@ -179,9 +190,7 @@ def _next(book: Book, left_ma: Ints, promise: Reservation) -> Book:
 
 def _rival(book: Book, promise: Reservation) -> Reservation | None:
     """Return the open promise on the same connector whose time overlaps, if any."""
-    for other in book.promises.values():
-        if other.place != promise.place or not other.state.is_open:
-            continue
+    for other in book.at(promise.place):
         if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
             return other
     return None

@@ -85,16 +85,23 @@ class Quote:
 
 
 def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -> Quote:
-    """Return what can be offered for what is asked, with alternatives where that is not all."""
+    """Return what can be offered for what is asked, with alternatives where that is not all.
+
+    `others` come in the order of what they give: behind one that gives too little none is looked at.
+    """
     outlook = room.outlook(outlet)
     asked = _as_asked(outlook, ask)
     if asked is not None and (ask.energy_wh is None or asked.energy_wh >= ask.energy_wh):
         return Quote(verdict=Verdict.YES, version=room.version, offers=(asked,))
     offers = [] if asked is None else [replace(asked, way=Way.MOST_ENERGY)]
     offers += _otherwise(room, outlook, ask)
+    wanted_wh = ask.energy_wh or 0.0
     for other in others:
-        elsewhere = _as_asked(room.outlook(other), ask)
-        if elsewhere is not None and elsewhere.energy_wh >= (ask.energy_wh or 0.0):
+        of_other = room.outlook(other)
+        if of_other.energy_within_wh(ask.from_s, ask.until_s) < wanted_wh:
+            break
+        elsewhere = _as_asked(of_other, ask)
+        if elsewhere is not None and elsewhere.energy_wh >= wanted_wh:
             offers.append(replace(elsewhere, way=Way.ANOTHER_OUTLET))
             break
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
@@ -113,21 +120,24 @@ def fits_many(
 
 def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
     """Return the offer in the window that was asked for, None when there is nothing in it."""
-    paths_wh = outlook.path_energies_wh(ask.from_s, ask.until_s)
-    surely_wh = _at_confidence_wh(paths_wh, ask.confidence_ratio)
-    planned_wh = outlook.energy_within_wh(ask.from_s, ask.until_s)
-    offered_wh = min(surely_wh, planned_wh)
+    offered_wh = outlook.energy_within_wh(ask.from_s, ask.until_s)
+    paths_wh = None if outlook.is_certain else outlook.path_energies_wh(ask.from_s, ask.until_s)
+    if paths_wh is not None:
+        offered_wh = min(offered_wh, _at_confidence_wh(paths_wh, ask.confidence_ratio))
     if ask.energy_wh is not None:
         offered_wh = min(offered_wh, ask.energy_wh)
     if offered_wh < 1.0:
         return None
-    finish_s = _finish_s(outlook, replace(ask, energy_wh=offered_wh))
+    finish_s = _finish_s(outlook, ask, offered_wh)
+    sure_ratio = 1.0
+    if paths_wh is not None:
+        sure_ratio = float((paths_wh >= KEPT_RATIO * offered_wh - 1e-6).mean())
     ends_s = ask.until_s if finish_s is None else min(finish_s, ask.until_s)
     return Offer(
         way=Way.AS_ASKED,
         outlet=outlook.outlet,
         energy_wh=offered_wh,
-        confidence_ratio=float((paths_wh >= KEPT_RATIO * offered_wh - 1e-6).mean()),
+        confidence_ratio=sure_ratio,
         start_s=ask.from_s,
         finish_s=ends_s,
         profile=outlook.profile(ask.from_s, ends_s),
@@ -147,14 +157,13 @@ def _rank(count: int, confidence_ratio: float) -> int:
     return min(may_fail, count - 1)
 
 
-def _finish_s(outlook: Outlook, ask: Ask) -> float | None:
+def _finish_s(outlook: Outlook, ask: Ask, energy_wh: float) -> float | None:
     """Return when the energy is there as surely as asked; None if not within the plan.
 
     What is held of an offer goes up to then: what is behind it may be promised to others, and a
     scenario in which base is high needs longer than planned.
     """
-    assert ask.energy_wh is not None
-    planned_s = outlook.finish_s(ask.from_s, ask.energy_wh)
+    planned_s = outlook.finish_s(ask.from_s, energy_wh)
     if planned_s is None or outlook.is_certain:
         return planned_s
     edges_s = outlook.edges_s
@@ -165,7 +174,7 @@ def _finish_s(outlook: Outlook, ask: Ask) -> float | None:
     for begins in range(first, len(edges_s), FINISH_BLOCK):
         gained_wh = outlook.path_energy_wh[:, begins : begins + FINISH_BLOCK] - begun_wh[:, None]
         surely_wh = np.partition(gained_wh, rank, axis=0)[rank] / KEPT_RATIO
-        enough = np.flatnonzero(surely_wh >= ask.energy_wh - 1e-6)
+        enough = np.flatnonzero(surely_wh >= energy_wh - 1e-6)
         if len(enough):
             return max(planned_s, float(edges_s[begins + enough[0]]))
     return None
@@ -175,7 +184,7 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return what would do instead: later, at another time, at another power."""
     offers = []
     if ask.energy_wh is not None:
-        finish_s = _finish_s(outlook, ask)
+        finish_s = _finish_s(outlook, ask, ask.energy_wh)
         if finish_s is not None and finish_s > ask.until_s:
             later = replace(ask, until_s=finish_s)
             offers.append((Way.EARLIEST_FINISH, later))

@@ -31,6 +31,11 @@ class Outlet:
     min_ma: int = MIN_CHARGING_MA
     step_ma: int = STEP_MA
 
+    @property
+    def shape(self) -> tuple[float, ...]:
+        """Return what it is but for its name: connectors of one board are mostly alike."""
+        return (*self.rows, self.voltage_v, self.max_ma, self.min_ma, self.step_ma)
+
     def power_w(self, current_ma: float) -> float:
         """Return the real power of a current on each phase."""
         return current_ma * self.voltage_v * self.phase_count / 1_000
@@ -62,12 +67,19 @@ class Room:
     _outlooks: dict[Outlet, "Outlook"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _of_shapes: dict[tuple[float, ...], "Outlook"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def outlook(self, outlet: Outlet) -> "Outlook":
         """Return what an outlet could give; it is worked out when it is first asked for."""
         known = self._outlooks.get(outlet)
         if known is None:
-            known = self._outlooks[outlet] = Outlook.of(self, outlet)
+            shape = outlet.shape
+            alike = self._of_shapes.get(shape)
+            if alike is None:
+                alike = self._of_shapes[shape] = Outlook.of(self, outlet)
+            known = self._outlooks[outlet] = replace(alike, outlet=outlet)
         return known
 
 
@@ -160,13 +172,15 @@ class Outlook:
         first, last = self.slots_between(from_s, until_s)
         if first >= last:
             return ()
-        currents_ma = self.current_ma[first:last]
+        # A window has few slots: plain lists are faster there.
+        currents_ma: list[int] = self.current_ma[first:last].tolist()
+        all_edges_s: list[float] = self.edges_s[first : last + 1].tolist()
         # Where a current differs from that of the slot before, another rectangle begins.
-        begins = [0, *(np.flatnonzero(np.diff(currents_ma)) + 1).tolist()]
-        edges_s = [float(self.edges_s[first + at]) for at in (*begins, last - first)]
+        begins = [0, *(at for at, (a, b) in enumerate(pairwise(currents_ma), 1) if a != b)]
+        edges_s = [all_edges_s[at] for at in (*begins, last - first)]
         edges_s[0], edges_s[-1] = max(from_s, edges_s[0]), min(until_s, edges_s[-1])
         return tuple(
-            Rectangle(from_s=begins_s, until_s=ends_s, current_ma=int(currents_ma[at]))
+            Rectangle(from_s=begins_s, until_s=ends_s, current_ma=currents_ma[at])
             for at, (begins_s, ends_s) in zip(begins, pairwise(edges_s), strict=True)
             if currents_ma[at]
         )

@@ -166,7 +166,7 @@ class Booking:
             asked,
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
-            circumstances=replace(self._circumstances(now_s), solver_s=solver_s),
+            circumstances=self._circumstances(now_s, solver_s=solver_s),
         )
 
     def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
@@ -300,7 +300,7 @@ class Booking:
 
     def tie(self, place: str, reference: str) -> None:
         """Note that somebody says the vehicle at a connector is the one of a reservation."""
-        self._deliveries.tie(place, reference)
+        self._fates.tie(place, reference)
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
         """Take note of the limits a cycle has decided at a monotonic second."""
@@ -389,7 +389,7 @@ class Booking:
             if promise.place in occupied and self._deliveries.place_of(promise) != promise.place
         }
 
-    def _circumstances(self, now_s: float) -> Circumstances:
+    def _circumstances(self, now_s: float, *, solver_s: float = 0.0) -> Circumstances:
         return Circumstances(
             places=self.places,
             now_s=now_s,
@@ -401,6 +401,7 @@ class Booking:
             # So nothing is offered that would be in danger before the offer has expired.
             back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
             charging=self._planned.beside(self._keeper.book),
+            solver_s=solver_s,
         )
 
     def _moved_for(

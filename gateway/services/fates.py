@@ -9,7 +9,7 @@ from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, Tra
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.planning.asking import AskError, Places
-from gateway.planning.book import BookError, lapsed
+from gateway.planning.book import Book, BookError, lapsed
 from gateway.planning.calibrate import (
     KEPT_RATIO,
     ReliabilityReport,
@@ -43,18 +43,27 @@ class Fates:
         self._scored = deque((p for p in closed_before if outcome_of(p)), maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
+        self._settled: Book | None = None
+        self._due_at_s = float("inf")
 
     def hear(self, fact: Event, now_s: float) -> None:
         """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
         match fact:
             case TransactionStarted():
                 self.deliveries.begin(fact, now_s=now_s)
+                self._settled = None
             case TransactionEnded():
                 self.deliveries.end(fact, now_s=now_s)
+                self._settled = None
             case ConnectorMetered():
                 self._meter(fact)
             case _:
                 pass
+
+    def tie(self, place: str, reference: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a reservation."""
+        self.deliveries.tie(place, reference)
+        self._settled = None
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
         """Take note of what vehicles that were promised something may draw now (monotonic s)."""
@@ -76,7 +85,13 @@ class Fates:
                 self._keeper.say(allowed)
 
     def settle(self, now_s: float) -> None:
-        """See to what has become of promises at an epoch second."""
+        """See to what has become of promises at an epoch second.
+
+        Nothing has where the book and the vehicles are those it was seen to with last, and no
+        time has come since at which something becomes of a promise by itself.
+        """
+        if self._keeper.book is self._settled and now_s < self._due_at_s:
+            return
         for promise in tuple(self._keeper.book.promises.values()):
             if promise.state is PromiseState.CONFIRMED:
                 self._see_arrival(promise, now_s)
@@ -84,6 +99,23 @@ class Fates:
                 self._see_departure(promise, now_s)
         for name, state in lapsed(self._keeper.book, now_s):
             self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
+        self._settled = self._keeper.book
+        dues_s = (self._due_s(promise, now_s) for promise in self._settled.promises.values())
+        self._due_at_s = min(dues_s, default=float("inf"))
+
+    def _due_s(self, promise: Reservation, now_s: float) -> float:
+        """Return the epoch second at which something may become of an open promise by itself."""
+        match promise.state:
+            case PromiseState.HELD:
+                return promise.hold_until_at_s
+            case PromiseState.CONFIRMED if now_s < promise.from_at_s:
+                return promise.from_at_s
+            case PromiseState.ARRIVED:
+                gone_s = self.deliveries.gone_since_s(promise.place)
+                left_s = float("inf") if gone_s is None else gone_s + RETURNS_WITHIN_S
+                return min(left_s, promise.until_at_s)
+            case _:
+                return promise.until_at_s
 
     def report(self) -> ReliabilityReport:
         """Return whether promises are kept as often as they say."""
