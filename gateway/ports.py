@@ -192,6 +192,9 @@ class Bookings(Protocol):
             AskError, RefusedError: it cannot be answered; the message says what to do.
         """
 
+    def free_from_s(self) -> Mapping[str, float]:
+        """Return when (epoch s) connectors that are occupied or away are taken to be of use again."""
+
     async def hold(
         self,
         wanted: str | OwnEnvelope,

@@ -1,5 +1,6 @@
 """The site as built, what it measures, what its limits are and why, and what is left of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -129,8 +130,13 @@ def connectors_view(live: Live, *, only: str | None = None) -> ConnectorsView:
     return ConnectorsView(at=live.at, connectors=found)
 
 
-def headroom_view(book: Book, places: Places, live: Live | None) -> HeadroomView:
-    """Return what is left for promises, and what control could give now."""
+def headroom_view(
+    book: Book, places: Places, live: Live | None, free_from_s: Mapping[str, float]
+) -> HeadroomView:
+    """Return what is left for promises, and what control could give now.
+
+    `free_from_s` is when (epoch s) connectors are of use again that are not now.
+    """
     edges_s = [book.from_at_s + edge_s for edge_s in book.room.grid.edges_s]
     circuits = []
     for at, circuit in enumerate(places.site.circuits):
@@ -150,7 +156,10 @@ def headroom_view(book: Book, places: Places, live: Live | None) -> HeadroomView
         until_at=instant(edges_s[-1]),
         circuits=circuits,
         connectors=[
-            ConnectorHeadroom(connector=name, profile=_profile(book, places, name, edges_s))
+            ConnectorHeadroom(
+                connector=name,
+                profile=_profile(book, places, name, edges_s, free_from_s.get(name, edges_s[0])),
+            )
             for name in places.connectors
         ],
     )
@@ -175,7 +184,9 @@ def _left(of_slots_ma: list[int], edges_s: list[float]) -> list[LeftView]:
     return said
 
 
-def _profile(book: Book, places: Places, name: str, edges_s: list[float]) -> list[Step]:
+def _profile(
+    book: Book, places: Places, name: str, edges_s: list[float], free_from_s: float
+) -> list[Step]:
     """Return what one vehicle more could be promised on a connector, nobody else having it."""
     outlet = places.outlet(name, phase_count=None, max_power_w=None)
     currents_ma = book.room.outlook(outlet).current_ma.tolist()
@@ -184,6 +195,7 @@ def _profile(book: Book, places: Places, name: str, edges_s: list[float]) -> lis
         for promise in book.promises.values()
         if promise.place == name and promise.state.is_open
     ]
+    taken.append((edges_s[0], free_from_s))
     said: list[Step] = []
     for slot, current_ma in enumerate(currents_ma):
         begins_s, ends_s = edges_s[slot], edges_s[slot + 1]

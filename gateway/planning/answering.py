@@ -108,6 +108,12 @@ def answer(
     )
 
 
+def free_from_s(here: Circumstances) -> dict[str, float]:
+    """Return when (epoch s) connectors that are of no use now are taken to be so again."""
+    takers = {name: _useless(name, here.now_s, here) for name in (*here.occupied, *here.away)}
+    return {name: taker.until_s for name, taker in takers.items() if taker is not None}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Taker:
     """What keeps a connector, until when (epoch s): a promise, an absence, a vehicle that is there (None)."""

@@ -22,7 +22,7 @@ from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.absence import BACK_WITHIN_S, Away
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import Circumstances, answer, free_from_s
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
@@ -173,6 +173,10 @@ class Booking:
         self._quotes.put(said, by.name)
         self.counters[f"quotes {said.verdict}"] += 1
         return said
+
+    def free_from_s(self) -> Mapping[str, float]:
+        """Return when (epoch s) connectors that are occupied or away are taken to be of use again."""
+        return free_from_s(self._circumstances(self.settle()))
 
     # What is done.
 

@@ -13,9 +13,12 @@ from gateway.api.app import PREFIX
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
 from gateway.domain.access import Role
+from gateway.domain.events import TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality
-from tests.support.api_desk import Desk, Reply, api_desk
+from gateway.planning.absence import Away
+from tests.support.api_desk import BEGINS_AT, Desk, Reply, api_desk
 from tests.support.small_site import CARPARK
 
 
@@ -248,6 +251,23 @@ def test_headroom_is_what_a_quote_would_be_told(desk: Desk) -> None:
     assert {"start_at": "2026-01-05T09:00:00Z", "power_w": 0} in profile["CP-01/1"]
     left = {row["from_at"]: row["left_ma"] for row in free["circuits"][0]["phases"][0]["left"]}
     assert left["2026-01-05T09:00:00Z"] == 40_000 - 32_000
+
+
+def test_headroom_knows_which_connectors_nobody_can_use_now(desk: Desk) -> None:
+    token = desk.token("vans")
+    came = ConnectorRef(StationId("CP-01"), 1)
+    desk.hear(TransactionStarted(at_s=0.0, connector=came, transaction=TransactionId("1")))
+    gone = Away(what="station CP-02 has been out of reach", since_at_s=BEGINS_AT.timestamp())
+    desk.loop.call_soon_threadsafe(desk.booking.miss, {"CP-02/1": gone})
+    free = desk.ask("GET", "/headroom", token=token).said
+    first, second, third = (connector["profile"] for connector in free["connectors"])
+
+    assert [step["power_w"] for step in first] == [0, 22_080, 0]
+    assert [profile[1]["start_at"] for profile in (first, second)] == [
+        "2026-01-05T09:00:00Z",
+        "2026-01-05T08:20:00Z",
+    ]
+    assert third[0] == {"start_at": "2026-01-05T08:00:00Z", "power_w": 22_080}
 
 
 def events(desk: Desk, token: str, count: int, **headers: str) -> list[tuple[int, str, Any]]:
