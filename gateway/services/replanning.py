@@ -1,7 +1,6 @@
 """Keeps a plan of everybody's charging, and tells control who goes first by it, never how much."""
 
 import logging
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,13 +12,20 @@ from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
 from gateway.planning.check import Fault, Violation
-from gateway.planning.demands import Visit, demands_of, edges_of, served_by
+from gateway.planning.demands import demands_of, edges_of
 from gateway.planning.grid import Grid, grid_of
 from gateway.planning.problem import Demand, Plan, Problem
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock
 from gateway.services.control_loop import Cycle
 from gateway.services.planner_worker import MIN_GAP_S, Cause, Planned, PlannerWorker
+from gateway.services.priorities import (
+    SHORT_RATIO,
+    SHORT_WH,
+    is_alike,
+    priorities_of,
+    turns_of,
+)
 from gateway.services.promisable import Prospects
 from gateway.services.visits import Visits
 
@@ -29,37 +35,9 @@ MOST_EDGES = 120
 """Slots are cut at so many events at most, the next ones."""
 
 PRIORITISES_EVERY_S = 5.0
-TELLS_FROM_S, TELLS_RATIO = 60.0, 0.1
-"""A laxity that has moved by less than that, and than that part of it, is not told anew.
-
-Of two that are alike the one that waits grows more urgent all the time: they would change places at
-each telling, and each change costs a cut, a raise and half a minute between.
-"""
-
-SOON_S = 900.0
-"""Who is served so soon has its turn now: plans save up for the least current, and then give it."""
-
-WAITS_S = 48 * 3_600.0
-"""What is added to the laxity of those the plan serves later."""
-
-LONGEST_LAXITY_S = WAITS_S / 2
-
 HORIZON_S = 48 * 3_600.0
-OLD_S = 1_800.0
-"""A plan older than this is not gone by: who goes first is told by need alone."""
-
-SHORT_WH, SHORT_RATIO = 100.0, 0.02
-"""A promise that is short by less, in all or as a part of it, is not short."""
 
 PrioritySink = Callable[[ConnectorRef, Priority | None], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """What the plan gives somebody in this slot, and the most it gives soon, mA."""
-
-    now_ma: int
-    soon_ma: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,122 +215,28 @@ class Replanning:
         assert self._state is not None
         self._prioritised_s = at_s
         now_s = self._now_s()
-        visits = self._visits.seen(self._state, at_s)
-        served = served_by(visits, self._book().promises.values())
-        planned = self._planned_now(now_s)
-        refs = {str(c.ref): c.ref for c in self._state.wiring.connectors}
-        there: set[ConnectorRef] = set()
-        for visit in visits:
-            ref = refs[visit.place]
-            there.add(ref)
-            connector = self._state.wiring.connectors[self._state.wiring.connector_at[ref]]
-            voltage_v = self._state.wiring.site.voltage_v
-            full_w = voltage_v * (visit.phase_count or len(connector.phases))
-            full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
-            promise = served.get(visit.place)
-            priority = priority_of(
-                visit,
-                promise,
-                own=planned.get(visit.place),
-                promised=None if promise is None else planned.get(promise.id),
-                full_w=full_w,
-                now_s=now_s,
-            )
+        priorities = priorities_of(
+            self._visits.seen(self._state, at_s),
+            self._book().promises.values(),
+            self._places,
+            turns_of(self._plan, now_s),
+            now_s=now_s,
+        )
+        for ref, priority in priorities.items():
             self._tell(ref, priority)
-        for ref in self._told.keys() - there:
+        for ref in self._told.keys() - priorities.keys():
             del self._told[ref]
             self._prioritise(ref, None)
 
-    def _planned_now(self, now_s: float) -> dict[str, Turn]:
-        """Return what the plan gives about now, by key; empty without a plan to go by."""
-        plan, turns = self._plan, dict[str, Turn]()
-        if plan is None or not 0 <= now_s - plan.from_at_s < OLD_S:
-            return turns
-        since_s, edges_s = now_s - plan.from_at_s, plan.plan.grid.edges_s
-        first = bisect_right(edges_s, since_s) - 1
-        last = bisect_left(edges_s, since_s + SOON_S)
-        for demand, of_slots in zip(plan.problem.demands, plan.plan.current_ma, strict=True):
-            turns[demand.key] = Turn(now_ma=of_slots[first], soon_ma=max(of_slots[first:last]))
-        return turns
-
     def _tell(self, ref: ConnectorRef, priority: Priority) -> None:
         known = self._told.get(ref)
-        if known is not None and _is_alike(known, priority):
+        if known is not None and is_alike(known, priority):
             return
         self._told[ref] = priority
         self._prioritise(ref, priority)
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
-
-
-def priority_of(
-    visit: Visit,
-    promise: Reservation | None,
-    *,
-    own: Turn | None = None,
-    promised: Turn | None = None,
-    full_w: float,
-    now_s: float,
-) -> Priority:
-    """Return how much a vehicle's need matters now (epoch s).
-
-    `promised` is what the plan gives it of its promise, `own` what beyond, None where there is no
-    plan to go by; `full_w` is the power it could take. Among those of one class the plan's turn
-    goes first, then who could wait least. The floor is what the promise has for now, and while it
-    is behind that what the plan gives to make up for it.
-    """
-    owed_wh = 0.0 if promise is None else promise.guaranteed_wh - promise.delivered_wh
-    wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
-    if promise is not None and owed_wh > 0:
-        wants_wh, leaves_at_s = owed_wh, promise.until_at_s
-    laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - wants_wh / full_w * 3_600.0)
-    turns = [turn for turn in (own, promised) if turn is not None]
-    if turns and not any(turn.soon_ma for turn in turns):
-        laxity_s += WAITS_S
-    if promise is None or owed_wh <= 0:
-        return Priority(rank=visit.rank, laxity_s=laxity_s)
-    floor_ma = max(
-        (s.current_ma for s in promise.envelope if s.from_at_s <= now_s < s.until_at_s), default=0
-    )
-    if promised is not None and _is_behind(promise, now_s):
-        floor_ma = max(floor_ma, promised.now_ma)
-    return Priority(
-        rank=min(visit.rank, promise.criticality.rank), laxity_s=laxity_s, floor_ma=floor_ma
-    )
-
-
-def _is_behind(promise: Reservation, now_s: float) -> bool:
-    """Return whether a vehicle has been given less than its envelope held since it came.
-
-    One that came late is not behind by that: what it missed nobody owes it.
-    """
-    since_s = promise.from_at_s if promise.arrived_at_s is None else promise.arrived_at_s
-    due_wh = promise.guaranteed_wh * _part_of(promise, since_s, now_s)
-    return due_wh - promise.delivered_wh > max(SHORT_WH, SHORT_RATIO * promise.guaranteed_wh)
-
-
-def _part_of(promise: Reservation, from_at_s: float, until_at_s: float) -> float:
-    """Return what part of an envelope's energy lies between two epoch seconds."""
-    whole = sum(s.current_ma * (s.until_at_s - s.from_at_s) for s in promise.envelope)
-    between = sum(
-        s.current_ma * max(0.0, min(until_at_s, s.until_at_s) - max(from_at_s, s.from_at_s))
-        for s in promise.envelope
-    )
-    return between / whole if whole else 0.0
-
-
-def _is_alike(known: Priority, now: Priority) -> bool:
-    """Return whether a priority is as it was told, but for what need not be told anew."""
-    if (known.rank, known.floor_ma) != (now.rank, now.floor_ma):
-        return False
-    if known.laxity_s is None or now.laxity_s is None:
-        return known.laxity_s == now.laxity_s
-    has_turn = known.laxity_s <= LONGEST_LAXITY_S
-    if has_turn != (now.laxity_s <= LONGEST_LAXITY_S):
-        return False
-    told_s = abs(known.laxity_s if has_turn else known.laxity_s - WAITS_S)
-    return abs(known.laxity_s - now.laxity_s) < max(TELLS_FROM_S, TELLS_RATIO * told_s)
 
 
 def _short_wh(

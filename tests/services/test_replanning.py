@@ -37,8 +37,9 @@ from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
 from gateway.services.planner_worker import Cause
+from gateway.services.priorities import WAITS_S, Turn, priority_of
 from gateway.services.promisable import WorstCase
-from gateway.services.replanning import WAITS_S, Replanning, Turn, priority_of
+from gateway.services.replanning import Replanning
 from gateway.services.vehicle_classes import USUAL_STAY_S, USUAL_WH
 from gateway.services.visits import TAKES_ON_WH, Visits
 from tests.support.small_site import CARPARK, at_start, main_read, small_site
