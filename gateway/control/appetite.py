@@ -1,8 +1,8 @@
-"""Whether a vehicle is seen to use what it has: only then are others cut to give it more."""
+"""Whether a vehicle uses what it has: only then are others cut to give it more."""
 
 from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import SiteState
+from gateway.control.state import ConnectorBelief, SiteState
 
 
 def uses_its_limit(state: SiteState, at: int, now_s: float) -> bool:
@@ -21,6 +21,20 @@ def uses_its_limit(state: SiteState, at: int, now_s: float) -> bool:
     settled_at_s = newest.acknowledged_at_s + parameters.settling_s
     is_settled = draw.at_s - parameters.sample_age_s >= settled_at_s
     return is_settled and drawn_ma >= _least_used_ma(newest.limit_ma, parameters)
+
+
+def is_at_rest(state: SiteState, belief: ConnectorBelief, now_s: float) -> bool:
+    """Return whether the vehicle has drawn next to nothing for long, though it might.
+
+    One paused for that is offered its minimum again after a rotation: it may have woken.
+    """
+    parameters, since_s, paused_at_s = state.parameters, belief.resting_since_s, belief.paused_at_s
+    if since_s is None:
+        return False
+    if paused_at_s is None:
+        return now_s - since_s > parameters.dormant_after_s
+    was_at_rest = paused_at_s - since_s > parameters.dormant_after_s
+    return was_at_rest and now_s - paused_at_s < parameters.rotation_s
 
 
 def _least_used_ma(limit_ma: int, parameters: ControlParameters) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import in_amperes_ma, is_idle, takes_watts
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
@@ -70,20 +71,6 @@ def is_controlled(state: SiteState, at: int) -> bool:
 def is_proven(state: SiteState, at: int) -> bool:
     """Return whether the connector's station has been seen to obey."""
     return state.stations[state.wiring.connectors[at].ref.station].is_proven
-
-
-def is_at_rest(state: SiteState, belief: ConnectorBelief, now_s: float) -> bool:
-    """Return whether the vehicle has drawn next to nothing for long, though it might.
-
-    One paused for that is offered its minimum again after a rotation: it may have woken.
-    """
-    parameters, since_s, paused_at_s = state.parameters, belief.resting_since_s, belief.paused_at_s
-    if since_s is None:
-        return False
-    if paused_at_s is None:
-        return now_s - since_s > parameters.dormant_after_s
-    was_at_rest = paused_at_s - since_s > parameters.dormant_after_s
-    return was_at_rest and now_s - paused_at_s < parameters.rotation_s
 
 
 def told_ma(state: SiteState, at: int) -> int:

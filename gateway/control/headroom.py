@@ -24,6 +24,7 @@ from gateway.control.bounds import (
 from gateway.control.rows import Row, row_of
 from gateway.control.state import SiteState
 from gateway.control.three_phase import within_three_phase_bounds
+from gateway.control.wants import Claims
 from gateway.control.wiring import Mask
 from gateway.domain.electric import NOTHING, PerPhase
 
@@ -79,8 +80,14 @@ def survey(state: SiteState, now_s: float) -> Survey:
             corrected = attribution.corrected(at, told_at_s[at // 3])
             lows = min(lows, corrected.lows_ma) + corrected.given_ma  # noqa: PLW2901
         rows.append(row_of(state, at, lows, idle, now_s))
+    claims = Claims(
+        high_ma=counted.readings.high_ma,
+        masks=counted.masks,
+        overdrawn=counted.overdrawn,
+        claimed_ma=claimed_ma,
+    )
     return Survey(
-        rows=within_three_phase_bounds(state, rows, claimed_ma),
+        rows=within_three_phase_bounds(state, rows, claims, now_s),
         high_ma=counted.readings.high_ma,
         low_ma=counted.readings.low_ma,
         overdrawn=counted.overdrawn,

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
-from gateway.control.claims import Moment, is_at_rest
+from gateway.control.claims import Moment
 from gateway.control.headroom import Survey
 from gateway.control.share import Board, least_climb_ma
 from gateway.control.state import ControlMemory, SiteState

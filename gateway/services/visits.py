@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from gateway.control.claims import is_at_rest
+from gateway.control.appetite import is_at_rest
 from gateway.control.state import ConnectorBelief, SiteState
 from gateway.domain.acceptance import NOT_KNOWN, Acceptance
 from gateway.domain.electric import MIN_CHARGING_MA

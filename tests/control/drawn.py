@@ -134,8 +134,13 @@ def _rating(draw: st.DrawFn, parent: PerPhase | None) -> PerPhase:
 
 
 @st.composite
-def sites(draw: st.DrawFn) -> Site:
-    """Draw a tree of one to three levels with up to five stations of one or two connectors."""
+def sites(draw: st.DrawFn, *, has_joined: bool = False) -> Site:
+    """Draw a tree of one to three levels with up to five stations of one or two connectors.
+
+    If it `has_joined`, some circuits have limits that join their phases.
+    """
+    powers_va = [*[None] * 8, 20_000, 40_000] if has_joined else [None]
+    imbalances_ma = [*[None] * 9, 20_000] if has_joined else [None]
     circuits: list[Circuit] = []
     for at in range(draw(st.integers(1, 4))):
         parent = circuits[draw(st.integers(0, at - 1))] if at else None
@@ -153,6 +158,8 @@ def sites(draw: st.DrawFn) -> Site:
                 curve=FASTEST_CURVE[device],
                 meter=MeterId(f"m{at}") if is_metered else None,
                 worst_case_base_ma=(one, two, three),
+                power_limit_va=draw(st.sampled_from(powers_va)),
+                imbalance_ma=draw(st.sampled_from(imbalances_ma)),
             )
         )
     stations = []
@@ -209,9 +216,9 @@ def happenings(kinds: Sequence[Kind]) -> st.SearchStrategy[Happening]:
 
 
 @st.composite
-def scripts(draw: st.DrawFn, kinds: Sequence[Kind] = KINDS) -> Script:
+def scripts(draw: st.DrawFn, kinds: Sequence[Kind] = KINDS, *, has_joined: bool = False) -> Script:
     """Draw a site and some minutes of its life; at first some vehicles come."""
-    site = draw(sites())
+    site = draw(sites(has_joined=has_joined))
     arrivals = tuple(
         Happening(Kind.PLUG_IN, at, draw(st.integers(0, 100)), draw(st.sampled_from([0, 1, 9])))
         for at in range(len(site.connectors))

@@ -13,6 +13,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.rows import ReserveFor, Row
 from gateway.control.state import RiseHistory, SiteState
 from gateway.control.three_phase import within_three_phase_bounds
+from gateway.control.wants import Claims
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Site, Source, SourceKind, TripCurve
 from gateway.domain.events import MeterRead
@@ -129,7 +130,13 @@ def test_bounds_of_phases_never_add_up_to_more_than_the_power(
     of_site = with_bounds(power_limit_va=limit_va)
     state = evolve_all(at_start(of_site), [read(METER, current_a, at_s=1.0)])
     unbound = survey(evolve_all(at_start(site()), [read(METER, current_a, at_s=1.0)]), 1.5).rows
-    rows = within_three_phase_bounds(state, list(unbound), list(claims_ma))
+    claims = Claims(
+        high_ma=[0] * 3,
+        masks=[(True, True, True)] * 3,
+        overdrawn=[False] * 3,
+        claimed_ma=[*claims_ma],
+    )
+    rows = within_three_phase_bounds(state, list(unbound), claims, 1.5)
 
     given_ma = [
         row.base_ma + row.reserve_ma + max(row.available_ma, 0)

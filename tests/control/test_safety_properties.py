@@ -65,7 +65,7 @@ def run(examples: int) -> Counter[str]:
         max_examples=examples,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(scripts())
+    @given(scripts(has_joined=True))
     def holds(script: Script) -> None:
         been_through["examples"] += 1
         been_through.update(Watched(script, judged=KEPT).run())

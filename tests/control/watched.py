@@ -4,8 +4,9 @@ from collections import Counter, deque
 from dataclasses import replace
 from random import Random
 
+from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import is_idle
-from gateway.control.claims import is_at_rest, is_confirmable
+from gateway.control.claims import is_confirmable
 from gateway.control.decide import Decision, LimitOrder, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, PrioritySet, evolve_all
 from gateway.control.guard import guard
