@@ -6,18 +6,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from gateway.control.shut_out import ShutOut, Until, shut_out
+from gateway.control.three_phase import JoinedBy
 from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
 from gateway.domain.electric import PerPhase
 from gateway.settings.amperes import PHASE_NAMES, Amperes, Present, ma_up, spread
 from gateway.settings.mistakes import Finding, Route
 from gateway.settings.models import CircuitEntry, ConnectorEntry, SiteFile
+from gateway.settings.site_settings import Settings
 from gateway.settings.tree import by_name, path_up, phases_by_name
 
+KEY_OF = {
+    JoinedBy.POWER: "power_limit_kva",
+    JoinedBy.NEUTRAL: "neutral_a",
+    JoinedBy.IMBALANCE: "imbalance_a",
+}
 _MOVING_PORT = re.compile(r"/dev/tty(USB|ACM)\d+")
 
 
-def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
-    """Return a warning for everything that works and is probably not meant."""
+def find_doubts(file: SiteFile, settings: Settings) -> tuple[Finding, ...]:
+    """Return a warning for everything that works and is probably not meant.
+
+    `settings` are those of the file.
+    """
     rules = (
         _doubt_buses,
         _doubt_meters,
@@ -30,7 +41,8 @@ def find_doubts(file: SiteFile) -> tuple[Finding, ...]:
         _doubt_open_doors,
         _doubt_webhooks,
     )
-    return tuple(finding for rule in rules for finding in rule(file))
+    doubts = [finding for rule in rules for finding in rule(file)]
+    return (*doubts, *_doubt_joined_phases(file, settings))
 
 
 def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
@@ -131,6 +143,36 @@ def _find_shortfall(
                 "of the circuits below, which it includes: the larger counts"
             )
     return None
+
+
+def _doubt_joined_phases(file: SiteFile, settings: Settings) -> Iterator[Finding]:
+    place_of = {circuit.id: at for at, circuit in enumerate(file.circuits)}
+    for found in shut_out(settings.site, settings.control):
+        route: Route = ("circuits", place_of[found.circuit.id], KEY_OF[found.joined_by])
+        yield Finding(route=route, problem=_describe_shut_out(found, settings))
+
+
+def _describe_shut_out(found: ShutOut, settings: Settings) -> str:
+    days = settings.control.reserve_learnt_after_s / 86_400
+    learnt = f"has been known for {days:.0f} days to be quiet"
+    until = {
+        Until.LEARNT: f"charge here until base {learnt}",
+        Until.LOWER: "charge here while base is at its worst case",
+        Until.EITHER: f"charge here while base is at its worst case, until it {learnt}",
+        Until.BOTH: f"charge here until base is below its worst case and {learnt}",
+        Until.NEVER: "ever charge here",
+    }[found.until]
+    limit, kind = f"{found.limit_ma / 1_000:.1f} A", "worst-case base"
+    if found.joined_by is JoinedBy.POWER:
+        limit += f" (at {settings.site.voltage_v:g} V)"
+    else:
+        kind = "difference of worst-case base"
+        limit += f" on {', '.join(phase.name for phase in found.phases)}"
+    return (
+        f"nobody can {until}: of {limit} {found.base_ma / 1_000:.1f} A of {kind} and "
+        f"{found.reserve_ma / 1_000:.1f} A kept free leave {max(0, found.left_ma) / 1_000:.1f} A, "
+        f"and a vehicle needs {found.least_ma / 1_000:.1f} A"
+    )
 
 
 def _doubt_loads(file: SiteFile) -> Iterator[Finding]:

@@ -61,9 +61,9 @@ def _read(text: str, path: Path) -> Settings:
     findings += _not_said_of(findings, find_misfits(plain))
     if findings or file is None:
         raise MistakesError(path, (locate(root, finding) for finding in findings), text)
-    doubts = (locate(root, finding) for finding in find_doubts(file))
-    settings = translate(file, path=path, warnings=tuple(sorted(doubts, key=in_file_order)))
-    return replace(settings, text=text)
+    settings = translate(file, path=path)
+    doubts = (locate(root, finding) for finding in find_doubts(file, settings))
+    return replace(settings, text=text, warnings=tuple(sorted(doubts, key=in_file_order)))
 
 
 def _not_said_of(said: tuple[Finding, ...], more: tuple[Finding, ...]) -> tuple[Finding, ...]:

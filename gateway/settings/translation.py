@@ -34,7 +34,6 @@ from gateway.domain.ids import (
 from gateway.domain.rating_calendar import DAYS, CalendarRating
 from gateway.domain.tokens import KnownToken, TokenMode, TokenPolicy
 from gateway.settings.amperes import ALL_PHASES, Present, ma_down, ma_up, phases_left, spread
-from gateway.settings.mistakes import Mistake
 from gateway.settings.models import (
     BusEntry,
     CircuitEntry,
@@ -57,8 +56,8 @@ from gateway.settings.site_settings import (
 )
 
 
-def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ()) -> Settings:
-    """Return the settings of a file in which everything fits together.
+def translate(file: SiteFile, *, path: Path) -> Settings:
+    """Return the settings of a file in which everything fits together, without warnings.
 
     Ratings and limits are rounded down to the mA, worst cases up.
     """
@@ -99,7 +98,7 @@ def translate(file: SiteFile, *, path: Path, warnings: tuple[Mistake, ...] = ())
         ),
         plan_min_gap_s=file.planning.min_gap_s,
         tokens=_make_policy(file),
-        warnings=warnings,
+        warnings=(),
         proof=prove(site),
     )
 

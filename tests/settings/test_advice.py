@@ -132,6 +132,58 @@ def test_what_is_probably_not_meant_is_said(
     assert doubts_of(text, tmp_path) == said
 
 
+# On a supply of 100 A, 15 A are kept free until base is learnt, then 10 A at least: what is
+# bounded, what is said of it, and of which sum.
+KNOWN = "has been known for 7 days to be quiet"
+SHUT_OUT = [
+    (
+        "imbalance_a: 20, worst_case_base_a: 10",
+        f"imbalance_a: nobody can charge here until base {KNOWN}",
+        "of 20.0 A on L3 0.0 A of difference of worst-case base and 15.0 A kept free leave 5.0 A",
+    ),
+    (
+        "neutral_a: 15.9, worst_case_base_a: 10",
+        "neutral_a: nobody can ever charge here",
+        "of 15.9 A on L3 0.0 A of difference of worst-case base and 15.0 A kept free leave 0.9 A",
+    ),
+    (
+        "imbalance_a: 25, worst_case_base_a: [4, 10, 11]",
+        f"imbalance_a: nobody can charge here while base is at its worst case, until it {KNOWN}",
+        "of 25.0 A on L3 7.0 A of difference of worst-case base and 15.0 A kept free leave 3.0 A",
+    ),
+    (
+        "imbalance_a: 25, worst_case_base_a: [2, 14, 14]",
+        "imbalance_a: nobody can charge here while base is at its worst case",
+        "of 25.0 A on L3 12.0 A of difference of worst-case base and 15.0 A kept free leave 0.0 A",
+    ),
+    (
+        "power_limit_kva: 14, worst_case_base_a: 10",
+        f"power_limit_kva: nobody can charge here until base is below its worst case and {KNOWN}",
+        "of 60.9 A (at 230 V) 39.0 A of worst-case base and 45.0 A kept free leave 0.0 A",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bounds", "said", "of_sum"), SHUT_OUT)
+def test_a_bound_that_joins_phases_and_shuts_everybody_out_is_said_with_its_numbers(
+    bounds: str, said: str, of_sum: str, tmp_path: Path
+) -> None:
+    text, needs = RIGHT.replace("worst_case_base_a: 10", bounds, 1), "6.0 A"
+    if "kva" in bounds:  # On all three phases, of which its vehicle may use one.
+        text, needs = text.replace("phases: [L3]", "phases: [L1, L2, L3]"), "18.0 A"
+
+    (doubt,) = doubts_of(text, tmp_path)
+    assert (
+        doubt.partition("circuits.supply.")[2] == f"{said}: {of_sum}, and a vehicle needs {needs}"
+    )
+
+
+def test_bounds_that_leave_room_are_in_no_doubt(tmp_path: Path) -> None:
+    bounds = "neutral_a: 21, imbalance_a: 21, power_limit_kva: 24, worst_case_base_a: 10"
+
+    assert doubts_of(RIGHT.replace("worst_case_base_a: 10", bounds, 1), tmp_path) == []
+
+
 def test_one_number_below_counts_on_the_phases_that_are_there(tmp_path: Path) -> None:
     text = RIGHT.replace("rating_a: [20, 20, 16]", "rating_a: [0, 0, 20]")
     text = text.replace("worst_case_base_a: 10", "worst_case_base_a: [0, 0, 10]")
