@@ -34,6 +34,7 @@ from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality
 from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
+from gateway.planning.asking import Vehicles
 from gateway.planning.risk_words import miscalibration_said
 from gateway.ports import Clock, Ledger
 from gateway.services.absences import Absences
@@ -116,6 +117,7 @@ class FrontDesk:
             remembered=memory.promises,
             prospects=self._forecasting,
             leaves_at_s=self._visits.leaves_at_s,
+            vehicles=Vehicles(acceptance=self._visits.acceptance, following=self._visits.following),
         )
         self._planning = Replanning(
             places=self._booking.places,

@@ -196,13 +196,19 @@ class ReservationsView(Answer):
 
 
 class CircuitView(Answer):
-    """A circuit as built; three numbers, one for each phase."""
+    """A circuit as built, and its rating by its calendar now; three numbers, one for each phase.
+
+    `calendar` says when a lower rating than that as built holds, None while none does.
+    """
 
     id: str
     parent: str | None
     device: str
     rating_ma: tuple[int, int, int]
     set_point_ma: tuple[int, int, int]
+    rating_now_ma: tuple[int, int, int]
+    set_point_now_ma: tuple[int, int, int]
+    calendar: str | None
     meter: str | None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from gateway.api.models import (
     CircuitHeadroom,
@@ -26,8 +27,9 @@ from gateway.control.condition import condition_of
 from gateway.control.decide import Decision
 from gateway.control.explain import sentence
 from gateway.control.state import SiteState
-from gateway.domain.circuits import Site
+from gateway.domain.circuits import Circuit, Site
 from gateway.domain.electric import Phase
+from gateway.domain.rating_calendar import rating_at
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
 
@@ -43,23 +45,14 @@ class Live:
 
 
 def site_view(site: Site, now: datetime) -> SiteView:
-    """Return the site as built."""
+    """Return the site as built, with the ratings that hold now."""
+    local = now.astimezone(ZoneInfo(site.timezone))
     return SiteView(
         name=site.name,
         timezone=site.timezone,
         voltage_v=site.voltage_v,
         now=now,
-        circuits=[
-            CircuitView(
-                id=circuit.id,
-                parent=circuit.parent,
-                device=str(circuit.device),
-                rating_ma=circuit.rating_ma,
-                set_point_ma=circuit.set_point_ma,
-                meter=circuit.meter,
-            )
-            for circuit in site.circuits
-        ],
+        circuits=[_circuit_view(circuit, local) for circuit in site.circuits],
         connectors=[
             ConnectorAsBuilt(
                 connector=str(connector.ref),
@@ -70,6 +63,21 @@ def site_view(site: Site, now: datetime) -> SiteView:
             )
             for connector in site.connectors
         ],
+    )
+
+
+def _circuit_view(circuit: Circuit, local: datetime) -> CircuitView:
+    now_ma, whose = rating_at(circuit.rating_ma, circuit.ratings, local)
+    return CircuitView(
+        id=circuit.id,
+        parent=circuit.parent,
+        device=str(circuit.device),
+        rating_ma=circuit.rating_ma,
+        set_point_ma=circuit.set_point_ma,
+        rating_now_ma=now_ma,
+        set_point_now_ma=circuit.set_point_of(now_ma),
+        calendar=None if whose is None else str(whose),
+        meter=circuit.meter,
     )
 
 

@@ -5,19 +5,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from itertools import pairwise
+from math import inf
 
 from gateway.domain.needs import Need
 from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
-from gateway.planning.asking import Asked, AskError, Places
+from gateway.planning.asking import NOBODY_SEEN, Asked, AskError, Places, Vehicles
 from gateway.planning.book import Book
 from gateway.planning.charging import Charging
+from gateway.planning.coming import coming
 from gateway.planning.giving_way import NOBODY, Standing, Told
 from gateway.planning.giving_way import told as told_by_way
 from gateway.planning.problem import Rectangle
 from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
-from gateway.planning.quote_words import binding_said, clock_said, offer_said, verdict_said
+from gateway.planning.quote_words import (
+    binding_said,
+    clock_said,
+    fullness_said,
+    offer_said,
+    verdict_said,
+)
 from gateway.planning.room import Outlet, Outlook, Room
 
 MAX_OFFERS = 7
@@ -44,6 +52,7 @@ class Circumstances:
     """When (epoch s) they are taken to be back."""
     charging: Charging = field(default_factory=Charging)
     solver_s: float = 0.0
+    vehicles: Vehicles = NOBODY_SEEN
 
 
 def answer(
@@ -167,12 +176,11 @@ def _others(
     """Yield the other free connectors this vehicle could use, in rank; worked out if one is wanted."""
     if need.circuit is not None:
         return
-    outlets = []
-    for name in here.places.connectors:
+    outlets, places = [], here.places
+    for name in places.connectors:
         with suppress(AskError):
-            outlets.append(
-                here.places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
-            )
+            outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
+            outlets.append(here.vehicles.with_it(outlet, need, places))
     for outlet in _ranked(room, outlets, ask):
         if outlet.key != but.key and _taker(book, ask, here, outlet.key) is None:
             yield outlet
@@ -256,6 +264,7 @@ def _offer_answer(
         offer,
         guaranteed_wh=guaranteed_wh,
         from_at_s=book.from_at_s,
+        until_at_s=_gone_at_s(book, offer, ask, need),
         now_s=here.now_s,
         zone=here.zone,
     )
@@ -263,14 +272,14 @@ def _offer_answer(
         id=name,
         offer=offer,
         guaranteed_wh=guaranteed_wh,
-        start_at_s=book.from_at_s + offer.start_s,
+        start_at_s=book.from_at_s + offer.begins_s,
         finish_at_s=book.from_at_s + offer.finish_s,
         until_at_s=book.from_at_s + until_s,
         profile=_stretches(book, offer.profile),
         floor=_with_presence(
             _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
         ),
-        why=f"{words}; {gives_way}" if (gives_way := gives.said()) else words,
+        why="; ".join(filter(None, (words, fullness_said(offer, need), gives.said()))),
         gives_way=gives,
     )
 
@@ -283,6 +292,12 @@ def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
         return offer.start_s, max(ask.until_s, offer.finish_s)
     until_s = offer.finish_s if need.depart_at is None else ask.until_s
     return ask.from_s, max(until_s, offer.finish_s)
+
+
+def _gone_at_s(book: Book, offer: Offer, ask: Ask, need: Need) -> float:
+    """Return when (epoch s) the vehicle is gone, if that was said and the offer is over by then."""
+    is_asked = offer.way is not Way.ANOTHER_START and offer.finish_s <= ask.until_s
+    return book.from_at_s + ask.until_s if need.depart_at is not None and is_asked else inf
 
 
 def _floor(room: Room, offer: Offer, min_energy_wh: float) -> tuple[tuple[Rectangle, ...], float]:
@@ -298,13 +313,14 @@ def _floor(room: Room, offer: Offer, min_energy_wh: float) -> tuple[tuple[Rectan
     low, high = outlet.min_ma // outlet.step_ma, outlet.max_ma // outlet.step_ma
     while low < high:
         middle = (low + high) // 2
-        gives_wh = at(middle * outlet.step_ma).energy_within_wh(offer.start_s, offer.finish_s)
+        begins_s, outlook = coming(at(middle * outlet.step_ma), offer.start_s)
+        gives_wh = outlook.energy_within_wh(begins_s, offer.finish_s)
         if gives_wh >= min_energy_wh:
             high = middle
         else:
             low = middle + 1
-    outlook = at(low * outlet.step_ma)
-    energy_wh = outlook.energy_within_wh(offer.start_s, offer.finish_s)
+    begins_s, outlook = coming(at(low * outlet.step_ma), offer.start_s)
+    energy_wh = outlook.energy_within_wh(begins_s, offer.finish_s)
     return outlook.profile(offer.start_s, offer.finish_s), min(energy_wh, offer.energy_wh)
 
 

@@ -1,17 +1,20 @@
 """From what a vehicle needs, in its own words, to what is asked of which connectors of the plan."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 
+from gateway.domain.acceptance import NOT_KNOWN, Acceptance
 from gateway.domain.circuits import Connector, Site
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
 from gateway.domain.errors import HeadroomError
-from gateway.domain.ids import CircuitId
+from gateway.domain.ids import CircuitId, StationId
 from gateway.domain.needs import Need
 from gateway.domain.promises import CIRCUIT_PLACE
+from gateway.planning.following import USUALLY, Following
 from gateway.planning.quote import Ask
 from gateway.planning.room import Outlet
 
@@ -140,6 +143,48 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vehicles:
+    """What was seen of vehicles: what those of a token take, how those at a station start."""
+
+    acceptance: Callable[[str | None], Acceptance] = lambda _: NOT_KNOWN
+    following: Callable[[StationId], Following] = lambda _: USUALLY
+
+    def with_it(self, outlet: Outlet, need: Need, places: Places) -> Outlet:
+        """Return an outlet as the vehicle of a need would use it; a plain draw is none.
+
+        How it tapers is placed by its state of charge; without that nobody knows when it is full.
+        """
+        connector = places.connectors.get(outlet.key)
+        if connector is None:
+            return outlet
+        takes, starts = self.acceptance(need.id_token), self.following(connector.ref.station)
+        missing_wh = None if need.soc is None else need.soc.missing_wh
+        return _used_by(outlet, takes, starts, missing_wh)
+
+
+@lru_cache(maxsize=4_096)
+def _used_by(
+    outlet: Outlet, takes: Acceptance, starts: Following, missing_wh: float | None
+) -> Outlet:
+    """Return an outlet as a vehicle uses it of whose battery so much is missing, if that is known."""
+    max_ma, taper = outlet.max_ma, tuple[tuple[float, int], ...]()
+    if takes.max_ma is not None:
+        max_ma = max(outlet.min_ma, min(max_ma, takes.max_ma // outlet.step_ma * outlet.step_ma))
+    if missing_wh is not None:
+        taper = takes.taper_from(missing_wh, min_ma=outlet.min_ma)
+    return replace(
+        outlet,
+        max_ma=max_ma,
+        settling_s=starts.settling_s,
+        ramp_ma_per_s=starts.ramp_ma_per_s,
+        taper=taper,
+    )
+
+
+NOBODY_SEEN = Vehicles()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """A need as the plan takes it: what is asked, and of which outlets, the one named alone."""
 
@@ -148,11 +193,20 @@ class Asked:
     is_named: bool
 
 
-def asked_of(need: Need, places: Places, *, from_at_s: float, now_s: float, end_s: float) -> Asked:
+def asked_of(
+    need: Need,
+    places: Places,
+    *,
+    from_at_s: float,
+    now_s: float,
+    end_s: float,
+    vehicles: Vehicles = NOBODY_SEEN,
+) -> Asked:
     """Return what a need asks of a plan that begins at the epoch second `from_at_s`.
 
     `now_s` and `end_s` are epoch seconds: now, and where the plan ends. The energy must fit into
     the part of the window in which the vehicle is surely there: its slacks are taken off.
+    `vehicles` tells what is known of the one that is to come.
 
     Raises:
         AskError: it cannot be answered as it was said.
@@ -171,7 +225,8 @@ def asked_of(need: Need, places: Places, *, from_at_s: float, now_s: float, end_
         confidence_ratio=need.confidence_ratio or CONFIDENCE_RATIO,
         not_before_s=now_s - from_at_s,
     )
-    return Asked(ask=ask, outlets=outlets, is_named=is_named)
+    seen = tuple(vehicles.with_it(outlet, need, places) for outlet in outlets)
+    return Asked(ask=ask, outlets=seen, is_named=is_named)
 
 
 def _window(need: Need, now_s: float, end_s: float) -> tuple[float, float]:

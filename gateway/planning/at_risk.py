@@ -146,7 +146,14 @@ def alternatives(
     try:
         need = need_of(promise, here.places, now_s=here.now_s)
         end_s = book.from_at_s + book.room.grid.edges_s[-1]
-        asked = asked_of(need, here.places, from_at_s=book.from_at_s, now_s=here.now_s, end_s=end_s)
+        asked = asked_of(
+            need,
+            here.places,
+            from_at_s=book.from_at_s,
+            now_s=here.now_s,
+            end_s=end_s,
+            vehicles=here.vehicles,
+        )
     except AskError:
         return None
     if promise.state is PromiseState.ARRIVED:

@@ -12,6 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.coming import coming
 from gateway.planning.problem import Rectangle
 from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 
@@ -74,6 +75,11 @@ class Offer:
     binding: tuple[Binding, ...]
     waits_for: str = ""
 
+    @property
+    def begins_s(self) -> float:
+        """Return when it begins to give anything; the vehicle may be there before."""
+        return self.profile[0].from_s if self.profile else self.start_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
@@ -120,15 +126,16 @@ def fits_many(
 
 def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
     """Return the offer in the window that was asked for, None when there is nothing in it."""
-    offered_wh = outlook.energy_within_wh(ask.from_s, ask.until_s)
-    paths_wh = None if outlook.is_certain else outlook.path_energies_wh(ask.from_s, ask.until_s)
+    begins_s, outlook = coming(outlook, ask.from_s)
+    offered_wh = outlook.energy_within_wh(begins_s, ask.until_s)
+    paths_wh = None if outlook.is_certain else outlook.path_energies_wh(begins_s, ask.until_s)
     if paths_wh is not None:
         offered_wh = min(offered_wh, _at_confidence_wh(paths_wh, ask.confidence_ratio))
     if ask.energy_wh is not None:
         offered_wh = min(offered_wh, ask.energy_wh)
     if offered_wh < 1.0:
         return None
-    finish_s = _finish_s(outlook, ask, offered_wh)
+    finish_s = _finish_s(outlook, replace(ask, from_s=begins_s), offered_wh)
     sure_ratio = 1.0
     if paths_wh is not None:
         sure_ratio = float((paths_wh >= KEPT_RATIO * offered_wh - 1e-6).mean())
@@ -184,7 +191,8 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return what would do instead: later, at another time, at another power."""
     offers = []
     if ask.energy_wh is not None:
-        finish_s = _finish_s(outlook, ask, ask.energy_wh)
+        begins_s, of_vehicle = coming(outlook, ask.from_s)
+        finish_s = _finish_s(of_vehicle, replace(ask, from_s=begins_s), ask.energy_wh)
         if finish_s is not None and finish_s > ask.until_s:
             later = replace(ask, until_s=finish_s)
             offers.append((Way.EARLIEST_FINISH, later))
@@ -208,11 +216,15 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
     if ask.energy_wh is None or not len(starts_s):
         return None
     energies_wh = np.full(len(starts_s), ask.energy_wh)
-    fitting_s = starts_s[fits_many(outlook, starts_s, starts_s + length_s, energies_wh)]
+    begin_s = starts_s + outlook.outlet.start_s
+    fitting_s = starts_s[fits_many(outlook, begin_s, starts_s + length_s, energies_wh)]
     nearest_s = fitting_s[np.argsort(np.abs(fitting_s - ask.from_s), kind="stable")]
     for start_s in nearest_s[:MOST_STARTS].tolist():
-        paths_wh = outlook.path_energies_wh(start_s, start_s + length_s)
-        if _at_confidence_wh(paths_wh, ask.confidence_ratio) >= ask.energy_wh:
+        begins_s, of_vehicle = coming(outlook, start_s)
+        paths_wh = of_vehicle.path_energies_wh(begins_s, start_s + length_s)
+        planned_wh = of_vehicle.energy_within_wh(begins_s, start_s + length_s)
+        surely_wh = _at_confidence_wh(paths_wh, ask.confidence_ratio)
+        if min(planned_wh, surely_wh) >= ask.energy_wh:
             return float(start_s)
     return None
 

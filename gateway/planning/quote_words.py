@@ -3,6 +3,7 @@
 from datetime import datetime, tzinfo
 
 from gateway.domain.electric import Phase
+from gateway.domain.needs import Need
 from gateway.domain.promises import CIRCUIT_PLACE
 from gateway.planning.answers import OfferAnswer
 from gateway.planning.asking import Places
@@ -10,6 +11,8 @@ from gateway.planning.quote import Offer, Verdict, Way
 from gateway.planning.room import Binding
 
 NEARLY_SURE_RATIO = 0.995
+NEARLY_FULL_PCT = 80.0
+"""Above this part of their battery some vehicles take less and less."""
 
 
 def place_said(key: str) -> str:
@@ -26,12 +29,22 @@ def clock_said(at_s: float, now_s: float, zone: tzinfo) -> str:
 
 
 def offer_said(
-    offer: Offer, *, guaranteed_wh: float, from_at_s: float, now_s: float, zone: tzinfo
+    offer: Offer,
+    *,
+    guaranteed_wh: float,
+    from_at_s: float,
+    until_at_s: float,
+    now_s: float,
+    zone: tzinfo,
 ) -> str:
-    """Return what an offer gives, in a sentence without its full stop."""
-    start = clock_said(from_at_s + offer.start_s, now_s, zone)
-    # The minute in which it is over is the next whole one.
-    finish = clock_said(-(-(from_at_s + offer.finish_s) // 60) * 60, now_s, zone)
+    """Return what an offer gives, in a sentence without its full stop.
+
+    Its vehicle is there until the epoch second `until_at_s`.
+    """
+    start = clock_said(from_at_s + offer.begins_s, now_s, zone)
+    # The minute in which it is over is the next whole one, unless the vehicle is gone by then.
+    over_at_s = -(-(from_at_s + offer.finish_s) // 60) * 60
+    finish = clock_said(min(over_at_s, until_at_s), now_s, zone)
     most_w = max((offer.outlet.power_w(r.current_ma) for r in offer.profile), default=0.0)
     sure = offer.confidence_ratio
     chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"
@@ -42,6 +55,17 @@ def offer_said(
     if guaranteed_wh < offer.energy_wh - 1.0:
         said += f"; {kwh_said(guaranteed_wh)} of it guaranteed"
     return said if offer.way is Way.AS_ASKED else f"{offer.way}: {said}"
+
+
+def fullness_said(offer: Offer, need: Need) -> str:
+    """Return what nobody knows of a vehicle that is to be nearly full, nothing where it is known."""
+    soc = need.soc
+    if soc is None or soc.target_pct <= NEARLY_FULL_PCT or offer.outlet.taper:
+        return ""
+    return (
+        f"what it takes less above {NEARLY_FULL_PCT:.0f} % of its battery has not been seen yet, and"
+        " is not counted in this"
+    )
 
 
 def binding_said(

@@ -7,6 +7,7 @@ makes a new one, with the next version.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlet:
-    """A connector as a plan sees it: the rows it loads, alike on each, and what it can give."""
+    """A connector as a plan sees it: the rows it loads, alike on each, and what it can give.
+
+    It may be seen with a vehicle: `settling_s`, `ramp_ma_per_s` and `taper` are as in `Demand`.
+    """
 
     key: str
     rows: tuple[int, ...]
@@ -30,6 +34,14 @@ class Outlet:
     max_ma: int
     min_ma: int = MIN_CHARGING_MA
     step_ma: int = STEP_MA
+    settling_s: float = 0.0
+    ramp_ma_per_s: float = inf
+    taper: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def start_s(self) -> float:
+        """Return what a start at full current costs, as time without any."""
+        return self.settling_s + self.max_ma / self.ramp_ma_per_s / 2.0
 
     @property
     def shape(self) -> tuple[float, ...]:

@@ -59,7 +59,9 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
         np.concatenate((charging.current_ma.reshape(len(charging.demands), -1), nothing_ma)),
         beside.left_ma.copy(),
     )
-    wants_mah = float("inf") if ask.energy_wh is None else ask.energy_wh / outlet.power_w(1.0)
+    wants_mah = float("inf")
+    if ask.energy_wh is not None:
+        wants_mah = ask.energy_wh / outlet.power_w(1.0) + outlet.max_ma * outlet.start_s / 3_600.0
     got_mah = exchange.give(len(demands) - 1, wants_mah, most_tries=MOST_TRIES, inside_h=inside_h)
     if got_mah < wants_mah:
         anew = _anew(room, charging, wanted)
@@ -83,6 +85,9 @@ def as_demand(outlet: Outlet, ask: Ask) -> Demand:
         rank=0,
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
+        settling_s=outlet.settling_s,
+        ramp_ma_per_s=outlet.ramp_ma_per_s,
+        taper=outlet.taper,
     )
 
 

@@ -32,7 +32,7 @@ from gateway.planning.answers import (
     TooManyError,
     UsedKey,
 )
-from gateway.planning.asking import Places, asked_of
+from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles, asked_of
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
 from gateway.planning.book import Book, BookError, NoRoomError
 from gateway.planning.calibrate import ReliabilityReport
@@ -76,17 +76,19 @@ class Booking:
         remembered: Mapping[str, PromiseMemory] | None = None,
         prospects: Prospects | None = None,
         leaves_at_s: Callable[[], Mapping[str, float]] = dict,
+        vehicles: Vehicles = NOBODY_SEEN,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
 
         `prospects` tells what rows will have; without it the declared worst case counts.
-        `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector.
+        `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
+        `vehicles` what was seen of vehicles.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._new_id = clock, new_id
-        self._leaves_at_s = leaves_at_s
+        self._leaves_at_s, self._vehicles = leaves_at_s, vehicles
         self._quotes = QuoteShelf()
         self._away: Mapping[str, Away] = {}
         self._planned = PlannedCharging(lambda: None)
@@ -158,7 +160,14 @@ class Booking:
         now_s = self.settle()
         book = self._keeper.book
         end_s = book.from_at_s + book.room.grid.edges_s[-1]
-        asked = asked_of(need, self.places, from_at_s=book.from_at_s, now_s=now_s, end_s=end_s)
+        asked = asked_of(
+            need,
+            self.places,
+            from_at_s=book.from_at_s,
+            now_s=now_s,
+            end_s=end_s,
+            vehicles=self._vehicles,
+        )
         return partial(
             answer,
             book,
@@ -406,6 +415,7 @@ class Booking:
             back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
             charging=self._planned.beside(self._keeper.book),
             solver_s=solver_s,
+            vehicles=self._vehicles,
         )
 
     def _moved_for(

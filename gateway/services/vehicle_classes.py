@@ -45,6 +45,7 @@ class VehicleClasses:
         self._books = defaultdict[_Said, SessionBook](SessionBook)
         self._spreads: dict[tuple[_Said, str], tuple[Spread, Spread]] = {}
         self._acceptances = defaultdict[str, deque[Acceptance]](lambda: deque(maxlen=KEPT_COUNT))
+        self._usual: dict[str, Acceptance] = {}
 
     def name_of(self, id_token: str | None, ref: ConnectorRef | None = None) -> str:
         """Return the class of a token, or of a connector whose vehicle has shown none."""
@@ -69,6 +70,7 @@ class VehicleClasses:
         )
         if session.acceptance != NOT_KNOWN:
             self._acceptances[name].append(session.acceptance)
+            self._usual[name] = usual(tuple(self._acceptances[name]))
         self._spreads.clear()
 
     def spreads(self, name: str, said: Statement) -> tuple[Spread, Spread]:
@@ -81,8 +83,7 @@ class VehicleClasses:
 
     def acceptance(self, name: str) -> Acceptance:
         """Return what the vehicles of a class take."""
-        known = self._acceptances.get(name)
-        return NOT_KNOWN if known is None else usual(tuple(known))
+        return self._usual.get(name, NOT_KNOWN)
 
 
 def _what_was_said(said: Statement) -> _Said:

@@ -14,7 +14,7 @@ from gateway.domain.memory import SessionMemory, TransactionMemory
 from gateway.domain.sessions import Session, Statement
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import STAYS_ON_S, Visit
-from gateway.planning.following import DRAWING_MA, Following, Starts
+from gateway.planning.following import DRAWING_MA, USUALLY, Following, Starts
 from gateway.ports import Clock
 from gateway.services.deliveries import LONGEST_GAP_S
 from gateway.services.intake import Intake
@@ -58,6 +58,7 @@ class Visits:
         self._classes = VehicleClasses(tokens or TokenPolicy())
         self._sessions: dict[ConnectorRef, _Session] = {}
         self._starts = defaultdict[StationId, Starts](Starts)
+        self._followings: dict[StationId, Following] = {}
         for memory in remembered:
             self._recall(memory)
 
@@ -122,18 +123,23 @@ class Visits:
         """Take note of what vehicles were seen to draw; to be called each cycle. Never waits."""
         for ref, session in self._sessions.items():
             at = state.wiring.connector_at.get(ref)
-            if at is not None:
-                self._starts[ref.station] = session.intake.watch(
-                    state.wiring.connectors[at],
-                    state.connectors[at],
-                    self._starts[ref.station],
-                    delivered_wh=session.delivered_wh,
-                    soc_pct=session.soc_pct,
-                )
+            if at is None:
+                continue
+            known = self._starts[ref.station]
+            starts = session.intake.watch(
+                state.wiring.connectors[at],
+                state.connectors[at],
+                known,
+                delivered_wh=session.delivered_wh,
+                soc_pct=session.soc_pct,
+            )
+            if starts is not known:
+                self._starts[ref.station] = starts
+                self._followings[ref.station] = starts.following()
 
     def following(self, station: StationId) -> Following:
         """Return how vehicles at a station follow a start, as was seen there."""
-        return self._starts[station].following() if station in self._starts else Following()
+        return self._followings.get(station, USUALLY)
 
     def acceptance(self, id_token: str | None) -> Acceptance:
         """Return what the vehicles of a token take, as was seen of those before."""

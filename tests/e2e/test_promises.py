@@ -172,7 +172,7 @@ def test_a_quote_on_the_command_line_is_told_in_words(tmp_path: Path) -> None:
             code, out, _ = await headroom("quote", *wanted, "--state", state)
             assert (code, out.count("\n")) == (0, 1)
             assert re.fullmatch(
-                r"Yes: 11\.0 kWh on CP-0\d/1 from (\w{3} )?07:30 to (\w{3} )?08:00,"
+                r"Yes: 11\.0 kWh on CP-0\d/1 from (\w{3} )?07:30 to (\w{3} )?08:01,"
                 r" at up to 22\.1 kW\.\n",
                 out,
             )

@@ -44,6 +44,12 @@ def test_a_rating_holds_from_the_first_decision_and_a_restart_without_it_is_free
                     await process.ocpp_port()
                     phase = await first_phase(process)
                     assert (phase.bound_ma, phase.bound_source) == bound
+                    screen = await token(state, "--role", "viewer", "--name", f"s{bound[0]}")
+                    _, told = await ask(process, screen, "GET", "/site")
+                    supply = told["circuits"][0]
+                    assert supply["set_point_now_ma"] == [bound[0]] * 3
+                    assert supply["rating_ma"] == [100_000] * 3
+                    assert (supply["calendar"] is None) is (bound[1] is None)
                     assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
 
     run(test())

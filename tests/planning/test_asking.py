@@ -141,6 +141,18 @@ def test_what_is_not_all_says_what_binds() -> None:
     )
 
 
+def test_an_offer_begins_when_there_is_something_and_ends_before_the_vehicle_is_gone() -> None:
+    made = book()
+    made.room.left_ma[:, :2] = 0
+    need = Need(depart_at=NOW + timedelta(minutes=40, seconds=30), connector=FIRST)
+    (offer,) = quoted(made, need).offers
+
+    assert offer.start_at_s == offer.profile[0].from_at_s == NOW_S + 600.0
+    assert offer.why.startswith("11.2 kWh on CP-01/1 from 08:10 to 08:40, at up to 22.1 kW")
+    # The connector is the vehicle's from its coming on all the same.
+    assert (offer.floor[0].from_at_s, offer.until_at_s) == (NOW_S, NOW_S + 2_430.0)
+
+
 def test_a_circuit_is_drawn_from_in_any_current() -> None:
     need = Need(
         circuit=CircuitId("carpark"),

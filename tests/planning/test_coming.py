@@ -1,0 +1,123 @@
+"""What a vehicle is offered is what it will take: it starts, and takes less as it fills up."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from gateway.domain.acceptance import Acceptance
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.needs import Need, StateOfCharge
+from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answers import QuoteAnswer
+from gateway.planning.asking import Places, Vehicles, asked_of
+from gateway.planning.book import opened
+from gateway.planning.coming import coming
+from gateway.planning.following import Following
+from gateway.planning.grid import even_grid
+from gateway.planning.problem import delivered_wh
+from gateway.planning.quote import Ask, Verdict, quote
+from gateway.planning.room import Outlet, Room
+from gateway.planning.shifting import as_demand
+from tests.support.small_site import small_site
+
+HOUR_S = 3_600.0
+GRID = even_grid(48, 900.0)
+CAR = Outlet(
+    key="CP-01/1",
+    rows=(0, 1, 2),
+    phase_count=3,
+    voltage_v=230.0,
+    max_ma=16_000,
+    settling_s=30.0,
+    ramp_ma_per_s=400.0,
+    taper=((6_000.0, 10_000), (9_000.0, 6_000)),
+)
+
+
+def room(*more_base_ma: int, left_ma: int = 32_000) -> Room:
+    """Return a room with a scenario for each such rise of base beside what is planned."""
+    paths = np.array([[ma] * GRID.slot_count for ma in more_base_ma])
+    return Room(
+        version=1,
+        grid=GRID,
+        left_ma=np.full((3, GRID.slot_count), left_ma),
+        base_paths_ma=dict.fromkeys(range(3), paths) if more_base_ma else {},
+    )
+
+
+def test_a_quote_offers_what_a_plan_of_the_same_would_give() -> None:
+    ask = Ask(from_s=0.0, until_s=2 * HOUR_S, energy_wh=None)
+    offer = quote(room(), CAR, ask).offers[0]
+    planned = delivered_wh(as_demand(CAR, ask), [16_000] * 8, GRID.hours[:8])
+
+    assert offer.energy_wh == pytest.approx(planned)
+    assert offer.energy_wh < 0.75 * 16 * 0.69 * 1_000 * 2
+    # What is held for it goes down with what it takes.
+    assert [r.current_ma for r in offer.profile] == [16_000, 10_000, 6_000]
+
+
+def test_where_base_may_be_higher_it_fills_up_later_and_no_offer_forgets_it() -> None:
+    ask = Ask(from_s=0.0, until_s=2 * HOUR_S, energy_wh=None, confidence_ratio=1.0)
+    sure = quote(room(0, 24_000), CAR, ask).offers[0]
+    eight_a = delivered_wh(replace(as_demand(CAR, ask), max_ma=8_000), [8_000] * 8, GRID.hours[:8])
+
+    assert sure.energy_wh == pytest.approx(eight_a / 0.98, rel=0.002)
+
+
+def test_nothing_starts_before_there_is_anything_for_it() -> None:
+    later = room()
+    later.left_ma[:, :4] = 0
+    begins_s, _ = coming(later.outlook(CAR), 600.0)
+    offer = quote(later, CAR, Ask(from_s=600.0, until_s=2 * HOUR_S, energy_wh=2_000.0)).offers[0]
+
+    assert begins_s == HOUR_S + 30.0 + 20.0
+    assert (offer.start_s, offer.begins_s) == (600.0, HOUR_S)
+    assert offer.finish_s == pytest.approx(begins_s + 2_000 / 11_040 * HOUR_S)
+
+
+# Asked in a vehicle's own words.
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+PLACES = Places.of(small_site(1))
+VAN = Acceptance(max_ma=16_000, taper=((6_000.0, 10_000), (2_000.0, 4_000)))
+KNOWN = Vehicles(
+    acceptance=lambda token: VAN if token == "van" else Acceptance(),
+    following=lambda _: Following(settling_s=60.0),
+)
+
+
+def told(vehicles: Vehicles, *, is_known: bool = True) -> QuoteAnswer:
+    """Return the answer to who wants the last 20 kWh of a battery within two hours."""
+    need = Need(
+        arrive_at=NOON,
+        depart_at=NOON + timedelta(hours=2),
+        soc=StateOfCharge(now_pct=60.0, target_pct=100.0, battery_wh=50_000),
+        connector=ConnectorRef(StationId("CP-01"), 1),
+        id_token="van" if is_known else None,
+    )
+    now_s = NOON.timestamp()
+    book = opened(GRID, np.full((3, GRID.slot_count), 60_000), from_at_s=now_s)
+    asked = asked_of(
+        need,
+        PLACES,
+        from_at_s=now_s,
+        now_s=now_s,
+        end_s=now_s + GRID.edges_s[-1],
+        vehicles=vehicles,
+    )
+    here = Circumstances(places=PLACES, now_s=now_s, zone=UTC, vehicles=vehicles)
+    return answer(book, need, asked, quote_id="q", expires_at_s=now_s + 300.0, circumstances=here)
+
+
+def test_who_is_known_to_fill_up_slowly_is_not_promised_it_fast() -> None:
+    known, stranger = told(KNOWN), told(KNOWN, is_known=False)
+
+    assert (known.verdict, stranger.verdict) == (Verdict.PARTLY, Verdict.YES)
+    # 14 kWh at 11 kW, 4 at 6.9, and the rest at the least current, from a minute and more on.
+    begins_s = 60.0 + 16_000 / (32_000 / 6) / 2
+    slow_s = 2 * HOUR_S - begins_s - (14_000 / 11_040 + 4_000 / 6_900) * HOUR_S
+    assert known.offers[0].offer.energy_wh == pytest.approx(18_000 + slow_s / HOUR_S * 4_140, 0.01)
+    assert "has not been seen" not in known.reason
+    assert "above 80 % of its battery has not been seen yet" in stranger.reason
