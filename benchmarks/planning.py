@@ -29,6 +29,11 @@ SIZES: Final = (54, 200, 1_000)
 SEEDS: Final = {54: range(12), 200: range(4), 1_000: range(1)}
 MUST_GREEDY_MS: Final = {54: 15, 200: 60, 1_000: 400}
 MUST_PLAN_MS: Final = {54: 200, 200: 1_000, 1_000: 3_000}
+MUST_QUOTES: Final = {
+    "plain_p99_must_us": 200,
+    "with_confidence_p99_must_us": 500,
+    "batch_must_per_s": 200_000,
+}
 SLOTS, SLOT_S, HOUR_S = 288, 300.0, 3_600.0
 SHORT_RATIO: Final = 0.03  # Days on which the greedy plan falls so far short are the hard ones.
 QUOTES: Final = 4_000
@@ -161,7 +166,7 @@ def _quotes(count: int) -> dict[str, object]:
     energies_wh = chance.uniform(2_000, 30_000, BATCH)
     _, ms = _timed(fits_many, outlook, starts_s, starts_s + 3 * HOUR_S, energies_wh)
     figures["batch_per_s"] = int(BATCH / (ms / 1_000))
-    return figures
+    return {**figures, **MUST_QUOTES}
 
 
 def _outlet(at: int) -> Outlet:
