@@ -46,6 +46,7 @@ from gateway.services.feed import Feed
 from gateway.services.forecasting import Forecasting
 from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
+from gateway.services.outbox import Outbox
 from gateway.services.planner_worker import Cause
 from gateway.services.replanning import Replanning
 from gateway.services.session_desk import SessionDesk
@@ -97,7 +98,8 @@ class FrontDesk:
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
-        self._feed = Feed(clock)
+        outbox = Outbox(hooks, clock=clock, ledger=ledger, remembered=memory.calls)
+        self._feed = Feed(clock, outbox=outbox)
         self._calendar = CalendarBook(
             clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_known
         )
@@ -131,7 +133,7 @@ class FrontDesk:
         self._booking.go_by(lambda: self._planning.plan)
         self._sessions = self._wire_sessions(ledger, memory, folder)
         self._hooks = Webhooks(
-            hooks, self._feed, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
+            hooks, outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news = LimitNews(self._feed)
         self._absences = Absences()

@@ -132,7 +132,7 @@ def _forget_what_has_passed(
     problems: list[str] = []
     stations = [r for r in read_records(writing, problems) if isinstance(r, StationMemory)]
     writing.execute("BEGIN IMMEDIATE")
-    writing.execute("DELETE FROM memory WHERE kind IN ('connector', 'run')")
+    writing.execute("DELETE FROM memory WHERE kind IN ('connector', 'run', 'call')")
     for station in stations:
         write_record(writing, replace(station, is_proven=False, is_dead_man_proven=False))
     audit_chain.append(

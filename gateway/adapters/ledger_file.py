@@ -13,6 +13,7 @@ from gateway.adapters.ledger_retention import LetGo, let_go, promises_kept_since
 from gateway.adapters.ledger_rows import (
     Key,
     Record,
+    is_done,
     is_over,
     keys_of,
     read_memory,
@@ -159,7 +160,7 @@ class LedgerFile:
             self._begin_anew(error)
             batch = self._with_what_is_missing(batch)
             self._commit(batch)
-        self._mirror = whole
+        self._mirror = {key: record for key, record in whole.items() if not is_done(record)}
         for key, record in batch.transactions.items():
             if record.is_over:
                 self._running.pop(key, None)
@@ -342,6 +343,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.promises.values()
     yield from memory.statements.values()
     yield from memory.events.values()
+    yield from memory.calls.values()
     yield memory.site
     yield from memory.trips.values()
     if memory.run is not None:

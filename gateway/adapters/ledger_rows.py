@@ -11,6 +11,7 @@ import msgspec
 from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
+    CallMemory,
     CircuitMemory,
     ConnectorMemory,
     LearntMemory,
@@ -35,6 +36,7 @@ Record = (
     | PromiseMemory
     | StatementMemory
     | CalendarEvent
+    | CallMemory
     | RunMemory
 )
 Key = tuple[str, str]
@@ -49,6 +51,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "promise": PromiseMemory,
     "statement": StatementMemory,
     "event": CalendarEvent,
+    "call": CallMemory,
     "run": RunMemory,
 }
 REMEMBERED_TRANSACTIONS: Final = 2_000
@@ -71,6 +74,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("statement", str(record.connector)),)
         case CalendarEvent():
             return (("event", record.id),)
+        case CallMemory():
+            return (("call", f"{record.hook} {record.id}"),)
         case RunMemory():
             return (("run", "last"),)
         case SiteMemory():
@@ -83,14 +88,22 @@ def keys_of(record: Record) -> tuple[Key, ...]:
 
 
 def write_record(connection: sqlite3.Connection, record: Record) -> None:
-    """Write a record in the place of the one before."""
+    """Write a record in the place of the one before; of what is over nothing is left."""
     body = msgspec.json.encode(record)
     for kind, key in keys_of(record):
+        if is_done(record):
+            connection.execute("DELETE FROM memory WHERE kind = ? AND key = ?", (kind, key))
+            continue
         connection.execute(
             "INSERT INTO memory VALUES (?, ?, ?, ?) ON CONFLICT (kind, key)"
             " DO UPDATE SET body = excluded.body, checksum = excluded.checksum",
             (kind, key, body, _checksum(kind, key, body)),
         )
+
+
+def is_done(record: Record) -> bool:
+    """Return whether nothing is to be remembered of what a record is about."""
+    return isinstance(record, CallMemory) and record.is_over
 
 
 def _checksum(kind: str, key: str, body: bytes) -> int:
@@ -132,6 +145,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     promises: dict[str, PromiseMemory] = {}
     statements: dict[ConnectorRef, StatementMemory] = {}
     events: dict[str, CalendarEvent] = {}
+    calls: dict[str, CallMemory] = {}
     trips: dict[CircuitId, TripMemory] = {}
     site, run = SiteMemory(), None
     for record in read_records(connection, problems):
@@ -154,6 +168,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 statements[record.connector] = record
             case CalendarEvent():
                 events[record.id] = record
+            case CallMemory():
+                calls[f"{record.hook} {record.id}"] = record
             case RunMemory():
                 run = record
     transactions, last_number = read_transactions(connection, problems)
@@ -169,6 +185,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         promises=promises,
         statements=statements,
         events=events,
+        calls=calls,
         run=run,
         problems=tuple(problems),
     )

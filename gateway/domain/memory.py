@@ -177,6 +177,23 @@ class StatementMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMemory:
+    """What an address is to be told, until it has been: the text that is sent, under the name `id`.
+
+    Calls are told in the order of `sequence`; one that is over is forgotten.
+    """
+
+    id: str
+    hook: str
+    kind: str
+    subject: str
+    body: str
+    told_at: datetime
+    sequence: int
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something that is to be found in the audit: what was done, to what, by whom.
 
@@ -209,6 +226,7 @@ Entry = (
     | PromiseMemory
     | StatementMemory
     | CalendarEvent
+    | CallMemory
     | Act
 )
 """What can be written into the ledger."""
@@ -234,5 +252,6 @@ class Memory:
     promises: dict[str, PromiseMemory] = field(default_factory=dict)
     statements: dict[ConnectorRef, StatementMemory] = field(default_factory=dict)
     events: dict[str, CalendarEvent] = field(default_factory=dict)
+    calls: dict[str, CallMemory] = field(default_factory=dict)
     run: RunMemory | None = None
     problems: tuple[str, ...] = ()

@@ -1,21 +1,37 @@
-"""Tells who follows along what changed; who is slow misses the oldest, and is told so."""
+"""Tells who follows along what changed, and has addresses told; who is slow to follow is told so."""
 
 import asyncio
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 
+from gateway.domain.memory import CallMemory
 from gateway.domain.notices import Notice, NoticeValue
 from gateway.ports import Clock
+from gateway.services.outbox import Outbox
 
 REMEMBERED = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """A change that is not told yet, and the calls by which addresses will be."""
+
+    kind: str
+    subject: str
+    holder: str | None
+    data: dict[str, NoticeValue]
+    calls: tuple[CallMemory, ...]
 
 
 class Feed:
     """The newest notices, for any number of followers in one event loop."""
 
-    def __init__(self, clock: Clock, *, remembered: int = REMEMBERED) -> None:
-        """Begin with nothing told."""
-        self._clock = clock
+    def __init__(
+        self, clock: Clock, *, outbox: Outbox | None = None, remembered: int = REMEMBERED
+    ) -> None:
+        """Begin with nothing told; `outbox` has addresses told as well."""
+        self._clock, self._outbox = clock, outbox
         self._told: deque[Notice] = deque(maxlen=remembered)
         self._number = 0
         self._changed = asyncio.Event()
@@ -29,15 +45,33 @@ class Feed:
         self, kind: str, subject: str, *, holder: str | None = None, **data: NoticeValue
     ) -> None:
         """Tell a change. Never waits, never raises."""
+        news = self.news(kind, subject, holder=holder, **data)
+        if self._outbox is not None:
+            self._outbox.keep(news.calls)
+        self.publish(news)
+
+    def news(
+        self, kind: str, subject: str, *, holder: str | None = None, **data: NoticeValue
+    ) -> News:
+        """Return a change that is to be told once the ledger has it, together with its calls."""
+        calls: tuple[CallMemory, ...] = ()
+        if self._outbox is not None:
+            calls = self._outbox.calls(kind, subject, holder=holder, data=data)
+        return News(kind=kind, subject=subject, holder=holder, data=data, calls=calls)
+
+    def publish(self, news: News) -> None:
+        """Tell a change whose calls the ledger has. Never waits, never raises."""
+        if self._outbox is not None:
+            self._outbox.post(news.calls)
         self._number += 1
         self._told.append(
             Notice(
                 number=self._number,
                 at=self._clock.now_at(),
-                kind=kind,
-                subject=subject,
-                holder=holder,
-                data=data,
+                kind=news.kind,
+                subject=news.subject,
+                holder=news.holder,
+                data=news.data,
             )
         )
         changed, self._changed = self._changed, asyncio.Event()

@@ -17,7 +17,7 @@ from gateway.planning.answers import (
 )
 from gateway.planning.quote_words import place_said
 from gateway.ports import Ledger
-from gateway.services.feed import Feed
+from gateway.services.feed import Feed, News
 
 MAX_KEYS = 20_000
 MAX_CLOSED = 2_000
@@ -137,18 +137,21 @@ class PromiseShelf:
             self.put(memory)
             self.counters[f"reservations {memory.promise.state}"] += 1
         promises = [memory.promise for memory in memories]
+        news = [self._news(promise) for promise in promises]
         if self._ledger is None:
-            for promise in promises:
-                self._tell(promise)
+            for each in news:
+                self._feed.publish(each)
             return
         acts = [
             Act(kind=f"reservation-{p.state}", subject=p.id, detail=_told(p), by=by)
             for p in promises
         ]
-        written = self._ledger.keep_durably(*memories, *acts)
-        for promise in promises:
-            self._writing[promise.id] = written
-            written.add_done_callback(partial(self._on_written, promise))
+        # Whom it is told outlives us with it: neither without the other.
+        calls = [call for each in news for call in each.calls]
+        written = self._ledger.keep_durably(*memories, *acts, *calls)
+        for each in news:
+            self._writing[each.subject] = written
+            written.add_done_callback(partial(self._on_written, each))
 
     def count(self, memory: PromiseMemory) -> None:
         """Write down within a minute what is now known of a promise. Never waits."""
@@ -173,15 +176,15 @@ class PromiseShelf:
                 raise NotDurableError(message)
         return promise
 
-    def _on_written(self, promise: Reservation, done: "asyncio.Future[None]") -> None:
-        if self._writing.get(promise.id) is done:
-            del self._writing[promise.id]
+    def _on_written(self, news: News, done: "asyncio.Future[None]") -> None:
+        if self._writing.get(news.subject) is done:
+            del self._writing[news.subject]
         if not done.cancelled():
-            self._tell(promise)
+            self._feed.publish(news)
 
-    def _tell(self, promise: Reservation) -> None:
-        """Tell who follows along what has become of a promise, now that it stands."""
-        self._feed.tell(
+    def _news(self, promise: Reservation) -> News:
+        """Return what is told of a promise once it stands."""
+        return self._feed.news(
             "reservation",
             promise.id,
             holder=promise.holder,

@@ -1,7 +1,7 @@
 """Calls addresses when something has become of a promise: signed, in order, again until it is heard.
 
-What waits is bounded, and so are the attempts; what is given up is counted, and sounds an alarm.
-Nothing is kept over a restart: promises that are still at risk then are told anew.
+What waits is bounded and outlives us, and so are the attempts; what is given up is counted, and
+sounds an alarm. A call whose answer was lost, or that ended with us, is made again: under its name.
 """
 
 import asyncio
@@ -9,27 +9,23 @@ import hashlib
 import hmac
 import logging
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from uuid import uuid4
 
-import msgspec
-
-from gateway.domain.notices import Notice
+from gateway.domain.memory import CallMemory
 from gateway.domain.webhooks import PostFailedError, Webhook
-from gateway.ports import Clock, Notices, Poster
+from gateway.ports import Clock, Poster
 from gateway.services.alarms import Alarms
+from gateway.services.outbox import Outbox, Waiting
 
 _log = logging.getLogger(__name__)
 
-MAX_WAITING = 500
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 MAX_ANSWERS = 10
 """So often somebody may answer that it cannot be taken now; then it is given up."""
 UNREACHABLE_FOR_S = 6 * 3_600.0
-"""So long somebody may be out of reach before what waits is given up."""
+"""So long after it happened somebody who is out of reach is tried."""
 ALARM_AFTER = 3
-LISTENS_S = 60.0
 
 ANSWERED_OK = range(200, 300)
 WORTH_ANOTHER = frozenset({408, 425, 429})
@@ -38,12 +34,12 @@ SERVER_FAULTS = range(500, 600)
 
 
 class Webhooks:
-    """What waits for each address, in one event loop."""
+    """Calls each address in a line of its own, in one event loop."""
 
     def __init__(
         self,
         hooks: Iterable[Webhook],
-        notices: Notices,
+        outbox: Outbox,
         poster: Poster,
         *,
         clock: Clock,
@@ -52,54 +48,46 @@ class Webhooks:
     ) -> None:
         """Take whom to call and with what; `rng` spreads the pauses, so that many do not call at once."""
         self._hooks = tuple(hooks)
-        self._notices, self._poster = notices, poster
+        self._outbox, self._poster = outbox, poster
         self._clock, self._alarms, self._rng = clock, alarms, rng
-        self._run = uuid4().hex[:8]
-        self.counters: Counter[tuple[str, str]] = Counter()
-        """By the id of the address and what came of it."""
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def counters(self) -> Counter[tuple[str, str]]:
+        """Return by the id of an address and what came of it how often that was."""
+        dropped = {(hook, "dropped"): count for hook, count in self._outbox.dropped.items()}
+        return self._counts + Counter(dropped)
 
     async def run(self) -> None:
         """Call until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for hook in self._hooks:
-                line = _Line()
-                tasks.create_task(self._listen(hook, line), name=f"listening for {hook.id}")
-                tasks.create_task(self._tell(hook, line), name=f"calling {hook.id}")
+                tasks.create_task(self._tell(hook), name=f"calling {hook.id}")
             await asyncio.Event().wait()
 
-    async def _listen(self, hook: Webhook, line: "_Line") -> None:
-        """Put what concerns an address into its line; the oldest gives way."""
-        seen = 0
+    async def _tell(self, hook: Webhook) -> None:
         while True:
-            newer = await self._notices.wait_newer(seen, within_s=LISTENS_S)
-            for notice in newer:
-                if _concerns(hook, notice) and line.put(notice):
-                    self._count(hook, "dropped")
-            seen = newer[-1].number if newer else seen
-
-    async def _tell(self, hook: Webhook, line: "_Line") -> None:
-        while True:
-            notice = await line.next()
-            outcome = await self._deliver(hook, notice)
+            waiting = await self._outbox.next(hook.id)
+            call = waiting.call
+            outcome = await self._deliver(hook, waiting)
+            self._outbox.close(call)
             self._count(hook, outcome)
             if outcome == "delivered":
                 self._alarms.end(_alarm_of(hook))
             else:
-                _log.error(
-                    "webhook %s: %s of %s was %s", hook.id, notice.kind, notice.subject, outcome
-                )
+                _log.error("webhook %s: %s of %s was %s", hook.id, call.kind, call.subject, outcome)
 
-    async def _deliver(self, hook: Webhook, notice: Notice) -> str:
+    async def _deliver(self, hook: Webhook, waiting: Waiting) -> str:
         """Return what came of it in the end: `delivered`, `refused` or `given up`."""
-        begun_s, pause_s, answers = self._clock.monotonic_s(), FIRST_PAUSE_S, 0
-        failures = 0
-        body = self._body(notice)
+        pause_s, answers, failures = FIRST_PAUSE_S, 0, 0
+        body = waiting.call.body.encode()
         while True:
+            headers = self._headers(hook, waiting.call, body)
             try:
-                status = await self._poster.post(hook.url, body, self._headers(hook, notice, body))
+                status = await self._poster.post(hook.url, body, headers)
             except PostFailedError as error:
                 problem = str(error)
-                is_over = self._clock.monotonic_s() - begun_s >= UNREACHABLE_FOR_S
+                is_over = self._clock.monotonic_s() - waiting.since_s >= UNREACHABLE_FOR_S
             else:
                 if status in ANSWERED_OK:
                     return "delivered"
@@ -117,35 +105,20 @@ class Webhooks:
             await self._clock.sleep_s(pause_s * self._rng.uniform(0.75, 1.25))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _body(self, notice: Notice) -> bytes:
-        return msgspec.json.encode(
-            {
-                "id": self._name(notice),
-                "at": notice.at,
-                "kind": notice.kind,
-                "subject": notice.subject,
-                "holder": notice.holder,
-                "data": notice.data,
-            }
-        )
-
-    def _headers(self, hook: Webhook, notice: Notice, body: bytes) -> dict[str, str]:
+    def _headers(self, hook: Webhook, call: CallMemory, body: bytes) -> dict[str, str]:
         return {
             "Content-Type": "application/json",
             "User-Agent": "headroom",
-            "Headroom-Event": notice.kind,
-            # The same at every attempt: who hears it twice can tell.
-            "Headroom-Delivery": self._name(notice),
+            "Headroom-Event": call.kind,
+            # The same at every attempt, in another life of ours too: who hears it twice can tell.
+            "Headroom-Delivery": call.id,
             "Headroom-Signature": signature(
                 hook.secret, body, at_s=int(self._clock.now_at().timestamp())
             ),
         }
 
-    def _name(self, notice: Notice) -> str:
-        return f"{self._run}-{notice.number}"
-
     def _count(self, hook: Webhook, what: str) -> None:
-        self.counters[hook.id, what] += 1
+        self._counts[hook.id, what] += 1
 
     def _sound(self, hook: Webhook, problem: str) -> None:
         text = f"nobody hears what is told to the webhook {hook.id}: {problem}"
@@ -160,35 +133,6 @@ def signature(secret: bytes, body: bytes, *, at_s: int) -> str:
     """
     digest = hmac.new(secret, f"{at_s}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at_s},v1={digest}"
-
-
-class _Line:
-    """What waits to be told to one address, the oldest first."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[Notice] = deque()
-        self._has_some = asyncio.Event()
-
-    def put(self, notice: Notice) -> bool:
-        """Add one; return whether the oldest had to give way."""
-        is_full = len(self._waiting) >= MAX_WAITING
-        if is_full:
-            self._waiting.popleft()
-        self._waiting.append(notice)
-        self._has_some.set()
-        return is_full
-
-    async def next(self) -> Notice:
-        """Return the oldest, once there is one."""
-        await self._has_some.wait()
-        notice = self._waiting.popleft()
-        if not self._waiting:
-            self._has_some.clear()
-        return notice
-
-
-def _concerns(hook: Webhook, notice: Notice) -> bool:
-    return notice.kind in hook.kinds and hook.holder in (None, notice.holder)
 
 
 def _alarm_of(hook: Webhook) -> str:

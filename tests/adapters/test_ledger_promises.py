@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.adapters.ledger_file import Batch, LedgerFile
 from gateway.adapters.ledger_retention import PROMISES_KEPT
-from gateway.domain.memory import PromiseKey, PromiseMemory
+from gateway.domain.memory import CallMemory, PromiseKey, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 
@@ -77,3 +77,37 @@ def test_what_was_let_go_of_does_not_come_back_with_a_new_file(tmp_path: Path) -
     again = opened(tmp_path)
     assert set(again.load().promises) == {"open"}
     again.close()
+
+
+def test_what_is_to_be_told_comes_back_until_it_has_been_in_a_new_file_too(tmp_path: Path) -> None:
+    calls = [
+        CallMemory(
+            id=f"c{number}",
+            hook="desk",
+            kind="reservation",
+            subject="r1",
+            body='{"data":{}}',
+            told_at=NOW,
+            sequence=number,
+        )
+        for number in range(3)
+    ]
+    file = opened(tmp_path)
+    file.load()
+
+    def written(*records: CallMemory) -> set[str]:
+        batch = Batch()
+        for record in records:
+            batch.put_record(record)
+        file.write(batch)
+        looking = opened(tmp_path)
+        known = looking.load().calls
+        looking.close()
+        assert set(known.values()) <= set(calls)
+        return {call.id for call in known.values()}
+
+    assert written(*calls) == {"c0", "c1", "c2"}
+    assert written(replace(calls[0], is_over=True)) == {"c1", "c2"}
+    file.path.unlink()
+    assert written(replace(calls[1], is_over=True)) == {"c2"}
+    file.close()

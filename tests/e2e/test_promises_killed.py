@@ -6,13 +6,22 @@ import http.client
 import json
 import signal
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.support.daemon_process import SITE, Iem3000, Process, daemon, headroom, run
+from tests.support.daemon_process import (
+    SITE,
+    Iem3000,
+    Process,
+    daemon,
+    headroom,
+    run,
+    wait_until,
+)
 from tests.support.modbus_peers import TcpPeer
 
 PLACE = r"API at http://127\.0\.0\.1:(\d+)$"
@@ -34,6 +43,8 @@ class Writer:
     token: str
     rng: Random
     known: dict[str, str] = field(default_factory=dict)
+    answered: set[tuple[str, str]] = field(default_factory=set)
+    """Every reservation and state that was ever answered to a write."""
     pending: tuple[str, str, Any, str] | None = None
     """The write that was not answered: method, path, body and key."""
 
@@ -71,6 +82,7 @@ class Writer:
         self.pending = None
         if status in (200, 201):
             self.known[said["reservation_id"]] = said["state"]
+            self.answered.add((said["reservation_id"], said["state"]))
         return status, said
 
     def ask(
@@ -87,6 +99,41 @@ class Writer:
             return answer.status, json.loads(answer.read())
         finally:
             connection.close()
+
+
+@dataclass(kw_only=True)
+class Ear:
+    """Hears webhooks; of each it has its name and what it says. While it is deaf it says so."""
+
+    port: int = 0
+    heard: dict[str, bytes] = field(default_factory=dict)
+    is_deaf: bool = True
+
+    @property
+    def told(self) -> set[tuple[str, str]]:
+        bodies = [json.loads(body) for body in self.heard.values()]
+        return {(body["subject"], body["data"]["state"]) for body in bodies}
+
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            body = await reader.readexactly(int(headers["Content-Length"]))
+            if not self.is_deaf:
+                # What comes again under a name says the same.
+                assert self.heard.setdefault(headers["Headroom-Delivery"], body) == body
+            status = "503 Later" if self.is_deaf else "204 No Content"
+            writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def an_ear() -> AsyncIterator[Ear]:
+    ear = Ear()
+    server = await asyncio.start_server(ear.hear, "127.0.0.1", 0)
+    ear.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield ear
 
 
 def most_promised_w(reservations: list[dict[str, Any]]) -> int:
@@ -140,9 +187,12 @@ def look(writers: list[Writer], port: int) -> int:
 def test_promises_stand_through_kills_in_the_middle_of_everything(tmp_path: Path) -> None:
     async def test() -> None:
         state, site = tmp_path / "state", tmp_path / "site.yaml"
-        async with TcpPeer(Iem3000()) as meter:
+        async with TcpPeer(Iem3000()) as meter, an_ear() as ear:
             text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0)
-            await asyncio.to_thread(site.write_text, text)
+            hook = f"{{id: desk, url: 'http://127.0.0.1:{ear.port}/', tell: [reservation]}}"
+            await asyncio.to_thread(site.write_text, f"{text}webhooks: [{hook}]\n")
+            (tmp_path / "credentials").mkdir()
+            (tmp_path / "credentials" / "desk").write_text("a secret of more than sixteen\n")
             words = ("--role", "operator", "--quota", "60000", "--name", "fleet", "--json")
             code, out, err = await headroom("token", "--state", str(state), *words)
             assert code == 0, err
@@ -159,8 +209,11 @@ def test_promises_stand_through_kills_in_the_middle_of_everything(tmp_path: Path
                     await process.end(lambda p: p.send_signal(signal.SIGKILL))
                     for thread in threads:
                         await asyncio.to_thread(thread.join)
+                    ear.is_deaf = False  # The first life has told nobody of anything.
             async with daemon(site, state) as process:
                 standing = await asyncio.to_thread(look, writers, await port_of(process))
+                answered = set[tuple[str, str]]().union(*(w.answered for w in writers))
+                await wait_until(lambda: answered <= ear.told)
             assert standing > 0
             assert sum(len(writer.known) for writer in writers) > 4 * len(LIVES_S)
 

@@ -7,16 +7,23 @@ import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from gateway.adapters.http_post import HttpPost
+from gateway.domain.memory import PromiseMemory
+from gateway.domain.needs import Criticality
+from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.webhooks import PostFailedError, Webhook
 from gateway.services.alarms import Alarms
 from gateway.services.feed import Feed
-from gateway.services.webhooks import MAX_ANSWERS, MAX_WAITING, Webhooks, signature
+from gateway.services.outbox import MAX_WAITING, Outbox
+from gateway.services.promise_shelf import PromiseShelf
+from gateway.services.webhooks import MAX_ANSWERS, Webhooks, signature
+from tests.support.paper_ledger import PaperLedger
 
 SECRET = b"between us two"
 PATIENCE_S = 20.0
@@ -121,14 +128,22 @@ class Ear:
 class Calling:
     """Webhooks that run, and what a test does with them."""
 
-    def __init__(self, port: int, *, within_s: float = 0.25, **more: Any) -> None:
+    def __init__(
+        self, port: int, *, within_s: float = 0.25, ledger: PaperLedger | None = None, **more: Any
+    ) -> None:
         self.clock = HastyClock()
-        self.feed = Feed(self.clock)
         self.alarms = Alarms(self.clock)
         hook = Webhook(id="desk", url=f"http://127.0.0.1:{port}/hear?a=b", secret=SECRET, **more)
+        self.outbox = Outbox(
+            (hook,),
+            clock=self.clock,
+            ledger=ledger,
+            remembered=None if ledger is None else ledger.memory.calls,
+        )
+        self.feed = Feed(self.clock, outbox=self.outbox)
         self.hooks = Webhooks(
             (hook,),
-            self.feed,
+            self.outbox,
             HttpPost(within_s=within_s),
             clock=self.clock,
             alarms=self.alarms,
@@ -303,6 +318,104 @@ def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
         assert calling.hooks.counters["desk", "dropped"] == 7
 
     run(be_slow, test=test)
+
+
+def test_what_nobody_has_heard_outlives_us_in_order_and_under_its_names() -> None:
+    async def whole() -> None:
+        paper = PaperLedger(asyncio.get_running_loop())
+        async with Ear().listening() as gone:
+            port = gone.port
+        async with Calling(port, ledger=paper).running() as calling:
+            for number in range(12):
+                calling.tell(f"r{number}")
+            paper.commit()
+            await calling.wait_counted("failed attempts", 3)
+        waiting = sorted(paper.memory.calls.values(), key=lambda call: call.sequence)
+        assert [call.subject for call in waiting] == [f"r{number}" for number in range(12)]
+
+        async with (
+            Ear().listening(port) as ear,
+            Calling(port, ledger=paper).running() as calling,
+        ):
+            calling.tell("r12")
+            await calling.wait_counted("delivered", 13)
+            assert [said["subject"] for said in ear.bodies] == [f"r{n}" for n in range(13)]
+            assert [body.decode() for _, body in ear.heard[:12]] == [call.body for call in waiting]
+            names = [headers["Headroom-Delivery"] for headers, _ in ear.heard]
+            assert names[:12] == [call.id for call in waiting]
+            assert len(set(names)) == 13
+            paper.commit()
+            assert paper.memory.calls == {}
+
+    asyncio.run(whole())
+
+
+def test_what_was_heard_in_our_last_seconds_may_be_heard_again_under_the_same_name() -> None:
+    async def whole() -> None:
+        paper = PaperLedger(asyncio.get_running_loop())
+        async with Ear().listening() as ear:
+            async with Calling(ear.port, ledger=paper).running() as calling:
+                calling.tell("r1")
+                paper.commit()
+                await calling.wait_counted("delivered")
+            async with Calling(ear.port, ledger=paper).running() as calling:
+                await calling.wait_counted("delivered")
+            first, second = ear.heard
+            assert first[0]["Headroom-Delivery"] == second[0]["Headroom-Delivery"]
+            assert first[1] == second[1]
+
+    asyncio.run(whole())
+
+
+def test_a_restart_makes_nothing_younger_and_lets_go_of_what_is_for_nobody() -> None:
+    async def whole() -> None:
+        paper = PaperLedger(asyncio.get_running_loop())
+        async with Ear().listening() as gone:
+            port = gone.port
+        async with Calling(port, ledger=paper).running() as calling:
+            calling.tell("r1")
+            paper.commit()
+        # Seven hours go by while nobody is there to tell it.
+        ((name, call),) = paper.memory.calls.items()
+        old = replace(call, told_at=call.told_at - timedelta(hours=7))
+        paper.memory = replace(paper.memory, calls={name: old})
+        async with Calling(port, ledger=paper).running() as again:
+            await again.wait_counted("given up")
+            assert again.clock.pauses_s == []
+        assert paper.memory.calls == {name: old}
+        Outbox((), clock=again.clock, ledger=paper, remembered=paper.memory.calls)
+        paper.commit()
+        assert paper.memory.calls == {}
+
+    asyncio.run(whole())
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_promise_and_whom_it_is_told_outlive_us_together_or_not_at_all(written: bool) -> None:
+    async def whole() -> None:
+        paper = PaperLedger(asyncio.get_running_loop())
+        calling = Calling(1, ledger=paper)
+        shelf = PromiseShelf(ledger=paper, feed=calling.feed)
+        promise = Reservation(
+            id="r1",
+            place="CP-01/1",
+            rows=(0,),
+            envelope=(Stretch(from_at_s=0.0, until_at_s=3_600.0, current_ma=6_000),),
+            energy_wh=1_380,
+            guaranteed_wh=1_380,
+            confidence_ratio=1.0,
+            criticality=Criticality.NORMAL,
+            state=PromiseState.HELD,
+            hold_until_at_s=120.0,
+        )
+        shelf.note(PromiseMemory(promise=promise))
+        assert calling.feed.newest_number == 0
+        if written:
+            paper.commit()  # And there the process ends, before anybody is told.
+        assert set(paper.memory.promises) == ({"r1"} if written else set())
+        assert [call.subject for call in paper.memory.calls.values()] == ["r1"] * written
+
+    asyncio.run(whole())
 
 
 def test_it_may_be_for_one_holder_and_some_kinds_alone() -> None:

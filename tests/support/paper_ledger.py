@@ -7,6 +7,7 @@ from gateway.adapters.ledger_file import merged
 from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.memory import (
     Act,
+    CallMemory,
     CircuitMemory,
     ConnectorMemory,
     Entry,
@@ -81,6 +82,11 @@ class PaperLedger:
             case CalendarEvent():
                 events = {**known.events, entry.id: entry}
                 self.memory = replace(known, events=events)
+            case CallMemory():
+                calls = {**known.calls, f"{entry.hook} {entry.id}": entry}
+                if entry.is_over:
+                    del calls[f"{entry.hook} {entry.id}"]
+                self.memory = replace(known, calls=calls)
             case TripMemory():
                 self.memory = replace(known, trips={**known.trips, entry.circuit: entry})
             case TransactionMemory():
