@@ -101,7 +101,7 @@ class FrontDesk:
         outbox = Outbox(hooks, clock=clock, ledger=ledger, remembered=memory.calls)
         self._feed = Feed(clock, outbox=outbox)
         self._calendar = CalendarBook(
-            clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_known
+            clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_seen
         )
         self._forecasting = self._wire_forecasting(state, folder)
         self._visits = Visits(
@@ -250,9 +250,6 @@ class FrontDesk:
         now_s = self._clock.monotonic_s()
         self._post(PrioritySet(at_s=now_s, connector=connector, priority=priority))
 
-    def _on_known(self) -> None:
-        self._forecasting.look_soon()
-
     def _on_seen(self) -> None:
         self._booking.look_again()
         self._planning.look_again()
@@ -277,6 +274,7 @@ class FrontDesk:
             plan=lambda: self._planning.plan,
             sessions=self._sessions,
             calendar=self._calendar,
+            effects_of=self._forecasting.effects_of,
         )
         listener = HttpListener(
             api_app(sources, find_access=self._find_access),

@@ -53,6 +53,25 @@ class CalendarEventView(Answer):
     is_cancelled: bool
 
 
+class EventEffectView(Answer):
+    """What an event changes of the base a circuit is planned with while it lasts, on its worst phase.
+
+    Both are None where the plan does not reach so far.
+    """
+
+    circuit: str
+    phase: str
+    before_ma: int | None
+    after_ma: int | None
+    why: str
+
+
+class CalendarEventTold(CalendarEventView):
+    """An event as it is known now, and what it changes on its circuit and those above."""
+
+    effects: list[EventEffectView]
+
+
 class CalendarView(Answer):
     """The events that are not over, the soonest first."""
 
@@ -64,14 +83,24 @@ async def calendar(call: Call) -> CalendarView:
     return CalendarView(events=[_view(event) for event in call.sources.calendar.to_come()])
 
 
-async def put_event(call: Call) -> CalendarEventView:
-    """Know of an event."""
+async def put_event(call: Call) -> CalendarEventTold:
+    """Know of an event, and say what it changes."""
     assert isinstance(call.body, CalendarEventBody)
     try:
-        event = _event(call, call.body)
-        return _view(await call.sources.calendar.put(event, call.access))
+        event = await call.sources.calendar.put(_event(call, call.body), call.access)
     except (AskError, RefusedError) as error:
         raise problem_of(error) from error
+    effects = [
+        EventEffectView(
+            circuit=effect.circuit,
+            phase=effect.phase.name,
+            before_ma=effect.before_ma,
+            after_ma=effect.after_ma,
+            why=f"{effect.said()}.",
+        )
+        for effect in call.sources.effects_of(event)
+    ]
+    return CalendarEventTold(**dict(_view(event)), effects=effects)
 
 
 async def cancel_event(call: Call) -> CalendarEventView:
@@ -151,7 +180,7 @@ CALENDAR: tuple[Endpoint, ...] = (
         role=Role.OPERATOR,
         summary="Say that something will draw more than usual, under an id of your own",
         answering=put_event,
-        answer=CalendarEventView,
+        answer=CalendarEventTold,
         body=CalendarEventBody,
         problems=(
             "unknown-circuit",

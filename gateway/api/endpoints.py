@@ -31,6 +31,7 @@ from gateway.api.translating import (
     reservation_view,
 )
 from gateway.domain.access import Access, Role
+from gateway.domain.calendar_events import CalendarEvent, EventEffect
 from gateway.domain.promises import Reservation
 from gateway.planning.answers import NoLongerFitsError, RefusedError, UsedKey
 from gateway.planning.asking import AskError
@@ -53,6 +54,8 @@ class Sources:
     calendar: EventCalendar
     plan: Callable[[], StandingPlan | None] = lambda: None
     """Returns None while nobody wants anything."""
+    effects_of: Callable[[CalendarEvent], tuple[EventEffect, ...]] = lambda _: ()
+    """Returns what an event changes on its circuit and those above."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

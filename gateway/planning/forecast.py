@@ -52,21 +52,18 @@ def forecast(
     steps: int,
     *,
     worst_case: float,
-    events: Floats | None = None,
     offset: float = 0.0,
 ) -> Forecast:
     """Return what base will be over the next `steps`, in the unit of the history.
 
     `worst_case` is what it is at most where nothing is known: all of it at a cold start, and in
-    the place of errors not yet seen in the first weeks. `events` is what people know will come
-    on top, per step (a party at 7): it shifts every scenario, as does `offset`, which is what
-    was learnt of the forecasts before (`moved_offset`).
+    the place of errors not yet seen in the first weeks. `offset` shifts every scenario by what was
+    learnt of the forecasts before (`moved_offset`).
     """
-    shift = np.zeros(steps) if events is None else events
     loads = _filled(history.loads)
     origin, week = len(loads), history.steps_a_week
     if origin < 2 * week:
-        worst = np.full(steps, worst_case) + shift
+        worst = np.full(steps, worst_case)
         return Forecast(expected=worst, paths=worst[np.newaxis])
     profile = _profile(loads, week, until=origin + steps)
     errors = loads - profile[:origin]
@@ -79,7 +76,7 @@ def forecast(
     missing = LEAST_PATHS - len(paths)
     if missing > 0:
         paths = np.concatenate((paths, np.full((missing, steps), worst_case)))
-    return Forecast(expected=np.maximum(0.0, expected) + shift, paths=paths + shift)
+    return Forecast(expected=np.maximum(0.0, expected), paths=paths)
 
 
 def moved_offset(offset: float, *, is_over: bool, level_ratio: float) -> float:

@@ -1,8 +1,8 @@
 """The events people know of, durable before they are said to be known, and what they add to base."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from gateway.domain.access import Access
 from gateway.domain.calendar_events import CalendarEvent
 from gateway.domain.memory import Act
 from gateway.planning.answers import NotDurableError, TooManyEventsError, UnknownEventError
-from gateway.planning.forecast import Floats
 from gateway.ports import Clock, Ledger
+from gateway.services.foresight import Words
 from gateway.services.promise_shelf import DURABLE_WITHIN_S
 
 MAX_TO_COME = 500
@@ -95,26 +95,28 @@ class CalendarBook:
         return self._clock.now_at().timestamp()
 
 
-def extra_a(
-    events: Iterable[CalendarEvent],
-    wiring: Wiring,
-    row: int,
-    *,
-    from_step: int,
-    steps: int,
-    step_of: Callable[[float], int],
-) -> Floats | None:
-    """Return what events add to a row per step (A), from a step on; None where they add nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownEvents:
+    """What events add to base, step by step, from a step on."""
 
-    What is drawn on a circuit is drawn on those above it too; an event counts in every step it
-    touches.
-    """
-    added, above = np.zeros(steps), row // 3
-    for event in events:
-        at = wiring.circuit_at.get(event.circuit)
-        if at is None or above not in (at, *wiring.above[at]) or not event.extra_ma[row % 3]:
-            continue
-        first = max(0, step_of(event.from_at_s) - from_step)
-        last = min(steps, step_of(event.until_at_s - 1e-3) + 1 - from_step)
-        added[first : max(first, last)] += event.extra_ma[row % 3] / 1_000
-    return added if added.any() else None
+    events: tuple[CalendarEvent, ...]
+    wiring: Wiring
+    from_step: int
+    steps: int
+    step_of: Callable[[float], int]
+
+    def added_ma(self, row: int) -> Words:
+        """Return what is added to a row per step.
+
+        What is drawn on a circuit is drawn on those above it too; an event counts in every step
+        it touches.
+        """
+        added_ma, above = np.zeros(self.steps, np.int32), row // 3
+        for event in self.events:
+            at, extra_ma = self.wiring.circuit_at.get(event.circuit), event.extra_ma[row % 3]
+            if at is None or above not in (at, *self.wiring.above[at]) or not extra_ma:
+                continue
+            first = max(0, self.step_of(event.from_at_s) - self.from_step)
+            last = min(self.steps, self.step_of(event.until_at_s - 1e-3) + 1 - self.from_step)
+            added_ma[first : max(first, last)] += extra_ma
+        return added_ma

@@ -13,7 +13,8 @@ import numpy as np
 from gateway.control.parameters import ControlParameters
 from gateway.control.rows import Row
 from gateway.control.wiring import Wiring
-from gateway.domain.calendar_events import CalendarEvent
+from gateway.domain.calendar_events import CalendarEvent, EventEffect
+from gateway.domain.electric import Phase
 from gateway.domain.errors import PastUnreadableError
 from gateway.domain.limits import Constraint
 from gateway.planning.forecast import Floats, LoadHistory, moved_offset
@@ -21,7 +22,7 @@ from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.ports import Clock
 from gateway.services.base_load import BaseLoad, Gathered, base_now_a
-from gateway.services.calendar_book import extra_a
+from gateway.services.calendar_book import KnownEvents
 from gateway.services.calendar_ratings import SOURCE, calendar_bounds_ma, rating_edges
 from gateway.services.control_loop import Cycle
 from gateway.services.foresight import (
@@ -29,6 +30,7 @@ from gateway.services.foresight import (
     PLANNED_RATIO,
     Foresight,
     Watched,
+    Words,
     foresee,
     on_slots,
     slots_of,
@@ -86,12 +88,12 @@ class Forecasting:
     ) -> None:
         """Know of nothing yet; `past` is read once it runs.
 
-        `events` are what people know of: they are on top of what is learnt, and not learnt from.
+        `events` are what people know of: they are on top of what is learnt, and of the most that was
+        seen where nothing is learnt yet; and they are not learnt from.
         """
         self._wiring, self._parameters, self._clock = wiring, parameters, clock
         self._zone = zone
         self._past, self._on_seen, self._events = past, on_seen, events
-        self._is_wanted = False
         self._base = BaseLoad(wiring, zone)
         self._offsets = dict.fromkeys(self._base.rows, 0.0)
         self._seen = Foresight(from_step=0)
@@ -105,10 +107,6 @@ class Forecasting:
     def foresight(self) -> Foresight:
         """Return what base will be as it was last seen."""
         return self._seen
-
-    def look_soon(self) -> None:
-        """Have it look ahead anew within half a minute: people know something else than before."""
-        self._is_wanted = True
 
     def note(self, cycle: Cycle) -> None:
         """Take note of a complete cycle. Never waits."""
@@ -133,21 +131,95 @@ class Forecasting:
         if by_calendar_ma is not None:
             available_ma = np.minimum(available_ma, by_calendar_ma)
         base_paths_ma: dict[int, Ints] = {}
-        spans = slots_of(grid, self._base, self._seen, from_at_s)
+        spans = slots_of(grid, self._base, self._seen.from_step, from_at_s)
+        events = self._events_from(tuple(self._events()), from_at_s)
+        from_now = slots_of(grid, self._base, events.from_step, from_at_s)
         for row in range(len(bound_ma)):
             available_ma[row] -= self._reserve_ma(row)
-            seen = self._seen.rows.get(row)
+            seen, added_ma = self._seen.rows.get(row), events.added_ma(row)
             if seen is None:
-                available_ma[row] -= self._worst_ma(row)
+                base_ma = self._unlearnt_ma(row, added_ma)
+                available_ma[row] -= on_slots(base_ma, from_now)
                 continue
             planned_ma = on_slots(seen.planned_ma, spans)
-            available_ma[row] -= planned_ma
             base_paths_ma[row] = on_slots(seen.paths_ma, spans) - planned_ma
+            available_ma[row] -= planned_ma + on_slots(added_ma, from_now)
         return Prospect(available_ma=available_ma, base_paths_ma=base_paths_ma)
 
     def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
         """Return the epoch seconds between two at which what rows have changes by the calendar."""
         return rating_edges(self._wiring, self._zone, since_at_s, until_at_s)
+
+    def effects_of(self, event: CalendarEvent) -> tuple[EventEffect, ...]:
+        """Return what an event changes on its circuit and those above, on the phase it is most on."""
+        at = self._wiring.circuit_at.get(event.circuit)
+        if at is None or event.is_cancelled:
+            return ()
+        found = []
+        for above in (at, *self._wiring.above[at]):
+            of_phases = [
+                self._effect(event, 3 * above + phase) for phase in Phase if event.extra_ma[phase]
+            ]
+            found.append(max(of_phases, key=lambda effect: effect.after_ma or 0))
+        return tuple(found)
+
+    def _effect(self, event: CalendarEvent, row: int) -> EventEffect:
+        now_s, seen = self._wall_s(), self._seen.rows.get(row)
+        others = tuple(known for known in self._events() if known.id != event.id)
+        before, after = (self._events_from(of, now_s) for of in (others, (*others, event)))
+        own_ma = self._events_from((event,), now_s).added_ma(row)
+        is_on, highest_a = own_ma > 0, self._highest_a(row)
+        before_ma = after_ma = None
+        if is_on.any():
+            planned_ma = np.zeros_like(own_ma)
+            if seen is not None:
+                behind = before.from_step - self._seen.from_step + np.arange(HORIZON_STEPS)
+                planned_ma = seen.planned_ma[np.clip(behind, 0, HORIZON_STEPS - 1)]
+            before_ma, after_ma = (
+                int(
+                    (self._unlearnt_ma(row, added) if seen is None else planned_ma + added)[
+                        is_on
+                    ].max()
+                )
+                for added in (before.added_ma(row), after.added_ma(row))
+            )
+        return EventEffect(
+            circuit=self._wiring.circuits[row // 3].id,
+            phase=Phase(row % 3),
+            is_learnt=seen is not None,
+            before_ma=before_ma,
+            after_ma=after_ma,
+            worst_ma=self._worst_ma(row),
+            highest_ma=None if highest_a is None else int(highest_a * 1_000),
+        )
+
+    def _events_from(self, events: tuple[CalendarEvent, ...], from_at_s: float) -> KnownEvents:
+        """Return events as they add to base from an instant (epoch s) on."""
+        return KnownEvents(
+            events=events,
+            wiring=self._wiring,
+            from_step=self._base.step_of(from_at_s),
+            steps=HORIZON_STEPS,
+            step_of=self._base.step_of,
+        )
+
+    def _unlearnt_ma(self, row: int, added_ma: Words) -> Words:
+        """Return base per step where nothing is learnt: the worst case, or what is known to be more.
+
+        That is what people know will be drawn on top of the most that was seen.
+        """
+        base_ma = np.full(len(added_ma), self._worst_ma(row), np.int32)
+        if added_ma.any():
+            known_ma = added_ma + int((self._highest_a(row) or 0.0) * 1_000)
+            np.maximum(base_ma, known_ma, out=base_ma, where=added_ma > 0)
+        return base_ma
+
+    def _highest_a(self, row: int) -> float | None:
+        """Return the most that base was seen to be in a quarter of an hour, None if nobody looked."""
+        if row not in self._base.rows:
+            return None
+        highest_a = float(self._base.highest_a()[self._base.rows.index(row)])
+        return None if isnan(highest_a) else highest_a
 
     def _worst_ma(self, row: int) -> int:
         """Return what base and loads draw at worst: as declared, or as seen where that was more."""
@@ -203,9 +275,8 @@ class Forecasting:
         """Look ahead anew where a step is over or base is not what was forecast."""
         step = self._base.step_of(self._wall_s())
         is_over = step != self._looked_step
-        if not is_over and not self._is_wanted and not self._drifts(step):
+        if not is_over and not self._drifts(step):
             return
-        self._is_wanted = False
         if is_over:
             self._score(step - 1)
         self._looked_step, self._looked_s = step, self._clock.monotonic_s()
@@ -228,25 +299,26 @@ class Forecasting:
         self._on_seen()
 
     def _watched(self, row: int, history: LoadHistory, from_step: int) -> Watched:
-        """Return a row as it would be without events, with those that are to come on top."""
-        events, known = tuple(self._events()), len(history.loads)
-        was_a = self._added_a(events, row, from_step - known, known)
-        if was_a is not None:
-            usual_a = np.maximum(0.0, history.loads - was_a)
-            history = LoadHistory(loads=usual_a, steps_a_day=history.steps_a_day)
+        """Return a row as it would be without events."""
+        known = len(history.loads)
+        usual_a = np.maximum(0.0, history.loads - self._added_a(row, from_step - known, known))
         return Watched(
             row=row,
-            history=history,
+            history=LoadHistory(loads=usual_a, steps_a_day=history.steps_a_day),
             worst_a=self._worst_ma(row) / 1_000,
             offset=self._offsets[row],
-            events_a=self._added_a(events, row, from_step, HORIZON_STEPS),
         )
 
-    def _added_a(
-        self, events: Iterable[CalendarEvent], row: int, from_step: int, steps: int
-    ) -> Floats | None:
-        step_of = self._base.step_of
-        return extra_a(events, self._wiring, row, from_step=from_step, steps=steps, step_of=step_of)
+    def _added_a(self, row: int, from_step: int, steps: int) -> Floats:
+        """Return what events add to a row per step, A."""
+        known = KnownEvents(
+            events=tuple(self._events()),
+            wiring=self._wiring,
+            from_step=from_step,
+            steps=steps,
+            step_of=self._base.step_of,
+        )
+        return known.added_ma(row) / 1_000
 
     def _drifts(self, step: int) -> bool:
         """Return whether base is now off all that was thought possible, and was not just looked at."""
@@ -257,9 +329,10 @@ class Forecasting:
             seen = self._seen.rows.get(row)
             if seen is None or isnan(now_a):
                 continue
+            usual_a = now_a - float(self._added_a(row, step, 1)[0])
             margin_a = DRIFT_RATIO * self._wiring.rating_ma[row] / 1_000
             of_step_a = seen.paths_ma[:, min(at, seen.paths_ma.shape[1] - 1)] / 1_000
-            if not of_step_a.min() - margin_a <= now_a <= of_step_a.max() + margin_a:
+            if not of_step_a.min() - margin_a <= usual_a <= of_step_a.max() + margin_a:
                 return True
         return False
 
@@ -274,9 +347,10 @@ class Forecasting:
                 seen = said.rows.get(row)
                 if seen is None or isnan(value_a):
                     continue
+                usual_a = value_a - float(self._added_a(row, step, 1)[0])
                 self._offsets[row] = moved_offset(
                     self._offsets[row],
-                    is_over=value_a * 1_000 > seen.planned_ma[lead],
+                    is_over=usual_a * 1_000 > seen.planned_ma[lead],
                     level_ratio=PLANNED_RATIO,
                 )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.planning.forecast import Floats, LoadHistory, forecast
+from gateway.planning.forecast import LoadHistory, forecast
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.services.base_load import STEPS_A_DAY, BaseLoad
@@ -60,7 +60,6 @@ class Watched:
     worst_a: float
     offset: float = 0.0
     """See `gateway.planning.forecast.moved_offset`."""
-    events_a: Floats | None = None
 
 
 def foresee(watched: Sequence[Watched], from_step: int) -> Foresight:
@@ -73,7 +72,6 @@ def foresee(watched: Sequence[Watched], from_step: int) -> Foresight:
             one.history,
             HORIZON_STEPS,
             worst_case=one.worst_a,
-            events=one.events_a,
             offset=one.offset,
         )
         clipped = np.clip(seen.paths, 0.0, one.worst_a)
@@ -101,18 +99,15 @@ def _seen(paths_ma: Words) -> Seen:
     return Seen(paths_ma=paths_ma, planned_ma=planned_ma.astype(np.int32))
 
 
-def slots_of(
-    grid: Grid, base: BaseLoad, foresight: Foresight, from_at_s: float
-) -> NDArray[np.intp]:
-    """Return from which to which step of the foresight each slot goes, (slots, 2), the last after.
+def slots_of(grid: Grid, base: BaseLoad, from_step: int, from_at_s: float) -> NDArray[np.intp]:
+    """Return from which to which of `HORIZON_STEPS` steps each slot goes, (slots, 2), the last after.
 
-    What lies before its first step, or after its last, is taken as that step.
+    They are counted from `from_step`. What lies before the first, or after the last, is taken as
+    that step.
     """
-    edges = [base.step_of(from_at_s + edge_s) - foresight.from_step for edge_s in grid.edges_s]
+    edges = [base.step_of(from_at_s + edge_s) - from_step for edge_s in grid.edges_s]
     # A slot that ends where a step begins has nothing of it.
-    ends = [
-        base.step_of(from_at_s + edge_s - 1e-3) - foresight.from_step for edge_s in grid.edges_s[1:]
-    ]
+    ends = [base.step_of(from_at_s + edge_s - 1e-3) - from_step for edge_s in grid.edges_s[1:]]
     spans = np.array([(first, last + 1) for first, last in zip(edges[:-1], ends, strict=True)])
     first = np.clip(spans[:, 0], 0, HORIZON_STEPS - 1)
     return np.stack((first, np.clip(spans[:, 1], first + 1, HORIZON_STEPS)), axis=1)

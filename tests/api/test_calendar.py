@@ -40,6 +40,8 @@ def test_what_people_know_is_listed_changed_and_taken_back(desk: Desk) -> None:
     moved = put(desk, token, phases=["L2"], extra_a=7.0001).said
     assert moved["extra_ma"] == [0, 7_001, 0]
     sooner = put(desk, token, "market", from_at=desk.at(1), until_at=desk.at(2)).said
+    for told in (moved, sooner):
+        del told["effects"]
     assert events(desk, desk.token("screen", Role.VIEWER)) == [sooner, moved]
 
     gone = desk.ask("DELETE", "/calendar/party", token=token)
@@ -71,6 +73,22 @@ def test_what_cannot_be_is_told(desk: Desk, wrong: dict[str, Any], kind: str) ->
 
     assert reply.said["type"] == f"urn:headroom:problem:{kind}"
     assert desk.calendar_changes == []
+
+
+def test_who_says_something_is_told_what_it_changes(desk: Desk) -> None:
+    token = desk.token("desk", Role.OPERATOR)
+
+    (covered,) = put(desk, token, extra_a=39.0, phases=["L2"]).said["effects"]
+    assert (covered["circuit"], covered["phase"]) == ("carpark", "L2")
+    assert covered["before_ma"] == covered["after_ma"] == 40_000
+    assert covered["why"].startswith(
+        "carpark, L2: nothing changes: its declared worst case, 40.0 A"
+    )
+    (more,) = put(desk, token, extra_a=55.0).said["effects"]
+    assert (more["before_ma"], more["after_ma"]) == (40_000, 55_000)
+    assert more["why"].endswith("does not cover it: 55.0 A count while it lasts.")
+    (later,) = put(desk, token, from_at=desk.at(70), until_at=desk.at(71)).said["effects"]
+    assert (later["before_ma"], later["after_ma"]) == (None, None)
 
 
 def test_who_may_and_what_is_not_there(desk: Desk) -> None:

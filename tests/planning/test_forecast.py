@@ -63,18 +63,6 @@ def test_a_cold_start_is_the_worst_case_and_first_weeks_are_wide() -> None:
     assert (young.paths == 90.0).all(axis=1).any()
 
 
-def test_what_people_know_will_come_on_top_shifts_everything() -> None:
-    party = np.zeros(24)
-    party[19:22] = 15.0
-    known = LoadHistory(loads=weeks(8), steps_a_day=HOURS)
-    plain, shifted = (
-        forecast(known, 24, worst_case=100.0, events=events) for events in (None, party)
-    )
-
-    assert shifted.paths - plain.paths == pytest.approx(np.tile(party, (len(plain.paths), 1)))
-    assert shifted.expected - plain.expected == pytest.approx(party)
-
-
 def test_a_gap_in_the_measurements_is_taken_from_the_week_before() -> None:
     loads = weeks(8)
     loads[-30:-20] = np.nan

@@ -269,18 +269,29 @@ def party(hours: float, lasts_h: float, extra_a: float) -> CalendarEvent:
     )
 
 
+def taken_a(made: Forecasting, hours: int = 24) -> list[list[float]]:
+    """Return what is taken off for base per row and quarter of an hour from noon on, A."""
+    grid = even_grid(4 * hours, 900.0)
+    available_ma = made.prospect(grid, from_at_s=NOON.timestamp(), constraints=()).available_ma
+    taken: list[list[float]] = (95.0 - 15.0 - available_ma / 1_000).tolist()
+    return taken
+
+
 def test_what_people_know_will_come_is_on_top_of_what_is_usual_and_only_then() -> None:
     clock, seen, known = SetClock(), list[float](), [party(7, 2, 15.0)]
     made = forecasting(clock, Weeks(10), seen)
     made._events = lambda: known
     run(made, clock, (0.01, None))
-    base_a = made.foresight.rows[0].planned_ma / 1_000
-    other_a = made.foresight.rows[1].planned_ma / 1_000
-    from_step = made.foresight.from_step - made._base.step_of(NOON.timestamp())
+    base_a, other_a, _ = taken_a(made)
 
-    added = np.flatnonzero(np.abs(base_a - other_a) > 0.1) + from_step
-    assert added.tolist() == list(range(28, 36))
-    assert base_a[28 - from_step] == pytest.approx(25.0, abs=0.05)
+    added = [at for at in range(96) if abs(base_a[at] - other_a[at]) > 0.1]
+    assert added == list(range(28, 36))
+    assert base_a[28] == pytest.approx(25.0, abs=0.05)
+    (effect,) = made.effects_of(replace(party(7, 2, 15.0), id="another"))
+    assert (effect.before_ma, effect.after_ma) == (25_000, 40_000)
+    assert effect.said() == (
+        "carpark, L1: 40.0 A of base are planned for while it lasts, 25.0 A without it"
+    )
 
 
 def test_what_people_knew_came_is_not_taken_for_usual() -> None:
@@ -297,26 +308,54 @@ def test_what_people_knew_came_is_not_taken_for_usual() -> None:
     made = forecasting(clock, WithParty(10, noise_a=1.0), seen)
     made._events = lambda: known
     run(made, clock, (0.01, None))
-    planned_a = made.foresight.rows[0].planned_ma / 1_000
+    base_a = taken_a(made)[0]
 
-    # Until 13 h, and no longer, though the last that was seen was 15 A more than usual.
-    assert planned_a[0] == 40.0  # More than that, the worst case, it never is.
-    assert planned_a[8] < 34.0
+    # Until 13 h, and no longer, though the last that was seen was 15 A more than usual. What
+    # somebody knows counts beyond the declared worst case of 40 A too.
+    assert 42.0 < base_a[0] < 50.0
+    assert base_a[8] < 34.0
 
 
-def test_looking_is_asked_for_when_people_know_something_else() -> None:
-    clock, seen = SetClock(at=NOON + timedelta(minutes=1)), list[float]()
-    made = forecasting(clock, Weeks(10), seen)
+def test_what_people_know_counts_before_anything_is_learnt() -> None:
+    clock, seen, known = SetClock(), list[float](), [party(7, 2, 9.0)]
+    made = forecasting(clock, Weeks(1), seen)
+    made._events = lambda: known
+    run(made, clock, (0.01, None))
 
-    def on_seen() -> None:
-        seen.append(clock.monotonic_s())
-        if len(seen) == 1:
-            made.look_soon()
+    # At most 30 A were seen, and the worst case is 40 A: it covers 9 A more, and not 15 A.
+    assert taken_a(made) == [[40.0] * 96] * 3
+    (effect,) = made.effects_of(known[0])
+    assert effect.said() == (
+        "carpark, L1: nothing changes: its declared worst case, 40.0 A, counts there until two weeks"
+        " are known, and covers it (at most 30.0 A were measured without it)"
+    )
+    known[0] = party(7, 2, 15.0)
+    assert taken_a(made)[0] == [45.0 if 28 <= at < 36 else 40.0 for at in range(96)]
+    assert (
+        made.effects_of(known[0])[0]
+        .said()
+        .endswith("40.0 A, does not cover it: 45.0 A count while it lasts")
+    )
 
-    made._on_seen = on_seen
-    run(made, clock, (0.1, None))
 
-    assert seen == [0.0, LOOKS_EVERY_S]
+def test_where_nobody_measures_what_people_know_counts_once_it_is_above_the_worst_case() -> None:
+    bare = small_site()
+    silent = replace(bare, circuits=(replace(bare.circuits[0], meter=None),))
+    known = [party(7, 2, 39.0)]
+    made = Forecasting(
+        Wiring.of(silent), PARAMETERS, zone=LONDON, clock=SetClock(), events=lambda: known
+    )
+
+    assert made.effects_of(known[0])[0].said().endswith("counts there, where nobody measures")
+    known[0] = party(7, 2, 50.0)
+    base_a = (
+        95.0
+        - made.prospect(
+            even_grid(96, 900.0), from_at_s=NOON.timestamp(), constraints=()
+        ).available_ma[0]
+        / 1_000
+    )
+    assert base_a.tolist() == [50.0 if 28 <= at < 36 else 40.0 for at in range(96)]
 
 
 def test_a_limit_on_power_is_a_third_of_it_on_each_phase() -> None:

@@ -27,6 +27,7 @@ from gateway.planning.standing_plan import StandingPlan
 from gateway.services.booking import Booking
 from gateway.services.calendar_book import CalendarBook
 from gateway.services.feed import Feed
+from gateway.services.forecasting import Forecasting
 from gateway.services.session_desk import SessionDesk
 from gateway.services.visits import Visits
 from tests.support.small_site import at_start, main_read, small_site
@@ -71,6 +72,9 @@ class Desk:
         )
         self.visits = Visits(self.clock)
         self.calendar_changes: list[float] = []
+        self.effects_of = Forecasting(
+            Wiring.of(site), ControlParameters(), zone=UTC, clock=self.clock
+        ).effects_of
         self.calendar = CalendarBook(
             clock=self.clock,
             ledger=None,
@@ -175,6 +179,7 @@ def api_desk(folder: Path) -> Iterator[Desk]:
         plan=lambda: desk.plan,
         sessions=desk.sessions,
         calendar=desk.calendar,
+        effects_of=desk.effects_of,
     )
     app = api_app(sources, find_access=register.find)
     listener = HttpListener(app, host="127.0.0.1", port=0, purpose="tests", max_connections=64)
