@@ -103,7 +103,7 @@ class FrontDesk:
         self._calendar = CalendarBook(
             clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_seen
         )
-        self._forecasting = self._wire_forecasting(state, folder)
+        self._forecasting = self._wire_forecasting(state, folder, ledger, memory)
         self._visits = Visits(
             clock,
             memory.transactions,
@@ -146,7 +146,9 @@ class FrontDesk:
             (lambda _: None) if register is None else register.find
         )
 
-    def _wire_forecasting(self, state: SiteState, folder: Path | None) -> Forecasting:
+    def _wire_forecasting(
+        self, state: SiteState, folder: Path | None, ledger: Ledger | None, memory: Memory
+    ) -> Forecasting:
         return Forecasting(
             state.wiring,
             state.parameters,
@@ -155,6 +157,8 @@ class FrontDesk:
             past=None if folder is None else HistoryReader(folder=folder),
             on_seen=self._on_seen,
             events=self._calendar.known,
+            remembered=memory.forecasts,
+            keep=(lambda _: None) if ledger is None else ledger.keep,
         )
 
     def _wire_sessions(

@@ -340,6 +340,7 @@ def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.stations.values()
     yield from memory.circuits.values()
     yield from memory.learnt.values()
+    yield from memory.forecasts.values()
     yield from memory.promises.values()
     yield from memory.statements.values()
     yield from memory.events.values()

@@ -14,6 +14,7 @@ from gateway.domain.memory import (
     CallMemory,
     CircuitMemory,
     ConnectorMemory,
+    ForecastMemory,
     LearntMemory,
     Memory,
     PromiseMemory,
@@ -31,6 +32,7 @@ Record = (
     | StationMemory
     | CircuitMemory
     | LearntMemory
+    | ForecastMemory
     | SiteMemory
     | TripMemory
     | PromiseMemory
@@ -46,6 +48,7 @@ KINDS: Final[dict[str, type[Record]]] = {
     "station": StationMemory,
     "circuit": CircuitMemory,
     "learnt": LearntMemory,
+    "forecast": ForecastMemory,
     "site": SiteMemory,
     "trip": TripMemory,
     "promise": PromiseMemory,
@@ -68,6 +71,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("circuit", record.circuit),)
         case LearntMemory():
             return (("learnt", record.circuit),)
+        case ForecastMemory():
+            return (("forecast", record.circuit),)
         case PromiseMemory():
             return (("promise", record.promise.id),)
         case StatementMemory():
@@ -142,6 +147,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     stations: dict[StationId, StationMemory] = {}
     circuits: dict[CircuitId, CircuitMemory] = {}
     learnt: dict[CircuitId, LearntMemory] = {}
+    forecasts: dict[CircuitId, ForecastMemory] = {}
     promises: dict[str, PromiseMemory] = {}
     statements: dict[ConnectorRef, StatementMemory] = {}
     events: dict[str, CalendarEvent] = {}
@@ -158,6 +164,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 circuits[record.circuit] = record
             case LearntMemory():
                 learnt[record.circuit] = record
+            case ForecastMemory():
+                forecasts[record.circuit] = record
             case SiteMemory():
                 site = record
             case TripMemory():
@@ -178,6 +186,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
         stations=stations,
         circuits=circuits,
         learnt=learnt,
+        forecasts=forecasts,
         site=site,
         trips=trips,
         transactions=transactions,

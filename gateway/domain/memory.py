@@ -91,6 +91,17 @@ class LearntMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastMemory:
+    """How far off forecasts of a circuit's base were, by phase, in parts of their own spread.
+
+    See `gateway.planning.forecast.moved_offset`.
+    """
+
+    circuit: CircuitId
+    offsets_ratio: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteMemory:
     """What people and the building have ordered for the site as a whole."""
 
@@ -220,6 +231,7 @@ Entry = (
     | StationMemory
     | CircuitMemory
     | LearntMemory
+    | ForecastMemory
     | SiteMemory
     | TripMemory
     | TransactionMemory
@@ -245,6 +257,7 @@ class Memory:
     stations: dict[StationId, StationMemory] = field(default_factory=dict)
     circuits: dict[CircuitId, CircuitMemory] = field(default_factory=dict)
     learnt: dict[CircuitId, LearntMemory] = field(default_factory=dict)
+    forecasts: dict[CircuitId, ForecastMemory] = field(default_factory=dict)
     site: SiteMemory = field(default_factory=SiteMemory)
     trips: dict[CircuitId, TripMemory] = field(default_factory=dict)
     transactions: tuple[TransactionMemory, ...] = ()

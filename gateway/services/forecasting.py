@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from math import isnan
 from typing import Protocol
@@ -16,7 +16,9 @@ from gateway.control.wiring import Wiring
 from gateway.domain.calendar_events import CalendarEvent, EventEffect
 from gateway.domain.electric import Phase
 from gateway.domain.errors import PastUnreadableError
+from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Constraint
+from gateway.domain.memory import ForecastMemory
 from gateway.planning.forecast import Floats, LoadHistory, moved_offset
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
@@ -85,17 +87,25 @@ class Forecasting:
         past: Past | None = None,
         on_seen: Callable[[], None] = lambda: None,
         events: Callable[[], Iterable[CalendarEvent]] = tuple,
+        remembered: Mapping[CircuitId, ForecastMemory] | None = None,
+        keep: Callable[[ForecastMemory], None] = lambda _: None,
     ) -> None:
         """Know of nothing yet; `past` is read once it runs.
 
         `events` are what people know of: they are on top of what is learnt, and of the most that was
-        seen where nothing is learnt yet; and they are not learnt from.
+        seen where nothing is learnt yet; and they are not learnt from. How far off forecasts were
+        is `remembered`, and what is learnt of that is `keep`t.
         """
         self._wiring, self._parameters, self._clock = wiring, parameters, clock
         self._zone = zone
         self._past, self._on_seen, self._events = past, on_seen, events
         self._base = BaseLoad(wiring, zone)
-        self._offsets = dict.fromkeys(self._base.rows, 0.0)
+        self._keep, known = keep, remembered or {}
+        self._offsets = {
+            row: 0.0 if memory is None else memory.offsets_ratio[row % 3]
+            for row in self._base.rows
+            for memory in (known.get(wiring.circuits[row // 3].id),)
+        }
         self._seen = Foresight(from_step=0)
         self._said: deque[Foresight] = deque(maxlen=max(LEADS))
         self._rows: list[Row] = []
@@ -279,6 +289,7 @@ class Forecasting:
             return
         if is_over:
             self._score(step - 1)
+            self._keep_offsets()
         self._looked_step, self._looked_s = step, self._clock.monotonic_s()
         # What has begun counts as the newest that is known, once enough of it is.
         begun = self._base.mean_a(step)
@@ -353,6 +364,13 @@ class Forecasting:
                     is_over=usual_a * 1_000 > seen.planned_ma[lead],
                     level_ratio=PLANNED_RATIO,
                 )
+
+    def _keep_offsets(self) -> None:
+        """Have remembered what was learnt of how far off forecasts are."""
+        for at in sorted({row // 3 for row, offset in self._offsets.items() if offset}):
+            l1, l2, l3 = (self._offsets.get(3 * at + phase, 0.0) for phase in Phase)
+            circuit = self._wiring.circuits[at].id
+            self._keep(ForecastMemory(circuit=circuit, offsets_ratio=(l1, l2, l3)))
 
     def _wall_s(self) -> float:
         return self._clock.now_at().timestamp()

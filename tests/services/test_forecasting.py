@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from gateway.adapters.clock import SystemClock
 from gateway.adapters.history_file import HistoryFile, HistoryReader, Minute
+from gateway.adapters.ledger_db import LedgerDb
 from gateway.control.decide import decide
 from gateway.control.fold import evolve_all
 from gateway.control.parameters import ControlParameters
@@ -31,6 +33,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
+from gateway.domain.memory import ForecastMemory
 from gateway.domain.needs import Need
 from gateway.planning.grid import HOUR_S, even_grid, grid_of
 from gateway.planning.quote import Verdict
@@ -397,6 +400,30 @@ def test_a_forecast_that_is_too_low_learns_to_go_higher() -> None:
     offsets = list(made._offsets.values())
 
     assert min(offsets) > 0.1
+
+
+def test_how_far_off_forecasts_were_outlives_a_restart(tmp_path: Path) -> None:
+    clock, written = SetClock(), list[ForecastMemory]()
+    made = forecasting(clock, Weeks(10, noise_a=2.0, every_h=0.25), [])
+    made._keep = written.append
+    run(made, clock, (6.0, 35.0))
+
+    async def kept() -> None:
+        ledger = LedgerDb(tmp_path, site="Small", clock=SystemClock(), batch_s=0.05)
+        ledger.load(run="first")
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(ledger.run())
+            await ledger.keep_durably(*written)
+            running.cancel()
+
+    asyncio.run(kept())
+    remembered = LedgerDb(tmp_path, site="Small", clock=SystemClock()).load(run="second")
+    again = Forecasting(
+        WIRING, PARAMETERS, zone=LONDON, clock=clock, remembered=remembered.forecasts
+    )
+
+    assert again._offsets == made._offsets
+    assert min(again._offsets.values()) > 0.05
 
 
 def test_a_clock_that_was_wrong_leaves_nothing_behind() -> None:

@@ -11,6 +11,7 @@ from gateway.domain.memory import (
     CircuitMemory,
     ConnectorMemory,
     Entry,
+    ForecastMemory,
     LearntMemory,
     Memory,
     PromiseMemory,
@@ -74,6 +75,9 @@ class PaperLedger:
                 self.memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
             case LearntMemory():
                 self.memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
+            case ForecastMemory():
+                forecasts = {**known.forecasts, entry.circuit: entry}
+                self.memory = replace(known, forecasts=forecasts)
             case SiteMemory():
                 self.memory = replace(known, site=entry)
             case StatementMemory():
