@@ -19,7 +19,8 @@ class PlannedView(Answer):
     """What one vehicle, or one reservation, is meant to be given; control may give more or less.
 
     `reservation_id` is told to whom it was promised to and to operators. `energy_wh` is what the plan
-    gives of `wanted_wh` (None: all there is), `short_wh` what is missing of what was promised.
+    gives of `wanted_wh` (None: all there is) by `until_at`; `short_wh` is what is missing of that, or
+    of what was promised.
     """
 
     connector: str | None
@@ -69,9 +70,18 @@ def _planned(plan: StandingPlan, at: int, edges_s: list[float], access: Access) 
         until_at=instant(plan.from_at_s + demand.latest_s),
         wanted_wh=None if demand.energy_wh is None else int(demand.energy_wh),
         energy_wh=int(plan.plan.delivered_wh[at]),
-        short_wh=int(plan.short_wh.get(demand.key, 0.0)),
+        short_wh=int(_short_wh(plan, at)),
         profile=list(_steps(plan.plan.current_ma[at], edges_s, demand)),
     )
+
+
+def _short_wh(plan: StandingPlan, at: int) -> float:
+    """Return what is missing of what a vehicle wants, or of what it was promised."""
+    demand = plan.problem.demands[at]
+    if demand.key in plan.promises or demand.energy_wh is None:
+        return plan.short_wh.get(demand.key, 0.0)
+    short_wh = demand.energy_wh - plan.plan.delivered_wh[at]
+    return short_wh if short_wh >= 1.0 else 0.0
 
 
 def _may_see(access: Access, promise: Reservation) -> bool:

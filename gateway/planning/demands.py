@@ -48,6 +48,19 @@ def served_by(visits: Iterable[Visit], promises: Iterable[Reservation]) -> dict[
     }
 
 
+def waiting_by_place(
+    visits: Iterable[Visit], promises: Iterable[Reservation]
+) -> dict[str, list[Reservation]]:
+    """Return by connector the open promises that were made to others than the vehicle there."""
+    known = [promise for promise in promises if promise.state.is_open]
+    served = served_by(visits, known)
+    waiting = dict[str, list[Reservation]]()
+    for promise in known:
+        if served.get(promise.place) is not promise:
+            waiting.setdefault(promise.place, []).append(promise)
+    return waiting
+
+
 def edges_of(
     visits: Iterable[Visit], promises: Iterable[Reservation], *, now_s: float
 ) -> tuple[float, ...]:
@@ -80,11 +93,14 @@ def demands_of(
     """
     opened = [promise for promise in promises if promise.state.is_open]
     served, conceded_wh = served_by(visits, opened), conceded_wh or {}
-    there = {visit.place: visit for visit in visits}
-    demands, owed_wh = [], dict[str, float]()
-    overdue_s = {
-        visit.place: STAYS_ON_S for visit in visits if _leaves_at_s(visit, opened, served) <= now_s
+    there, waiting = {visit.place: visit for visit in visits}, waiting_by_place(visits, opened)
+    stays_s = {
+        visit.place: min([visit.leaves_at_s, *(p.from_at_s for p in waiting.get(visit.place, ()))])
+        - now_s
+        for visit in visits
     }
+    overdue_s = {place: STAYS_ON_S for place, left_s in stays_s.items() if left_s <= 0}
+    demands, owed_wh = [], dict[str, float]()
     for promise in opened:
         is_there = served.get(promise.place) is promise
         demand = _promised(
@@ -101,24 +117,12 @@ def demands_of(
         demands.append(replace(demand, promised_wh=min(demand.promised_wh, most_wh)))
         if is_there:
             owed_wh[promise.place] = demand.energy_wh or 0.0
-    for visit in visits:
-        stays_s = overdue_s.get(visit.place, _leaves_at_s(visit, opened, served) - now_s)
-        demand = _walked_up(visit, places, stays_s, owed_wh=owed_wh.get(visit.place, 0.0))
+    for place, visit in there.items():
+        left_s = overdue_s.get(place, stays_s[place])
+        demand = _walked_up(visit, places, left_s, owed_wh=owed_wh.get(place, 0.0))
         if demand is not None:
             demands.append(demand)
     return tuple(demands)
-
-
-def _leaves_at_s(
-    visit: Visit, promises: Iterable[Reservation], served: Mapping[str, Reservation]
-) -> float:
-    """Return until when a vehicle has its connector: somebody else may be promised it next."""
-    others_s = [
-        promise.from_at_s
-        for promise in promises
-        if promise.place == visit.place and served.get(visit.place) is not promise
-    ]
-    return min([visit.leaves_at_s, *others_s])
 
 
 def _promised(

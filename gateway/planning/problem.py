@@ -149,7 +149,8 @@ def delivered_wh(demand: Demand, current_ma: Sequence[int], hours: Sequence[floa
 def ranks_of(demands: Sequence[Demand]) -> list[int]:
     """Return the class each demand is served by: the highest of its own and of who waits for it.
 
-    Who stands at a connector that something critical waits for is in its way until it is done.
+    Who stands at a connector that something critical waits for is in its way until it is done;
+    who is gone before that comes is not.
     """
     ranks = [demand.rank for demand in demands]
     at_place: dict[str, list[int]] = {}
@@ -157,9 +158,9 @@ def ranks_of(demands: Sequence[Demand]) -> list[int]:
         at_place.setdefault(demand.place, []).append(at)
     for queue in at_place.values():
         queue.sort(key=lambda at: (demands[at].earliest_s, at))
-        for before, behind in pairwise(reversed(queue)):
-            if demands[before].earliest_s < demands[behind].latest_s:
-                ranks[behind] = min(ranks[behind], ranks[before])
+        for waits, stands in pairwise(reversed(queue)):
+            if demands[waits].earliest_s <= demands[stands].latest_s:
+                ranks[stands] = min(ranks[stands], ranks[waits])
     return ranks
 
 

@@ -2,13 +2,13 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.control.state import Priority
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Reservation
 from gateway.planning.asking import Places
-from gateway.planning.demands import Visit, served_by
+from gateway.planning.demands import Visit, served_by, waiting_by_place
 from gateway.planning.standing_plan import StandingPlan
 
 TELLS_FROM_S, TELLS_RATIO = 60.0, 0.1
@@ -62,15 +62,24 @@ def priorities_of(
     *,
     now_s: float,
 ) -> dict[ConnectorRef, Priority]:
-    """Return how much everybody's need matters now (epoch s), with `turns` of the plan."""
+    """Return how much everybody's need matters now (epoch s), with `turns` of the plan.
+
+    Who is in the way of somebody who matters more matters as much.
+    """
     served, priorities = served_by(visits, promises), dict[ConnectorRef, Priority]()
+    waiting = waiting_by_place(visits, promises)
     for visit in visits:
         connector = places.connectors[visit.place]
         full_w = places.site.voltage_v * (visit.phase_count or len(connector.phases))
         full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
         promise = served.get(visit.place)
+        kept_waiting = [
+            behind.criticality.rank
+            for behind in waiting.get(visit.place, ())
+            if behind.from_at_s <= visit.leaves_at_s
+        ]
         priorities[connector.ref] = priority_of(
-            visit,
+            replace(visit, rank=min([visit.rank, *kept_waiting])),
             promise,
             own=turns.get(visit.place),
             promised=None if promise is None else turns.get(promise.id),

@@ -241,6 +241,18 @@ def test_readings_limits_and_headroom_are_told(desk: Desk) -> None:
     assert (site["name"], site["timezone"]) == ("Small", "Europe/London")
 
 
+def test_an_impossible_target_is_answered_with_the_best_there_is_and_never_with_nothing(
+    desk: Desk,
+) -> None:
+    said = quote(desk, desk.token("vans"), connector="CP-01/1", energy_wh=900_000)
+    (best, *_) = said["offers"]
+
+    assert said["answer"] == "partly"
+    assert "not all of the 900.0 kWh" in said["reason"]
+    assert 0 < best["energy_wh"] < 900_000
+    assert best["profile"]
+
+
 def test_headroom_is_what_a_quote_would_be_told(desk: Desk) -> None:
     token = desk.token("vans")
     held = quote(desk, token, connector="CP-01/1")["offers"][0]

@@ -191,9 +191,17 @@ def test_who_is_behind_an_occupied_connector_is_told_when_it_is_free(desk: Desk)
         "energy_wh": 9_000,
         "connector": "CP-01/1",
     }
-    quote = desk.ask("POST", "/quotes", wanted, token=desk.token("vans")).said
+    vans = desk.token("vans")
+    quote = desk.ask("POST", "/quotes", wanted, token=vans).said
+    why = "CP-01/1 is occupied now, it is taken to be free from 11:00"
+    behind = next(offer for offer in quote["offers"] if offer["connector"] == "CP-01/1")
+    made = desk.ask("POST", "/reservations", {"offer_id": behind["offer_id"]}, token=vans).said
 
-    assert "CP-01/1 is occupied now, it is taken to be free from 11:00" in quote["reason"]
+    assert why in quote["reason"]
+    assert behind["start_at"] >= desk.at(3)
+    assert made["waits_for"] == why
+    kept = desk.ask("GET", f"/reservations/{made['reservation_id']}", token=vans).said
+    assert kept["waits_for"] == why
 
 
 def desk_of(visits: Visits, paper: PaperLedger | None, key: bytes) -> SessionDesk:

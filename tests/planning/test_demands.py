@@ -14,7 +14,7 @@ from gateway.planning.demands import Visit, demands_of, edges_of
 from gateway.planning.following import Following
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, grid_of
-from gateway.planning.problem import Demand, Problem
+from gateway.planning.problem import Demand, Problem, ranks_of
 from tests.support.small_site import small_site
 
 NOW_S = 1_000_000.0
@@ -96,6 +96,15 @@ def test_a_connector_is_left_to_whom_it_is_promised() -> None:
     _, demands = wishes(VISIT, promises=(later,))
 
     assert {d.key: d.latest_s for d in demands} == {"P": 7_200.0, "CP-01/1": 3_600.0}
+
+
+def test_who_stands_where_something_critical_comes_next_is_served_like_it() -> None:
+    soon = replace(promise_of((3_600, 7_200, 16_000)), criticality=Criticality.CRITICAL)
+    tomorrow = replace(promise_of((90_000, 93_600, 16_000)), criticality=Criticality.CRITICAL)
+    lowly = replace(VISIT, rank=3)
+
+    assert ranks_of(wishes(lowly, promises=(soon,))[1]) == [0, 0]
+    assert ranks_of(wishes(lowly, promises=(tomorrow,))[1]) == [0, 3]
 
 
 def test_one_that_should_have_left_is_planned_on_before_whom_it_keeps_waiting() -> None:

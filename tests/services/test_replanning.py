@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from gateway.api.plan import plan_view
 from gateway.control.decide import decide
 from gateway.control.fold import evolve_all
 from gateway.control.parameters import ControlParameters
@@ -208,6 +209,61 @@ def test_a_promise_that_has_arrived_is_a_floor_and_those_served_later_wait() -> 
         # 40 A are left in the worst case: the promised 32 A leave one more than nothing.
         assert second.floor_ma == last.floor_ma == 0
         assert (last.laxity_s or 0.0) > WAITS_S > (first.laxity_s or 0.0)
+
+    run(scene)
+
+
+def test_who_is_in_the_way_of_somebody_who_matters_more_matters_as_much() -> None:
+    async def scene(desk: Desk) -> None:
+        need = Need(
+            arrive_at=desk.clock.now_at() + timedelta(hours=1),
+            depart_at=desk.clock.now_at() + timedelta(hours=3),
+            energy_wh=10_000,
+            connector=ref(1),
+            criticality=Criticality.HIGH,
+        )
+        held = await desk.booking.hold(desk.booking.quote(need, DESK).offers[0].id, DESK)
+        await desk.booking.confirm(held.id, DESK)
+        desk.hear(*plugged(1), *plugged(2))
+        for number in (1, 2):
+            leaves_s = desk.clock.now_at().timestamp() + 7_200.0
+            low = Statement(departs_at_s=leaves_s, criticality=Criticality.OPPORTUNISTIC)
+            desk.visits.say(ref(number), low)
+        desk.cycle()
+        first, second = desk.told[ref(1)], desk.told[ref(2)]
+        assert first is not None
+        assert second is not None
+        assert (first.rank, second.rank) == (
+            Criticality.HIGH.rank,
+            Criticality.OPPORTUNISTIC.rank,
+        )
+
+    run(scene)
+
+
+def test_an_impossible_target_is_planned_as_far_as_it_can_be_and_the_rest_is_told() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.hear(*plugged(1))
+        in_an_hour_s = desk.clock.now_at().timestamp() + 3_600.0
+        impossible = Statement(departs_at_s=in_an_hour_s, energy_wh=90_000.0)
+        desk.visits.say(ref(1), impossible)
+        desk.cycle()
+        await desk.wait_plan(lambda d: d.planning.plan is not None)
+        (told,) = plan_view(desk.planning.plan, DESK, desk.clock.now_at()).planned
+
+        assert 21_500 < told.energy_wh < 22_080
+        assert told.wanted_wh == 90_000
+        assert told.short_wh + told.energy_wh in (89_999, 90_000)
+        # It is there still, and should not be: it goes on, as far as that can be told.
+        desk.clock.ahead += timedelta(hours=2)
+        desk.planning.ask(Cause.DEPARTURE)
+        made_at_s = desk.planning.plan.from_at_s if desk.planning.plan else 0.0
+        await desk.wait_plan(
+            lambda d: d.planning.plan is not None and d.planning.plan.from_at_s > made_at_s
+        )
+        (told,) = plan_view(desk.planning.plan, DESK, desk.clock.now_at()).planned
+        assert 10_500 < told.energy_wh < 11_040
+        assert desk.told[ref(1)] is not None
 
     run(scene)
 
