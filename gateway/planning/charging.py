@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.planning.exchange import may_wait
 from gateway.planning.grid import Grid
-from gateway.planning.problem import Demand, Plan
+from gateway.planning.problem import Demand, Plan, delivered_wh
 from gateway.planning.room import Ints, Room
 
 MOST_ROOMS = 8
@@ -67,12 +67,10 @@ class Charging:
 
     def gets_wh(self, grid: Grid) -> list[float]:
         """Return what each demand is given, at most what it wants."""
-        given_wh = (self.current_ma @ np.array(grid.hours)).tolist() if self.demands else []
+        hours = grid.hours
         return [
-            demand.wh_per_ma_h * mah
-            if demand.energy_wh is None
-            else min(demand.energy_wh, demand.wh_per_ma_h * mah)
-            for demand, mah in zip(self.demands, given_wh, strict=True)
+            delivered_wh(demand, of_slots_ma, hours)
+            for demand, of_slots_ma in zip(self.demands, self.current_ma.tolist(), strict=True)
         ]
 
 

@@ -13,6 +13,10 @@ from gateway.planning.grid import Grid
 from gateway.planning.problem import Demand
 from gateway.planning.room import Floats, Ints
 
+NOTHING_MAH = 1e-6
+MOST_ROUNDS = 3
+"""So often more is sought for what the starts cost that a move makes."""
+
 
 class Exchange:
     """A plan while charging is moved in it: `current_ma` (demands, slots), `left_ma` (rows, slots).
@@ -102,7 +106,22 @@ class Exchange:
         if keeps_ma < demand.min_ma:
             keeps_ma = 0
         gives_mah = (has_ma - keeps_ma) * float(self._hours[slot])
-        window = self._window(at)
+        first, adds_ma = self._elsewhere(at, slot, keeps_ma, gives_mah)
+        if not len(adds_ma):
+            return 0
+        slots = np.arange(first, first + len(adds_ma))
+        self.current_ma[at, slots] += adds_ma
+        self.left_ma[rows[:, None], slots] -= adds_ma
+        self.current_ma[at, slot] = keeps_ma
+        self.left_ma[rows, slot] += has_ma - keeps_ma
+        return has_ma - keeps_ma
+
+    def _elsewhere(self, at: int, slot: int, keeps_ma: int, gives_mah: float) -> tuple[int, Ints]:
+        """Return from which slot on what would be added to others so that one may give so much.
+
+        Nothing is where there is no room for it. A start more than before costs something too.
+        """
+        demand, rows, window = self._demands[at], self._rows[at], self._window(at)
         first = window.start
         of_demand = self.current_ma[at, first : window.stop]
         free_ma = self.left_ma[rows, first : window.stop].min(axis=0)
@@ -111,21 +130,47 @@ class Exchange:
         free_ma -= free_ma % demand.step_ma
         free_ma[of_demand + free_ma < demand.min_ma] = 0
         free_ma[slot - first] = 0
-        hours = self._hours[first : window.stop]
+        has_mah = self._drawn_mah(at, of_demand, first) if demand.starts_slowly else 0.0
+        for _ in range(MOST_ROUNDS):
+            adds_ma = self._filled(at, free_ma, gives_mah, first)
+            if not demand.starts_slowly or not len(adds_ma):
+                return first, adds_ma
+            after_ma = of_demand.copy()
+            after_ma[: len(adds_ma)] += adds_ma
+            after_ma[slot - first] = keeps_ma
+            lacks_mah = has_mah - self._drawn_mah(at, after_ma, first)
+            if lacks_mah <= NOTHING_MAH:
+                return first, adds_ma
+            gives_mah += lacks_mah
+        return first, free_ma[:0]
+
+    def _filled(self, at: int, free_ma: Ints, gives_mah: float, first: int) -> Ints:
+        """Return what of free currents, the earliest first, carries so much; nothing if none does."""
+        demand, hours = self._demands[at], self._hours[first : first + len(free_ma)]
         summed_mah = (free_ma * hours).cumsum()
-        if summed_mah[-1] < gives_mah - 1e-6:
-            return 0
-        last = int(summed_mah.searchsorted(gives_mah - 1e-6))
+        if not len(summed_mah) or summed_mah[-1] < gives_mah - NOTHING_MAH:
+            return free_ma[:0]
+        last = int(summed_mah.searchsorted(gives_mah - NOTHING_MAH))
         before_mah = float(summed_mah[last - 1]) if last else 0.0
         rest_ma = -int(-(gives_mah - before_mah) / hours[last] // demand.step_ma) * demand.step_ma
         least_ma = demand.min_ma - int(self.current_ma[at, first + last])
-        free_ma[last] = min(max(rest_ma, least_ma), int(free_ma[last]))
-        adds_ma = free_ma[: last + 1]
-        of_demand[: last + 1] += adds_ma
-        self.left_ma[rows[:, None], np.arange(first, first + last + 1)] -= adds_ma
-        self.current_ma[at, slot] = keeps_ma
-        self.left_ma[rows, slot] += has_ma - keeps_ma
-        return has_ma - keeps_ma
+        adds_ma = free_ma[: last + 1].copy()
+        adds_ma[last] = min(max(rest_ma, least_ma), int(free_ma[last]))
+        return adds_ma
+
+    def _drawn_mah(self, at: int, of_slots_ma: Ints, first: int) -> float:
+        """Return what currents from a slot on carry, less what their starts cost."""
+        demand, hours = self._demands[at], self._hours[first : first + len(of_slots_ma)]
+        is_on = of_slots_ma > 0
+        begins = np.flatnonzero(is_on[1:] & ~is_on[:-1]) + 1
+        carries_mah = float(of_slots_ma @ hours)
+        for begin in (
+            *([0] if is_on[:1].any() and not demand.is_drawing else []),
+            *begins.tolist(),
+        ):
+            ma, length_h = float(of_slots_ma[begin]), float(hours[begin])
+            carries_mah -= ma * (length_h - demand.drawing_h(ma, length_h))
+        return carries_mah
 
     def _window(self, at: int) -> range:
         """Return the slots a demand may use: between those before and behind it at its connector."""
@@ -145,8 +190,7 @@ class Exchange:
 def may_wait(demand: Demand) -> bool:
     """Return whether a demand may charge at other times than planned.
 
-    Not if it wants all as soon as it can, if it tapers (what it takes depends on what it has had),
-    or if a start costs it something.
+    Not if it wants all as soon as it can, or if it tapers: what it takes depends on what it has had.
     """
     is_soon = demand.objective is Objective.FASTEST or demand.energy_wh is None
-    return not is_soon and not demand.taper and not demand.starts_slowly
+    return not is_soon and not demand.taper

@@ -21,7 +21,7 @@ from gateway.planning.charging import Charging, charging_of
 from gateway.planning.giving_way import Standing, told
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import even_grid
-from gateway.planning.problem import Demand, Plan, Problem
+from gateway.planning.problem import Demand, Plan, Problem, delivered_wh
 from gateway.planning.quote import Ask, Verdict, Way
 from gateway.planning.rearranging import hold_moving, rearrange, rewritten
 from gateway.planning.room import Outlet, Room
@@ -80,8 +80,9 @@ def test_nobody_gives_way_where_there_is_room() -> None:
     assert (said.quote.verdict, said.gives_way.said()) == (Verdict.YES, "")
 
 
-def test_who_can_wait_waits_and_gets_no_less() -> None:
-    there = charging(alike(32_000), vehicle("van"))
+@pytest.mark.parametrize("settling_s", [0.0, 40.0])
+def test_who_can_wait_waits_and_gets_no_less(settling_s: float) -> None:
+    there = charging(alike(32_000), vehicle("van", settling_s=settling_s))
     said = told(book(32_000), ASKED, ask(22_080, 0, 1), (), charging=there, standing=standing())
 
     assert (said.quote.verdict, said.gives_way.moved) == (Verdict.YES, ("van",))
@@ -210,6 +211,9 @@ def car_park(seed: int, limit_ma: int) -> tuple[np.ndarray, tuple[Demand, ...]]:
                 energy_wh=chance.choice((None, 3_000, 9_000, 30_000)),
                 max_ma=chance.choice((10_000, 16_000, 32_000)),
                 rank=chance.randrange(4),
+                settling_s=chance.choice((0.0, 8.0, 60.0)),
+                ramp_ma_per_s=chance.choice((5_000.0, 100.0)),
+                is_drawing=chance.random() < 0.3,
             )
         )
     left_ma = alike(limit_ma, rows=9)
@@ -232,9 +236,7 @@ def energies_wh(plan: Plan, demands: tuple[Demand, ...]) -> list[float]:
                 assert ma % demand.step_ma == 0
                 assert (demand.place, slot) not in taken
                 taken.add((demand.place, slot))
-        found.append(
-            demand.wh_per_ma_h * sum(ma * h for ma, h in zip(of_slots, hours, strict=True))
-        )
+        found.append(delivered_wh(replace(demand, energy_wh=None), of_slots, hours))
     return found
 
 

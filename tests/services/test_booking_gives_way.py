@@ -12,9 +12,10 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import Entry
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.demands import Visit, demands_of
 from gateway.planning.grid import grid_of
 from gateway.planning.improve import plan
-from gateway.planning.problem import Demand, Problem
+from gateway.planning.problem import Problem
 from gateway.planning.quote import Verdict
 from gateway.planning.standing_plan import Origin, StandingPlan
 from gateway.services.booking import Booking
@@ -96,22 +97,18 @@ def test_who_is_charging_is_counted_and_may_have_to_wait() -> None:
         asked = need(clock, "CP-02", 1, 20)
         assert made.quote(asked, VANS).reason.startswith("Yes: 20.0 kWh on CP-02/1")
         grid = grid_of()
-        hours = 3_600.0
 
         def charging(latest_h: float) -> StandingPlan:
-            walk_in = Demand(
-                key="CP-01/1",
+            now_s = clock.now_at().timestamp()
+            walk_in = Visit(
                 place="CP-01/1",
-                rows=(0, 1, 2),
-                phase_count=3,
-                voltage_v=230.0,
-                earliest_s=hours,
-                latest_s=latest_h * hours,
-                energy_wh=22_000,
-                max_ma=32_000,
+                since_at_s=now_s,
+                leaves_at_s=now_s + latest_h * 3_600.0,
+                wants_wh=42_000.0,
             )
+            demands = demands_of((walk_in,), (), made.places, grid, now_s=now_s)
             rows = ((LEFT_MA,) * grid.slot_count,) * 3
-            problem = Problem(grid=grid, available_ma=rows, demands=(walk_in,))
+            problem = Problem(grid=grid, available_ma=rows, demands=demands)
             return StandingPlan(
                 origin=Origin.GREEDY,
                 from_at_s=clock.now_at().timestamp(),
@@ -121,7 +118,7 @@ def test_who_is_charging_is_counted_and_may_have_to_wait() -> None:
                 short_wh={},
             )
 
-        patient, hasty = charging(5.0), charging(2.1)
+        patient, hasty = charging(6.0), charging(2.1)
         made.go_by(lambda: patient)
         assert "it moves the charging of 1 vehicle in time" in made.quote(asked, VANS).reason
         made.go_by(lambda: hasty)
