@@ -109,6 +109,15 @@ def unpack_figures(block: bytes, count: int) -> list[MinuteFigures | None]:
     ]
 
 
+def unpack_highs(block: bytes, count: int) -> Sequence[float]:
+    """Return the highest second of each of `count` series, NaN where nothing was known.
+
+    Raises:
+        BlockDamagedError: they are not as they were packed.
+    """
+    return _figures(block, count)[2::3]
+
+
 def unpack_means(block: bytes, count: int) -> Sequence[float]:
     """Return the mean of each of `count` series, NaN where nothing was known.
 

@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from gateway.adapters.history_blocks import (
     pack_seconds,
     resolution_of,
     unpack_figures,
+    unpack_highs,
     unpack_means,
     unpack_seconds,
 )
@@ -252,6 +253,25 @@ class HistoryReader:
         Raises:
             PastUnreadableError: the file cannot be read.
         """
+        return self._minute_by_minute(names, since_at, until_at, unpack_means)
+
+    def highs(
+        self, names: Sequence[str], since_at: datetime, until_at: datetime
+    ) -> Iterator[tuple[float, list[float]]]:
+        """Yield the same of their highest seconds.
+
+        Raises:
+            PastUnreadableError: the file cannot be read.
+        """
+        return self._minute_by_minute(names, since_at, until_at, unpack_highs)
+
+    def _minute_by_minute(
+        self,
+        names: Sequence[str],
+        since_at: datetime,
+        until_at: datetime,
+        unpack: Callable[[bytes, int], Sequence[float]],
+    ) -> Iterator[tuple[float, list[float]]]:
         if not (self.folder / HISTORY_NAME).exists():
             return
         known: list[str] = []
@@ -269,10 +289,10 @@ class HistoryReader:
                     known, at = found, {name: position for position, name in enumerate(found)}
                     places = [at.get(name) for name in names]
                 try:
-                    means = unpack_means(block, len(found))
+                    figures = unpack(block, len(found))
                 except BlockDamagedError:
                     continue
-                yield minute * SECONDS, [nan if at is None else means[at] for at in places]
+                yield minute * SECONDS, [nan if at is None else figures[at] for at in places]
             begins_at = ends_at
 
     def seconds(

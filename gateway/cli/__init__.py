@@ -14,6 +14,7 @@ COMMANDS = {
     "quote": "gateway.cli.quote:quote_command",
     "read": "gateway.cli.read:read_command",
     "release": "gateway.cli.release:release_command",
+    "report": "gateway.cli.report:report_command",
     "restore": "gateway.cli.backup:restore_command",
     "run": "gateway.cli.run:run_command",
     "simulate": "gateway.cli.simulate:simulate_command",
