@@ -143,7 +143,6 @@ class LedgerFile:
             LedgerRefusedError: another file has taken the ledger's place.
             sqlite3.Error, OSError: it cannot be written now.
         """
-        whole = self._mirror | batch.records
         try:
             if self._connection is not None and not self._is_in_place():
                 self.close()
@@ -160,12 +159,16 @@ class LedgerFile:
             self._begin_anew(error)
             batch = self._with_what_is_missing(batch)
             self._commit(batch)
-        self._mirror = {key: record for key, record in whole.items() if not is_done(record)}
-        for key, record in batch.transactions.items():
-            if record.is_over:
-                self._running.pop(key, None)
+        for key, record in batch.records.items():
+            if is_done(record):
+                self._mirror.pop(key, None)
             else:
-                self._running[key] = merged(self._running.get(key), record)
+                self._mirror[key] = record
+        for name, transaction in batch.transactions.items():
+            if transaction.is_over:
+                self._running.pop(name, None)
+            else:
+                self._running[name] = merged(self._running.get(name), transaction)
 
     def let_go(self) -> LetGo:
         """Let go of what is older than it is kept.
