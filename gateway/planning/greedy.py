@@ -41,10 +41,10 @@ class _Going:
         """Return how long it could wait; 0 for one that wants all it can get as soon as it can."""
         if self.waits_until_s is None:
             return 0.0
-        s_per_wh = self.s_per_wh
         if self.demand.taper:
-            s_per_wh = 3_600.0 / (self.demand.takes_ma(self.delivered_wh) * self.wh_per_ma_h)
-        return self.waits_until_s - now_s - (self.wants_wh - self.delivered_wh) * s_per_wh
+            needs_s = self.demand.needs_s(self.delivered_wh, self.wants_wh)
+            return self.waits_until_s - now_s - needs_s
+        return self.waits_until_s - now_s - (self.wants_wh - self.delivered_wh) * self.s_per_wh
 
     def is_done(self) -> bool:
         """Return whether it has all it wants."""

@@ -86,10 +86,10 @@ class _Placed:
 
     def turn(self, now_s: float) -> tuple[bool, int, float, int]:
         """Return what it is served by: promises, class, how long it could wait."""
-        demand, s_per_wh = self.demand, self.s_per_wh
+        demand, needs_s = self.demand, (self.wants_wh - self.delivered_wh) * self.s_per_wh
         if demand.taper:
-            s_per_wh = 3_600.0 / (demand.takes_ma(self.delivered_wh) * self.wh_per_ma_h)
-        laxity_s = demand.latest_s - now_s - (self.wants_wh - self.delivered_wh) * s_per_wh
+            needs_s = demand.needs_s(self.delivered_wh, self.wants_wh)
+        laxity_s = demand.latest_s - now_s - needs_s
         return self.delivered_wh >= demand.promised_wh, self.rank, laxity_s, self.at
 
     def fitting_ma(self, most_ma: int, length_h: float, left_ma: list[int]) -> int:

@@ -87,6 +87,19 @@ class Demand:
             at_wh = upto_wh
         return at_wh - delivered_wh
 
+    def needs_s(self, delivered_wh: float, wants_wh: float) -> float:
+        """Return how long it needs, drawing all it takes, from so much delivered to so much."""
+        at_wh, per_ma, takes_ma = delivered_wh, 0.0, self.max_ma
+        for from_wh, most_ma in (*self.taper, (inf, 0)):
+            if from_wh > at_wh:
+                upto_wh = min(from_wh, wants_wh)
+                per_ma += (upto_wh - at_wh) / takes_ma
+                at_wh = upto_wh
+            if from_wh >= wants_wh:
+                break
+            takes_ma = min(takes_ma, most_ma)
+        return per_ma / self.wh_per_ma_h * HOUR_S
+
     @property
     def wh_per_ma_h(self) -> float:
         """Return the energy of 1 mA on each of its phases for an hour."""

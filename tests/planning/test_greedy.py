@@ -84,6 +84,17 @@ def test_a_vehicle_that_tapers_takes_less_from_there_on() -> None:
     assert max(plan.current_ma[0][half_at:]) == 8_000
 
 
+def test_who_takes_less_at_the_end_is_not_left_for_later() -> None:
+    slow = demand("slow", latest_s=2.6 * HOUR_S, taper=((6_000.0, 6_000),))
+    quick = demand("quick", latest_s=2 * HOUR_S)
+    plan = greedy(problem(quick, slow, limit_ma=22_000))
+
+    # 6 kWh at 11 kW and 5 at 4.1 take an hour and three quarters: it can wait less than the other.
+    assert slow.needs_s(0.0, 11_000.0) == pytest.approx((6_000 / 11_040 + 5_000 / 4_140) * HOUR_S)
+    assert (plan.current_ma[0][0], plan.current_ma[1][0]) == (6_000, 16_000)
+    assert plan.delivered_wh == pytest.approx((11_000, 11_000))
+
+
 def test_what_tapers_within_a_slot_is_counted_to_the_second() -> None:
     hour = even_grid(1, HOUR_S)
     full = demand("full", taper=((5_520.0, 8_000),), energy_wh=20_000)
