@@ -9,6 +9,7 @@ from gateway.api.translating import instant
 from gateway.control.explain import sentence
 from gateway.domain.access import Access, Role
 from gateway.domain.needs import Criticality, StateOfCharge
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import RefusedError
 
@@ -39,7 +40,8 @@ class SessionView(Answer):
     """A vehicle that is there: what it was given, what was said of it, and what it may take, and why.
 
     `id_token` and `link` are for operators; whoever has the link may say what it needs, until the
-    session is over. `wants_wh` is what it still needs as was said.
+    session is over. `wants_wh` is what it still needs as was said, `planned_wh` what the plan of now
+    (`GET /plan`) gives it by its departure, and `short_wh` what is missing of that.
     """
 
     session_id: str
@@ -48,6 +50,8 @@ class SessionView(Answer):
     delivered_wh: int
     depart_at: AwareDatetime | None
     wants_wh: int | None
+    planned_wh: int | None
+    short_wh: int | None
     criticality: Criticality
     limit_ma: int | None
     why: str | None
@@ -127,7 +131,8 @@ def _view(call: Call, name: str, known: Session) -> SessionView:
     wants_wh = None if said.energy_wh is None else max(0.0, said.energy_wh - known.delivered_wh)
     live = call.sources.live()
     reason = None if live is None else live.decision.reasons.get(known.connector)
-    link = None
+    planned_wh, link = _planned_wh(call, known), None
+    missing_wh = None if wants_wh is None or planned_wh is None else wants_wh - planned_wh
     if _is_operator(call.access):
         word = call.sources.sessions.link_of(known)
         link = f"{PREFIX}/sessions/{name}?token={word}"
@@ -138,12 +143,31 @@ def _view(call: Call, name: str, known: Session) -> SessionView:
         delivered_wh=int(known.delivered_wh),
         depart_at=None if said.departs_at_s is None else instant(said.departs_at_s),
         wants_wh=None if wants_wh is None else round(wants_wh),
+        planned_wh=None if planned_wh is None else int(planned_wh),
+        short_wh=None if missing_wh is None else max(0, int(missing_wh)),
         criticality=said.criticality,
         limit_ma=None if reason is None else reason.limit_ma,
         why=None if reason is None else sentence(reason),
         id_token=known.id_token if link is not None else None,
         link=link,
     )
+
+
+def _planned_wh(call: Call, known: Session) -> float | None:
+    """Return what the plan gives a vehicle, of what it was promised and beyond; None without one."""
+    plan, place = call.sources.plan(), str(known.connector)
+    if plan is None:
+        return None
+    given_wh = [
+        delivered_wh
+        for demand, delivered_wh in zip(plan.problem.demands, plan.plan.delivered_wh, strict=True)
+        if demand.key == place or _has_come(plan.promises.get(demand.key), place)
+    ]
+    return sum(given_wh) if given_wh else None
+
+
+def _has_come(promise: Reservation | None, place: str) -> bool:
+    return promise is not None and promise.place == place and promise.state is PromiseState.ARRIVED
 
 
 def _is_operator(access: Access) -> bool:

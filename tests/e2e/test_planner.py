@@ -1,14 +1,14 @@
 """The planner of a real daemon: it plans for who is there, and is killed while control goes on."""
 
 import asyncio
-import http.client
-import json
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon_process import Iem3000, Process, a_building, headroom, run, station
+from tests.support.daemon_asking import ask, token
+from tests.support.daemon_process import Iem3000, Process, a_building, run, station
 from tests.support.exposition import value_of
 from tests.support.http_asking import get
 
@@ -41,16 +41,8 @@ async def wait_planner(process: Process, *, other_than: int = 0) -> int:
 
 async def asked(process: Process, secret: str, path: str) -> Any:
     """Return what the API answers."""
-    port = int((await process.wait_for_line(r"API at http://127\.0\.0\.1:(\d+)$"))[1])
-
-    def exchange() -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        connection.request("GET", f"/api/v1{path}", headers={"Authorization": f"Bearer {secret}"})
-        said = json.loads(connection.getresponse().read())
-        connection.close()
-        return said
-
-    return await asyncio.to_thread(exchange)
+    _, said = await ask(process, secret, "GET", path)
+    return said
 
 
 async def cycles(process: Process) -> float:
@@ -61,10 +53,7 @@ async def cycles(process: Process) -> float:
 def test_killed_at_any_moment_control_goes_on_and_the_plan_comes_back(tmp_path: Path) -> None:
     async def test() -> None:
         async with a_building(tmp_path, Iem3000()) as process, asyncio.timeout(90):
-            _, out, _ = await headroom(
-                "token", "--state", str(process.state), "--json", "--role", "viewer"
-            )
-            secret = json.loads(out)["token"]
+            secret = await token(process.state, "--role", "operator")
             assert (await asked(process, secret, "/plan"))["made_by"] == "nobody"
             port = await process.ocpp_port()
             async with station(port, "CP-01") as first, station(port, "CP-02") as second:
@@ -86,6 +75,18 @@ def test_killed_at_any_moment_control_goes_on_and_the_plan_comes_back(tmp_path: 
                 while len((await asked(process, secret, "/plan"))["planned"]) < 2:  # noqa: ASYNC110 - it is asked over HTTP
                     await asyncio.sleep(0.1)
                 assert await cycles(process) > before
+
+                # A target nobody can meet: the best there is, and what is missing, all the same.
+                soon_at = datetime.now(UTC) + timedelta(hours=1)  # noqa: TID251 - the daemon's clock is the machine's
+                impossible = {"depart_at": soon_at.isoformat(), "energy_wh": 400_000}
+                (session, *_) = (await asked(process, secret, "/sessions"))["sessions"]
+                path = f"/sessions/{session['session_id']}"
+                await ask(process, secret, "PUT", f"{path}/need", impossible)
+                while (await asked(process, secret, path))["short_wh"] in (None, 0):  # noqa: ASYNC110 - it is asked over HTTP
+                    await asyncio.sleep(0.1)
+                said = await asked(process, secret, path)
+                assert 0 < said["planned_wh"] < 33_000
+                assert said["planned_wh"] + said["short_wh"] in (399_999, 400_000)
                 assert killed not in planners_of(process.process.pid)
             planner = await wait_planner(process)
             assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
