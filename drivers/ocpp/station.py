@@ -12,9 +12,19 @@ from drivers.ocpp.leases import Form
 from drivers.ocpp.metering import MeterValue, measure
 from drivers.ocpp.quirks import PLAIN, Quirks, find_quirks
 from drivers.ocpp.rpc import CallRefusedError, ConnectionLostError
-from gateway.domain.charging import EndCause, RateUnit, StationCapabilities
+from gateway.domain.charging import (
+    ConnectorStatus,
+    EndCause,
+    RateUnit,
+    StationCapabilities,
+)
 from gateway.domain.errors import LimitRejectedError
-from gateway.domain.events import CapabilitiesRead, ConnectorMetered, TransactionEnded
+from gateway.domain.events import (
+    CapabilitiesRead,
+    ConnectorMetered,
+    StationStatusChanged,
+    TransactionEnded,
+)
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import TransactionMemory
 
@@ -181,6 +191,12 @@ class StationRecord:
             CapabilitiesRead(
                 at_s=self.clock.monotonic_s(), station=self.id, capabilities=capabilities
             )
+        )
+
+    def post_status(self, status: ConnectorStatus) -> None:
+        """Post how the station is as a whole."""
+        self.context.post(
+            StationStatusChanged(at_s=self.clock.monotonic_s(), station=self.id, status=status)
         )
 
     def ref(self, number: int) -> ConnectorRef:

@@ -118,10 +118,13 @@ class V16Adapter(VersionAdapter[V16Station]):
     def _on_status(self, notice: messages.StatusNotification) -> Answer:
         age_s = self._station.observe_age_s(notice.timestamp)
         number, meaning = notice.connector_id, STATUSES.get(notice.status)
-        if meaning is None or not 0 < number <= MAX_CONNECTORS:
-            return ACKNOWLEDGED  # Connector 0 is the station: no connector of it changed.
+        if meaning is None or not 0 <= number <= MAX_CONNECTORS:
+            return ACKNOWLEDGED
         if self._is_news(number, age_s):
             status, state = meaning
+            if number == 0:  # The station itself: no connector of it changed (§4.9).
+                self._station.post_status(status)
+                return ACKNOWLEDGED
             if notice.status in FREE and age_s <= STALE_AFTER_S:
                 self._end_lost(number)
             self._post(

@@ -16,9 +16,9 @@ from drivers.ocpp.v201_profiles import InstalledProfile
 from drivers.ocpp.v201_reports import Report
 from drivers.ocpp.v201_station import V201Station
 from drivers.ocpp.v201_transactions import Heard
-from drivers.ocpp.v201_variables import Model, VariableName
+from drivers.ocpp.v201_variables import AVAILABILITY, STATUSES, Model, VariableName
 from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
-from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
+from gateway.domain.charging import ChargingState, EndCause, OcppVersion
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
@@ -51,7 +51,6 @@ ANSWERED_WITHOUT_EFFECT: Final[Mapping[str, Mapping[str, object]]] = {
 _ENDS: Final = frozenset({"Started", "Ended"})
 _REPORTS: Final = frozenset({"NotifyReport", "ReportChargingProfiles"})
 _AUTHORIZED: Final = b'{"idTokenInfo":{"status":"Accepted"}}'
-_STATUSES: Final = {str(status): status for status in ConnectorStatus}
 _STATES: Final = {str(state): state for state in ChargingState}
 
 
@@ -122,11 +121,14 @@ class V201Adapter(VersionAdapter[V201Station]):
         self, number: int, connector: int, word: str, *, timestamp: str | None
     ) -> None:
         age_s = self._station.observe_age_s(timestamp)
-        status = _STATUSES.get(word)
+        status = STATUSES.get(word)
         is_there = 0 < number <= MAX_CONNECTORS and 0 < connector <= MAX_CONNECTORS
-        if status is None or not is_there:
-            return  # EVSE 0 is the station: no connector of it changed.
-        if self._is_news((number, connector), age_s):
+        if status is None or not (is_there or number == 0):
+            return
+        if number == 0:  # The station itself: no connector of it changed.
+            if self._is_news(number, age_s):
+                self._station.post_status(status)
+        elif self._is_news((number, connector), age_s):
             self._post(
                 ConnectorStatusChanged(
                     at_s=self._clock.monotonic_s(),
@@ -140,12 +142,13 @@ class V201Adapter(VersionAdapter[V201Station]):
         """Take availability from where it may be told instead of a StatusNotification (G01)."""
         for event in notice.event_data:
             evse = event.component.evse
-            if event.variable.name != "AvailabilityState" or evse is None:
+            if event.variable.name != AVAILABILITY.variable:
                 continue
-            if event.component.name == "Connector" and evse.connector_id is not None:
-                self._note_status(
-                    evse.id, evse.connector_id, event.actual_value, timestamp=event.timestamp
-                )
+            value, at = event.actual_value, event.timestamp
+            if event.component.name == AVAILABILITY.component and evse is None:
+                self._note_status(0, 0, value, timestamp=at)
+            elif event.component.name == "Connector" and evse is not None:
+                self._note_status(evse.id, evse.connector_id or 0, value, timestamp=at)
         return ACKNOWLEDGED
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer:

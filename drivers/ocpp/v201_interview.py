@@ -15,8 +15,10 @@ from drivers.ocpp.v201_limits import V201Words
 from drivers.ocpp.v201_reports import Report
 from drivers.ocpp.v201_station import V201Station
 from drivers.ocpp.v201_variables import (
+    AVAILABILITY,
     MODEL,
     PROFILES,
+    STATUSES,
     VENDOR,
     WANTED,
     Model,
@@ -78,6 +80,9 @@ class V201Questions:
         """See `Questions`."""
         model = await self.get_variables(WANTED)
         self._note_make(model)
+        status = STATUSES.get(model.get(AVAILABILITY, Reported()).value or "")
+        if status is not None:  # No StatusNotification of the whole can be asked for (F06).
+            self._station.post_status(status)
         if not self._has_cleared_leases:
             await self._clear_leases()
             self._has_cleared_leases = True

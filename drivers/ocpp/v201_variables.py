@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from drivers.ocpp.leases import read_rate_units
 from drivers.ocpp.metering import offer_measurands
 from drivers.ocpp.quirks import Quirks
-from gateway.domain.charging import OcppVersion, StationCapabilities
+from gateway.domain.charging import ConnectorStatus, OcppVersion, StationCapabilities
 
 
 class VariableName(NamedTuple):
@@ -38,6 +38,7 @@ ALIGNED_DATA: Final = VariableName("AlignedDataCtrlr", "Measurands")
 ALIGNED_IDLE: Final = VariableName("AlignedDataCtrlr", "SendDuringIdle")
 VENDOR: Final = VariableName("ChargingStation", "VendorName")
 MODEL: Final = VariableName("ChargingStation", "Model")
+AVAILABILITY: Final = VariableName("ChargingStation", "AvailabilityState")
 
 WANTED: Final = (
     AVAILABLE,
@@ -52,7 +53,11 @@ WANTED: Final = (
     ALIGNED_IDLE,
     VENDOR,
     MODEL,
+    AVAILABILITY,
 )
+
+STATUSES: Final = {str(status): status for status in ConnectorStatus}
+"""What `AvailabilityState` may say, and a StatusNotification."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

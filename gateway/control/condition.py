@@ -23,15 +23,15 @@ class Condition(StrEnum):
 
 
 def condition_of(belief: ConnectorBelief, station: StationBelief, *, limit_ma: int) -> Condition:
-    """Return how a connector with this limit is."""
+    """Return how a connector with this limit is: no better than its station as a whole."""
     if not station.is_connected:
         return Condition.OUT_OF_REACH
+    if ConnectorStatus.FAULTED in (belief.status, station.status):
+        return Condition.FAULTED
+    if ConnectorStatus.UNAVAILABLE in (belief.status, station.status):
+        return Condition.UNAVAILABLE
     if belief.status is None:
         return Condition.NOT_HEARD_OF
-    if belief.status is ConnectorStatus.FAULTED:
-        return Condition.FAULTED
-    if belief.status is ConnectorStatus.UNAVAILABLE:
-        return Condition.UNAVAILABLE
     if not belief.is_plugged:
         return Condition.NO_VEHICLE
     draw_ma = None if belief.draw is None else belief.draw.highest_ma

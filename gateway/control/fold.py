@@ -50,6 +50,7 @@ from gateway.domain.events import (
     StationBooted,
     StationConnected,
     StationDisconnected,
+    StationStatusChanged,
     StopInputChanged,
     TransactionEnded,
     TransactionStarted,
@@ -93,6 +94,7 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             StationConnected()
             | StationDisconnected()
             | StationBooted()
+            | StationStatusChanged()
             | CapabilitiesRead()
             | DeadManProven()
         ):
@@ -162,7 +164,12 @@ def _after_recall(state: SiteState, event: CircuitRecalled) -> SiteState:
 
 
 StationFact = (
-    StationConnected | StationDisconnected | StationBooted | CapabilitiesRead | DeadManProven
+    StationConnected
+    | StationDisconnected
+    | StationBooted
+    | StationStatusChanged
+    | CapabilitiesRead
+    | DeadManProven
 )
 ConnectorFact = (
     ConnectorStatusChanged
@@ -188,6 +195,8 @@ def _with_station(state: SiteState, event: StationFact) -> SiteState:
             after = replace(before, is_connected=False, changed_at_s=at_s)
         case StationBooted(firmware=firmware):
             after = _after_boot(before, firmware)
+        case StationStatusChanged(status=status):
+            after = replace(before, status=status)
         case CapabilitiesRead(capabilities=capabilities):
             after = replace(before, capabilities=capabilities)
         case DeadManProven():
@@ -233,6 +242,7 @@ def _after_boot(before: StationBelief, firmware: str) -> StationBelief:
     is_same = before.firmware in (None, firmware)
     return replace(
         before,
+        status=None,
         is_proven=False,
         is_dead_man_proven=before.is_dead_man_proven and is_same,
         firmware=firmware,

@@ -130,6 +130,8 @@ class StationBelief:
     """What is known of one station, whatever connector."""
 
     is_connected: bool = False
+    status: ConnectorStatus | None = None
+    """What it said of itself as a whole since its last boot; no limit and no claim goes by it."""
     changed_at_s: float = NEVER_S
     is_proven: bool = False
     """A cut was seen to bite since its last boot or firmware change."""

@@ -54,6 +54,15 @@ class StationBooted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StationStatusChanged:
+    """A station said how it is as a whole: its connectors have states of their own, as they were."""
+
+    at_s: float
+    station: StationId
+    status: ConnectorStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CapabilitiesRead:
     """A station's smart charging capabilities were read."""
 
@@ -229,6 +238,7 @@ StationEvent = (
     StationConnected
     | StationDisconnected
     | StationBooted
+    | StationStatusChanged
     | CapabilitiesRead
     | ConnectorStatusChanged
     | TransactionStarted

@@ -10,6 +10,7 @@ from gateway.domain.events import (
     ConstraintSet,
     StationBooted,
     StationDisconnected,
+    StationStatusChanged,
     StopInputChanged,
 )
 from gateway.domain.limits import Authority, Constraint
@@ -318,6 +319,22 @@ def test_a_vehicle_that_leaves_takes_its_claim_with_it() -> None:
 
     assert site.seen().high_ma[0] == 0
     assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
+
+
+@pytest.mark.parametrize("status", list(ConnectorStatus))
+def test_what_a_station_says_of_itself_as_a_whole_changes_no_claim(
+    status: ConnectorStatus,
+) -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.begin(1, "T1")
+    site.send(1, 16_000)
+    connectors, seen = site.state.connectors, site.seen()
+    site.learn(StationStatusChanged(at_s=site.now_s, station=ref(1).station, status=status))
+
+    assert site.state.connectors == connectors
+    assert site.seen() == seen
+    assert site.state.stations[ref(1).station].is_proven
 
 
 def test_an_unwritten_fallback_is_not_said_to_hold() -> None:

@@ -12,8 +12,10 @@ from gateway.domain.access import Access, Role
 from gateway.domain.charging import ConnectorStatus
 from gateway.domain.events import (
     ConnectorStatusChanged,
+    StationBooted,
     StationConnected,
     StationDisconnected,
+    StationStatusChanged,
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -57,6 +59,10 @@ class House:
 
     def shows(self, status: ConnectorStatus) -> None:
         self.happens(ConnectorStatusChanged(at_s=0.0, connector=FIRST, status=status))
+
+    def says(self, status: ConnectorStatus) -> None:
+        """Let the station say how it is as a whole."""
+        self.happens(StationStatusChanged(at_s=0.0, station=STATION, status=status))
 
     def is_lost(self) -> None:
         self.happens(StationDisconnected(at_s=0.0, station=STATION))
@@ -117,6 +123,40 @@ def test_nothing_is_offered_for_now_where_nobody_can_be_served() -> None:
         assert house.quote(QUARTER_H + 0.01).verdict is Verdict.YES
         house.is_back()
         await house.passes(1)
+        assert house.quote(0).verdict is Verdict.YES
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("status", [ConnectorStatus.FAULTED, ConnectorStatus.UNAVAILABLE])
+def test_a_station_that_is_of_no_use_as_a_whole_serves_nobody_until_it_says_otherwise(
+    status: ConnectorStatus,
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(ConnectorStatus.OCCUPIED)
+        house.says(status)
+        await house.passes(MISSED_AFTER_S + 2)
+        assert house.quote(0).verdict is Verdict.PARTLY
+        assert f"CP-01/1 has been {status.lower()} since 08:00" in house.quote(0).reason
+        # What its connectors say of themselves lifts nothing: the whole is not well.
+        house.shows(ConnectorStatus.AVAILABLE)
+        await house.passes(1)
+        assert house.quote(0).verdict is Verdict.PARTLY
+        house.says(ConnectorStatus.AVAILABLE)
+        await house.passes(1)
+        assert house.quote(0).verdict is Verdict.YES
+
+    run_virtual(test())
+
+
+def test_a_boot_ends_what_a_station_said_of_itself() -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(ConnectorStatus.AVAILABLE)
+        house.says(ConnectorStatus.FAULTED)
+        house.happens(StationBooted(at_s=0.0, station=STATION))
+        await house.passes(MISSED_AFTER_S + 2)
         assert house.quote(0).verdict is Verdict.YES
 
     run_virtual(test())

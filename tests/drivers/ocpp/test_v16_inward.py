@@ -13,6 +13,7 @@ from gateway.domain.events import (
     ConnectorMetered,
     ConnectorStatusChanged,
     StationBooted,
+    StationStatusChanged,
     TransactionEnded,
     TransactionStarted,
 )
@@ -86,10 +87,16 @@ def test_a_status_is_posted_in_the_words_of_2_0_1(
 def test_the_status_of_the_station_itself_changes_no_connector() -> None:
     async def scene(hall: Hall) -> None:
         async with station16(hall) as station:
-            await station.say_status(0, "Available")
+            for word in ("Faulted", "Unavailable", "Available"):
+                await station.say_status(0, word)
             await station.say_status(65, "Charging")
 
         assert hall.facts_of(ConnectorStatusChanged) == []
+        assert [(f.station, f.status) for f in hall.facts_of(StationStatusChanged)] == [
+            ("CP-01", ConnectorStatus.FAULTED),
+            ("CP-01", ConnectorStatus.UNAVAILABLE),
+            ("CP-01", ConnectorStatus.AVAILABLE),
+        ]
 
     in_hall(scene)
 
@@ -100,6 +107,8 @@ def test_an_old_status_that_waited_for_a_connection_changes_nothing() -> None:
             await station.say_status(1, "Charging", timestamp=now())
             await station.say_status(1, "Available", timestamp=now(ahead_s=-600))
             await station.say_status(2, "Preparing", timestamp=now(ahead_s=-300))
+            await station.say_status(0, "Available", timestamp=now())
+            await station.say_status(0, "Faulted", timestamp=now(ahead_s=-300))
 
         facts = hall.facts_of(ConnectorStatusChanged)
         # The first word of connector 2 is old, and still the newest there is.
@@ -107,7 +116,9 @@ def test_an_old_status_that_waited_for_a_connection_changes_nothing() -> None:
             (1, ConnectorStatus.OCCUPIED),
             (2, ConnectorStatus.OCCUPIED),
         ]
-        assert hall.server.counters["stale.StatusNotification"] == 1
+        (of_station,) = hall.facts_of(StationStatusChanged)
+        assert of_station.status is ConnectorStatus.AVAILABLE
+        assert hall.server.counters["stale.StatusNotification"] == 2
 
     in_hall(scene)
 

@@ -7,11 +7,12 @@ import pytest
 
 from drivers.ocpp.v201 import V201Adapter
 from drivers.ocpp.v201_variables import SAMPLED_INTERVAL
-from gateway.domain.charging import EndCause, RateUnit
+from gateway.domain.charging import ConnectorStatus, EndCause, RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import (
     CapabilitiesRead,
     ConnectorMetered,
+    StationStatusChanged,
     TransactionEnded,
     TransactionStarted,
 )
@@ -187,6 +188,16 @@ def test_a_make_is_known_from_the_device_model_when_no_boot_told_it() -> None:
         assert last(hall).vendor == "Easee"
 
     in_hall(scene)
+
+
+def test_how_the_station_is_as_a_whole_is_read_for_nobody_may_say_it_again() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+
+        (fact,) = hall.facts_of(StationStatusChanged)
+        assert (fact.station, fact.status) == (FIRST.station, ConnectorStatus.UNAVAILABLE)
+
+    with_station(scene, variables={"ChargingStation.AvailabilityState": "Unavailable"})
 
 
 def test_leases_of_an_earlier_run_are_cleared_once() -> None:

@@ -12,6 +12,7 @@ from gateway.domain.events import (
     ConnectorMetered,
     ConnectorStatusChanged,
     StationBooted,
+    StationStatusChanged,
     TransactionEnded,
     TransactionStarted,
 )
@@ -93,11 +94,19 @@ def test_an_evse_is_what_its_most_engaged_connector_is() -> None:
 def test_the_status_of_the_station_itself_changes_no_connector() -> None:
     async def scene(hall: Hall) -> None:
         async with station201(hall) as station:
-            await station.say_status(0, "Available")
+            for word in ("Faulted", "Unavailable", "Available"):
+                await station.say_status(0, word, connector=0)
+            await station.say_status(0, "Unavailable", connector=1)
             await station.say_status(65, "Occupied")
             await station.say_status(1, "Occupied", connector=0)
 
         assert hall.facts_of(ConnectorStatusChanged) == []
+        assert [(f.station, f.status) for f in hall.facts_of(StationStatusChanged)] == [
+            ("CP-01", ConnectorStatus.FAULTED),
+            ("CP-01", ConnectorStatus.UNAVAILABLE),
+            ("CP-01", ConnectorStatus.AVAILABLE),
+            ("CP-01", ConnectorStatus.UNAVAILABLE),
+        ]
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
@@ -144,6 +153,8 @@ def test_a_status_may_come_as_a_monitored_event_instead() -> None:
 
         (fact,) = hall.facts_of(ConnectorStatusChanged)
         assert (fact.connector, fact.status) == (FIRST, ConnectorStatus.OCCUPIED)
+        (of_station,) = hall.facts_of(StationStatusChanged)
+        assert of_station.status is ConnectorStatus.FAULTED
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
