@@ -1,6 +1,6 @@
-"""How a device follows a start: when it begins to draw and how fast it gets there, as it was seen."""
+"""How a device follows what it is told: when it begins, and how fast it gets there, as was seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from statistics import median
 
@@ -42,42 +42,61 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Starts:
-    """What was seen of a device's starts, the newest last."""
+class Told:
+    """What a device was told: to draw `limit_ma`, when it drew `had_ma`."""
 
-    settling_s: tuple[Span, ...] = ()
-    ramp_ma_per_s: tuple[Span, ...] = ()
+    at_s: float
+    limit_ma: int
+    had_ma: int = 0
+
+    def is_followed_by(self, sample: Sample) -> bool:
+        """Return whether a reading shows that it has begun to follow."""
+        return sample.at_s > self.at_s and sample.current_ma - self.had_ma >= DRAWING_MA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """What was seen of how a device follows, the newest last: starts, and raises of what it drew.
+
+    Starts tell best how it starts; while none was seen raises do.
+    """
+
+    starts_s: tuple[Span, ...] = ()
+    raises_s: tuple[Span, ...] = ()
+    ramps_ma_per_s: tuple[Span, ...] = ()
 
     def following(self) -> Following:
         """Return the usual, moved as little as what was seen asks for."""
         return Following(
-            settling_s=_moved(SETTLING_S, self.settling_s),
-            ramp_ma_per_s=_moved(RAMP_MA_PER_S, self.ramp_ma_per_s),
+            settling_s=_moved(SETTLING_S, self.starts_s or self.raises_s),
+            ramp_ma_per_s=_moved(RAMP_MA_PER_S, self.ramps_ma_per_s),
         )
 
-    def after(self, told_at_s: float, limit_ma: int, before: Sample, now: Sample) -> "Starts":
-        """Return what is known after two readings that follow one another in a start.
-
-        It was told to draw `limit_ma` at `told_at_s`, after nothing.
-        """
-        if now.at_s - told_at_s > LONGEST_START_S or now.current_ma < DRAWING_MA:
+    def after(self, told: Told, before: Sample, now: Sample) -> "Followed":
+        """Return what is known after two readings that follow one another, the last since it was told."""
+        if now.at_s - told.at_s > LONGEST_START_S or not told.is_followed_by(now):
             return self
-        settling_s, ramps = self.settling_s, self.ramp_ma_per_s
-        had_ma, since_s = before.current_ma, max(before.at_s, told_at_s)
-        had_begun = had_ma >= DRAWING_MA and before.at_s > told_at_s
+        known, had_begun = self, told.is_followed_by(before)
+        had_ma = before.current_ma if had_begun else told.had_ma
+        since_s = max(before.at_s, told.at_s)
         if not had_begun:
-            had_ma = 0
-            least_s = max(0.0, since_s - told_at_s - SAMPLE_AGE_S)
-            settling_s = (*settling_s[1 - KEPT_COUNT :], (least_s, now.at_s - told_at_s))
-        is_there = now.current_ma >= NEARLY_ALL_RATIO * limit_ma
+            span = max(0.0, since_s - told.at_s - SAMPLE_AGE_S), now.at_s - told.at_s
+            known = known._with_settling(span, is_start=not told.had_ma)
+        nearly_all_ma = told.had_ma + NEARLY_ALL_RATIO * (told.limit_ma - told.had_ma)
         rises_ma, lasted_s = now.current_ma - had_ma, now.at_s - since_s
-        if rises_ma >= RISING_MA and lasted_s > 0 and had_ma < NEARLY_ALL_RATIO * limit_ma:
+        if rises_ma >= RISING_MA and lasted_s > 0 and had_ma < nearly_all_ma:
             # Between two readings it had at least so long; where both lie in the ramp, just so long.
-            is_inside = had_begun and not is_there
+            is_inside = had_begun and now.current_ma < nearly_all_ma
             least = rises_ma / (lasted_s + SAMPLE_AGE_S)
             most = rises_ma / max(1.0, lasted_s - SAMPLE_AGE_S) if is_inside else inf
-            ramps = (*ramps[1 - KEPT_COUNT :], (least, most))
-        return Starts(settling_s=settling_s, ramp_ma_per_s=ramps)
+            ramps = (*known.ramps_ma_per_s[1 - KEPT_COUNT :], (least, most))
+            known = replace(known, ramps_ma_per_s=ramps)
+        return known
+
+    def _with_settling(self, span: Span, *, is_start: bool) -> "Followed":
+        if is_start:
+            return replace(self, starts_s=(*self.starts_s[1 - KEPT_COUNT :], span))
+        return replace(self, raises_s=(*self.raises_s[1 - KEPT_COUNT :], span))
 
 
 def _moved(usual: float, spans: tuple[Span, ...]) -> float:

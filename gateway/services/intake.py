@@ -1,14 +1,22 @@
 """Watches what one vehicle takes while it is there, reading by reading, and how it follows a start."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from gateway.control.bounds import draw_as_limit_ma
-from gateway.control.state import NEVER_S, ConnectorBelief
+from gateway.control.state import ConnectorBelief
 from gateway.domain.acceptance import Acceptance
 from gateway.domain.circuits import Connector
-from gateway.planning.following import DRAWING_MA, Sample, Starts
+from gateway.planning.following import (
+    DRAWING_MA,
+    NEARLY_ALL_RATIO,
+    Followed,
+    Sample,
+    Told,
+)
 from gateway.planning.taking import Taken, acceptance_of
 
+NOTHING_TOLD = Told(at_s=inf, limit_ma=0)
 APART_WH, APART_MA = 100.0, 500
 """Of readings that are nearer to the one before than both, nothing new is learnt."""
 
@@ -21,22 +29,24 @@ class Intake:
     highest_ma: int = 0
     full_wh: float | None = None
     _before: Sample | None = None
-    _told_at_s: float = NEVER_S
+    _told: Told = NOTHING_TOLD
+    _limit_ma: int = 0
 
     def watch(
         self,
         connector: Connector,
         belief: ConnectorBelief,
-        starts: Starts,
+        followed: Followed,
         *,
         delivered_wh: float,
         soc_pct: float | None,
-    ) -> Starts:
-        """Take note of a connector's newest reading, once; return what is known of its starts."""
+    ) -> Followed:
+        """Take note of a connector as it is now; return what is known of how it follows."""
+        self._hear(belief)
         draw, before = belief.draw, self._before
         drawn_ma = None if draw is None else draw_as_limit_ma(draw, connector, belief)
         if draw is None or drawn_ma is None or (before is not None and draw.at_s <= before.at_s):
-            return starts
+            return followed
         now = Sample(at_s=draw.at_s, current_ma=drawn_ma)
         self._before, self.highest_ma = now, max(self.highest_ma, drawn_ma)
         if drawn_ma >= DRAWING_MA:
@@ -45,12 +55,24 @@ class Intake:
                 self._take(Taken(delivered_wh=delivered_wh, current_ma=drawn_ma, soc_pct=soc_pct))
         elif self.highest_ma and self.full_wh is None and belief.limits[-1].limit_ma:
             self.full_wh = delivered_wh
-        told_at_s = belief.started_at_s
-        if any(limit.limit_ma and limit.sent_at_s == told_at_s for limit in belief.limits):
-            self._told_at_s = told_at_s  # Plugged in, a vehicle waits for its driver too.
-        if self._told_at_s != told_at_s or now.at_s <= told_at_s or before is None:
-            return starts
-        return starts.after(told_at_s, belief.limits[-1].limit_ma, before, now)
+        if before is None or now.at_s <= self._told.at_s:
+            return followed
+        return followed.after(self._told, before, now)
+
+    def _hear(self, belief: ConnectorBelief) -> None:
+        """Take note of what it is told: after nothing to start, or more than it draws in full."""
+        newest, was_ma = belief.limits[-1], self._limit_ma
+        self._limit_ma = newest.limit_ma
+        if newest.limit_ma == was_ma:
+            return
+        self._told = NOTHING_TOLD
+        had_ma = 0 if self._before is None else self._before.current_ma
+        if was_ma and had_ma < NEARLY_ALL_RATIO * was_ma:
+            return
+        # Plugged in, a vehicle waits for its driver too: only what is sent later tells of it.
+        if newest.sent_at_s in (belief.started_at_s, belief.raised_at_s):
+            had_ma = had_ma if was_ma else 0
+            self._told = Told(at_s=newest.sent_at_s, limit_ma=newest.limit_ma, had_ma=had_ma)
 
     def _take(self, now: Taken) -> None:
         last = self.taken[-1] if self.taken else None

@@ -14,7 +14,7 @@ from gateway.domain.memory import SessionMemory, TransactionMemory
 from gateway.domain.sessions import Session, Statement
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import STAYS_ON_S, Visit
-from gateway.planning.following import DRAWING_MA, USUALLY, Following, Starts
+from gateway.planning.following import DRAWING_MA, USUALLY, Followed, Following
 from gateway.ports import Clock
 from gateway.services.deliveries import LONGEST_GAP_S
 from gateway.services.intake import Intake
@@ -57,7 +57,7 @@ class Visits:
         self._clock, self._keep = clock, keep
         self._classes = VehicleClasses(tokens or TokenPolicy())
         self._sessions: dict[ConnectorRef, _Session] = {}
-        self._starts = defaultdict[StationId, Starts](Starts)
+        self._followed = defaultdict[StationId, Followed](Followed)
         self._followings: dict[StationId, Following] = {}
         for memory in remembered:
             self._recall(memory)
@@ -125,17 +125,17 @@ class Visits:
             at = state.wiring.connector_at.get(ref)
             if at is None:
                 continue
-            known = self._starts[ref.station]
-            starts = session.intake.watch(
+            known = self._followed[ref.station]
+            followed = session.intake.watch(
                 state.wiring.connectors[at],
                 state.connectors[at],
                 known,
                 delivered_wh=session.delivered_wh,
                 soc_pct=session.soc_pct,
             )
-            if starts is not known:
-                self._starts[ref.station] = starts
-                self._followings[ref.station] = starts.following()
+            if followed is not known:
+                self._followed[ref.station] = followed
+                self._followings[ref.station] = followed.following()
 
     def following(self, station: StationId) -> Following:
         """Return how vehicles at a station follow a start, as was seen there."""

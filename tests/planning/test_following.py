@@ -2,14 +2,14 @@
 
 import pytest
 
-from gateway.planning.following import RAMP_MA_PER_S, SETTLING_S, Following, Sample, Starts
+from gateway.planning.following import RAMP_MA_PER_S, SETTLING_S, Followed, Following, Sample, Told
 
 LIMIT_MA = 16_000
 
 
 def seen(every_s: float, *, begins_s: float, ramp_ma_per_s: float, starts: int = 5) -> Following:
     """Return what is learnt of starts of which a reading comes so often."""
-    known = Starts()
+    known = Followed()
     for start in range(starts):
         told_s = 1_000.0 * start
         at_s = told_s - every_s * (start + 1) / (starts + 1)
@@ -18,13 +18,13 @@ def seen(every_s: float, *, begins_s: float, ramp_ma_per_s: float, starts: int =
             at_s += every_s
             drawn_ma = max(0.0, at_s - told_s - begins_s) * ramp_ma_per_s
             now = Sample(at_s=at_s, current_ma=min(LIMIT_MA, int(drawn_ma)))
-            known = known.after(told_s, LIMIT_MA, before, now)
+            known = known.after(Told(at_s=told_s, limit_ma=LIMIT_MA), before, now)
             before = now
     return known.following()
 
 
 def test_where_nothing_was_seen_a_start_takes_what_the_standards_allow() -> None:
-    assert Starts().following() == Following(settling_s=SETTLING_S, ramp_ma_per_s=RAMP_MA_PER_S)
+    assert Followed().following() == Following(settling_s=SETTLING_S, ramp_ma_per_s=RAMP_MA_PER_S)
 
 
 @pytest.mark.parametrize("every_s", [2.0, 5.0, 10.0])
@@ -43,7 +43,19 @@ def test_a_quick_one_is_not_taken_for_slow_because_its_readings_are_rare() -> No
     assert quick.ramp_ma_per_s == RAMP_MA_PER_S
 
 
+def test_raises_tell_of_it_until_a_start_does() -> None:
+    six_a, sixteen_a = Sample(at_s=20.0, current_ma=6_000), Sample(at_s=30.0, current_ma=15_900)
+    raised = Told(at_s=0.0, limit_ma=LIMIT_MA, had_ma=6_000)
+    known = Followed().after(raised, six_a, sixteen_a)
+    assert 18.0 <= known.following().settling_s <= 30.0
+    assert known.following().ramp_ma_per_s == RAMP_MA_PER_S
+
+    none, begun = Sample(at_s=40.0, current_ma=0), Sample(at_s=50.0, current_ma=15_900)
+    known = known.after(Told(at_s=0.0, limit_ma=LIMIT_MA), none, begun)
+    assert 38.0 <= known.following().settling_s <= 50.0
+
+
 def test_one_that_begins_for_a_reason_of_its_own_teaches_nothing() -> None:
     none, much = Sample(at_s=3_500.0, current_ma=0), Sample(at_s=3_510.0, current_ma=16_000)
 
-    assert Starts().after(0.0, LIMIT_MA, none, much) == Starts()
+    assert Followed().after(Told(at_s=0.0, limit_ma=LIMIT_MA), none, much) == Followed()

@@ -207,6 +207,15 @@ def test_how_a_station_is_seen_to_follow_is_planned_for() -> None:
         pass
 
     assert 38.0 <= slow.visit().following.settling_s <= 50.0
+    raised = Hall()
+    raised.come(0.0, "raised")
+    raised.limit(1.0, 6_000)
+    for seconds in range(10, 100, 10):
+        raised.read(seconds, 6.0, 0.0, None)
+    raised.limit(100.0, 16_000)
+    for seconds in range(110, 180, 10):
+        raised.read(seconds, 15.8 if seconds >= 130 else 6.0, 0.0, None)
+    assert 18.0 <= raised.visit().following.settling_s <= 30.0
     assert quick.visit().following.settling_s <= 10.0
 
 
