@@ -86,6 +86,15 @@ def reading_is_current(
     return now_s - belief.draws[-1].at_s <= interval_s + parameters.interval_grace_s
 
 
+def is_unsteady(station: StationBelief, parameters: ControlParameters, now_s: float) -> bool:
+    """Return whether a connection that comes and goes has not yet lasted.
+
+    Its readings take nothing from what is counted: what they freed would be given to others and
+    taken back with the next loss, over and over.
+    """
+    return station.is_unsteady and now_s - station.changed_at_s < parameters.steady_after_s
+
+
 def interval_of_s(station: StationBelief, parameters: ControlParameters) -> float:
     """Return how often the station sends meter values, as it told or as is assumed."""
     if station.capabilities is None or station.capabilities.sample_interval_s is None:
@@ -185,6 +194,26 @@ def _not_rested_from(
     return limits
 
 
+def is_pause_seen(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> bool:
+    """Return whether readings show nothing drawn in a pause that has lasted long enough to tell.
+
+    In a transaction, for as long as a vehicle takes to begin: one at a station that kept no
+    pause would have begun. What is started after it is started from nothing.
+    """
+    newest, began_s = belief.limits[-1], belief.plugged_at_s
+    if newest.limit_ma or newest.acknowledged_at_s is None or belief.transaction is None:
+        return False
+    if began_s is None or belief.resting_since_s is None or not belief.draws:
+        return False
+    if not reading_is_current(belief, station, parameters, now_s):
+        return False
+    shown_at_s = belief.draws[-1].at_s - parameters.sample_age_s
+    paused_for_s = shown_at_s - max(began_s, newest.acknowledged_at_s)
+    return paused_for_s >= parameters.start_settling_s
+
+
 def _drawn_ma(connector: Connector, belief: ConnectorBelief) -> int:
     if belief.draw is None:
         return 0
@@ -210,11 +239,11 @@ def _high_unreachable_ma(
             high = max(high, connector.max_ma, _drawn_ma(connector, belief))
         elif until_s is None or until_s + parameters.settling_s > now_s:
             high = max(high, limit.limit_ma)
-    for (
-        limit
-    ) in belief.under:  # Its transaction may end out of sight, and what lies under it holds.
+    # Its transaction may end out of sight, and what lies under it holds.
+    lapses = station.is_dead_man_proven or belief.transaction is None
+    for limit in belief.under:
         until_s = (limit.lease_until_s or ENDLESS_S) + parameters.settling_s
-        if until_s > now_s or not station.is_dead_man_proven:
+        if until_s > now_s or not lapses:
             high = max(high, limit.limit_ma)
     return counted_limit_ma(high, station)
 

@@ -3,11 +3,18 @@
 from dataclasses import dataclass
 
 from gateway.control.appetite import is_at_rest
-from gateway.control.bounds import in_amperes_ma, is_idle, takes_watts
+from gateway.control.bounds import (
+    counted_limit_ma,
+    in_amperes_ma,
+    is_idle,
+    is_pause_seen,
+    takes_watts,
+)
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
+from gateway.control.parameters import ControlParameters
 from gateway.control.share import Board, Rank
-from gateway.control.state import ConnectorBelief, Priority, SiteState
+from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
 from gateway.control.trial import Trial, trial_of
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason
@@ -134,7 +141,8 @@ def board_of(moment: Moment) -> Board:
         trial = trials[at]
         limit_ma = min(cap_ma, told_ma(state, at) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
-        is_in_watts = takes_watts(state.stations[wiring.connectors[at].ref.station])
+        station = state.stations[wiring.connectors[at].ref.station]
+        is_in_watts = takes_watts(station)
         counted_ma = in_amperes_ma(limit_ma) if is_in_watts else limit_ma
         claim_ma = counted_ma if confirmable else max(counted_ma, seen.high_ma[at])
         raise_ma = max(0, counted_ma - seen.high_ma[at])
@@ -142,11 +150,7 @@ def board_of(moment: Moment) -> Board:
             claims_ma[row] += claim_ma
             raises_ma[row] += raise_ma
         may_move.append(confirmable)
-        if len(belief.limits) > 1 and not is_proven(state, at):
-            # An old limit that does not count while its vehicle rests does once it is started.
-            in_force_ma = belief.in_force_ma
-            in_force_ma = in_amperes_ma(in_force_ma) if is_in_watts else in_force_ma
-            awake_ma[at] = max(awake_ma[at], in_force_ma)
+        awake_ma[at] = max(highs_ma[at], _awake_ma(belief, station, state.parameters, now_s))
         in_watts.append(is_in_watts)
         limits_ma.append(limit_ma)
         caps_ma.append(cap_ma)
@@ -173,6 +177,20 @@ def board_of(moment: Moment) -> Board:
             for row, claimed_ma, raise_ma in zip(seen.rows, seen.claimed_ma, raises_ma, strict=True)
         ],
     )
+
+
+def _awake_ma(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> int:
+    """Return what one that is told more is counted at, though it counts less while it rests.
+
+    Its old limits are then in force again, until its station is proven to obey.
+    """
+    if len(belief.limits) == 1 or station.is_proven:
+        return 0
+    if is_pause_seen(belief, station, parameters, now_s):
+        return 0
+    return counted_limit_ma(belief.in_force_ma, station)
 
 
 def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:

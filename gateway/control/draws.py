@@ -10,6 +10,7 @@ from gateway.control.bounds import (
     tolerance_ma,
 )
 from gateway.control.parameters import ControlParameters
+from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
@@ -87,7 +88,8 @@ def after_reading(
         and drawn_before_ma > threshold_ma
     )
     if bites:
-        belief = replace(belief, limits=(newest,))
+        only_newest = len(belief.limits) - 1
+        belief = without_older(belief, station, parameters, only_newest, draw.at_s)
     is_over = is_overdrawn(connector, belief, station, parameters)
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     belief = replace(belief, over_since_s=over_since_s)

@@ -13,11 +13,14 @@ from gateway.control.metered import with_reading
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import (
     after_acknowledgement,
+    after_disobedience,
+    after_reboot,
     after_rejection,
     after_sending,
+    after_start,
     after_transaction,
-    limits_of_another_vehicle,
     settled,
+    with_another_vehicle,
 )
 from gateway.control.state import (
     ConnectorBelief,
@@ -192,7 +195,9 @@ def _with_station(state: SiteState, event: StationFact) -> SiteState:
         case StationConnected(at_s=at_s):
             after = replace(before, is_connected=True, changed_at_s=at_s)
         case StationDisconnected(at_s=at_s):
-            after = replace(before, is_connected=False, changed_at_s=at_s)
+            was_short = at_s - before.changed_at_s < state.parameters.steady_after_s
+            is_unsteady = before.is_connected and was_short
+            after = replace(before, is_connected=False, changed_at_s=at_s, is_unsteady=is_unsteady)
         case StationBooted(firmware=firmware):
             after = _after_boot(before, firmware)
         case StationStatusChanged(status=status):
@@ -205,7 +210,7 @@ def _with_station(state: SiteState, event: StationFact) -> SiteState:
             assert_never(event)
     state = replace(state, stations={**state.stations, event.station: after})
     if isinstance(event, StationBooted):
-        return _after_reboot_of(state, event.station)
+        return _after_reboot_of(state, event.station, event.at_s)
     if isinstance(event, StationConnected):
         gone_s = event.at_s - before.changed_at_s
         if not before.is_connected and gone_s > state.parameters.settling_s:
@@ -222,7 +227,7 @@ def _phases_unlearnt(state: SiteState, station: StationId) -> SiteState:
 
 
 def _unknown_again(
-    state: SiteState, station: StationId, at: int, after: ConnectorBelief
+    state: SiteState, station: StationId, at: int, after: ConnectorBelief, at_s: float
 ) -> tuple[ConnectorBelief, ...]:
     """Return the connectors with those of a station that obeys no more at their maximum.
 
@@ -231,9 +236,8 @@ def _unknown_again(
     connectors = [*state.connectors[:at], after, *state.connectors[at + 1 :]]
     for other in state.wiring.connectors_of[station]:
         if connectors[other].is_plugged:
-            unknown = StandingLimit(limit_ma=state.wiring.connectors[other].max_ma)
-            limits = (unknown, connectors[other].limits[-1])
-            connectors[other] = replace(connectors[other], limits=limits)
+            connector = state.wiring.connectors[other]
+            connectors[other] = after_disobedience(connector, connectors[other], at_s)
     return tuple(connectors)
 
 
@@ -249,25 +253,11 @@ def _after_boot(before: StationBelief, firmware: str) -> StationBelief:
     )
 
 
-def _after_reboot_of(state: SiteState, station: StationId) -> SiteState:
+def _after_reboot_of(state: SiteState, station: StationId, at_s: float) -> SiteState:
     """Return the state in which anything the station once knew may be in force."""
     connectors = list(state.connectors)
     for at in state.wiring.connectors_of[station]:
-        unknown = StandingLimit(limit_ma=state.wiring.connectors[at].max_ma)
-        connectors[at] = replace(
-            connectors[at],
-            limits=(unknown,),
-            draws=(),
-            moves=(),
-            mask=None,
-            mask_seen=None,
-            phase_count=None,
-            over_since_s=None,
-            resting_since_s=None,
-            under=(),
-            # What it kept may be gone with the boot: it is written again.
-            fallback_ma=None,
-        )
+        connectors[at] = after_reboot(state.wiring.connectors[at], connectors[at], at_s)
     return replace(state, connectors=tuple(connectors))
 
 
@@ -289,8 +279,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
                 # The end of the one before is told late, or never.
                 belief = _after_transaction(belief, connector, station, at_s)
             belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
-            under = tuple(limit for limit in belief.limits if limit.lease_until_s is not None)
-            belief = replace(belief, under=under)
+            belief = after_start(belief, at_s)
         case TransactionEnded(transaction=transaction):
             if belief.transaction == transaction:
                 belief = _after_transaction(belief, connector, station, event.at_s)
@@ -298,10 +287,9 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
             belief = _with_fallback(belief, connector, fallback, state.parameters, event.at_s)
             if is_idle(belief) and station.is_proven:
                 # A lease that was sent before outlives the writing of what is below it.
-                limits = limits_of_another_vehicle(connector, belief, station, event.at_s)
-                belief = replace(belief, limits=limits)
+                belief = with_another_vehicle(connector, belief, station, event.at_s)
         case LimitSent():
-            belief = after_sending(belief, event, state.parameters)
+            belief = after_sending(belief, event, station, state.parameters)
         case LimitAcknowledged(sequence=sequence, at_s=at_s):
             belief = after_acknowledgement(belief, sequence, state.parameters, at_s)
         case LimitRejected(sequence=sequence):
@@ -316,7 +304,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     if is_proven and is_disobedient(after, state.parameters):
         is_proven = False
         after = replace(after, over_since_s=None)
-        connectors = _unknown_again(state, connector.ref.station, at, after)
+        connectors = _unknown_again(state, connector.ref.station, at, after, event.at_s)
     if is_proven is not station.is_proven:
         stations = {**stations, connector.ref.station: replace(station, is_proven=is_proven)}
     return replace(state, connectors=connectors, stations=stations)
@@ -368,7 +356,7 @@ def _plugged(
         return belief
     status = belief.status or ConnectorStatus.OCCUPIED
     return replace(
-        belief,
+        with_another_vehicle(connector, belief, station, at_s),
         status=status,
         plugged_at_s=at_s,
         started_at_s=at_s,
@@ -381,7 +369,6 @@ def _plugged(
         paused_at_s=None,
         draws=(),
         moves=(),
-        limits=limits_of_another_vehicle(connector, belief, station, at_s),
     )
 
 
@@ -390,15 +377,15 @@ def _unplugged(
 ) -> ConnectorBelief:
     if not belief.is_plugged and belief.draw is not None:
         return belief
+    left = with_another_vehicle(connector, belief, station, at_s)
     return replace(
-        with_draw(belief, Draw(at_s=at_s, current_ma=NOTHING)),
+        with_draw(left, Draw(at_s=at_s, current_ma=NOTHING)),
         plugged_at_s=None,
         transaction=None,
         charging_state=ChargingState.IDLE,
         over_since_s=None,
         paused_at_s=None,
         resting_since_s=None,
-        limits=limits_of_another_vehicle(connector, belief, station, at_s),
     )
 
 
@@ -406,14 +393,12 @@ def _after_transaction(
     belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
 ) -> ConnectorBelief:
     """Return the belief with no transaction; a status told before it may have said Available."""
-    ended = replace(belief, transaction=None)
     if belief.status is ConnectorStatus.AVAILABLE:
-        return _unplugged(ended, connector, station, at_s)
+        return _unplugged(replace(belief, transaction=None), connector, station, at_s)
     return replace(
-        ended,
+        after_transaction(connector, belief, station, at_s),
+        transaction=None,
         mask=None,
         mask_seen=None,
         phase_count=None,
-        limits=after_transaction(connector, belief, station, at_s),
-        under=(),
     )

@@ -17,6 +17,7 @@ from gateway.control.bounds import (
     high_ma,
     is_idle,
     is_overdrawn,
+    is_unsteady,
     low_ma,
     mask_of,
     reading_is_current,
@@ -113,11 +114,14 @@ def _counted(state: SiteState, now_s: float) -> _Counted:
         if belief.draws:
             is_current = reading_is_current(belief, station, parameters, now_s)
             is_over = is_current and is_overdrawn(connector, belief, station, parameters)
+            is_current = is_current and not is_unsteady(station, parameters, now_s)
             draw = counted_draw(belief, circuits_read_at_s[circuit])
             low = low_ma(draw, parameters, is_current=is_current)
             counted_at_s = -ENDLESS_S if draw is None else draw.at_s
         high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
-        mask = mask_of(belief, station, wiring.wired[at])
+        mask = wiring.wired[at]
+        if not is_unsteady(station, parameters, now_s):
+            mask = mask_of(belief, station, mask)
         highs_ma.append(high)
         overdrawn.append(is_over)
         masks.append(mask)

@@ -44,6 +44,7 @@ class ControlParameters:
     default_interval_s: float = 30.0
     interval_grace_s: float = 5.0
     sample_age_s: float = 2.0  # A sample may be this much older than its arrival.
+    steady_after_s: float = 300.0  # One lost sooner than this after it came is believed less.
     reading_request_gap_s: float = 15.0
 
     # Cutting and raising.

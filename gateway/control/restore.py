@@ -56,7 +56,7 @@ def remember_connector(
             phase_count=limit.phase_count,
             is_leased=limit.lease_until_s is not None,
         )
-        for limit in belief.limits
+        for limit in (*belief.under, *belief.limits)
     ]
     if belief.over_since_s is not None:  # It draws more than it was told.
         limits.insert(0, RememberedLimit(limit_ma=connector.max_ma, is_leased=False))

@@ -27,15 +27,18 @@ def misfits(
         return raised
     connectors = list(state.connectors)
     for at, limit in limits.items():
+        ref = state.wiring.connectors[at].ref
         sent = LimitSent(
             at_s=now_s,
-            connector=state.wiring.connectors[at].ref,
+            connector=ref,
             limit_ma=limit.limit_ma,
             phase_count=limit.phase_count,
             lease_until_s=now_s + state.parameters.lease_s,
             sequence=connectors[at].limits[-1].last_sequence + 1,
         )
-        connectors[at] = after_sending(connectors[at], sent, state.parameters)
+        connectors[at] = after_sending(
+            connectors[at], sent, state.stations[ref.station], state.parameters
+        )
     after = survey(replace(state, connectors=tuple(connectors)), now_s)
     over = {row for row in range(len(seen.rows)) if _over_ma(after, row) > _over_ma(seen, row)}
     return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}

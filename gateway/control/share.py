@@ -202,8 +202,9 @@ def pause(board: Board, row: int, served: list[int], least_room_ma: int) -> list
     for at in served:
         if board.room_ma[row] >= least_room_ma:
             break
-        board.move(at, 0)
-        paused.append(at)
+        if board.limit_ma[at]:
+            board.move(at, 0)
+            paused.append(at)
     return paused
 
 
@@ -287,6 +288,8 @@ def start_waiting(
             board.move(at, MIN_CHARGING_MA)
             continue
         short = _short_rows(board, at, parameters.dead_band_ma)
+        if short and not _could_start(board, at):
+            continue
         if short:
             # What is left there is no use to others for long: they would be cut for it again.
             for row in short:
@@ -319,7 +322,16 @@ def _spare_ma(board: Board, row: int, waiting: int) -> int:
         board.counted_ma(at, min(board.limit_ma[at], board.floor_ma[at]))
         for at in board.last_served(row)
     )
-    return by_rank[least_rank] + paused_ma
+    if waiting not in board.guaranteed:
+        return by_rank[least_rank] + paused_ma
+    # Where promised floors do not all fit, each keeps its minimum before one has it all.
+    floors_ma = sum(
+        board.counted_ma(at, min(board.limit_ma[at], board.floor_ma[at]))
+        - board.counted_ma(at, MIN_CHARGING_MA)
+        for at in board.guaranteed.intersection(board.on_row(row))
+        if board.limit_ma[at] >= MIN_CHARGING_MA
+    )
+    return by_rank[least_rank] + paused_ma + floors_ma
 
 
 def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
@@ -338,6 +350,16 @@ def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
     return short
 
 
+def _could_start(board: Board, waiting: int) -> bool:
+    """Return whether one waiting could be started if all who can be paused were: else none need."""
+    least_ma = board.start_ma(waiting)
+    return all(
+        board.room_ma[row] + sum([board.gives_ma(at, 0) for at in board.last_served(row)])
+        >= least_ma
+        for row in board.rows[waiting]
+    )
+
+
 def _make_room(board: Board, row: int, waiting: int, parameters: ControlParameters) -> None:
     """Cut those who give way to one who has nothing, by a little more than the minimum."""
     least_ma = board.start_ma(waiting)
@@ -350,6 +372,14 @@ def _make_room(board: Board, row: int, waiting: int, parameters: ControlParamete
     )
     if board.comes_first(waiting):
         cut += pause(board, row, board.last_served(row), least_ma)
+    if waiting in board.guaranteed and board.room_ma[row] < least_ma:
+        cut += cut_above_floor(
+            board,
+            row,
+            least_ma + parameters.dead_band_ma - board.room_ma[row],
+            step_ma=parameters.dead_band_ma,
+            keeps_ma=[MIN_CHARGING_MA] * len(board.limit_ma),
+        )
     for at in cut:
         board.made_room_for[at] = waiting
 
@@ -358,24 +388,33 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
     """Pause the longest served for the longest waiting, where minimums do not fit; say if so.
 
     The minimum is everyone's, whatever the class: only what comes first is not paused for it.
+    Nobody is paused for one that would still wait, for want of room elsewhere.
     """
-    seen: set[int] = set()  # Rows on which nobody can be paused.
     for at in waiting:
-        for row in board.rows[at]:
-            if row not in board.crowded or row in seen:
-                continue
-            seen.add(row)
-            served = [
-                other
-                for other in board.last_served(row)
-                if now_s - board.started_at_s[other] >= parameters.rotation_s
-            ]
-            if served:
-                paused = min(served, key=lambda other: (board.started_at_s[other], other))
-                board.move(paused, 0)
-                board.made_room_for[paused] = at
-                return True
+        least_ma = board.start_ma(at)
+        short = [row for row in board.rows[at] if board.room_ma[row] < least_ma]
+        if not short or board.crowded.isdisjoint(short):
+            continue
+        had_turn = {row: _had_turn(board, row, now_s - parameters.rotation_s) for row in short}
+        if any(
+            board.room_ma[row] + sum([board.gives_ma(other, 0) for other in had_turn[row]])
+            < least_ma
+            for row in short
+        ):
+            continue
+        for row in short:
+            for other in pause(board, row, had_turn[row], least_ma):
+                board.made_room_for[other] = at
+        return True
     return False
+
+
+def _had_turn(board: Board, row: int, by_s: float) -> list[int]:
+    """Return who on a row was started by then and can be paused, the longest served first."""
+    return sorted(
+        (at for at in board.last_served(row) if board.started_at_s[at] <= by_s),
+        key=lambda at: (board.started_at_s[at], at),
+    )
 
 
 @dataclass(slots=True, kw_only=True)

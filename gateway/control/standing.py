@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.control.bounds import may_have_lapsed
+from gateway.control.bounds import is_pause_seen, may_have_lapsed
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import NEVER_S, ConnectorBelief, StandingLimit, StationBelief
 from gateway.domain.circuits import Connector
@@ -28,8 +28,78 @@ def settled(
         if acknowledged_at_s is None:
             continue
         if now_s >= acknowledged_at_s + parameters.settling_s:
-            return replace(belief, limits=limits[at:])
+            return without_older(belief, station, parameters, at, now_s)
     return belief
+
+
+def without_older(
+    belief: ConnectorBelief,
+    station: StationBelief,
+    parameters: ControlParameters,
+    at: int,
+    now_s: float,
+) -> ConnectorBelief:
+    """Return the belief without the limits older than the `at`-th, which is seen to be in force.
+
+    A lease among them may lie under it, unless both were surely sent in one transaction: what
+    began or ended at the station is told late by one that was out of reach.
+    """
+    limits, under = belief.limits, belief.under
+    connected_for_s = now_s - station.changed_at_s
+    if belief.transaction is None or connected_for_s <= parameters.lease_s:
+        under = _leases(now_s, *under, *limits[:at])
+    return replace(belief, limits=limits[at:], under=under)
+
+
+def _leases(now_s: float, *limits: StandingLimit) -> tuple[StandingLimit, ...]:
+    """Return those that are leases and not over, each once.
+
+    None of them puts another out of force: they may be for different transactions.
+    """
+    return tuple(
+        dict.fromkeys(
+            replace(limit, acknowledged_at_s=None)
+            for limit in limits
+            if limit.lease_until_s is not None and limit.lease_until_s > now_s
+        )
+    )
+
+
+def after_start(belief: ConnectorBelief, at_s: float) -> ConnectorBelief:
+    """Return the belief at the start of a transaction: what was leased lies under its limits."""
+    return replace(belief, under=_leases(at_s, *belief.under, *belief.limits))
+
+
+def after_disobedience(
+    connector: Connector, belief: ConnectorBelief, at_s: float
+) -> ConnectorBelief:
+    """Return the belief of one that obeyed once: what it may draw now is anything."""
+    return replace(
+        belief,
+        limits=(StandingLimit(limit_ma=connector.max_ma), belief.limits[-1]),
+        under=_leases(at_s, *belief.under, *belief.limits[:-1]),
+    )
+
+
+def after_reboot(connector: Connector, belief: ConnectorBelief, at_s: float) -> ConnectorBelief:
+    """Return the belief in which anything the station once knew may be in force.
+
+    It may have kept a lease through its boot, to lie under what is sent from now on.
+    """
+    return replace(
+        belief,
+        limits=(StandingLimit(limit_ma=connector.max_ma),),
+        under=_leases(at_s, *belief.under, *belief.limits),
+        draws=(),
+        moves=(),
+        mask=None,
+        mask_seen=None,
+        phase_count=None,
+        over_since_s=None,
+        resting_since_s=None,
+        # What it kept may be gone with the boot: it is written again.
+        fallback_ma=None,
+    )
 
 
 def limits_at_rest(
@@ -41,26 +111,23 @@ def limits_at_rest(
     return (StandingLimit(limit_ma=connector.max_ma),)
 
 
-def limits_of_another_vehicle(
+def with_another_vehicle(
     connector: Connector, belief: ConnectorBelief, station: StationBelief, at_s: float
-) -> tuple[StandingLimit, ...]:
-    """Return what may be in force when vehicles change: what is at rest, and leases not yet over.
+) -> ConnectorBelief:
+    """Return the belief with what may be in force when vehicles change.
 
-    A lease sent while no transaction ran outlives the vehicle it was meant for.
+    That is what is at rest, and leases not yet over: one sent while no transaction ran outlives
+    the vehicle it was meant for.
     """
-    leased = [
-        # One of a transaction that is over puts none below it out of force any more.
-        replace(limit, acknowledged_at_s=None)
-        for limit in (*belief.under, *belief.limits)
-        if limit.lease_until_s is not None and limit.lease_until_s > at_s
-    ]
-    return (*leased, *limits_at_rest(connector, belief, station))
+    leases = _leases(at_s, *belief.under, *belief.limits)
+    limits = (*leases, *limits_at_rest(connector, belief, station))
+    return replace(belief, limits=limits, under=())
 
 
 def after_transaction(
     connector: Connector, belief: ConnectorBelief, station: StationBelief, at_s: float
-) -> tuple[StandingLimit, ...]:
-    """Return what may be in force once a transaction is over, the vehicle still there.
+) -> ConnectorBelief:
+    """Return the belief with what may be in force once a transaction is over, the vehicle there.
 
     OCPP 1.6 §3.13.1, 2.0.1 K01.FR.06: a TxProfile ends with its transaction, and what is below
     it takes over, until the newest limit is sent and acknowledged anew.
@@ -72,14 +139,26 @@ def after_transaction(
         confirmed_at_s=None,
         holds_from_s=None,
     )
-    under = [limit for limit in belief.under if (limit.lease_until_s or NEVER_S) > at_s]
-    return (*under, *belief.limits[:-1], *limits_at_rest(connector, belief, station), newest)
+    lower = (*_leases(at_s, *belief.under), *belief.limits[:-1])
+    limits = (*lower, *limits_at_rest(connector, belief, station), newest)
+    return replace(belief, limits=limits, under=())
 
 
 def after_sending(
-    belief: ConnectorBelief, event: LimitSent, parameters: ControlParameters
+    belief: ConnectorBelief,
+    event: LimitSent,
+    station: StationBelief,
+    parameters: ControlParameters,
 ) -> ConnectorBelief:
-    """Return the belief with the limit among those that may be in force; a raise counts now."""
+    """Return the belief with the limit among those that may be in force; a raise counts now.
+
+    A pause that was seen to hold has put what was told before it out of force.
+    """
+    if event.limit_ma and is_pause_seen(belief, station, parameters, event.at_s):
+        only_newest = len(belief.limits) - 1
+        belief = without_older(belief, station, parameters, only_newest, event.at_s)
+    if belief.under:
+        belief = replace(belief, under=_leases(event.at_s, *belief.under))
     newest = belief.limits[-1]
     is_renewal = (
         newest.last_sequence > 0
@@ -131,14 +210,18 @@ def _merged(limits: tuple[StandingLimit, ...]) -> tuple[StandingLimit, ...]:
     if len(limits) <= MOST_LIMITS:
         return limits
     oldest, rest = limits[: -MOST_LIMITS + 1], limits[-MOST_LIMITS + 1 :]
-    return (max(oldest, key=lambda limit: limit.limit_ma), *rest)
+    ends_s = [limit.lease_until_s for limit in oldest]
+    until_s = None if None in ends_s else max(end_s for end_s in ends_s if end_s is not None)
+    highest = max(oldest, key=lambda limit: limit.limit_ma)
+    return (replace(highest, lease_until_s=until_s), *rest)
 
 
 def after_acknowledgement(
     belief: ConnectorBelief, sequence: int, parameters: ControlParameters, at_s: float
 ) -> ConnectorBelief:
     """Return the belief with that sending confirmed: its lease holds at least from now."""
-    if may_have_lapsed(belief.limits, parameters, at_s):
+    held = tuple(limit for limit in belief.limits if limit.holds_from_s is not None)
+    if held and may_have_lapsed(held, parameters, at_s):
         # It may have been paused meanwhile, and come back on other phases.
         belief = replace(
             belief,

@@ -90,7 +90,7 @@ class ConnectorBelief:
     fallen_until_s: float = NEVER_S
     """Until when its fallback may still be drawn, after a lease that had lapsed was renewed."""
     under: tuple[StandingLimit, ...] = ()
-    """Leases sent before its transaction: they lie under what is sent in it."""
+    """Leases that may lie under its limits: sent before its transaction, or kept through a boot."""
     started_at_s: float = NEVER_S
     """When it last got its minimum after nothing: plugged in or resumed."""
     paused_at_s: float | None = None
@@ -133,6 +133,9 @@ class StationBelief:
     status: ConnectorStatus | None = None
     """What it said of itself as a whole since its last boot; no limit and no claim goes by it."""
     changed_at_s: float = NEVER_S
+    """When it was connected, or lost, last."""
+    is_unsteady: bool = False
+    """It was lost within minutes of having come back."""
     is_proven: bool = False
     """A cut was seen to bite since its last boot or firmware change."""
     is_dead_man_proven: bool = False

@@ -8,7 +8,7 @@ from gateway.control.caps import figures
 from gateway.control.claims import Moment
 from gateway.control.headroom import Survey
 from gateway.control.share import Board, least_climb_ma
-from gateway.control.state import ControlMemory, SiteState
+from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.ids import ConnectorRef
@@ -38,7 +38,8 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
 
     for due in memory.dues:
         for giver in due.givers:
-            board.made_room_for.setdefault(giver, due.connector_at)
+            if _still_gives(state, giver, due):
+                board.made_room_for.setdefault(giver, due.connector_at)
     reasons: dict[ConnectorRef, Reason] = {}
     for at, connector in enumerate(state.wiring.connectors):
         if not moment.controlled[at]:
@@ -70,6 +71,14 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
                 of_row[alike] = reason
         reasons[connector.ref] = reason
     return reasons
+
+
+def _still_gives(state: SiteState, giver: Position, due: Due) -> bool:
+    """Return whether what a giver has is what it was cut to: same vehicle, told nothing since."""
+    belief = state.connectors[giver]
+    told_by_s = due.since_s + state.parameters.acknowledgement_s
+    is_same = belief.plugged_at_s is not None and belief.plugged_at_s <= due.since_s
+    return is_same and belief.limits[-1].sent_at_s <= told_by_s
 
 
 def _of_uncontrolled(state: SiteState, seen: Survey, at: int, now_s: float) -> Reason:

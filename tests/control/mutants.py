@@ -7,7 +7,7 @@ import pytest
 
 from gateway.control import bounds, decide, draws, fold, headroom, share, standing
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, Draw, SiteState, StandingLimit, StationBelief
+from gateway.control.state import ConnectorBelief, Draw, SiteState, StationBelief
 from gateway.control.wiring import Mask
 from gateway.domain.circuits import Connector
 from gateway.domain.events import LimitSent
@@ -86,7 +86,7 @@ def _refusals_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _a_boot_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "_after_boot", lambda before, _firmware: before)
-    monkeypatch.setattr(fold, "_after_reboot_of", lambda state, _station: state)
+    monkeypatch.setattr(fold, "_after_reboot_of", lambda state, *_: state)
 
 
 def _leases_never_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,21 +105,25 @@ def _watts_count_at_nominal_voltage(monkeypatch: pytest.MonkeyPatch) -> None:
 def _a_new_vehicle_ends_old_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_rest(
         connector: Connector, belief: ConnectorBelief, station: StationBelief, *_: float
-    ) -> tuple[StandingLimit, ...]:
-        return standing.limits_at_rest(connector, belief, station)
+    ) -> ConnectorBelief:
+        limits = standing.limits_at_rest(connector, belief, station)
+        return replace(belief, limits=limits, under=())
 
-    monkeypatch.setattr(fold, "limits_of_another_vehicle", at_rest)
+    monkeypatch.setattr(fold, "with_another_vehicle", at_rest)
 
 
 def _limits_outlive_their_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fold, "after_transaction", lambda _c, belief, *_: belief.limits)
+    monkeypatch.setattr(fold, "after_transaction", lambda _c, belief, *_: belief)
 
 
 def _masks_outlive_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     def after_sending(
-        belief: ConnectorBelief, event: LimitSent, parameters: ControlParameters
+        belief: ConnectorBelief,
+        event: LimitSent,
+        station: StationBelief,
+        parameters: ControlParameters,
     ) -> ConnectorBelief:
-        after = standing.after_sending(belief, event, parameters)
+        after = standing.after_sending(belief, event, station, parameters)
         return replace(after, mask=belief.mask)
 
     monkeypatch.setattr(fold, "after_sending", after_sending)
@@ -131,6 +135,7 @@ def _masks_outlive_absences(monkeypatch: pytest.MonkeyPatch) -> None:
         return state
 
     monkeypatch.setattr(fold, "_phases_unlearnt", unchanged)
+    monkeypatch.setattr(headroom, "is_unsteady", lambda *_: False)  # It hides the other.
     monkeypatch.setattr(headroom, "mask_of", lambda belief, _station, wired: belief.mask or wired)
 
 

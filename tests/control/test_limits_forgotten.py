@@ -97,6 +97,59 @@ def test_telling_less_to_a_resting_vehicle_never_makes_it_count_more() -> None:
     assert site.high_ma(1) == before_ma == 6_000
 
 
+def narrow() -> OneCircuit:
+    """Return the board with less left than a vehicle at a station not yet proven may draw."""
+    site = OneCircuit()
+    site.plug_in(1)
+    site.begin(1, "first")
+    return paused_unseen(site)
+
+
+def paused_unseen(site: OneCircuit) -> OneCircuit:
+    """Let it be paused before it draws anything: what it was told before is not seen to be over."""
+    site.flow(60.0)
+    site.run(2, base_a=60.0, draws_a={})
+    site.learn(StopInputChanged(at_s=site.now_s, is_stopped=True))
+    site.run(2, base_a=60.0, draws_a={})
+    site.learn(StopInputChanged(at_s=site.now_s, is_stopped=False))
+    site.run(30, base_a=60.0, draws_a={1: 0.0})
+    return site
+
+
+def test_a_pause_that_was_seen_to_hold_puts_what_was_before_it_out_of_force() -> None:
+    site = narrow()
+    assert site.told_ma(1) == 0
+
+    site.run(60, base_a=60.0, draws_a={1: 0.0})
+
+    assert site.told_ma(1) == 6_000
+    assert site.high_ma(1) == 6_000
+
+
+def test_a_pause_without_a_transaction_shows_nothing() -> None:
+    site = OneCircuit()
+    site.plug_in(1)
+    paused_unseen(site)
+
+    site.run(120, base_a=60.0, draws_a={1: 0.0})
+
+    assert site.told_ma(1) == 0
+
+
+def test_one_that_cannot_be_started_keeps_nothing_from_others() -> None:
+    site = OneCircuit()
+    site.prove(2)
+    site.leave(2)
+    site.plug_in(1)
+    paused_unseen(site)
+    site.plug_in(2)
+
+    site.run(90, base_a=60.0, draws_a={1: 0.0, 2: 6.0})
+
+    assert site.told_ma(1) == 0
+    assert site.told_ma(2) > 6_000
+
+
 # Boots, transactions, vehicles.
 
 
@@ -182,6 +235,37 @@ def test_a_lease_sent_before_a_transaction_is_below_those_sent_in_it() -> None:
     assert site.high_ma(1) == 30_000
 
 
+def test_a_lease_kept_through_a_boot_is_below_those_sent_in_a_transaction_after_it() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 30_000)  # Without a transaction: its station may keep it in flash.
+    site.boot(1)
+    site.learn(FallbackInstalled(at_s=site.now_s, connector=ref(1), fallback_ma=6_000))
+    site.begin(1, "first")
+    site.draw(1, 20.0)
+    site.send(1, 6_000)
+    site.now_s += 5.0
+    site.draw(1, 6.0)
+    assert site.high_ma(1) == 6_000
+
+    site.end(1, "first")
+
+    assert site.high_ma(1) == 30_000
+
+
+def test_what_was_told_before_a_late_start_was_known_may_be_below_what_was_told_after() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.send(1, 30_000)
+    quiet(site, 3, 30.0)
+    site.send(1, 6_000)  # Its transaction may have begun before, unheard of.
+    quiet(site, 15, 26.0)
+    site.begin(1, "first")
+    site.end(1, "first")
+
+    assert site.high_ma(1) == 30_000
+
+
 def test_a_transaction_told_of_late_makes_no_vehicle() -> None:
     site = OneCircuit()
     site.prove(1)
@@ -235,6 +319,34 @@ def test_a_lapsed_lease_counts_until_the_limit_told_anew_has_settled() -> None:
     assert site.high_ma(1) == 6_000
     site.now_s += SETTLES_S
     assert site.high_ma(1) == 0
+
+
+def test_a_lapsed_lease_of_a_resting_vehicle_counts_until_it_is_told_anew() -> None:
+    site = OneCircuit()
+    site.flow(20.0)
+    site.plug_in(1)
+    site.run(90, base_a=20.0, draws_a={1: 0.0})
+    site.answers = False
+    site.run(90, base_a=20.0, draws_a={1: 0.0})
+    site.send(1, 0)
+    site.now_s += 1.0
+    site.acknowledge(1, site.sequence)
+
+    assert site.high_ma(1) == 6_000  # Until it has settled the fallback may be drawn.
+
+
+def test_of_many_limits_that_may_be_in_force_the_last_lease_is_waited_for() -> None:
+    site = charging(20.0)
+    site.learn(DeadManProven(at_s=site.now_s, station=ref(1).station))
+    site.answers = False
+    for step in range(20):
+        site.send(1, 30_000 - 100 * step)
+        site.now_s += 4.0
+    sent_last_s = site.now_s
+    site.lose(1)
+    site.now_s = sent_last_s + 55.0
+
+    assert site.high_ma(1) > 28_000
 
 
 def test_a_higher_fallback_counts_once_it_is_written() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.control.parameters import ControlParameters
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
+from gateway.domain.reasons import ReasonKind
 from tests.support.hungry_site import EVERY_PHASE, HungrySite, circuit
 
 MINUTE_S = 60
@@ -58,6 +59,22 @@ def test_one_cut_and_one_raise_make_two_vehicles_equal() -> None:
     site.run(20 * MINUTE_S)
 
     assert site.changes - before == Counter({1: 1, 2: 1})
+
+
+def test_a_vehicle_that_came_later_makes_no_room_for_one_its_place_once_did() -> None:
+    site = board(1)
+    site.run(10 * MINUTE_S)
+    site.plug_in(2)
+    while site.limits_a()[2] < 10.0:
+        site.step()
+    assert site.reasons()[1].kind is ReasonKind.MAKES_ROOM
+
+    site.leave(1)
+    site.run(5)
+    site.plug_in(1)
+    site.run(5)
+
+    assert site.reasons()[1].kind is not ReasonKind.MAKES_ROOM
 
 
 def test_among_many_equals_only_a_few_give() -> None:
@@ -223,6 +240,17 @@ def test_a_promised_floor_is_kept_before_all_else() -> None:
     assert limits_a[2] == pytest.approx(38.0 - 24.0, abs=1.5)
 
 
+def test_promised_floors_that_do_not_fit_leave_everyone_its_minimum() -> None:
+    site = board(0, free_a=38.0)
+    for number in (1, 2, 3):
+        site.matters(number, NORMAL, floor_ma=16_000)
+        site.plug_in(number)
+        site.run(2 * MINUTE_S)
+
+    assert min(site.limits_a().values()) >= 6.0
+    assert sum(site.limits_a().values()) > 30.0
+
+
 def test_a_floor_is_made_good_within_minutes() -> None:
     site = board(1)
     site.run(10 * MINUTE_S)
@@ -307,6 +335,28 @@ def test_where_minimums_do_not_fit_the_turn_passes_on_whatever_the_class() -> No
     assert min(served_s.values()) > HOUR_S
     served_at_once, turns = 2, 2 * HOUR_S / ControlParameters().rotation_s
     assert sum(site.pauses.values()) <= served_at_once * turns
+
+
+def test_nobody_is_paused_for_one_that_would_still_lack_room_elsewhere() -> None:
+    set_point_a, reserve_a = 125 * 0.95, 125 * 0.15
+    board_a = set_point_a - reserve_a - 18.0
+    annex_a = 32 * 0.95 - 32 * 0.15 - 11.0
+    site = HungrySite(
+        (circuit("board", 125), circuit("annex", 32, parent="board")),
+        ("board", "annex", "annex"),
+        base_a={"board": board_a - annex_a, "annex": annex_a},
+        parameters=ControlParameters(rotation_s=120.0),
+    )
+    site.matters(2, CRITICAL)
+    site.plug_in(2)
+    site.plug_in(1)
+    site.run(5 * MINUTE_S)
+    site.plug_in(3)
+
+    site.run(30 * MINUTE_S)
+
+    assert site.limits_a()[3] == 0.0
+    assert site.pauses[1] == 0
 
 
 def test_turns_pass_between_others_while_one_is_served_in_full() -> None:
@@ -429,3 +479,34 @@ def _is_bound_at_board(site: HungrySite, number: int) -> bool:
         decision.survey.rows[row].available_ma - decision.survey.claimed_ma[row] > GAP_A * 1_000
         for row in supply
     )
+
+
+# A connection that comes and goes.
+
+
+def test_a_connection_that_comes_and_goes_moves_the_others_a_few_times_and_no_more() -> None:
+    site = HungrySite((circuit("board", 125),), ("board",) * 6, base_a={"board": 20.0})
+    for number in range(1, 7):
+        site.plug_in(number, phases=(EVERY_PHASE[number % 3],))
+    site.run(8 * MINUTE_S)
+    site.comes_and_goes(1, times=3)
+    before = site.changes.copy()
+
+    site.comes_and_goes(1, times=8)
+
+    assert sum((site.changes - before).values()) <= 24
+    assert not any(site.pauses.values())
+
+
+def test_a_connection_that_lasts_is_believed_again() -> None:
+    site = HungrySite((circuit("board", 125),), ("board",) * 6, base_a={"board": 20.0})
+    for number in range(1, 7):
+        site.plug_in(number, phases=(EVERY_PHASE[number % 3],))
+    site.run(8 * MINUTE_S)
+    before = site.limits_a()
+    site.comes_and_goes(1, times=3)
+    assert site.limits_a() != before
+
+    site.run(15 * MINUTE_S)
+
+    assert site.limits_a() == before

@@ -37,6 +37,7 @@ FALLBACK_GAP_S = 60.0
 LOWEST_V = 207.0
 LATEST_LEASE_S = 15.0  # A limit may arrive as late as an answer is waited for, and clocks differ.
 WAITS_AT_MOST_S = 120
+ARRIVES_WITHIN_S = 10  # Who is on the way by then has come.
 SPARE_MA = 2_000
 TOLERANCE_MA = 650  # A cut counts as followed from 2 % above it.
 
@@ -87,6 +88,8 @@ class Watched:
             for _ in range(happening.wait_s):
                 self.step()
         if self.script.calm_s:
+            for _ in range(ARRIVES_WITHIN_S):
+                self.step()
             self._calm_down()
             for _ in range(self.script.calm_s):
                 self.step()
@@ -283,9 +286,14 @@ class Watched:
                     self._break("a limit from outside narrows", f"{ref} {wanted_ma}")
 
     def _check_cuts(self, decision: Decision) -> None:
-        """What is told fits wherever somebody who follows could be told less."""
+        """What is told fits wherever somebody who follows could be told less.
+
+        What comes first is not told less before it is known who must be paused for it.
+        """
         told_ma = [0] * len(decision.survey.rows)
         can_give: list[set[int]] = [set() for _ in told_ma]
+        gives_last: list[set[int]] = [set() for _ in told_ma]
+        may_be_paused = [False] * len(told_ma)
         settled = with_settled(self.state, decision.at_s)
         for at, connector in enumerate(self.wiring.connectors):
             high_ma = decision.survey.high_ma[at]
@@ -295,15 +303,19 @@ class Watched:
             if station.is_connected and belief.is_plugged and not is_idle(belief):
                 is_movable = is_confirmable(settled, decision.survey, at, decision.at_s)
             priority = self.state.priorities.get(connector.ref, Priority())
+            is_first = priority.rank == 0 or priority.floor_ma > 0
             counted_ma = (
                 limit_ma if is_movable else max(high_ma, limit_ma if belief.is_plugged else 0)
             )
             for row in self.wiring.rows[at][decision.survey.masks[at]]:
                 told_ma[row] += counted_ma
+                may_be_paused[row] |= is_movable and limit_ma > 0 and not is_first
                 if is_movable and limit_ma > max(MIN_CHARGING_MA, priority.floor_ma):
-                    can_give[row].add(at)
+                    (gives_last if is_first else can_give)[row].add(at)
         for row, seen in enumerate(decision.survey.rows):
             over_ma = told_ma[row] - seen.available_ma
+            if not may_be_paused[row]:
+                can_give[row] |= gives_last[row]
             if over_ma > self.parameters.dead_band_ma and can_give[row]:
                 self._break(
                     "what does not fit is cut", f"row {row} over by {over_ma}: {can_give[row]}"
@@ -330,6 +342,8 @@ class Watched:
                 continue
             if reason.kind not in kinds or is_at_rest(self.state, belief, decision.at_s):
                 continue
+            if not (station.is_proven or belief.draws):
+                continue  # What rose may be its own or base: it may wait until that is known.
             more_ma = max(0, MIN_CHARGING_MA - seen.high_ma[at])
             rows = self.wiring.rows[at][seen.masks[at]]
             if all(
@@ -373,8 +387,11 @@ class Watched:
         need_ma = [0] * len(self.wiring.rating_ma)
         for outlet in vehicles:
             at = self.wiring.connector_at[outlet.connector.ref]
-            is_told = outlet.traits.tells in (Tells.AMPERES, Tells.WATTS)
-            most_ma = MIN_CHARGING_MA if is_told else outlet.connector.max_ma
+            most_ma = outlet.connector.max_ma
+            if outlet.traits.tells is Tells.AMPERES:
+                most_ma = MIN_CHARGING_MA
+            elif outlet.traits.tells is Tells.WATTS:
+                most_ma = 2 * MIN_CHARGING_MA  # Its draw, on phases unknown, is base's as well.
             for row in self.wiring.rows[at][self.wiring.wired[at]]:
                 need_ma[row] += most_ma * 10 // 9
         flows_ma = [0] * len(need_ma)

@@ -222,7 +222,7 @@ def test_what_was_safe_when_it_was_sent_is_renewed_whatever_becomes_of_the_disk(
             await asyncio.sleep(1)
             bench.cycle()
         bench.offer(order("CP-01", 8, is_cut=True))
-        await asyncio.sleep(20)  # It is acknowledged, and has settled.
+        await asyncio.sleep(90)  # It is acknowledged, has settled, and no lease of before is left.
         bench.cycle()
         bench.offer(order("CP-01", 8))
         await asyncio.sleep(1)

@@ -33,6 +33,7 @@ from gateway.domain.events import (
     LimitSent,
     MeterRead,
     StationConnected,
+    StationDisconnected,
 )
 from gateway.domain.ids import CircuitId, ConnectorRef, MeterId, StationId
 from gateway.domain.metering import MeterReading
@@ -188,6 +189,15 @@ class HungrySite:
         """Return why each vehicle's limit is what it is."""
         decision = decide(self.state, self.now_s)
         return {number: decision.reasons[ref(number)] for number in self.guests}
+
+    def comes_and_goes(self, number: int, *, times: int, each_s: int = 45) -> None:
+        """Let a station's connection be lost and come back, again and again."""
+        station = ref(number).station
+        for _ in range(times):
+            self.learn(StationDisconnected(at_s=self.now_s, station=station))
+            self.run(each_s)
+            self.learn(StationConnected(at_s=self.now_s, station=station))
+            self.run(each_s)
 
     def run(self, seconds: int) -> Decision:
         """Let seconds pass; return the last decision."""
