@@ -89,21 +89,32 @@ class Demand:
 
     def needs_s(self, delivered_wh: float, wants_wh: float) -> float:
         """Return how long it needs, drawing all it takes, from so much delivered to so much."""
-        at_wh, per_ma, takes_ma = delivered_wh, 0.0, self.max_ma
-        for from_wh, most_ma in (*self.taper, (inf, 0)):
-            if from_wh > at_wh:
-                upto_wh = min(from_wh, wants_wh)
-                per_ma += (upto_wh - at_wh) / takes_ma
-                at_wh = upto_wh
-            if from_wh >= wants_wh:
-                break
-            takes_ma = min(takes_ma, most_ma)
-        return per_ma / self.wh_per_ma_h * HOUR_S
+        needs_h = full_power_h(delivered_wh, wants_wh, max_ma=self.max_ma, taper=self.taper)
+        return needs_h / self.wh_per_ma_h * HOUR_S
 
     @property
     def wh_per_ma_h(self) -> float:
         """Return the energy of 1 mA on each of its phases for an hour."""
         return self.voltage_v * self.phase_count / 1_000
+
+
+def full_power_h(
+    delivered_wh: float, wants_wh: float, *, max_ma: int, taper: tuple[tuple[float, int], ...]
+) -> float:
+    """Return how long it takes from so much delivered to so much, in hours were 1 mA 1 W.
+
+    `taper` is as in `Demand`.
+    """
+    at_wh, needs_h, takes_ma = delivered_wh, 0.0, max_ma
+    for from_wh, most_ma in (*taper, (inf, 0)):
+        if from_wh > at_wh:
+            upto_wh = min(from_wh, wants_wh)
+            needs_h += (upto_wh - at_wh) / takes_ma
+            at_wh = upto_wh
+        if from_wh >= wants_wh:
+            break
+        takes_ma = min(takes_ma, most_ma)
+    return needs_h
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

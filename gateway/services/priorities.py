@@ -9,6 +9,7 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Reservation
 from gateway.planning.asking import Places
 from gateway.planning.demands import Visit, served_by, waiting_by_place
+from gateway.planning.problem import full_power_h
 from gateway.planning.standing_plan import StandingPlan
 
 TELLS_FROM_S, TELLS_RATIO = 60.0, 0.1
@@ -70,8 +71,7 @@ def priorities_of(
     waiting = waiting_by_place(visits, promises)
     for visit in visits:
         connector = places.connectors[visit.place]
-        full_w = places.site.voltage_v * (visit.phase_count or len(connector.phases))
-        full_w *= min(connector.max_ma, visit.accepts_ma or connector.max_ma) / 1_000
+        phase_count = visit.phase_count or len(connector.phases)
         promise = served.get(visit.place)
         kept_waiting = [
             behind.criticality.rank
@@ -83,7 +83,8 @@ def priorities_of(
             promise,
             own=turns.get(visit.place),
             promised=None if promise is None else turns.get(promise.id),
-            full_w=full_w,
+            max_ma=min(connector.max_ma, visit.accepts_ma or connector.max_ma),
+            w_per_ma=places.site.voltage_v * phase_count / 1_000,
             now_s=now_s,
         )
     return priorities
@@ -95,13 +96,14 @@ def priority_of(
     *,
     own: Turn | None = None,
     promised: Turn | None = None,
-    full_w: float,
+    max_ma: int,
+    w_per_ma: float,
     now_s: float,
 ) -> Priority:
     """Return how much a vehicle's need matters now (epoch s).
 
     `promised` is what the plan gives it of its promise, `own` what beyond, None where there is no
-    plan to go by; `full_w` is the power it could take. Among those of one class the plan's turn
+    plan to go by; `max_ma` is what it could take, and less as it fills up. Among those of one class the plan's turn
     goes first, then who could wait least. The floor is what the promise has for now, and while it
     is behind that what the plan gives to make up for it.
     """
@@ -109,7 +111,8 @@ def priority_of(
     wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
     if promise is not None and owed_wh > 0:
         wants_wh, leaves_at_s = owed_wh, promise.until_at_s
-    laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - wants_wh / full_w * 3_600.0)
+    needs_h = full_power_h(0.0, wants_wh, max_ma=max_ma, taper=visit.taper) / w_per_ma
+    laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - needs_h * 3_600.0)
     turns = [turn for turn in (own, promised) if turn is not None]
     if turns and not any(turn.soon_ma for turn in turns):
         laxity_s += WAITS_S

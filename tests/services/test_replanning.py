@@ -369,12 +369,18 @@ def turn(now_ma: int, soon_ma: int | None = None) -> Turn:
 
 def test_laxity_is_the_time_left_less_the_time_needed_and_the_plans_turn_goes_first() -> None:
     def told(own: Turn | None = None, promised: Turn | None = None) -> Priority:
-        return priority_of(VISIT, None, own=own, promised=promised, full_w=10_000.0, now_s=1_000.0)
+        return priority_of(
+            VISIT, None, own=own, promised=promised, max_ma=10_000, w_per_ma=1.0, now_s=1_000.0
+        )
 
     laxity_s = 9_000.0 - 3_600.0
     assert told() == told(turn(8_000)) == told(turn(0, soon_ma=6_000)) == told(turn(0), turn(6_000))
     assert told() == Priority(rank=2, laxity_s=laxity_s)
     assert told(turn(0)) == Priority(rank=2, laxity_s=laxity_s + WAITS_S)
+    # One that takes half of it from half of it on needs half as long again.
+    tapers = replace(VISIT, taper=((5_000.0, 5_000),))
+    slow = priority_of(tapers, None, max_ma=10_000, w_per_ma=1.0, now_s=1_000.0)
+    assert slow.laxity_s == 9_000.0 - 5_400.0
 
 
 def floor_ma(now_s: float, gets_ma: int | None = None, **more: Any) -> int:
@@ -385,7 +391,8 @@ def floor_ma(now_s: float, gets_ma: int | None = None, **more: Any) -> int:
         promise,
         own=turn(32_000),
         promised=None if gets_ma is None else turn(gets_ma),
-        full_w=10_000.0,
+        max_ma=10_000,
+        w_per_ma=1.0,
         now_s=now_s,
     ).floor_ma
 
