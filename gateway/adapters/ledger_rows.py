@@ -303,7 +303,13 @@ def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
 
 
 def _session(text: str | None) -> SessionMemory | None:
-    return None if text is None else msgspec.json.decode(text, type=SessionMemory)
+    """Return how a stay went, None where that is not known or cannot be read any more."""
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=SessionMemory)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -175,12 +175,6 @@ class BaseLoad:
         """Return what base has been in the last minutes, per row of `rows`; NaN is not known."""
         return self._now_a
 
-    def highest_a(self) -> Floats:
-        """Return the most that base has been in any step that is known, per row of `rows`, else NaN."""
-        means = self._means(0, KEPT_STEPS)
-        highest: Floats = np.where(np.isnan(means), -1.0, means).max(axis=1, initial=-1.0)
-        return np.where(highest < 0.0, nan, highest)
-
     def mean_a(self, step: int) -> Floats:
         """Return the mean of a step per row of `rows`, NaN where too little of it is known."""
         at = KEPT_STEPS - 1 + step - (step if self._newest is None else self._newest)

@@ -225,11 +225,13 @@ class Forecasting:
         return base_ma
 
     def _highest_a(self, row: int) -> float | None:
-        """Return the most that base was seen to be in a quarter of an hour, None if nobody looked."""
+        """Return the most that was seen of base without events, None where nobody looked."""
         if row not in self._base.rows:
             return None
-        highest_a = float(self._base.highest_a()[self._base.rows.index(row)])
-        return None if isnan(highest_a) else highest_a
+        until_step = self._base.step_of(self._wall_s()) + 1
+        seen_a = self._base.history(until_step)[self._base.rows.index(row)].loads
+        usual_a = seen_a - self._added_a(row, until_step - len(seen_a), len(seen_a))
+        return None if np.isnan(usual_a).all() else float(np.nanmax(usual_a))
 
     def _worst_ma(self, row: int) -> int:
         """Return what base and loads draw at worst: as declared, or as seen where that was more."""

@@ -18,6 +18,7 @@ from gateway.domain.memory import (
     ConnectorMemory,
     Memory,
     RememberedLimit,
+    SessionMemory,
     SiteMemory,
     StationMemory,
     TransactionMemory,
@@ -101,6 +102,23 @@ def test_an_entry_that_cannot_be_written_keeps_no_other_from_the_disk(tmp_path: 
 
     live(tmp_path, test)
     assert load(tmp_path).connectors[PLUG].limits == (RememberedLimit(limit_ma=16_000),)
+
+
+def test_what_a_session_taught_is_lost_alone_if_it_cannot_be_read(tmp_path: Path) -> None:
+    stay = SessionMemory(began_at_s=0.0, left_at_s=60.0, delivered_wh=500.0)
+    over = TransactionMemory(
+        station=CP_01, transaction=TransactionId("7"), is_over=True, session=stay
+    )
+
+    async def test(writing: LedgerDb) -> None:
+        await writing.keep_durably(over)
+
+    live(tmp_path, test)
+    assert load(tmp_path).transactions[0].session == stay
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as spoiling, spoiling:
+        spoiling.execute("UPDATE transactions SET session = '{\"began_at_s\": tr'")
+    (kept,) = load(tmp_path).transactions
+    assert (kept.transaction, kept.session) == ("7", None)
 
 
 def test_an_end_in_order_writes_what_waits_and_says_so(tmp_path: Path) -> None:

@@ -341,6 +341,15 @@ def test_what_people_know_counts_before_anything_is_learnt() -> None:
     )
 
 
+def test_what_is_measured_in_an_event_is_not_counted_twice() -> None:
+    clock, seen, known = SetClock(), list[float](), [party(0, 4, 15.0)]
+    made = forecasting(clock, None, seen)
+    made._events = lambda: known
+    run(made, clock, (2.0, 45.0))  # It has begun: 30 A as ever, and 15 A of the party.
+
+    assert taken_a(made)[0] == [45.0] * 16 + [40.0] * 80
+
+
 def test_where_nobody_measures_what_people_know_counts_once_it_is_above_the_worst_case() -> None:
     bare = small_site()
     silent = replace(bare, circuits=(replace(bare.circuits[0], meter=None),))

@@ -25,7 +25,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import Memory, TransactionMemory
 from gateway.domain.sessions import Statement
-from gateway.planning.demands import Visit
+from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.following import SETTLING_S
 from gateway.services.visits import Visits
 from tests.support.small_site import at_start, small_site
@@ -172,6 +172,15 @@ def test_where_no_state_of_charge_is_told_nothing_is_planned_of_a_taper_nobody_c
 
     assert said.taper == ()  # That it wants 8 kWh does not say when it is full.
     assert of_battery.taper[0][0] == pytest.approx(12_000.0 - 6_000.0, abs=2_500.0)
+
+
+def test_one_that_said_when_it_leaves_is_taken_at_its_word_until_then_and_stays_on_after() -> None:
+    hall = Hall()
+    hall.come(0.0, "said")
+    hall.visits.say(PLUG, Statement(departs_at_s=NOON.timestamp() + 600.0))
+    assert hall.visit().leaves_at_s == NOON.timestamp() + 600.0
+    hall.clock.at_s = 700.0
+    assert hall.visit().leaves_at_s == NOON.timestamp() + 700.0 + STAYS_ON_S
 
 
 def test_another_vehicle_with_the_same_card_is_seen_to_be_another() -> None:
