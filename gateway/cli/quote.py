@@ -26,6 +26,9 @@ FAILED = 1
 TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
 PATIENCE_S = 10.0
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)(w|wh)", re.IGNORECASE)
+SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)")
+SPANS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0}
+CHARGE = re.compile(r"(\d+(?:\.\d+)?)\s*%?\s*:\s*(\d+(?:\.\d+)?)\s*%?")
 CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 Words = dict[str, Any]
@@ -55,6 +58,36 @@ class Quantity(click.ParamType[int]):
         return round(float(found[1]) * (1_000 if found[2] else 1))
 
 
+class Span(click.ParamType[float]):
+    """A length of time with its unit, such as 15min; in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds."""
+        found = SPAN.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is no time with its unit, such as 15min, 30s or 1h", param, ctx)
+        return float(found[1]) * SPANS_S[found[2]]
+
+
+class Charge(click.ParamType[tuple[float, float]]):
+    """What is in a battery and what is to be in it, in percent, such as 20:80."""
+
+    name = "now:target"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Return both."""
+        found = CHARGE.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value!r} is not now and then in percent, such as 20:80", param, ctx)
+        return float(found[1]), float(found[2])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """Whom to ask: an API with a token, or the daemon of a state folder on this machine."""
@@ -66,9 +99,13 @@ class Where:
 
 @click.command("quote")
 @click.option("--energy", type=Quantity("Wh"), help="What it needs, such as 30kWh [default: all].")
+@click.option("--soc", type=Charge(), help="In its place: percent now and wanted, such as 20:80.")
+@click.option("--battery", type=Quantity("Wh"), help="With --soc: what the battery holds in all.")
 @click.option("--min-energy", type=Quantity("Wh"), help="The least it can live with.")
 @click.option("--arrive", help="When it comes: 07:30, or 2026-03-01T07:30 [default: now].")
 @click.option("--depart", help="When it leaves: 09:00, or 2026-03-01T09:00.")
+@click.option("--arrive-slack", type=Span(), help="How much later it may come, such as 15min.")
+@click.option("--depart-slack", type=Span(), help="How much earlier it may leave.")
 @click.option("--objective", type=click.Choice([str(o) for o in Objective]))
 @click.option("--criticality", type=click.Choice([str(c) for c in Criticality]))
 @click.option("--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True))
@@ -76,6 +113,11 @@ class Where:
 @click.option("--circuit", help="A circuit to draw from plainly, in the place of a connector.")
 @click.option("--max-power", type=Quantity("W"), help="The most it takes, such as 11kW.")
 @click.option("--phases", type=click.IntRange(1, 3), help="How many phases it charges on.")
+@click.option(
+    "--fixed", is_flag=True, help="What it is promised must not be moved in time for others."
+)
+@click.option("--id-token", help="What the vehicle will show to the station.")
+@click.option("--reference", help="A name of your own for it.")
 @click.option(
     "--url", help="Ask this API, such as http://10.0.0.2:8080, in the place of a daemon here."
 )
@@ -92,7 +134,7 @@ def quote_command(
     token: str | None,
     state: Path | None,
     as_json: bool,
-    **wanted: str | float | None,
+    **wanted: str | float | tuple[float, float] | None,
 ) -> None:
     """Ask whether a vehicle can be served, before it comes. Nothing is promised by asking.
 
@@ -101,6 +143,7 @@ def quote_command(
     \b
     headroom quote --energy 30kWh --arrive 07:30 --depart 09:00
     headroom quote --energy 5kWh --connector CP-03/1 --confidence 0.95
+    headroom quote --soc 20:80 --battery 60kWh --depart 17:00 --depart-slack 15min --fixed
 
     Exits with 1 when nobody answers, or the question cannot be answered as it was asked.
     """  # noqa: D301 - click's own mark
@@ -124,16 +167,24 @@ def quote_command(
 
 
 def words_of(
-    wanted: Mapping[str, object], *, arrive: str | None, depart: str | None, now: datetime
+    wanted: Mapping[str, Any], *, arrive: str | None, depart: str | None, now: datetime
 ) -> Words:
     """Return the request, in the words of the API; `now` is by the building's clock."""
     arrive_at = None if arrive is None else instant_of(arrive, after=now)
     depart_at = None if depart is None else instant_of(depart, after=arrive_at or now)
+    soc, battery_wh = wanted["soc"], wanted["battery"]
+    if (soc is None) != (battery_wh is None):
+        raise click.UsageError("--soc and --battery tell of one another: give both, or neither")
+    now_pct, target_pct = soc or (None, None)
+    of_battery = {"now_pct": now_pct, "target_pct": target_pct, "battery_wh": battery_wh}
     words = {
         "arrive_at": None if arrive_at is None else arrive_at.isoformat(),
         "depart_at": None if depart_at is None else depart_at.isoformat(),
         "energy_wh": wanted["energy"],
+        "soc": None if soc is None else of_battery,
         "min_energy_wh": wanted["min_energy"],
+        "arrive_slack_s": wanted["arrive_slack"],
+        "depart_slack_s": wanted["depart_slack"],
         "objective": wanted["objective"],
         "criticality": wanted["criticality"],
         "confidence": wanted["confidence"],
@@ -141,6 +192,9 @@ def words_of(
         "circuit": wanted["circuit"],
         "max_power_w": wanted["max_power"],
         "phases": wanted["phases"],
+        "fixed": wanted["fixed"] or None,
+        "id_token": wanted["id_token"],
+        "reference": wanted["reference"],
     }
     return {name: value for name, value in words.items() if value is not None}
 

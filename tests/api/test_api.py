@@ -143,6 +143,59 @@ def test_a_need_that_cannot_be_answered_is_told_with_what_to_do(
     assert advice in problem(desk.ask("POST", "/quotes", body, token=token), kind)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "kind", "advice"),
+    [
+        ({"connector": "CP-11/1"}, "unknown-connector", "did you mean CP-01/1?"),
+        ({"start_at": -2, "end_at": -1}, "window-in-the-past", "from now on"),
+        ({"start_at": 2, "end_at": 1}, "departure-before-arrival", "in order"),
+        ({"start_at": 1, "end_at": 90}, "window-too-far", "ends before"),
+        ({"power_w": -11_040}, "invalid-body", "/power_w: Input should be greater than or equal"),
+        ({"power_w": 0}, "nothing-wanted", "give at least one part a power"),
+        ({"power_w": 90_000}, "not-possible-there", "gives 4140 to 22080 W or nothing"),
+    ],
+)
+def test_an_envelope_that_cannot_be_held_is_told_with_what_to_do(
+    desk: Desk, wanted: dict[str, Any], kind: str, advice: str
+) -> None:
+    said = {"connector": "CP-01/1", "start_at": 1, "end_at": 2, "power_w": 11_040, **wanted}
+    step = {"start_at": desk.at(said["start_at"]), "power_w": said["power_w"]}
+    envelope = {
+        "connector": said["connector"],
+        "profile": [step],
+        "end_at": desk.at(said["end_at"]),
+    }
+    token = desk.token("vans")
+    refused = desk.ask("POST", "/reservations", {"envelope": envelope}, token=token)
+
+    assert advice in problem(refused, kind)
+    assert desk.ask("GET", "/reservations", token=token).said["reservations"] == []
+
+
+def test_a_key_is_of_one_request_whatever_it_does(desk: Desk) -> None:
+    token, key = desk.token("vans"), {"Idempotency-Key": "one"}
+    offer = {"offer_id": quote(desk, token)["offers"][0]["offer_id"]}
+    held = desk.ask("POST", "/reservations", offer, token=token, headers=key).said
+    path = f"/reservations/{held['reservation_id']}"
+    for method, of_path in (("POST", f"{path}/confirm"), ("DELETE", path)):
+        refused = desk.ask(method, of_path, token=token, headers=key)
+        assert "give each request a key of its own" in problem(refused, "key-reused")
+    assert desk.ask("GET", path, token=token).said["state"] == "held"
+
+
+def test_one_that_asks_as_fast_as_it_can_is_refused_and_nobody_else_is(desk: Desk) -> None:
+    eager, other = desk.token("eager", quota=60), desk.token("patient")
+    body = b" " * MAX_BODY_BYTES + b"{}"  # It would be refused, if it were read.
+    kinds = {
+        desk.ask("POST", "/quotes", body, token=eager).said["type"].removeprefix(TYPE_PREFIX)
+        for _ in range(40)
+    }
+    assert kinds == {"body-too-large", "too-many-requests"}
+    assert quote(desk, other)["answer"] == "yes"
+    refused = desk.ask("POST", "/quotes", body, token=eager)
+    assert "ask again in 1 s" in problem(refused, "too-many-requests")
+
+
 def test_what_is_no_request_is_told_with_what_to_do(desk: Desk) -> None:
     token = desk.token("vans")
 

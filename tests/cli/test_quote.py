@@ -1,0 +1,93 @@
+"""`headroom quote` against a running API: whatever that can be told can be said."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.api.models import QuoteRequest
+from gateway.cli import main
+from gateway.cli.quote import words_of
+from gateway.domain.needs import Criticality, Need, Objective, StateOfCharge
+from tests.support.api_desk import Desk, api_desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with api_desk(tmp_path) as running:
+        yield running
+
+
+def ask(desk: Desk, *words: str) -> Result:
+    token = desk.token("vans", criticality=Criticality.CRITICAL)
+    where = ("--url", f"http://127.0.0.1:{desk.port}", "--token", token)
+    return CliRunner().invoke(main, ["quote", *where, *words])
+
+
+def need(desk: Desk, line: str) -> Need:
+    """Return what the building has understood of a question."""
+    done = ask(desk, *line.split())
+    assert done.exit_code == 0, done.output
+    return list(desk.booking._quotes._quotes.values())[-1].quote.need
+
+
+def test_everything_said_of_a_vehicle_is_understood(desk: Desk) -> None:
+    said = need(
+        desk,
+        "--soc 20:80 --battery 40kWh --min-energy 5kWh --arrive 09:00 --depart 17:00"
+        " --arrive-slack 15min --depart-slack 0.5h --objective most_energy --criticality critical"
+        " --confidence 0.95 --connector CP-02/1 --max-power 11kW --phases 3 --fixed"
+        " --id-token 04A1 --reference order-12",
+    )
+    assert said == Need(
+        arrive_at=datetime(2026, 1, 5, 9, tzinfo=UTC),
+        depart_at=datetime(2026, 1, 5, 17, tzinfo=UTC),
+        energy_wh=None,
+        soc=StateOfCharge(now_pct=20.0, target_pct=80.0, battery_wh=40_000),
+        min_energy_wh=5_000,
+        arrive_slack_s=900.0,
+        depart_slack_s=1_800.0,
+        objective=Objective.MOST_ENERGY,
+        criticality=Criticality.CRITICAL,
+        max_power_w=11_000,
+        phase_count=3,
+        confidence_ratio=0.95,
+        is_fixed=True,
+        connector=said.connector,
+        id_token="04A1",
+        reference="order-12",
+    )
+    assert str(said.connector) == "CP-02/1"
+    plain = need(desk, "--energy 5kWh --circuit carpark --max-power 8kW")
+    assert (plain.energy_wh, plain.circuit, plain.is_fixed) == (5_000, "carpark", False)
+
+
+def test_there_is_a_word_for_every_field_of_the_api() -> None:
+    given: dict[str, Any] = dict.fromkeys(
+        ("energy", "battery", "min_energy", "arrive_slack", "depart_slack", "objective"), 1
+    )
+    given |= dict.fromkeys(("criticality", "confidence", "connector", "circuit", "max_power"), 1)
+    given |= dict.fromkeys(("phases", "fixed", "id_token", "reference"), 1)
+    now = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    words = words_of({**given, "soc": (20, 80)}, arrive="09:00", depart="17:00", now=now)
+
+    assert set(words) == set(QuoteRequest.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ("--soc 20:80", "give both, or neither"),
+        ("--battery 60kWh", "give both, or neither"),
+        ("--soc 80 --battery 60kWh", "such as 20:80"),
+        ("--arrive-slack 15", "such as 15min"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_it_is_asked(
+    desk: Desk, line: str, advice: str
+) -> None:
+    done = ask(desk, *line.split())
+    assert (done.exit_code, advice in " ".join(done.stderr.split())) == (2, True), done.output
