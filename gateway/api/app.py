@@ -23,9 +23,12 @@ from gateway.api.quotas import Quotas
 from gateway.api.reports import REPORTS
 from gateway.api.sessions import SESSIONS
 from gateway.api.sse import Followers
+from gateway.ports import Clock
 
 PREFIX = "/api/v1"
-NOT_FOUND, NOT_ALLOWED = 404, 405
+NOT_ALLOWED = 405
+TOO_MANY = "too-many-requests"
+REFUSED_AFTER_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                 )
                 return _response(await endpoint.answering(call), endpoint.status)
             except ProblemError as problem:
-                return problem_response(problem)
+                return await _refusal(problem, sources.clock)
 
         return answer
 
@@ -100,6 +103,13 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     # A path with a slash too many is another path, and no redirect.
     app.router.redirect_slashes = False
     return app
+
+
+async def _refusal(problem: ProblemError, clock: Clock) -> Response:
+    """Return the answer a problem makes; who floods waits for each of them, and nobody else does."""
+    if problem.kind.name == TOO_MANY:
+        await clock.sleep_s(REFUSED_AFTER_S)
+    return problem_response(problem)
 
 
 def _response(said: BaseModel | Response, status: int) -> Response:

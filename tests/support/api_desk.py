@@ -41,6 +41,7 @@ class HandClock:
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
+        self.slept_s: list[float] = []
 
     def monotonic_s(self) -> float:
         return self.now_s
@@ -49,6 +50,7 @@ class HandClock:
         return BEGINS_AT + timedelta(seconds=self.now_s - 1_000.0)
 
     async def sleep_s(self, delay_s: float) -> None:
+        self.slept_s.append(delay_s)
         await asyncio.sleep(delay_s)
 
 
