@@ -170,12 +170,14 @@ class PromiseKey:
 class PromiseMemory:
     """A promise as it stands, with the keys it was made and changed under.
 
-    `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted.
+    `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted;
+    `is_warned` whether its holder was told last that it is at risk.
     """
 
     promise: Reservation
     keys: tuple[PromiseKey, ...] = ()
     register_wh: float | None = None
+    is_warned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

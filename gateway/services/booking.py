@@ -94,8 +94,15 @@ class Booking:
         self._planned = PlannedCharging(lambda: None)
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
-        self._risks = RiskWatch(self.places, self._zone, feed=feed, counters=self.counters)
         known = remembered or {}
+        self._risks = RiskWatch(
+            self.places,
+            self._zone,
+            feed=feed,
+            counters=self.counters,
+            warned=[name for name, memory in known.items() if memory.is_warned],
+            on_told=self._note_risk,
+        )
         self._keeper = BookKeeper(
             self.places,
             prospects or WorstCase(wiring, parameters),
@@ -389,6 +396,10 @@ class Booking:
         """Return whether promises are kept as often as they say."""
         self.settle()
         return self._fates.report()
+
+    def _note_risk(self, reservation_id: str, told_ratio: float | None) -> None:
+        memory = self._shelf.of(reservation_id)
+        self._shelf.count(replace(memory, is_warned=told_ratio is not None))
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()

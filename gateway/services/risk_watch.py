@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 
 from gateway.domain.notices import NoticeValue
@@ -28,6 +28,9 @@ SAFE_MARGIN_RATIO = 0.05
 WORSE_BY_RATIO = 0.25
 """What is at risk is told again once it is less sure by so much."""
 
+SEES_AFTER_S = 60.0
+"""So long after a start limits and forecasts may still be missing that put something at risk."""
+
 MOST_QUOTED_AT_ONCE = 20
 
 Quoting = Callable[[Book, Reservation], QuoteAnswer | None]
@@ -39,10 +42,25 @@ class RiskWatch:
     What is worked out is worked out promise by promise, and everything else gets its turn between.
     """
 
-    def __init__(self, places: Places, zone: tzinfo, *, feed: Feed, counters: Counter[str]) -> None:
-        """Begin with nothing told: after a restart what is at risk is told anew."""
+    def __init__(
+        self,
+        places: Places,
+        zone: tzinfo,
+        *,
+        feed: Feed,
+        counters: Counter[str],
+        warned: Iterable[str],
+        on_told: Callable[[str, float | None], None],
+    ) -> None:
+        """Take up what was told to be at risk in an earlier life (`warned`).
+
+        That is told anew if it still is, with offers that can be held, or told to be safe again.
+        `on_told` hears of each, before anybody else does, how sure it is; None once it is safe.
+        """
         self._places, self._zone, self._feed = places, zone, feed
-        self._told_ratio: dict[str, float] = {}
+        self._on_told = on_told
+        self._told_ratio = dict.fromkeys(warned, float("inf"))
+        self._sees_from_s: float | None = None
         self._risks: dict[str, Risk] = {}
         self._next_look_s = float("-inf")
         self._counters = counters
@@ -81,6 +99,9 @@ class RiskWatch:
         can be held by a holder. Of what is no longer open by then (`is_open`) nothing is told.
         """
         self._next_look_s = now_s + LOOKS_EVERY_S
+        if self._sees_from_s is None:
+            self._sees_from_s = now_s + SEES_AFTER_S
+        sees = now_s >= self._sees_from_s
         found = []
         for standing in standings(
             book, self._places, now_s=now_s, others_until_s=others_until_s, away=away
@@ -88,7 +109,7 @@ class RiskWatch:
             found.append(standing)
             await asyncio.sleep(0)
         self._forget({standing.promise.id for standing in found})
-        news = [standing for standing in found if self._is_news(standing)]
+        news = [standing for standing in found if self._is_news(standing, sees=sees)]
         asked = [s.promise for s in news if s.is_at_risk][:MOST_QUOTED_AT_ONCE]
         quotes = {}
         for promise in asked:
@@ -100,6 +121,7 @@ class RiskWatch:
                 continue
             if not standing.is_at_risk:
                 del self._told_ratio[promise.id]
+                self._on_told(promise.id, None)
                 self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder)
                 _log.info("reservation %s of %s is safe again", promise.id, promise.holder)
                 continue
@@ -108,6 +130,7 @@ class RiskWatch:
                 remember(quote, promise.holder)
             self._counters["warnings"] += 1
             self._told_ratio[promise.id] = standing.confidence_ratio
+            self._on_told(promise.id, standing.confidence_ratio)
             why = self._why(standing, now_s)
             said = self._said(standing, quote, why)
             self._feed.tell("reservation-at-risk", promise.id, holder=promise.holder, **said)
@@ -130,9 +153,11 @@ class RiskWatch:
         for name in self._told_ratio.keys() - open_ids:
             del self._told_ratio[name]
 
-    def _is_news(self, standing: Standing) -> bool:
+    def _is_news(self, standing: Standing, *, sees: bool) -> bool:
         told_ratio = self._told_ratio.get(standing.promise.id)
         if told_ratio is None:
+            return standing.is_at_risk
+        if told_ratio == float("inf") and not sees:
             return standing.is_at_risk
         floor = floor_ratio(standing.promise.confidence_ratio)
         if standing.confidence_ratio >= min(

@@ -1,7 +1,10 @@
 """Promises at risk: told once to whom they were made, with why and with what could be had instead."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
@@ -9,14 +12,14 @@ from gateway.domain.access import Access, Role
 from gateway.domain.events import TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
-from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import Reservation
 from gateway.planning.at_risk import Risk
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
-from gateway.services.risk_watch import LOOKS_EVERY_S
+from gateway.services.risk_watch import LOOKS_EVERY_S, SEES_AFTER_S
+from tests.support.paper_ledger import PaperLedger
 from tests.support.small_site import CARPARK, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
 
@@ -27,11 +30,16 @@ DRONES = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticali
 class Watched:
     """A book of promises in virtual time, and what it tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, paper: PaperLedger | None = None) -> None:
         self.clock = VirtualClock()
         self.feed = Feed(self.clock)
         self.booking = Booking(
-            Wiring.of(small_site(3)), ControlParameters(), clock=self.clock, feed=self.feed
+            Wiring.of(small_site(3)),
+            ControlParameters(),
+            clock=self.clock,
+            feed=self.feed,
+            ledger=paper,
+            remembered=None if paper is None else paper.memory.promises,
         )
 
     async def promise(
@@ -178,22 +186,35 @@ def test_another_vehicle_at_the_connector_is_told_before_the_promise_begins() ->
     run_virtual(test())
 
 
-def test_after_a_restart_what_is_at_risk_is_told_anew() -> None:
+@pytest.mark.parametrize("is_told_late", [False, True])
+def test_after_a_restart_what_is_at_risk_is_told_anew_and_what_is_no_longer(
+    is_told_late: bool,
+) -> None:
     async def test() -> None:
-        house = Watched()
-        promise = await house.promise()
+        paper = PaperLedger(asyncio.get_running_loop())
+        house = Watched(paper)
+        acting = asyncio.gather(house.promise())
+        for _ in range(3):
+            await asyncio.sleep(0)
+            paper.commit()
+        await acting
         house.limit(65.0)
-        await house.told()
-        house.feed = Feed(house.clock)
-        house.booking = Booking(
-            Wiring.of(small_site(3)),
-            ControlParameters(),
-            clock=house.clock,
-            feed=house.feed,
-            remembered={promise.id: PromiseMemory(promise=promise)},
-        )
-        house.limit(65.0)
-
         assert [n.kind for n in await house.told()] == ["reservation-at-risk"]
+        paper.commit()
+
+        # The limit is known again a moment after the start, or is gone.
+        house = Watched(paper)
+        assert await house.told() == []
+        if is_told_late:
+            house.limit(65.0)
+            assert [n.kind for n in await house.told()] == ["reservation-at-risk"]
+        await house.clock.sleep_s(SEES_AFTER_S + 1)
+        last = (await house.told())[-1].kind
+        assert last == ("reservation-at-risk" if is_told_late else "reservation-safe-again")
+        paper.commit()
+        house = Watched(paper)
+        house.limit(65.0 if is_told_late else 95.0)
+        await house.clock.sleep_s(SEES_AFTER_S + 1)
+        assert len(await house.told()) == is_told_late
 
     run_virtual(test())
