@@ -28,6 +28,7 @@ AFTERMATH_S = 60.0  # How long a rise beyond reserve explains a warm breaker.
 LOOK_EVERY_S = 5.0  # At connectors, which change more slowly than circuits.
 BUDGET_SHARE = 1.0 / 3.0
 LONGEST_EXCURSION_S = 60.0
+SWITCHED_OFF_WITHIN_S = 75.0  # A trip output opens after 60 s over the rating, and a contactor.
 USUAL_EXCURSION_S = 15.0
 FORGOTTEN_AFTER_S = 2_700.0  # Three turns of a quarter of an hour.
 UNUSED_AFTER_S = 900.0
@@ -35,7 +36,10 @@ LEASE_GRACE_S = 20.0
 # A decision, an acknowledgement at its slowest of a hundred, a station and a vehicle.
 STOPPED_WITHIN_S = 17.0
 LOCKOUT_EXCURSIONS = 3
+SURE_EXCURSION_S = 20.0  # Whatever the meter has seen of it, it has seen more than 15 s.
+LOCKED_WITHIN_S = 60.0
 LOCKOUT_S = 4 * 3_600.0
+DAY_S = 86_400.0
 
 
 class Judge:
@@ -154,6 +158,7 @@ class Judge:
         for circuit in self.circuits.values():
             self._watch_base(circuit, at_s)
             self._watch_breaker(circuit, at_s)
+            self._watch_bounds(circuit, at_s)
         if at_s >= self._next_look_s:
             self._next_look_s = at_s + LOOK_EVERY_S
             for station in self.stations.values():
@@ -167,6 +172,11 @@ class Judge:
                 circuit.room_a(phase) for circuit in self.circuits.values() for phase in (0, 1, 2)
             ]
             self.omniscient.share(at_s, rooms_a)
+
+    def forget_excursions(self) -> None:
+        """Take note that a gateway begins that may know nothing of what has been."""
+        for watch in self.circuits.values():
+            watch.long_s.clear()
 
     def blind(self, circuits: Iterable[CircuitId], from_s: float, *, lasts_s: float) -> None:
         """Take note that the gateway cannot see or act on these circuits for a while."""
@@ -219,6 +229,26 @@ class Judge:
         if is_long and not watch.is_long:
             self._tell("over_rating_60s", at_s, f"{circuit}: over its rating since {since_s:.1f} s")
         watch.is_long = is_long
+        is_left_on = since_s is not None and at_s - since_s > SWITCHED_OFF_WITHIN_S
+        if is_left_on and not watch.is_left_on:
+            self._tell("not_switched_off", at_s, f"{circuit}: over its rating, and nothing opened")
+        watch.is_left_on = is_left_on
+        is_in_long = since_s is not None and at_s - since_s > SURE_EXCURSION_S
+        if is_in_long and not watch.is_in_long:
+            watch.long_s.append(at_s)
+        watch.is_in_long = is_in_long
+
+    def _watch_bounds(self, watch: CircuitWatch, at_s: float) -> None:
+        """See that nothing is long beyond what bounds a circuit besides its rating."""
+        beyond = watch.exceeded()
+        if beyond is None:
+            watch.beyond_since_s, watch.is_beyond_told = None, False
+            return
+        if watch.beyond_since_s is None:
+            watch.beyond_since_s = at_s
+        if at_s - watch.beyond_since_s > LONGEST_EXCURSION_S and not watch.is_beyond_told:
+            self._tell("beyond_bound_60s", at_s, f"{watch.wires.circuit.id}: {beyond}")
+            watch.is_beyond_told = True
 
     def _watch_stop(self, at_s: float) -> None:
         """See that nothing draws once everybody had the time to hear that it must not."""
@@ -244,6 +274,7 @@ class Judge:
         if evse.transaction is None:
             return
         watch.occupied_s += LOOK_EVERY_S
+        self._watch_lockout(watch, at_s)
         if evse.is_leased and at_s > evse.lease_until_s + LEASE_GRACE_S:
             # A clock set back makes a lease longer; a station that disobeys is another matter.
             if not watch.of_station.is_in_trouble(at_s) and not watch.is_old_limit_told:
@@ -261,6 +292,19 @@ class Judge:
             watch.unused_s = 0.0
             return
         self._watch_wait(watch, kept, at_s)
+
+    def _watch_lockout(self, watch: ConnectorWatch, at_s: float) -> None:
+        """See that nobody has more than its fallback on a circuit too often over its rating."""
+        evse = watch.evse
+        is_above = evse.limit_a > evse.connector.fallback_ma / 1_000 + 0.1
+        is_unlocked = (
+            is_above
+            and not watch.of_station.is_in_trouble(at_s)
+            and any(_must_be_locked_out(circuit, at_s) for circuit in watch.circuits)
+        )
+        if is_unlocked and not watch.is_unlocked_told:
+            self._tell("not_locked_out", at_s, f"{evse.connector.ref}: {evse.limit_a:.1f} A")
+        watch.is_unlocked_told = is_unlocked
 
     def _could_be_served(self, watch: ConnectorWatch, at_s: float) -> bool:
         """Return whether nothing but the gateway stands between the vehicle and its minimum."""
@@ -331,6 +375,17 @@ class Judge:
 def _note_finish(record: VisitRecord, delivered_wh: float, at_s: float) -> None:
     if record.finished_s is None and delivered_wh >= record.visit.vehicle.need_wh:
         record.finished_s = at_s
+
+
+def _must_be_locked_out(circuit: CircuitWatch, at_s: float) -> bool:
+    """Return whether a gateway surely has had cause, and time, to hold a circuit at its fallback.
+
+    Half a day of excursions is enough to ask for: nobody disputes then which day they were in.
+    """
+    recent_s = [s for s in circuit.long_s if at_s - s < DAY_S / 2]
+    if len(recent_s) < LOCKOUT_EXCURSIONS:
+        return False
+    return LOCKED_WITHIN_S < at_s - recent_s[-1] < LOCKOUT_S - LOCKED_WITHIN_S
 
 
 def _may_be_locked_out(circuit: CircuitWatch, at_s: float) -> bool:

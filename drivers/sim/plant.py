@@ -7,7 +7,7 @@ from drivers.sim.scenario import Scenario
 from drivers.sim.watched import TROUBLE_LASTS_S
 from drivers.sim.wire import Wire
 from drivers.sim.world import World
-from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 
 
@@ -86,6 +86,10 @@ class Plant:
         how rejects it.
         """
         return self._wire.request_reading(connector, at_s=at_s)
+
+    def switch_off(self, circuit: CircuitId) -> None:
+        """Open the trip output of a circuit: what is below it is dead from now on."""
+        self.world.switch_off(circuit)
 
     def true_currents_a(self) -> list[tuple[float, float]]:
         """Return what truly flows: per row (a phase of a circuit) base and vehicles, amperes."""

@@ -106,6 +106,15 @@ class StepAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAt:
+    """From `at_s` on somebody outside allows a circuit no more than `limit_a` on each phase."""
+
+    at_s: float
+    circuit: CircuitId
+    limit_a: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything that will happen to a plant; the gateway adds only its limits.
 
@@ -127,6 +136,7 @@ class Scenario:
     reserve_a: tuple[tuple[CircuitId, float], ...]
     voltage_v: tuple[float, float, float] = (230.0, 230.0, 230.0)
     start_of_day_s: float = 7 * 3600.0
+    limits: tuple[LimitAt, ...] = ()
 
     def describe(self) -> str:
         """Return all of it in readable lines, in the order in which it happens."""
@@ -144,6 +154,7 @@ class Scenario:
                 for visit in self.visits
             ),
             *((step.at_s, f"{step.circuit} {step.delta_a} A") for step in self.steps),
+            *((at.at_s, f"{at.circuit} at most {at.limit_a:g} A") for at in self.limits),
             *(
                 (f.at_s, f"{f.kind} {f.subject} {f.value:g} until {f.until_s:.0f} s")
                 for f in self.faults

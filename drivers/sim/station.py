@@ -372,11 +372,15 @@ class Station:
                 self._world.shift(evse, -before_a, at_s)
         evse.wake_s = inf
 
-    def _reboot(self, at_s: float) -> None:
+    def lose_power(self, at_s: float) -> None:
+        """Be fed no more."""
         self.is_powered = False
         self.drop_link(at_s)
         for evse in self.evses.values():
             self._cut_off(evse, at_s)
+
+    def _reboot(self, at_s: float) -> None:
+        self.lose_power(at_s)
         self._agenda.add(at_s + self.traits.boot_s, self._come_up)
 
     def _come_up(self, at_s: float) -> None:

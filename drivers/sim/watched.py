@@ -97,6 +97,30 @@ class CircuitWatch:
     is_third_spent: bool = False
     is_all_spent: bool = False
     is_long: bool = False
+    is_left_on: bool = False
+    long_s: list[float] = field(default_factory=list)
+    """When the circuit was surely seen to be over its rating for long, since the gateway began."""
+    is_in_long: bool = False
+    limit_a: float | None = None
+    """What somebody outside allows."""
+    beyond_since_s: float | None = None
+    is_beyond_told: bool = False
+
+    def exceeded(self) -> str | None:
+        """Return which of its bounds besides the rating it is beyond now, and by how much."""
+        wires, circuit = self.wires, self.wires.circuit
+        declared = (circuit.power_limit_va, circuit.neutral_ma, circuit.imbalance_ma)
+        if self.limit_a is None and declared == (None, None, None):
+            return None
+        for name, flows, bound in (
+            ("outside limit, A", max(wires.current_a), self.limit_a),
+            ("power, VA", wires.apparent_va(), circuit.power_limit_va),
+            ("neutral, mA", wires.neutral_a() * 1_000, circuit.neutral_ma),
+            ("imbalance, mA", wires.imbalance_a() * 1_000, circuit.imbalance_ma),
+        ):
+            if bound is not None and flows > bound:
+                return f"{name}: {flows:.1f} of {bound:g}"
+        return None
 
     def room_a(self, phase: int) -> float:
         """Return what the set-point leaves for vehicles on a phase."""
@@ -173,6 +197,7 @@ class ConnectorWatch:
     occupied_s: float = 0.0
     limit_change_count: int = 0
     is_old_limit_told: bool = False
+    is_unlocked_told: bool = False
 
     @property
     def station(self) -> Station:

@@ -1,5 +1,7 @@
 """The wires of a circuit: what flows in them, from which the meter and the breaker take theirs."""
 
+from math import sqrt
+
 from drivers.sim.breaker import Breaker
 from gateway.domain.circuits import Circuit
 
@@ -83,6 +85,19 @@ class Wires:
         """Return the energy imported until `at_s`."""
         self.carry(at_s)
         return self._energy_ws / 3_600.0
+
+    def apparent_va(self) -> float:
+        """Return the apparent power of the three phases now."""
+        return sum(v * abs(a) for v, a in zip(self._voltage_v, self.current_a, strict=True))
+
+    def neutral_a(self) -> float:
+        """Return what the neutral carries now, with phasors at 120° and no harmonics."""
+        a, b, c = self.current_a
+        return sqrt(max(0.0, a * a + b * b + c * c - a * b - b * c - c * a))
+
+    def imbalance_a(self) -> float:
+        """Return how much more the most loaded phase carries than the least."""
+        return max(self.current_a) - min(self.current_a)
 
     def spare_a(self, phase: int) -> float:
         """Return how far a phase is below its set-point now."""

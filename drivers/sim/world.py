@@ -10,7 +10,7 @@ from drivers.sim.evse import Evse
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.judge import GATEWAY_BLIND_S, METER_BLIND_S, Judge
 from drivers.sim.meter import CircuitMeter
-from drivers.sim.scenario import Scenario, StepAt
+from drivers.sim.scenario import LimitAt, Scenario, StepAt
 from drivers.sim.station import Station
 from drivers.sim.wires import Wires
 from gateway.domain.events import StationEvent
@@ -46,6 +46,7 @@ class World:
         self.agenda = Agenda()
         self.judge = Judge(scenario)
         self.is_gateway_up = True
+        self._opened = set[CircuitId]()
         self._on_word = on_word
         self._on_gateway_fault = on_gateway_fault
         site = scenario.site
@@ -108,6 +109,8 @@ class World:
             self.agenda.add(visit.leave_s, station.unplug, visit)
         for step in scenario.steps:
             self.agenda.add(step.at_s, self._step_base, step)
+        for limit in scenario.limits:
+            self.agenda.add(limit.at_s, self._narrow, limit)
         for fault in scenario.faults:
             self.agenda.add(fault.at_s, self._begin_fault, fault)
             self.agenda.add(fault.until_s, self._end_fault, fault)
@@ -155,6 +158,8 @@ class World:
     def _apply_base(self, at_s: float) -> None:
         sums_a = {wires: [0.0, 0.0, 0.0] for wires in self.wires.values()}
         for load, path in zip(self._base, self._base_paths, strict=True):
+            if load.traits.circuit in self._opened:
+                continue
             for wires in path:
                 sum_a = sums_a[wires]
                 sum_a[0] += load.amps[0]
@@ -170,6 +175,18 @@ class World:
         self._apply_base(at_s)
         if max(step.delta_a) > 0.0:
             self.judge.watch_step(step.circuit, at_s)
+
+    def _narrow(self, _at_s: float, limit: LimitAt) -> None:
+        self.judge.circuits[limit.circuit].limit_a = limit.limit_a
+
+    def switch_off(self, circuit: CircuitId) -> None:
+        """Open a circuit: from now on nothing below it is fed, for good."""
+        at_s, site = self.agenda.now_s, self.scenario.site
+        self._opened |= {c.id for c in site.circuits if circuit in site.path_to_root(c.id)}
+        for station in self.stations.values():
+            if any(e.connector.circuit in self._opened for e in station.evses.values()):
+                station.lose_power(at_s)
+        self._apply_base(at_s)
 
     def _begin_fault(self, at_s: float, fault: Fault) -> None:
         self.fault_log.begin(fault)
@@ -219,6 +236,7 @@ class World:
 
     def _kill_gateway(self, at_s: float, fault: Fault) -> None:
         self.is_gateway_up = False
+        self.judge.forget_excursions()
         lasts_s = min(GATEWAY_BLIND_S, fault.until_s - at_s + RELINK_AFTER_S[1])
         self.judge.blind(self.wires, at_s, lasts_s=lasts_s)
         for station in self.stations.values():

@@ -24,6 +24,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.state import RiseHistory, SiteState
 from gateway.control.wiring import Wiring
 from gateway.domain.events import (
+    ConstraintSet,
     DeadManProven,
     LimitAcknowledged,
     LimitRejected,
@@ -31,6 +32,7 @@ from gateway.domain.events import (
     LimitUnanswered,
 )
 from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import Authority, Constraint
 from tests.simulation.stuck import StuckClaims
 
 FALLBACK_GAP_S = 60.0
@@ -78,7 +80,7 @@ class Run:
         parameters = parameters or ControlParameters()
         state = SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0)
         if knows_base:
-            state = _knowing_base(state)
+            state = knowing_base(state)
         return Run(
             plant=Plant(scenario),
             parameters=parameters,
@@ -95,7 +97,7 @@ class Run:
     def step(self, to_s: float) -> Decision | None:
         """Let a second pass, learn what came, decide and send."""
         observations = self.plant.advance(to_s)
-        facts: list[ControlEvent] = []
+        facts = self._limits_told(to_s)
         for observation in observations:
             facts.extend(self._facts_of(observation))
         if self.is_dead:
@@ -109,7 +111,25 @@ class Run:
         self._compare_with_truth(decision, to_s)
         self.stuck.look(self.plant, self.state.wiring, decision.survey, to_s)
         self._send(decision, to_s)
+        for circuit in decision.trips:
+            self.plant.switch_off(circuit)
         return decision
+
+    def _limits_told(self, now_s: float) -> list[ControlEvent]:
+        """Return the limits from outside that have begun in the last second."""
+        return [
+            ConstraintSet(
+                at_s=now_s,
+                constraint=Constraint(
+                    subject=limit.circuit,
+                    limit_ma=(int(limit.limit_a * 1_000),) * 3,
+                    source="outside",
+                    authority=Authority.GRID,
+                ),
+            )
+            for limit in self.plant.world.scenario.limits
+            if now_s - self.parameters.period_s < limit.at_s <= now_s
+        ]
 
     def _compare_with_truth(self, decision: Decision, now_s: float) -> None:
         for row, (base_a, vehicles_a) in enumerate(self.plant.true_currents_a()):
@@ -207,25 +227,32 @@ class Run:
                 self.unexplained.append(f"{now_s}: {connector}")
 
 
-def _knowing_base(state: SiteState) -> SiteState:
-    """Return the state after weeks in which base never rose by more than the reserve's floor."""
+def knowing_base(state: SiteState, *, lease_rise_ratio: float | None = None) -> SiteState:
+    """Return the state after weeks in which base never rose by more than the reserve's floor.
+
+    `lease_rise_ratio` is by how much of the rating it rose while a lease ran, if that is known.
+    """
+    rise_ratio = state.parameters.reserve_floor_ratio
     circuits = []
     for circuit, seen in zip(state.wiring.circuits, state.circuits, strict=True):
-        rises_ma = [int(ma * state.parameters.reserve_floor_ratio) for ma in circuit.rating_ma]
         l1, l2, l3 = (
             replace(
                 phase,
-                rises=RiseHistory(
-                    since_s=-30 * DAY_S,
-                    day_since_s=0.0,
-                    days=((0,) * RISE_BINS,),
-                    quantile_ma=rise_ma,
-                ),
+                rises=_learnt(int(ma * rise_ratio)),
+                lease_rises=phase.lease_rises
+                if lease_rise_ratio is None
+                else _learnt(int(ma * lease_rise_ratio)),
             )
-            for phase, rise_ma in zip(seen.phases, rises_ma, strict=True)
+            for phase, ma in zip(seen.phases, circuit.rating_ma, strict=True)
         )
         circuits.append(replace(seen, phases=(l1, l2, l3)))
     return replace(state, circuits=tuple(circuits))
+
+
+def _learnt(quantile_ma: int) -> RiseHistory:
+    return RiseHistory(
+        since_s=-30 * DAY_S, day_since_s=0.0, days=((0,) * RISE_BINS,), quantile_ma=quantile_ma
+    )
 
 
 def _answer(

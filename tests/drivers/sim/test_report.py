@@ -9,18 +9,22 @@ import pytest
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.plant import Plant
 from drivers.sim.report import Report, quantile
-from drivers.sim.scenario import Scenario, StepAt, Visit
+from drivers.sim.scenario import LimitAt, Scenario, StepAt, Visit
+from gateway.domain.electric import Phase
 from gateway.domain.events import TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 from tests.support.sim_scenarios import (
+    CARPARK,
     CP1,
     CP2,
+    EVERY_PHASE,
     METER,
     ONE,
     PLAIN,
     TWO,
     small_scenario,
+    small_site,
     step,
     traits_of,
     visit,
@@ -229,8 +233,61 @@ def test_a_minute_over_the_rating_is_too_long() -> None:
     )
     report = run(scenario, always(15.0)).report()
 
-    assert what(report) == ["over_rating_60s"]
+    assert what(report) == ["over_rating_60s", "not_switched_off"]
     assert list(report.circuits[0].excursions_s) == pytest.approx([300.0])
+
+
+def test_a_circuit_that_is_switched_off_feeds_nothing_any_more() -> None:
+    scenario = small_scenario(
+        visits=both(), base_a=50.0, steps=(step(600.0, 21.0),), reserve_a=10.0, duration_s=900.0
+    )
+    plant = run(replace(scenario, duration_s=665.0), always(15.0))
+    plant.switch_off(CARPARK)
+    plant.advance(scenario.duration_s)
+
+    assert plant.true_currents_a() == [(0.0, 0.0)] * 3
+    assert plant.connected_stations() == frozenset()
+    assert what(plant.report()) == ["over_rating_60s"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "amps", "told"),
+    [
+        ({"power_limit_va": 55_000}, 15.0, ["power, VA: 55200.0 of 55000"]),
+        ({"power_limit_va": 55_000}, 14.0, []),
+        ({"imbalance_ma": 25_000}, 15.0, ["imbalance, mA: 30000.0 of 25000"]),
+        ({"imbalance_ma": 25_000}, 12.0, []),
+        ({"neutral_ma": 25_000}, 15.0, ["neutral, mA: 30000.0 of 25000"]),
+        ({"neutral_ma": 25_000}, 12.0, []),
+    ],
+)
+def test_nothing_flows_for_a_minute_beyond_what_joins_the_phases(
+    declared: dict[str, int], amps: float, told: list[str]
+) -> None:
+    is_of_power = "power_limit_va" in declared
+    site = small_site(phases=EVERY_PHASE if is_of_power else (Phase.L1,))
+    circuit = replace(site.circuits[0], **declared)  # type: ignore[arg-type]
+    scenario = small_scenario(
+        site=replace(site, circuits=(circuit,)), visits=both(), base_a=50.0, duration_s=900.0
+    )
+    report = run(scenario, always(amps)).report()
+
+    assert [v.detail for v in report.violations] == [f"carpark: {detail}" for detail in told]
+
+
+@pytest.mark.parametrize("is_obeyed", [True, False])
+def test_nothing_flows_for_a_minute_beyond_what_is_allowed_from_outside(is_obeyed: bool) -> None:
+    limit = LimitAt(at_s=600.0, circuit=CARPARK, limit_a=75.0)
+    scenario = replace(
+        small_scenario(visits=both(), base_a=50.0, duration_s=900.0), limits=(limit,)
+    )
+
+    def law(_connector: ConnectorRef, second: float) -> float:
+        return 12.0 if is_obeyed and second >= 600.0 else 20.0
+
+    report = run(scenario, law).report()
+
+    assert what(report) == ([] if is_obeyed else ["beyond_bound_60s"])
 
 
 def test_excursions_are_usually_over_in_a_quarter_of_a_minute() -> None:
@@ -350,18 +407,25 @@ def test_what_a_station_does_not_tell_cannot_be_given_away(
     assert set(what(plant.report())) == violations
 
 
-def test_after_three_long_excursions_a_circuit_may_be_held_back() -> None:
+@pytest.mark.parametrize(
+    ("excursion_count", "held_a", "violations"),
+    [(3, 0.0, []), (3, 6.0, []), (3, 15.0, ["not_locked_out"] * 2), (2, 15.0, [])],
+)
+def test_after_three_long_excursions_a_circuit_is_to_be_held_back(
+    excursion_count: int, held_a: float, violations: list[str]
+) -> None:
     steps: tuple[StepAt, ...] = ()
-    for index in range(3):
-        steps += (step(600.0 + 100.0 * index, 21.0), step(620.0 + 100.0 * index, -21.0))
+    for index in range(excursion_count):
+        steps += (step(600.0 + 100.0 * index, 21.0), step(625.0 + 100.0 * index, -21.0))
     scenario = small_scenario(
         visits=both(), base_a=50.0, steps=steps, reserve_a=10.0, duration_s=7_200.0
     )
 
     def law(_connector: ConnectorRef, second: float) -> float:
-        return 15.0 if second < 900.0 else 0.0
+        return 15.0 if second < 840.0 else held_a
 
-    assert what(run(scenario, law).report()) == []
+    told = what(run(scenario, law).report())
+    assert [word for word in told if word != "headroom_never_came_back"] == violations
 
 
 def test_a_full_vehicle_needs_no_room() -> None:
