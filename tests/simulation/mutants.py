@@ -7,25 +7,48 @@ room from being given twice: that a raise counts once it is sent, the second loo
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 
 from drivers.sim.scenario import Scenario
-from gateway.control import attribution, bounds, caps, claims, decide, draws, fold, headroom, rows
+from gateway.control import (
+    attribution,
+    bounds,
+    caps,
+    claims,
+    decide,
+    draws,
+    fold,
+    headroom,
+    rows,
+    three_phase,
+)
 from gateway.control.parameters import ControlParameters
 from gateway.control.share import Board
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
+from gateway.control.three_phase import JoinedBy
 from gateway.control.wiring import Mask, Wiring
 from gateway.domain.circuits import Connector
 from gateway.domain.events import StopInputChanged
 from tests.simulation import harness
+from tests.simulation.harness import knowing_base
 from tests.simulation.stories import (
+    base_above_its_worst_case,
+    base_above_the_rating_thrice,
+    cloud_over_the_roof,
     cuts_while_answers_are_late,
+    large_rise_while_the_gateway_is_gone,
+    limit_from_outside,
+    limit_on_imbalance,
+    limit_on_power,
+    limit_on_the_neutral,
     room_while_answers_are_late,
     seed,
     silent_station_whose_vehicle_stops,
     slow_reports,
     station_that_never_obeyed,
+    station_that_nothing_cuts,
     station_that_obeys_no_more,
     step_behind_a_frozen_meter,
     step_behind_a_lost_meter,
@@ -34,10 +57,26 @@ from tests.simulation.stories import (
     step_just_over_the_rating,
     step_while_the_gateway_is_gone,
     stop_pressed_and_the_gateway_killed,
+    vehicle_at_a_large_fallback,
     vehicles_that_stop_at_once,
 )
 
 NEVER_S = 1e9
+
+HARM = frozenset(
+    {
+        "third_of_thermal_budget",
+        "thermal_budget",
+        "over_rating_60s",
+        "back_under_rating_p95",
+        "old_limit",
+        "draws_when_stopped",
+        "headroom_never_came_back",
+        "beyond_bound_60s",
+        "not_locked_out",
+    }
+)
+"""What the plant may say that is held against a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +90,9 @@ class Mutant:
     patch: Callable[[pytest.MonkeyPatch], None] | None = None
     first_line: Callable[[pytest.MonkeyPatch], None] | None = None
     """What must be off as well before a second line is seen to be needed."""
+    knows: Callable[[SiteState], SiteState] = lambda state: state
+    """What is known of the site when the run begins."""
+    harm: frozenset[str] = HARM
     seen_s: float | None = None
     """How long too little must be counted to be held against the run; None: as in every run."""
 
@@ -225,6 +267,11 @@ def _nobody_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     _no_second_look(monkeypatch)
 
 
+def _raises_count_late_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    _raises_count_once_acknowledged(monkeypatch)
+    _nobody_looks_once_more(monkeypatch)
+
+
 def _raises_count_late_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     _raises_count_once_acknowledged(monkeypatch)
     _no_second_look(monkeypatch)
@@ -237,6 +284,42 @@ def _the_stop_input_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(state, [e for e in events if not isinstance(e, StopInputChanged)])
 
     monkeypatch.setattr(harness, "evolve_all", evolve_all)
+
+
+def _outside_limits_do_not_bind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_tightest", lambda _state, _circuit, _phase, ma: (ma, None))
+
+
+def _does_not_bind(joined_by: JoinedBy) -> Callable[[pytest.MonkeyPatch], None]:
+    original = three_phase._bound
+
+    def bound(row: rows.Row, bound_ma: int, source: str) -> rows.Row:
+        return row if source is joined_by else original(row, bound_ma, source)
+
+    return lambda monkeypatch: monkeypatch.setattr(three_phase, "_bound", bound)
+
+
+def _sources_never_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_export_ma", lambda *_: 0)
+
+
+def _idle_connectors_need_no_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    def row_of(state: SiteState, at: int, lows_ma: int, _idle_ma: int, now_s: float) -> rows.Row:
+        return rows.row_of(state, at, lows_ma, 0, now_s)
+
+    monkeypatch.setattr(headroom, "row_of", row_of)
+
+
+def _devices_carry_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "carried_ratio", lambda *_, **__: 10.0)
+
+
+def _the_worst_case_is_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def base_seen(state: SiteState, *_: object) -> tuple[tuple[int, ...], tuple[None, ...]]:
+        count = len(state.wiring.rating_ma)
+        return (0,) * count, (None,) * count
+
+    monkeypatch.setattr(decide, "base_seen", base_seen)
 
 
 DEFAULTS = ControlParameters()
@@ -320,6 +403,12 @@ MUTANTS = (
         first_line=_raises_count_late_unseen,
     ),
     Mutant(
+        rule="raises are looked at again as if sent",
+        scenarios=(room_while_answers_are_late,),
+        patch=_no_second_look,
+        first_line=_raises_count_late_unguarded,
+    ),
+    Mutant(
         rule="a cut counts once it bites",
         scenarios=(cuts_while_answers_are_late,),
         patch=_cuts_count_once_sent,
@@ -344,5 +433,58 @@ MUTANTS = (
         rule="the stop input is obeyed",
         scenarios=(stop_pressed_and_the_gateway_killed,),
         patch=_the_stop_input_is_not_heard,
+    ),
+    Mutant(
+        rule="an outside limit narrows",
+        scenarios=(limit_from_outside,),
+        patch=_outside_limits_do_not_bind,
+    ),
+    Mutant(
+        rule="a limit on power joins the phases",
+        scenarios=(limit_on_power,),
+        patch=_does_not_bind(JoinedBy.POWER),
+    ),
+    Mutant(
+        rule="the neutral joins the phases",
+        scenarios=(limit_on_the_neutral,),
+        patch=_does_not_bind(JoinedBy.NEUTRAL),
+    ),
+    Mutant(
+        rule="a limit on imbalance joins the phases",
+        scenarios=(limit_on_imbalance,),
+        patch=_does_not_bind(JoinedBy.IMBALANCE),
+    ),
+    Mutant(
+        rule="what sources give is added back to base",
+        scenarios=(cloud_over_the_roof,),
+        patch=_sources_never_vanish,
+    ),
+    Mutant(
+        rule="the reserve covers the fallback of an idle connector",
+        scenarios=(vehicle_at_a_large_fallback,),
+        patch=_idle_connectors_need_no_reserve,
+        knows=knowing_base,
+    ),
+    Mutant(
+        rule="the reserve covers a rise over a whole lease",
+        scenarios=(large_rise_while_the_gateway_is_gone,),
+        patch=_devices_carry_anything,
+        knows=partial(knowing_base, lease_rise_ratio=0.4),
+    ),
+    Mutant(
+        rule="base seen above its worst case counts instead",
+        scenarios=(base_above_its_worst_case,),
+        patch=_the_worst_case_is_as_declared,
+    ),
+    Mutant(
+        rule="three long excursions lock the circuit out",
+        scenarios=(base_above_the_rating_thrice,),
+        parameters=replace(DEFAULTS, excursion_count=99),
+    ),
+    Mutant(
+        rule="a minute over the rating opens the trip output",
+        scenarios=(station_that_nothing_cuts,),
+        parameters=replace(DEFAULTS, over_rating_trip_s=NEVER_S),
+        harm=frozenset({"not_switched_off"}),
     ),
 )

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
-from drivers.sim.scenario import Scenario, ScenarioKind, StationTraits, StepAt
-from gateway.domain.ids import StationId
+from drivers.sim.scenario import LimitAt, Scenario, ScenarioKind, StationTraits, StepAt
+from drivers.sim.sites import one_circuit
+from gateway.domain.circuits import Source, SourceKind
+from gateway.domain.electric import Phase
+from gateway.domain.ids import SourceId, StationId
 
 BUSY_S = 500.0  # By then a fresh site has proven its stations and shares all it has.
 ROGUE = StationId("CP-01")  # Two connectors of 32 A.
@@ -26,6 +29,41 @@ def _busy_car_park(duration_s: float) -> Scenario:
     return replace(generate(ScenarioKind.HARSH, 1, duration_s=duration_s), steps=())
 
 
+def _full_car_park(duration_s: float) -> Scenario:
+    """Return a car park in which everybody is there from the start and takes all it is given."""
+    park = _busy_car_park(duration_s)
+    first = {visit.connector: visit for visit in reversed(park.visits)}
+    visits = tuple(
+        replace(
+            visit,
+            at_s=10.0,
+            leave_s=duration_s + 200.0,
+            vehicle=replace(
+                visit.vehicle,
+                need_wh=80_000.0,
+                taper_wh=1.0,
+                max_a=32.0,
+                draw_ratio=1.0,
+                ripple_a=0.0,
+                draws_whole_amps=False,
+            ),
+        )
+        for visit in first.values()
+    )
+    return replace(
+        park,
+        visits=visits,
+        stations=tuple(replace(station, offers_whole_amps=False) for station in park.stations),
+        base=tuple(replace(load, noise_a=0.05) for load in park.base),
+    )
+
+
+def _with_circuit(park: Scenario, **declared: object) -> Scenario:
+    (circuit,) = park.site.circuits
+    changed = replace(circuit, **declared)  # type: ignore[arg-type]
+    return replace(park, site=replace(park.site, circuits=(changed,)))
+
+
 def _step_behind(fault: FaultKind) -> Scenario:
     park = _busy_car_park(700.0)
     step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(22.0, 22.0, 22.0))
@@ -35,6 +73,11 @@ def _step_behind(fault: FaultKind) -> Scenario:
 
 def _step(park: Scenario, at_s: float, amps: float) -> StepAt:
     return StepAt(at_s=at_s, circuit=park.site.circuits[0].id, delta_a=(amps, amps, amps))
+
+
+def _climb(park: Scenario, from_s: float, amps: float) -> tuple[StepAt, ...]:
+    """Return three steps of base in a minute, each of which vehicles can make room for."""
+    return tuple(_step(park, from_s + 30.0 * at, amps / 3) for at in range(3))
 
 
 def _of_all_stations(park: Scenario, kind: FaultKind, at_s: float) -> tuple[Fault, ...]:
@@ -66,32 +109,11 @@ def step_inside_reserve() -> Scenario:
 
     Its meter is lost for a moment; then its stations answer late.
     """
-    park = _busy_car_park(800.0)
-    first = {visit.connector: visit for visit in reversed(park.visits)}
-    visits = tuple(
-        replace(
-            visit,
-            at_s=10.0,
-            leave_s=1_000.0,
-            vehicle=replace(
-                visit.vehicle,
-                need_wh=80_000.0,
-                taper_wh=1.0,
-                max_a=32.0,
-                draw_ratio=1.0,
-                ripple_a=0.0,
-                draws_whole_amps=False,
-            ),
-        )
-        for visit in first.values()
-    )
+    park = _full_car_park(800.0)
     meter = park.site.meters[0].id
     lost = Fault(kind=FaultKind.METER_LOST, at_s=699.0, until_s=708.0, subject=meter)
     return replace(
         park,
-        visits=visits,
-        stations=tuple(replace(station, offers_whole_amps=False) for station in park.stations),
-        base=tuple(replace(load, noise_a=0.05) for load in park.base),
         steps=(_step(park, 700.0, 14.5),),
         faults=(lost, *_of_all_stations(park, FaultKind.STATION_LATE, 690.0)),
     )
@@ -217,3 +239,152 @@ def stop_pressed_and_the_gateway_killed() -> Scenario:
     stop = Fault(kind=FaultKind.STOP_PRESSED, at_s=BUSY_S, until_s=750.0)
     kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=560.0, until_s=660.0)
     return replace(park, faults=(stop, kill))
+
+
+def limit_from_outside() -> Scenario:
+    """Return a full car park whose circuit is told from outside to carry half."""
+    park = _full_car_park(650.0)
+    limit = LimitAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, limit_a=50.0)
+    return replace(park, limits=(limit,))
+
+
+def limit_on_power() -> Scenario:
+    """Return a full car park whose supply may take 40 kVA, two thirds of its ratings."""
+    return _with_circuit(_full_car_park(500.0), power_limit_va=40_000)
+
+
+def _on_one_phase() -> Scenario:
+    """Return a car park to which only vehicles come that draw on L1 alone."""
+    park = _full_car_park(500.0)
+    first_of = {c.ref: c.phases[0] for station in park.site.stations for c in station.connectors}
+    visits = tuple(
+        replace(visit, vehicle=replace(visit.vehicle, phase_count=1))
+        for visit in park.visits
+        if first_of[visit.connector] is Phase.L1
+    )
+    return replace(park, visits=visits)
+
+
+def limit_on_the_neutral() -> Scenario:
+    """Return a car park whose vehicles draw on one phase, and whose neutral carries 40 A."""
+    return _with_circuit(_on_one_phase(), neutral_ma=40_000)
+
+
+def limit_on_imbalance() -> Scenario:
+    """Return a car park whose vehicles draw on one phase, which may be 40 A above the others."""
+    return _with_circuit(_on_one_phase(), imbalance_ma=40_000)
+
+
+def cloud_over_the_roof() -> Scenario:
+    """Return a full car park below a roof that gives 45 A a phase, until a cloud comes.
+
+    Nobody measures the roof: the meter shows what is left of base behind it. Stations answer late.
+    """
+    park = _full_car_park(650.0)
+    circuit = park.site.circuits[0].id
+    roof = Source(
+        id=SourceId("roof"),
+        circuit=circuit,
+        kind=SourceKind.PV,
+        nameplate_ma=(45_000, 45_000, 45_000),
+    )
+    return replace(
+        park,
+        site=replace(park.site, sources=(roof,)),
+        base=tuple(replace(load, low_a=5.0, high_a=6.0, floor_a=0.0) for load in park.base),
+        steps=(_step(park, BUSY_S, 45.0),),
+        faults=_of_all_stations(park, FaultKind.STATION_LATE, BUSY_S - 10.0),
+        reserve_a=((circuit, 15.0 + 45.0),),
+    )
+
+
+def vehicle_at_a_large_fallback() -> Scenario:
+    """Return a full car park to which a last vehicle comes, where the fallback is 32 A.
+
+    Its station refuses what it is told, and the others are out of reach: nobody can make room.
+    """
+    park = _full_car_park(600.0)
+    site = one_circuit(worst_case_base_ma=33_000)
+    last = StationId("CP-04")
+    stations = tuple(
+        replace(
+            station,
+            connectors=tuple(replace(c, fallback_ma=32_000) for c in station.connectors),
+        )
+        if station.id == last
+        else station
+        for station in site.stations
+    )
+    visits = tuple(
+        replace(visit, at_s=BUSY_S, vehicle=replace(visit.vehicle, startup_s=1.0, phase_count=3))
+        if visit.connector.station == last
+        else visit
+        for visit in park.visits
+    )
+    lost = _of_all_stations(park, FaultKind.STATION_LOST, BUSY_S - 10.0)
+    return replace(
+        park,
+        site=replace(site, stations=stations),
+        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
+        faults=tuple(
+            replace(fault, kind=FaultKind.STATION_REJECTS) if fault.subject == last else fault
+            for fault in lost
+        ),
+    )
+
+
+def large_rise_while_the_gateway_is_gone() -> Scenario:
+    """Return a full car park whose base rises as far as it ever did, just after the gateway died."""
+    park = _full_car_park(700.0)
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=650.0)
+    base = tuple(replace(load, ceiling_a=80.0) for load in park.base)
+    return replace(park, base=base, steps=(_step(park, 520.0, 38.0),), faults=(kill,))
+
+
+def base_above_its_worst_case() -> Scenario:
+    """Return a car park whose base was far above its worst case, and is again once unseen."""
+    park = _with_circuit(_full_car_park(1_000.0), worst_case_base_ma=(40_000, 40_000, 40_000))
+    lost = Fault(
+        kind=FaultKind.METER_LOST, at_s=800.0, until_s=990.0, subject=park.site.meters[0].id
+    )
+    return replace(
+        park,
+        base=tuple(replace(load, ceiling_a=90.0) for load in park.base),
+        steps=(
+            *_climb(park, 300.0, 48.0),
+            _step(park, 560.0, -48.0),
+            _step(park, 840.0, 48.0),
+        ),
+        faults=(lost,),
+    )
+
+
+def base_above_the_rating_thrice() -> Scenario:
+    """Return a car park whose base climbs above the rating for some 25 s, three times."""
+    park = _full_car_park(1_500.0)
+    steps = [
+        step
+        for begins_s in (400.0, 700.0, 1_000.0)
+        for step in (
+            *_climb(park, begins_s, 45.0),
+            *_climb(park, begins_s + 90.0, 36.0),
+            _step(park, begins_s + 175.0, -81.0),
+        )
+    ]
+    base = tuple(replace(load, ceiling_a=110.0) for load in park.base)
+    return replace(park, base=base, steps=tuple(steps))
+
+
+def station_that_nothing_cuts() -> Scenario:
+    """Return a car park in which one station alone, that obeys nobody, is too much with base."""
+    park = _full_car_park(600.0)
+    rogue = Fault(kind=FaultKind.STATION_RUNAWAY, at_s=BUSY_S, until_s=600.0, subject=ROGUE)
+    return replace(
+        park,
+        visits=tuple(
+            replace(visit, vehicle=replace(visit.vehicle, phase_count=3)) for visit in park.visits
+        ),
+        base=tuple(replace(load, low_a=22.0, high_a=22.0) for load in park.base),
+        steps=(_step(park, 505.0, 17.0),),
+        faults=(rogue,),
+    )

@@ -7,23 +7,15 @@ from gateway.control.parameters import ControlParameters
 from tests.simulation.harness import Run
 from tests.simulation.mutants import MUTANTS, Mutant
 
-SAFETY = {
-    "third_of_thermal_budget",
-    "thermal_budget",
-    "over_rating_60s",
-    "back_under_rating_p95",
-    "old_limit",
-    "draws_when_stopped",
-    "headroom_never_came_back",
-}
-
 
 def failures(mutant: Mutant, scenario: Scenario, parameters: ControlParameters) -> list[str]:
     """Return what the plant and the comparison with its truth say against a run."""
     run = Run.of(scenario, parameters)
-    run.seen_s = mutant.seen_s
+    run.state, run.seen_s = mutant.knows(run.state), mutant.seen_s
     report = run.to_end(scenario.duration_s)
-    told = [f"{v.at_s:.0f} s: {v.what}: {v.detail}" for v in report.violations if v.what in SAFETY]
+    told = [
+        f"{v.at_s:.0f} s: {v.what}: {v.detail}" for v in report.violations if v.what in mutant.harm
+    ]
     return told + run.unsound
 
 
