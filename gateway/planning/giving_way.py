@@ -12,7 +12,7 @@ import numpy as np
 from gateway.domain.promises import Stretch
 from gateway.planning.book import Book
 from gateway.planning.charging import Charging
-from gateway.planning.quote import Ask, Offer, Quote, Verdict, quote
+from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
 from gateway.planning.rearranging import rearrange
 from gateway.planning.room import Outlet, Room
 from gateway.planning.shifting import shift
@@ -76,19 +76,20 @@ def told(
     found = Told(quote=answer, room=beside, gives_way=NOBODY)
     if _is_met(answer, ask):
         return found
+    elsewhere = tuple(offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET)
     # Of who wants everything there is, others make room for the least it can live with.
     least = replace(ask, energy_wh=ask.min_energy_wh) if ask.energy_wh is None else ask
     if charging.demands:
         shifted = shift(book.room, charging, outlet, least)
         if shifted.moved:
-            answer = quote(shifted.room, outlet, ask, others)
+            answer = _beside(elsewhere, quote(shifted.room, outlet, ask))
             gives_way = GivingWay(moved=shifted.moved)
             found = Told(quote=answer, room=shifted.room, gives_way=gives_way)
             if _is_met(answer, ask):
                 return found
     if any(demand.rank > standing.rank for demand in charging.demands):
         above = charging.beside(book.room, rank=standing.rank)
-        answer = quote(above, outlet, ask, others)
+        answer = _beside(elsewhere, quote(above, outlet, ask))
         less = _in_the_way(charging, beside, standing.rank, answer.offers)
         found = Told(quote=answer, room=above, gives_way=GivingWay(less=less))
         if _is_met(answer, ask):
@@ -105,6 +106,13 @@ def told(
                 )
                 return Told(quote=answer, room=planned.room, gives_way=gives_way)
     return found
+
+
+def _beside(elsewhere: tuple[Offer, ...], answer: Quote) -> Quote:
+    """Return an answer with what can be had elsewhere without anybody giving way, if it is not all."""
+    if answer.verdict is Verdict.YES:
+        return answer
+    return replace(answer, offers=(*answer.offers, *elsewhere))
 
 
 def _is_met(answer: Quote, ask: Ask) -> bool:

@@ -133,6 +133,18 @@ def test_who_matters_less_gives_way_and_it_is_said() -> None:
     assert said.quote.verdict is Verdict.NO
 
 
+def test_another_connector_for_which_nobody_gives_way_is_always_told() -> None:
+    van = vehicle("van", latest_s=HOUR_S, rank=Criticality.OPPORTUNISTIC.rank)
+    made = opened(GRID, np.vstack((alike(32_000), alike(63_000))), from_at_s=NOW_S)
+    there = charging(made.room.left_ma, van)
+    large = replace(ASKED, key="large", rows=(3, 4, 5), max_ma=63_000)
+    # More than the connector gives, whoever gives way.
+    said = told(made, ASKED, ask(30_000, 0, 1), iter([large]), charging=there, standing=standing())
+
+    assert (said.quote.verdict, said.gives_way.less) == (Verdict.PARTLY, ("van",))
+    assert [o.outlet.key for o in said.quote.offers if o.way is Way.ANOTHER_OUTLET] == ["large"]
+
+
 def promise(
     name: str, from_h: float, until_h: float, current_ma: int, **changes: object
 ) -> Reservation:
