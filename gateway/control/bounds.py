@@ -63,6 +63,14 @@ def in_watts_ma(current_ma: int) -> int:
     return current_ma * LOWEST_VOLTAGE_PCT // 100
 
 
+def on_one_phase_ma(limit_ma: int, *, times: int, max_ma: int) -> int:
+    """Return the current of a limit in watts that was told for `times` as many phases as are used.
+
+    Some stations give all their watts on those, up to the installed maximum.
+    """
+    return in_amperes_ma(min(limit_ma * times, max(limit_ma, max_ma)))
+
+
 def is_idle(belief: ConnectorBelief) -> bool:
     """Return whether no vehicle is connected: it holds its fallback and counts nothing.
 
@@ -114,7 +122,8 @@ def is_overdrawn(
     """
     if not belief.draws:
         return False
-    draw, in_force_ma = belief.draws[-1], counted_limit_ma(belief.in_force_ma, station)
+    draw = belief.draws[-1]
+    in_force_ma = counted_in_force_ma(connector, belief, station, belief.limits)
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or drawn_ma <= in_force_ma:  # Nearly always, and told at once.
         return False
@@ -145,17 +154,27 @@ def high_ma(
         return max(connector.max_ma, _drawn_ma(connector, belief))
     if is_idle(belief):
         return 0
-    limits, in_force_ma = belief.limits, belief.in_force_ma
+    limits = belief.limits
     if not station.is_proven and len(limits) > 1:
         limits = _not_rested_from(belief, station, parameters, now_s)
-        in_force_ma = max([limit.limit_ma for limit in limits])
-    if takes_watts(station):
-        on_fewer_ma = _on_fewer_phases_ma(limits, phases_to_tell(belief))
-        in_force_ma = max(in_force_ma, min(connector.max_ma, on_fewer_ma))
-    high = counted_limit_ma(in_force_ma, station)
+    high = counted_in_force_ma(connector, belief, station, limits)
     if now_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, now_s):
         return max(high, counted_limit_ma(fallback_ma(connector, belief), station))
     return high
+
+
+def counted_in_force_ma(
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    limits: tuple[StandingLimit, ...],
+) -> int:
+    """Return the most that any of the limits allows on one phase."""
+    in_force_ma = max([limit.limit_ma for limit in limits])
+    if not takes_watts(station):
+        return in_force_ma
+    on_fewer_ma = _on_fewer_phases_ma(limits, phases_to_tell(belief))
+    return in_amperes_ma(max(in_force_ma, min(connector.max_ma, on_fewer_ma)))
 
 
 def phases_to_tell(belief: ConnectorBelief) -> int:
@@ -231,21 +250,28 @@ def _high_unreachable_ma(
 
     A vehicle takes seconds to follow its station down to the fallback.
     """
-    high = fallback_ma(connector, belief)
+    high, in_watts = fallback_ma(connector, belief), takes_watts(station)
     for limit in belief.limits:
         until_s = limit.lease_until_s
         is_over = until_s is not None and until_s <= now_s
         if is_over and not station.is_dead_man_proven:
             high = max(high, connector.max_ma, _drawn_ma(connector, belief))
         elif until_s is None or until_s + parameters.settling_s > now_s:
-            high = max(high, limit.limit_ma)
+            high = max(high, _on_any_vehicle_ma(limit, connector, in_watts=in_watts))
     # Its transaction may end out of sight, and what lies under it holds.
     lapses = station.is_dead_man_proven or belief.transaction is None
     for limit in belief.under:
         until_s = (limit.lease_until_s or ENDLESS_S) + parameters.settling_s
         if until_s > now_s or not lapses:
-            high = max(high, limit.limit_ma)
+            high = max(high, _on_any_vehicle_ma(limit, connector, in_watts=in_watts))
     return counted_limit_ma(high, station)
+
+
+def _on_any_vehicle_ma(limit: StandingLimit, connector: Connector, *, in_watts: bool) -> int:
+    """Return what a limit allows on one phase, whatever vehicle is there: one phase has all watts."""
+    if not in_watts:
+        return limit.limit_ma
+    return max(limit.limit_ma, min(connector.max_ma, limit.limit_ma * limit.phase_count))
 
 
 def may_have_lapsed(

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 
+from gateway.control.all_phases import tells_all_phases
 from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import (
-    counted_limit_ma,
-    in_amperes_ma,
+    counted_in_force_ma,
     is_idle,
     is_pause_seen,
+    on_one_phase_ma,
+    phases_to_tell,
     takes_watts,
 )
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
-from gateway.control.parameters import ControlParameters
 from gateway.control.share import Board, Rank
-from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
+from gateway.control.state import ConnectorBelief, Priority, SiteState
 from gateway.control.trial import Trial, trial_of
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason
@@ -116,46 +117,39 @@ def board_of(moment: Moment) -> Board:
     controlled, caps, trials, wiring = moment.controlled, moment.caps, moment.trials, state.wiring
     # Summed on each connector's own circuit first: what is above is summed from circuits.
     claims_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
-    may_move, in_watts = list[bool](), list[bool]()
+    count = len(state.connectors)
+    may_move, in_watts = [False] * count, [False] * count
+    known_counts, phase_counts = _phase_counts(moment)
     highs_ma, awake_ma = seen.high_ma.copy(), seen.high_ma.copy()
-    rows: list[tuple[int, ...]] = []
-    limits_ma, caps_ma, floors_ma = list[int](), list[int](), list[int]()
-    ranks: list[Rank] = []
+    rows = [of_mask[mask] for of_mask, mask in zip(wiring.rows, seen.masks, strict=True)]
+    limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
+    ranks: list[Rank] = [(AT_REST_RANK, ENDLESS_S)] * count
     for at, belief in enumerate(state.connectors):
-        of_connector = wiring.rows[at][seen.masks[at]]
-        rows.append(of_connector)
         if not controlled[at]:
-            limits_ma.append(0)
-            caps_ma.append(0)
-            floors_ma.append(0)
-            ranks.append((AT_REST_RANK, ENDLESS_S))
-            may_move.append(False)
-            in_watts.append(False)
             for row in wiring.own_rows[at][seen.masks[at]]:
                 claims_ma[row] += highs_ma[at]
             continue
-        priority = ORDINARY
+        connector, priority = wiring.connectors[at], ORDINARY
+        station = state.stations[connector.ref.station]
         if state.priorities:
-            priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
+            priority = state.priorities.get(connector.ref, ORDINARY)
         cap_ma = _cap_ma(state, at, caps[at])
         trial = trials[at]
         limit_ma = min(cap_ma, told_ma(state, at) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
-        station = state.stations[wiring.connectors[at].ref.station]
-        is_in_watts = takes_watts(station)
-        counted_ma = in_amperes_ma(limit_ma) if is_in_watts else limit_ma
+        in_watts[at], counted_ma = takes_watts(station), limit_ma
+        if in_watts[at]:
+            times = phase_counts[at] // known_counts[at]
+            counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=connector.max_ma)
         claim_ma = counted_ma if confirmable else max(counted_ma, seen.high_ma[at])
         raise_ma = max(0, counted_ma - seen.high_ma[at])
         for row in wiring.own_rows[at][seen.masks[at]]:
             claims_ma[row] += claim_ma
             raises_ma[row] += raise_ma
-        may_move.append(confirmable)
-        awake_ma[at] = max(highs_ma[at], _awake_ma(belief, station, state.parameters, now_s))
-        in_watts.append(is_in_watts)
-        limits_ma.append(limit_ma)
-        caps_ma.append(cap_ma)
-        ranks.append(_rank(state, belief, priority, now_s))
-        floors_ma.append(_floor_ma(ranks[at], priority, cap_ma))
+        awake_ma[at] = max(highs_ma[at], _awake_ma(state, at, now_s))
+        may_move[at], limits_ma[at], caps_ma[at] = confirmable, limit_ma, cap_ma
+        ranks[at] = _rank(state, belief, priority, now_s)
+        floors_ma[at] = _floor_ma(ranks[at], priority, cap_ma)
     claims_ma, raises_ma = wiring.with_all_below(claims_ma), wiring.with_all_below(raises_ma)
     return Board(
         rows=rows,
@@ -164,10 +158,13 @@ def board_of(moment: Moment) -> Board:
         limit_ma=limits_ma,
         high_ma=highs_ma,
         awake_ma=awake_ma,
+        max_ma=[connector.max_ma for connector in wiring.connectors],
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,
         takes_watts=in_watts,
+        phase_count=phase_counts,
+        known_count=known_counts,
         started_at_s=[belief.started_at_s for belief in state.connectors],
         room_ma=[
             row.available_ma - claim_ma for row, claim_ma in zip(seen.rows, claims_ma, strict=True)
@@ -179,18 +176,29 @@ def board_of(moment: Moment) -> Board:
     )
 
 
-def _awake_ma(
-    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
-) -> int:
+def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     """Return what one that is told more is counted at, though it counts less while it rests.
 
     Its old limits are then in force again, until its station is proven to obey.
     """
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    station = state.stations[connector.ref.station]
     if len(belief.limits) == 1 or station.is_proven:
         return 0
-    if is_pause_seen(belief, station, parameters, now_s):
+    if is_pause_seen(belief, station, state.parameters, now_s):
         return 0
-    return counted_limit_ma(belief.in_force_ma, station)
+    return counted_in_force_ma(connector, belief, station, belief.limits)
+
+
+def _phase_counts(moment: Moment) -> tuple[list[int], list[int]]:
+    """Return how many phases each vehicle is known to use, and for how many its limit is told."""
+    state = moment.state
+    known = [phases_to_tell(belief) if belief.wanted_ma else 1 for belief in state.connectors]
+    told = known.copy()
+    for at, is_moved in enumerate(moment.controlled):
+        if is_moved and tells_all_phases(state, at, moment.caps[at]):
+            told[at] = len(state.wiring.connectors[at].phases)
+    return known, told
 
 
 def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:

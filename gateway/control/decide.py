@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from gateway.control.all_phases import may_need_all_phases
 from gateway.control.appetite import uses_its_limit
-from gateway.control.bounds import phases_to_tell
 from gateway.control.caps import chargeable_ma
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
 from gateway.control.dead_man import lapse_of
@@ -91,6 +91,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     if awake and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, awake, now_s, state.parameters)
         memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
+    _tell_all_phases(moment, board, memory)
     memory = replace(memory, dues=(*dues, *_raise(moment, board, steps)))
     orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(state, moment.controlled, now_s)
@@ -101,6 +102,12 @@ def decide(state: SiteState, now_s: float) -> Decision:
         base_over=base_over,
         lapse=lapse,
         trial_at_s=tuple(None if trial is None else trial.since_s for trial in moment.trials),
+        tells_all_phases=tuple(
+            limit_ma > 0 and count > known
+            for limit_ma, count, known in zip(
+                board.limit_ma, board.phase_count, board.known_count, strict=True
+            )
+        ),
         asked_at_s=tuple(
             now_s if at in asked else before_s
             for at, before_s in enumerate(state.memory.asked_at_s)
@@ -254,6 +261,19 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
     start_waiting(board, waiting, may_start, state.parameters)
 
 
+def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> None:
+    """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh."""
+    state, after_s = moment.state, moment.state.parameters.raise_after_s
+    for at, is_moved in enumerate(moment.controlled):
+        if not is_moved or not board.limit_ma[at]:
+            continue
+        if not may_need_all_phases(state, at, moment.caps[at]):
+            continue
+        since_s = [memory.headroom_since_s[row] for row in board.rows[at]]
+        if all(s is not None and moment.now_s - s >= after_s for s in since_s):
+            board.tell_for(at, MIN_CHARGING_MA, len(state.wiring.connectors[at].phases))
+
+
 def _tell_needs(moment: Moment, board: Board) -> None:
     """Tell the board whose floors are promised, and what vehicles were seen to take."""
     state = moment.state
@@ -389,7 +409,9 @@ def _orders_that_fit(
         if not held:
             return orders
         for at in held:
-            board.move(at, min(board.limit_ma[at], moment.state.connectors[at].wanted_ma))
+            newest = moment.state.connectors[at].limits[-1]
+            board.move(at, min(board.limit_ma[at], newest.limit_ma))
+            board.phase_count[at] = min(board.phase_count[at], newest.phase_count)
 
 
 def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple[LimitOrder, ...]:
@@ -409,9 +431,9 @@ def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple
             newest.confirmed_at_s is not None and newest.confirmed_at_s >= newest.renewed_at_s
         )
         due_s = newest.renewed_at_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
-        phase_count = phases_to_tell(belief)
+        phase_count = board.phase_count[at]
         is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
-        if board.takes_watts[at] and phase_count < newest.phase_count:
+        if board.takes_watts[at] and limit_ma and phase_count != newest.phase_count:
             is_change = True
         if not is_change and (now_s < due_s or state.wiring.connectors[at].ref == lapsing):
             continue

@@ -47,7 +47,7 @@ def sentence(reason: Reason) -> str:
             return f"{limit}: {_of_sharing(reason)}."
         case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
             return f"{limit}: {_of_station(reason)}."
-        case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED:
+        case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:
             return f"{limit}: {_of_station(reason)}."
         case ReasonKind.METER_STALE | ReasonKind.THERMAL_BUDGET:
             return f"{limit}: {_of_safety(reason)}."
@@ -112,6 +112,11 @@ def _of_station(reason: Reason) -> str:
         return f"{gone}; it is counted at {counted}"
     if reason.kind is ReasonKind.LEASE_TRIED:
         return "not renewed for a moment, to see that the station falls back by itself"
+    if reason.kind is ReasonKind.ALL_PHASES_TRIED:
+        return (
+            "told in watts for every phase, as the vehicle drew nothing of that on one; it is counted "
+            f"at {counted} on each until its phases are known"
+        )
     if reason.kind is ReasonKind.STATION_UNPROVEN:
         return (
             "the station has not yet been seen to obey a cut; until then it gets "

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gateway.control.decide import LimitOrder
 from gateway.control.state import SiteState
+from gateway.domain.charging import RateUnit
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 
 
@@ -27,13 +28,25 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
         limit_ma = _sendable_ma(order.limit.limit_ma, state.wiring.connectors[at].max_ma)
         if state.is_stopped:
             limit_ma = 0
-        told_ma = state.connectors[at].wanted_ma
-        if limit_ma > told_ma:
-            raise_ma = limit_ma - told_ma
-            if not _has_room(state, at, raise_ma, spent_ma, promised_ma, now_s=now_s):
-                limit_ma = _sendable_ma(told_ma, state.wiring.connectors[at].max_ma)
-        passed.append(replace(order, limit=replace(order.limit, limit_ma=limit_ma)))
+        told, phase_count = state.connectors[at].limits[-1], order.limit.phase_count
+        raise_ma = _flows_ma(state, at, limit_ma, phase_count)
+        raise_ma -= _flows_ma(state, at, told.limit_ma, told.phase_count)
+        is_raise = raise_ma > 0
+        if is_raise and not _has_room(state, at, raise_ma, spent_ma, promised_ma, now_s=now_s):
+            told_ma = _sendable_ma(told.limit_ma, state.wiring.connectors[at].max_ma)
+            limit_ma, phase_count = min(limit_ma, told_ma), min(phase_count, told.phase_count)
+        limit = replace(order.limit, limit_ma=limit_ma, phase_count=phase_count)
+        passed.append(replace(order, limit=limit))
     return tuple(passed)
+
+
+def _flows_ma(state: SiteState, at: int, limit_ma: int, phase_count: int) -> int:
+    """Return what a limit lets flow on one phase: of watts all, while it is not known on which."""
+    connector, mask = state.wiring.connectors[at], state.connectors[at].mask
+    capabilities = state.stations[connector.ref.station].capabilities
+    if mask is not None or capabilities is None or RateUnit.AMPERES in capabilities.rate_units:
+        return limit_ma
+    return max(limit_ma, min(limit_ma * phase_count, connector.max_ma))
 
 
 def _sendable_ma(limit_ma: int, max_ma: int) -> int:
@@ -94,7 +107,8 @@ def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool, now_
     uses = belief.mask or state.wiring.wired[at]
     if belief.plugged_at_s is None or not uses[phase]:
         return 0
-    told_ma = belief.limits[-1].limit_ma
+    newest = belief.limits[-1]
+    told_ma = _flows_ma(state, at, newest.limit_ma, newest.phase_count)
     if not is_metered:
         return told_ma
     drawn_ma = belief.draws[-1].current_ma if belief.draws else None

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gateway.control.headroom import Survey, survey
 from gateway.control.standing import after_sending
-from gateway.control.state import SiteState
+from gateway.control.state import ConnectorBelief, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.events import LimitSent
 from gateway.domain.limits import CurrentLimit
@@ -22,7 +22,7 @@ def misfits(
 
     `limits` are those about to be sent; `seen` is what they were decided on.
     """
-    raised = {at for at, limit in limits.items() if limit.limit_ma > state.connectors[at].wanted_ma}
+    raised = {at for at, limit in limits.items() if _is_raise(limit, state.connectors[at])}
     if not raised:
         return raised
     connectors = list(state.connectors)
@@ -42,6 +42,12 @@ def misfits(
     after = survey(replace(state, connectors=tuple(connectors)), now_s)
     over = {row for row in range(len(seen.rows)) if _over_ma(after, row) > _over_ma(seen, row)}
     return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
+
+
+def _is_raise(limit: CurrentLimit, belief: ConnectorBelief) -> bool:
+    newest = belief.limits[-1]
+    is_for_more = limit.limit_ma > 0 and limit.phase_count > newest.phase_count
+    return limit.limit_ma > newest.limit_ma or is_for_more
 
 
 def _over_ma(seen: Survey, row: int) -> int:

@@ -9,7 +9,7 @@ made good by `dues`.
 
 from dataclasses import dataclass, field
 
-from gateway.control.bounds import in_amperes_ma, in_watts_ma
+from gateway.control.bounds import in_watts_ma, on_one_phase_ma
 from gateway.control.parameters import ControlParameters
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 
@@ -37,6 +37,8 @@ class Board:
     """Per connector: what it is counted at before anything new is told."""
     awake_ma: list[int]
     """Per connector: what it is counted at once it is told more, however little."""
+    max_ma: list[int]
+    """Per connector: its installed maximum."""
     cap_ma: list[int]
     """Per connector: the most safety and its vehicle allow it."""
     floor_ma: list[int]
@@ -49,6 +51,10 @@ class Board:
     """Per row: what is left with every claim counted high; only this is raised into."""
     takes_watts: list[bool]
     """Per connector: whether its limit is told in watts, and so counted as more amperes."""
+    phase_count: list[int]
+    """Per connector: for how many phases its limit is told."""
+    known_count: list[int]
+    """Per connector: how many phases its vehicle is known to use, 1 until that is known."""
     told_at_s: list[float] = field(default_factory=list)
     """Per connector: since when it has been told its present limit."""
     guaranteed: set[int] = field(default_factory=set)
@@ -73,11 +79,33 @@ class Board:
 
     def counted_ma(self, at: int, limit_ma: int) -> int:
         """Return what a limit of a connector is counted at."""
-        return in_amperes_ma(limit_ma) if self.takes_watts[at] else limit_ma
+        if not self.takes_watts[at]:
+            return limit_ma
+        return on_one_phase_ma(limit_ma, times=self._times(at), max_ma=self.max_ma[at])
 
     def limit_for_ma(self, at: int, room_ma: int) -> int:
         """Return the highest limit of a connector that is counted at no more than `room_ma`."""
-        return in_watts_ma(room_ma) if self.takes_watts[at] else room_ma
+        return in_watts_ma(room_ma) // self._times(at) if self.takes_watts[at] else room_ma
+
+    def _times(self, at: int) -> int:
+        """Return how many times a limit in watts may flow on one phase of a connector."""
+        return max(1, self.phase_count[at] // self.known_count[at])
+
+    def tell_for(self, at: int, limit_ma: int, phase_count: int) -> bool:
+        """Tell a connector's watts for more phases where all of them fit on any; say if so."""
+        before_ma, was_count = self.counted_ma(at, self.limit_ma[at]), self.phase_count[at]
+        self.phase_count[at] = phase_count
+        told_ma, high_ma = self.counted_ma(at, limit_ma), self.awake_ma[at]
+        more_ma = max(told_ma, high_ma) - max(before_ma, self.high_ma[at])
+        if any(self.proven_room_ma[row] < more_ma for row in self.rows[at]):
+            self.phase_count[at] = was_count
+            return False
+        self.limit_ma[at], self.high_ma[at] = limit_ma, high_ma
+        for row in self.rows[at]:
+            self.room_ma[row] -= told_ma - before_ma
+            self.proven_room_ma[row] -= more_ma
+            self.spare_ma.pop(row, None)
+        return True
 
     def gives_ma(self, at: int, keeps_ma: int) -> int:
         """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""

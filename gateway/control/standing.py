@@ -185,10 +185,13 @@ def after_sending(
     if event.limit_ma and (newest.last_sequence == 0 or newest.limit_ma == 0):
         belief = replace(belief, resting_since_s=None)  # It was not told to draw before.
     was_ma = newest.limit_ma
-    if event.limit_ma > was_ma:
+    # Its watts are told for more phases than it is known to use, so that it may begin.
+    is_for_more_phases = belief.mask is None and event.phase_count > newest.phase_count
+    if event.limit_ma > was_ma or (event.limit_ma == was_ma and is_for_more_phases):
         # The start that this one may follow goes on explaining what rose then.
         begun_s = event.at_s if was_ma else belief.started_at_s
-        takes_s = parameters.raise_settling_s if was_ma else parameters.start_settling_s
+        is_raise = was_ma and not is_for_more_phases
+        takes_s = parameters.raise_settling_s if is_raise else parameters.start_settling_s
         rising_s = (*belief.rising_s[1 - KEPT_RISES :], (begun_s, begun_s + takes_s))
         belief = replace(belief, raised_at_s=event.at_s, rising_s=rising_s)
         if was_ma == 0:
@@ -213,7 +216,8 @@ def _merged(limits: tuple[StandingLimit, ...]) -> tuple[StandingLimit, ...]:
     ends_s = [limit.lease_until_s for limit in oldest]
     until_s = None if None in ends_s else max(end_s for end_s in ends_s if end_s is not None)
     highest = max(oldest, key=lambda limit: limit.limit_ma)
-    return (replace(highest, lease_until_s=until_s), *rest)
+    phase_count = max(limit.phase_count for limit in oldest)
+    return (replace(highest, phase_count=phase_count, lease_until_s=until_s), *rest)
 
 
 def after_acknowledgement(

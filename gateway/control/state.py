@@ -263,6 +263,8 @@ class ControlMemory:
     """Per row: since when base seems to be above its worst case, and the least since."""
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
+    tells_all_phases: tuple[bool, ...] = ()
+    """Per connector: whether its watts are told for every phase, though its vehicle's are unknown."""
     lapse: Lapse = field(default_factory=Lapse)
     dues: tuple[Due, ...] = ()
     """Who others were cut for lately, in the order they are served."""
@@ -311,5 +313,6 @@ class SiteState:
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),
+                tells_all_phases=(False,) * len(wiring.connectors),
             ),
         )

@@ -48,6 +48,10 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         limit_ma, cap = board.limit_ma[at], moment.caps[at]
         if limit_ma >= connector.max_ma:
             reason = Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
+        elif memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
+            counted_ma = max(seen.high_ma[at], board.counted_ma(at, limit_ma))
+            kind = ReasonKind.ALL_PHASES_TRIED
+            reason = Reason(kind=kind, limit_ma=limit_ma, current_ma=counted_ma)
         elif cap is not None and limit_ma >= cap.limit_ma:
             reason = replace(cap, limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:

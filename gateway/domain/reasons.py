@@ -26,6 +26,7 @@ class ReasonKind(StrEnum):
     STATION_UNREACHABLE = "station-unreachable"
     STATION_UNPROVEN = "station-unproven"
     LEASE_TRIED = "lease-tried"
+    ALL_PHASES_TRIED = "all-phases-tried"
     STATION_DISOBEYS = "station-disobeys"
     METER_STALE = "meter-stale"
     THERMAL_BUDGET = "thermal-budget"

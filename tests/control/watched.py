@@ -369,8 +369,6 @@ class Watched:
             belief, reason = self.state.connectors[at], decision.reasons[ref]
             if outlet.vehicle is None or reason.kind is ReasonKind.LOCKOUT:
                 continue
-            if outlet.traits.takes_watts and outlet.traits.divides_by_use:
-                continue  # A minimum told for one phase is too little on three to begin with.
             self.count["served at the end"] += 1
             since_s = decision.at_s - self.served_at_s.get(at, NEVER_S)
             if since_s > WAITS_AT_MOST_S and not is_at_rest(self.state, belief, decision.at_s):

@@ -1,5 +1,6 @@
 """A circuit of 100 A with three connectors, told facts second by second."""
 
+from gateway.control.bounds import takes_watts
 from gateway.control.decide import Decision, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, evolve_all
 from gateway.control.guard import guard
@@ -193,7 +194,7 @@ class OneCircuit:
         )
         self.learn(MeterRead(at_s=self.now_s, reading=reading))
 
-    def send(self, number: int, limit_ma: int, outlet: int = 1) -> int:
+    def send(self, number: int, limit_ma: int, outlet: int = 1, phase_count: int = 1) -> int:
         """Tell a station a limit; return the number it was sent under."""
         self.sequence += 1
         connector = ref(number, outlet)
@@ -202,7 +203,7 @@ class OneCircuit:
                 at_s=self.now_s,
                 connector=connector,
                 limit_ma=limit_ma,
-                phase_count=1,
+                phase_count=phase_count,
                 lease_until_s=self.now_s + 65.0,
                 sequence=self.sequence,
             )
@@ -226,7 +227,9 @@ class OneCircuit:
         self.learn(Decided(at_s=self.now_s, memory=decision.memory))
         for order in guard(self.state, decision.orders, self.now_s):
             number, outlet = int(order.connector.station[3:]), order.connector.number
-            self.send(number, order.limit.limit_ma, outlet)
+            in_watts = takes_watts(self.state.stations[order.connector.station])
+            phase_count = order.limit.phase_count if in_watts else 1
+            self.send(number, order.limit.limit_ma, outlet, phase_count)
         return decision
 
     def run(self, seconds: int, *, base_a: float, draws_a: dict[int, float]) -> Decision:

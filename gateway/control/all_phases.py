@@ -1,0 +1,48 @@
+"""Watts told for every phase, to a vehicle that drew nothing of its minimum on one.
+
+A vehicle that charges on three phases only needs three times the minimum to begin, where its
+station divides watts by the phases in use. Until it is known which those are, all the watts
+may flow on any of them, and are counted so.
+"""
+
+from gateway.control.bounds import takes_watts
+from gateway.control.state import SiteState
+from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.reasons import Reason, ReasonKind
+
+
+def tells_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
+    """Return whether a connector's watts go on being told for every phase: till these are known.
+
+    Not under a `cap`, which one phase with all the watts may exceed.
+    """
+    if not state.memory.tells_all_phases[at] or _is_capped(cap):
+        return False
+    belief = state.connectors[at]
+    return belief.mask is None and belief.wanted_ma > 0
+
+
+def may_need_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
+    """Return whether a vehicle draws nothing of watts that are too few for all phases.
+
+    Some vehicles take `start_settling_s` to begin: only what is sampled after that tells.
+    """
+    belief, connector = state.connectors[at], state.wiring.connectors[at]
+    newest, draw, parameters = belief.limits[-1], belief.draw, state.parameters
+    least_ma = MIN_CHARGING_MA * len(connector.phases)
+    if not 0 < newest.limit_ma * newest.phase_count < least_ma or belief.mask is not None:
+        return False
+    if not takes_watts(state.stations[connector.ref.station]) or _is_capped(cap):
+        return False
+    if belief.resting_since_s is None or draw is None:
+        return False
+    shows_from_s = belief.started_at_s + parameters.start_settling_s
+    return draw.at_s - parameters.sample_age_s >= shows_from_s
+
+
+def _is_capped(cap: Reason | None) -> bool:
+    """Return whether safety narrows a connector, other than to prove its station.
+
+    One not proven is counted at its installed maximum, and all of this is inside that.
+    """
+    return cap is not None and cap.kind is not ReasonKind.STATION_UNPROVEN

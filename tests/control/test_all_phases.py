@@ -1,0 +1,193 @@
+"""A vehicle that charges on three phases only, at a station that takes its limits in watts."""
+
+from dataclasses import replace
+
+from gateway.control.explain import sentence
+from gateway.control.parameters import ControlParameters
+from gateway.domain.charging import RateUnit
+from gateway.domain.events import ConnectorMetered, ConstraintSet
+from gateway.domain.limits import Authority, Constraint
+from tests.support.one_circuit import OneCircuit, ref, site
+
+NOTHING_A = (0.0, 0.0, 0.0)
+EVERY_PHASE = (True, True, True)
+
+
+def told(board: OneCircuit) -> tuple[int, int]:
+    """Return the limit of the first connector, and for how many phases it was told."""
+    newest = board.state.connectors[0].limits[-1]
+    return newest.limit_ma, newest.phase_count
+
+
+class Hall:
+    """A board with a vehicle that draws `draws_a` from when it is offered `begins_at_w`."""
+
+    def __init__(
+        self,
+        *,
+        base_a: float = 20.0,
+        draws_a: tuple[float, float, float] = (6.0, 6.0, 6.0),
+        begins_at_w: float = 4_140.0,
+        tells_watts: bool = False,
+        is_proven: bool = True,
+        max_ma: int = 16_000,
+    ) -> None:
+        whole = site()
+        self.board = OneCircuit(
+            of=replace(
+                whole,
+                stations=tuple(
+                    replace(
+                        station,
+                        connectors=tuple(replace(c, max_ma=max_ma) for c in station.connectors),
+                    )
+                    for station in whole.stations
+                ),
+            )
+        )
+        self.base_a, self.draws_a, self.begins_at_w = base_a, draws_a, begins_at_w
+        self.tells_watts = tells_watts
+        self.board.is_capable(1, unit=RateUnit.WATTS)
+        if is_proven:
+            station = ref(1).station
+            beliefs = self.board.state.stations
+            self.board.state = replace(
+                self.board.state,
+                stations={**beliefs, station: replace(beliefs[station], is_proven=True)},
+            )
+        self.board.plug_in(1)
+
+    def draw_a(self) -> tuple[float, float, float]:
+        limit_ma, phase_count = told(self.board)
+        if self.board.state.connectors[0].limits[-1].last_sequence == 0:
+            return NOTHING_A
+        is_offered = limit_ma * phase_count * 230 / 1_000 >= self.begins_at_w
+        return self.draws_a if is_offered else NOTHING_A
+
+    def run(self, seconds: int) -> None:
+        """Let seconds pass; the station tells what is drawn every ten."""
+        board = self.board
+        for second in range(seconds):
+            drawn_a = self.draw_a()
+            board.now_s += 1.0
+            board.flow(self.base_a + max(drawn_a) + 0.001 * (board.now_s % 7))
+            if second % 10 == 9:
+                self.tell()
+            board.decide()
+
+    def tell(self) -> None:
+        """Let the station say what is drawn."""
+        at_s, drawn_a = self.board.now_s, self.draw_a()
+        if self.tells_watts:
+            power_w = 230 * sum(drawn_a)
+            fact = ConnectorMetered(at_s=at_s, connector=ref(1), power_w=power_w)
+        else:
+            fact = ConnectorMetered(at_s=at_s, connector=ref(1), current_a=drawn_a)
+        self.board.learn(fact)
+
+
+def test_who_draws_nothing_on_one_phase_is_told_watts_for_all_and_its_phases_are_learnt() -> None:
+    hall = Hall()
+    hall.run(45)
+    assert told(hall.board) == (16_000, 1)  # 3,680 W: too few for three phases.
+
+    hall.run(15)
+    assert told(hall.board)[1] == 3
+
+    hall.run(60)
+    assert hall.board.state.connectors[0].mask == EVERY_PHASE
+    assert told(hall.board) == (16_000, 3)
+
+
+def test_watts_for_all_phases_are_counted_on_each_until_it_is_known_which_are_used() -> None:
+    hall = Hall(begins_at_w=99_999.0)
+    hall.run(70)
+
+    assert told(hall.board)[1] == 3
+    assert hall.board.seen().claimed_ma == [17_778] * 3  # Its installed maximum, at 207 V.
+
+
+def test_the_sentence_says_why_watts_are_told_for_all_phases() -> None:
+    hall = Hall(begins_at_w=99_999.0, is_proven=False, max_ma=32_000)
+    hall.run(70)
+
+    assert sentence(hall.board.decide().reasons[ref(1)]) == (
+        "6.0 A: told in watts for every phase, as the vehicle drew nothing of that on one; "
+        "it is counted at 20.0 A on each until its phases are known."
+    )
+
+
+def test_watts_for_all_phases_are_told_only_where_all_of_them_fit_on_each() -> None:
+    hall = Hall(base_a=64.0)  # 95 A less 15 A of reserve: 16 A are left.
+
+    hall.run(300)
+
+    assert told(hall.board)[1] == 1
+
+
+def test_what_base_needs_is_taken_back() -> None:
+    hall = Hall(begins_at_w=99_999.0)
+    hall.run(200)
+    assert told(hall.board)[1] == 3
+
+    hall.base_a = 68.0
+    hall.run(30)
+
+    seen = hall.board.seen()
+    assert seen.claimed_ma[0] <= seen.rows[0].available_ma + ControlParameters().dead_band_ma
+
+
+def test_one_phase_that_takes_all_the_watts_is_no_disobedience_and_is_told_for_one() -> None:
+    hall = Hall(draws_a=(16.0, 0.0, 0.0))
+    is_seen = False
+    for _ in range(90):
+        hall.run(1)
+        if hall.board.now_s % 10 == 0:
+            hall.tell()
+            if hall.draw_a() != NOTHING_A:
+                is_seen, hall.begins_at_w = True, 0.0
+        assert not hall.board.seen().overdrawn[0]
+
+    assert is_seen
+    assert hall.board.state.connectors[0].mask == (True, False, False)
+    assert told(hall.board)[1] == 1
+
+
+def test_a_station_that_tells_watts_alone_goes_on_being_told_them_for_all_phases() -> None:
+    hall = Hall(tells_watts=True)
+    hall.run(70)
+    assert told(hall.board)[1] == 3
+
+    hall.run(300)
+
+    assert told(hall.board) == (16_000, 3)
+    assert hall.board.seen().claimed_ma == [17_778] * 3
+
+
+def test_a_station_not_yet_proven_is_proven_on_three_phases() -> None:
+    hall = Hall(is_proven=False, max_ma=32_000)
+    hall.run(40)
+    assert told(hall.board) == (6_000, 1)
+    for _ in range(150):
+        hall.run(1)
+        hall.draws_a = (told(hall.board)[0] / 1_000,) * 3
+        if hall.board.now_s % 10 == 0:
+            hall.tell()
+
+    assert hall.board.state.stations[ref(1).station].is_proven
+
+
+def test_no_watts_for_all_phases_are_told_under_a_veto_one_phase_may_exceed() -> None:
+    hall = Hall()
+    veto = Constraint(
+        subject=ref(1), limit_ma=(12_000,) * 3, authority=Authority.VETO, source="veto by J. Smith"
+    )
+    hall.begins_at_w = 99_999.0
+    hall.run(70)
+    assert told(hall.board)[1] == 3
+
+    hall.board.learn(ConstraintSet(at_s=hall.board.now_s, constraint=veto))
+    hall.run(100)
+
+    limit_ma, phase_count = told(hall.board)
+    assert limit_ma * phase_count * 230 / 207 <= 12_000
