@@ -50,7 +50,7 @@ def wants_of(
         band_s = state.parameters.laxity_band_s
         wants[at] = Want(
             least_ma=counted_limit_ma(MIN_CHARGING_MA, station),
-            most_ma=counted_limit_ma(_takes_ma(state, at), station),
+            most_ma=counted_limit_ma(_takes_ma(state, at, now_s), station),
             floor_ma=counted_limit_ma(priority.floor_ma, station),
             rank=(
                 priority.rank,
@@ -63,12 +63,14 @@ def wants_of(
     return wants
 
 
-def _takes_ma(state: SiteState, at: int) -> int:
-    """Return the most a vehicle may be told: what it was seen to take, and its minimum at least."""
+def _takes_ma(state: SiteState, at: int, now_s: float) -> int:
+    """Return the most a vehicle may be told for long: what it was seen to take, under its caps."""
     connector, accepts_ma = state.wiring.connectors[at], state.connectors[at].accepts_ma
     takes_ma = connector.max_ma
     if accepts_ma is not None:
         takes_ma = min(takes_ma, max(MIN_CHARGING_MA, accepts_ma))
+    if any(state.circuits[c].lockout_until_s > now_s for c in state.wiring.paths[at]):
+        takes_ma = min(takes_ma, connector.fallback_ma)
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
             takes_ma = min(takes_ma, *[constraint.limit_ma[phase] for phase in connector.phases])

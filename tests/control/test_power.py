@@ -112,6 +112,24 @@ def test_who_takes_little_leaves_the_power_to_others() -> None:
     assert site.limits_a()[1] > 16.0  # Alike each would have 12 A.
 
 
+def test_no_power_is_kept_for_who_is_locked_out() -> None:
+    supply = replace(circuit("supply", 100), power_limit_va=20_000)
+    site = HungrySite(
+        (supply, circuit("one", 63, "supply"), circuit("two", 63, "supply")),
+        ("one", "two"),
+        base_a={"one": 1.0},
+    )
+    one, two, three = site.state.circuits
+    locked = replace(two, lockout_until_s=site.now_s + 4 * 3_600)
+    site.state = replace(site.state, circuits=(one, locked, three))
+    site.plug_in(1)
+    site.plug_in(2, phases=L1)
+
+    site.run(20 * MINUTE_S)
+
+    assert site.limits_a() == {1: 0.0, 2: 32.0}
+
+
 def test_the_sentence_names_the_power_that_binds() -> None:
     site = board(25_000)
     for number in (1, 2):

@@ -120,7 +120,7 @@ class Watched:
         orders = guard(self.state, decision.orders, now_s)
         self._check_orders(decision, orders)
         self._check_cuts(decision)
-        was_told_ma = [belief.wanted_ma for belief in self.state.connectors]
+        was_told_ma = [self._told_ma(at) for at in range(len(self.state.connectors))]
         sent = self._send(orders)
         self._tally(decision)
         for fallback in decision.fallbacks:
@@ -198,6 +198,12 @@ class Watched:
         story = "\n".join(self.story)
         raise BrokenError(rule, f"at {self.plant.now_s:.0f} s: {told}\n{story}")
 
+    def _told_ma(self, at: int) -> int:
+        """Return the limit told last; of watts all, while it is not known on which phases."""
+        belief, station = self.state.connectors[at], self.wiring.connectors[at].ref.station
+        in_watts = self.script.traits[station].takes_watts and belief.mask is None
+        return belief.wanted_ma * (belief.limits[-1].phase_count if in_watts else 1)
+
     def _check_claims(
         self, before: Survey, after: Survey, sent: list[LimitOrder], was_told_ma: list[int]
     ) -> None:
@@ -209,7 +215,7 @@ class Watched:
         raised = {
             row
             for at in (self.wiring.connector_at[order.connector] for order in sent)
-            if self.state.connectors[at].wanted_ma > was_told_ma[at]
+            if self._told_ma(at) > was_told_ma[at]
             for row in self.wiring.rows[at][after.masks[at]]
         }
         orders = ", ".join(f"{order.connector} {order.limit.limit_ma}" for order in sent)
