@@ -98,8 +98,8 @@ class FrontDesk:
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
-        outbox = Outbox(hooks, clock=clock, ledger=ledger, remembered=memory.calls)
-        self._feed = Feed(clock, outbox=outbox)
+        self._outbox = Outbox(hooks, clock=clock, ledger=ledger, remembered=memory.calls)
+        self._feed = Feed(clock, outbox=self._outbox)
         self._calendar = CalendarBook(
             clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_seen
         )
@@ -133,7 +133,7 @@ class FrontDesk:
         self._booking.go_by(lambda: self._planning.plan)
         self._sessions = self._wire_sessions(ledger, memory, folder)
         self._hooks = Webhooks(
-            hooks, outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
+            hooks, self._outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news = LimitNews(self._feed)
         self._absences = Absences()
@@ -187,6 +187,7 @@ class FrontDesk:
             counts=self._booking.counters,
             reliability=self._booking.reliability(),
             calls=self._hooks.counters,
+            waiting=self._outbox.waiting,
         )
 
     @property

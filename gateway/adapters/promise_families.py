@@ -13,13 +13,17 @@ from gateway.planning.quote import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromiseFigures:
-    """What is told from. `counts` are as the book counts them; `calls` by webhook and outcome."""
+    """What is told from. `counts` are as the book counts them; `calls` by webhook and outcome.
+
+    `waiting` is how much each webhook is still to be told.
+    """
 
     open_count: Mapping[PromiseState, int]
     at_risk_count: int
     counts: Mapping[str, int]
     reliability: ReliabilityReport
     calls: Mapping[tuple[str, str], int]
+    waiting: Mapping[str, int]
 
 
 def promise_families(seen: PromiseFigures) -> Iterator[Metric]:
@@ -69,6 +73,14 @@ def promise_families(seen: PromiseFigures) -> Iterator[Metric]:
     for (webhook, outcome), count in sorted(seen.calls.items()):
         calls.add_metric([webhook, outcome], count)
     yield calls
+    waiting = GaugeMetricFamily(
+        "headroom_webhook_waiting",
+        "Calls a webhook is still to hear; they outlive a restart.",
+        labels=["webhook"],
+    )
+    for webhook, count in seen.waiting.items():
+        waiting.add_metric([webhook], count)
+    yield waiting
 
 
 def _reliability(report: ReliabilityReport) -> Iterator[Metric]:

@@ -41,6 +41,7 @@ class Outbox:
         self._clock, self._ledger = clock, ledger
         self._lines: dict[str, deque[Waiting]] = {hook.id: deque() for hook in self._hooks}
         self._has_some = {hook.id: asyncio.Event() for hook in self._hooks}
+        self._open_count = dict.fromkeys(self._lines, 0)
         self.dropped: Counter[str] = Counter()
         """How much gave way, by the id of the address."""
         known = sorted((remembered or {}).values(), key=lambda call: call.sequence)
@@ -50,6 +51,11 @@ class Outbox:
                 self._put(call)
             else:
                 self.close(call)
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """Return how many calls each address is still to hear, the one that is being made too."""
+        return dict(self._open_count)
 
     def calls(
         self, kind: str, subject: str, *, holder: str | None, data: Mapping[str, NoticeValue]
@@ -94,6 +100,7 @@ class Outbox:
             self.dropped[call.hook] += 1
         # A clock that was set back since makes nothing younger than it is now.
         age_s = max(0.0, (self._clock.now_at() - call.told_at).total_seconds())
+        self._open_count[call.hook] += 1
         line.append(Waiting(call=call, since_s=self._clock.monotonic_s() - age_s))
         self._has_some[call.hook].set()
 
@@ -107,5 +114,7 @@ class Outbox:
 
     def close(self, call: CallMemory) -> None:
         """Forget a call that was heard, refused or given up; within a minute, should we die."""
+        if call.hook in self._open_count:
+            self._open_count[call.hook] -= 1
         if self._ledger is not None:
             self._ledger.keep(replace(call, is_over=True))

@@ -40,6 +40,7 @@ def text_of(*closed: Reservation) -> str:
                     counts={"reservations confirmed": 7, "quotes yes": 9, "warnings": 3},
                     reliability=reliability_report(closed),
                     calls={("desk", "delivered"): 4},
+                    waiting={"desk": 5},
                 )
             )
 
@@ -66,6 +67,7 @@ def test_promises_are_told_with_how_often_they_are_kept() -> None:
     assert value_of(text, "headroom_promise_miscalibrated") == 0
     calls = {"webhook": "desk", "outcome": "delivered"}
     assert value_of(text, "headroom_webhook_calls_total", **calls) == 4
+    assert value_of(text, "headroom_webhook_waiting", webhook="desk") == 5
 
 
 def test_what_is_kept_far_less_than_said_is_told() -> None:

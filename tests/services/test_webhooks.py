@@ -330,6 +330,7 @@ def test_what_nobody_has_heard_outlives_us_in_order_and_under_its_names() -> Non
                 calling.tell(f"r{number}")
             paper.commit()
             await calling.wait_counted("failed attempts", 3)
+            assert calling.outbox.waiting == {"desk": 12}
         waiting = sorted(paper.memory.calls.values(), key=lambda call: call.sequence)
         assert [call.subject for call in waiting] == [f"r{number}" for number in range(12)]
 
@@ -344,6 +345,7 @@ def test_what_nobody_has_heard_outlives_us_in_order_and_under_its_names() -> Non
             names = [headers["Headroom-Delivery"] for headers, _ in ear.heard]
             assert names[:12] == [call.id for call in waiting]
             assert len(set(names)) == 13
+            assert calling.outbox.waiting == {"desk": 0}
             paper.commit()
             assert paper.memory.calls == {}
 
