@@ -151,8 +151,14 @@ class Board:
             self.room_ma[row] -= lacks_ma
 
     def fits(self, at: int, limit_ma: int) -> bool:
-        """Return whether every row the connector loads has room for it, claims counted high."""
-        more_ma, room_ma = max(0, self.claimed_more_ma(at, limit_ma)), self.proven_room_ma
+        """Return whether every row the connector loads has room for it, claims counted high.
+
+        Where it is counted at as much already, its own claim is room enough for what it is told:
+        else one whose old limit counts, and does not fit, could never be told to show that it obeys.
+        """
+        more_ma, room_ma = self.claimed_more_ma(at, limit_ma), self.proven_room_ma
+        if more_ma <= 0:
+            more_ma = self.counted_ma(at, limit_ma) - self.high_ma[at]
         for row in self.rows[at]:  # noqa: SIM110 - asked of every connector each second
             if room_ma[row] < more_ma:
                 return False

@@ -110,9 +110,9 @@ def paused_unseen(site: OneCircuit) -> OneCircuit:
     site.flow(60.0)
     site.run(2, base_a=60.0, draws_a={})
     site.learn(StopInputChanged(at_s=site.now_s, is_stopped=True))
-    site.run(2, base_a=60.0, draws_a={})
+    site.run(25, base_a=60.0, draws_a={1: 0.0})
     site.learn(StopInputChanged(at_s=site.now_s, is_stopped=False))
-    site.run(30, base_a=60.0, draws_a={1: 0.0})
+    site.run(5, base_a=60.0, draws_a={1: 0.0})
     return site
 
 
@@ -132,6 +132,33 @@ def test_a_pause_without_a_transaction_shows_nothing() -> None:
     paused_unseen(site)
 
     site.run(120, base_a=60.0, draws_a={1: 0.0})
+
+    assert site.told_ma(1) == 0
+
+
+def silent_after_a_stop(base_a: float) -> OneCircuit:
+    """Return the board with one that tells nothing, half a minute after a stop was released."""
+    site = OneCircuit()
+    site.plug_in(1)
+    site.begin(1, "first")
+    site.flow(base_a)
+    site.run(2, base_a=base_a, draws_a={})
+    site.learn(StopInputChanged(at_s=site.now_s, is_stopped=True))
+    site.run(2, base_a=base_a, draws_a={})
+    site.learn(StopInputChanged(at_s=site.now_s, is_stopped=False))
+    site.run(30, base_a=base_a, draws_a={})
+    return site
+
+
+def test_one_that_tells_nothing_is_tried_though_all_it_may_draw_does_not_fit() -> None:
+    site = silent_after_a_stop(60.0)
+
+    assert site.high_ma(1) == 32_000
+    assert site.told_ma(1) == 6_000
+
+
+def test_one_that_tells_nothing_is_not_tried_where_no_minimum_fits() -> None:
+    site = silent_after_a_stop(75.0)
 
     assert site.told_ma(1) == 0
 
