@@ -102,6 +102,8 @@ class Places:
             phase_count=len(phases),
             voltage_v=self.site.voltage_v,
             max_ma=connector.max_ma,
+            settling_s=USUALLY.settling_s,
+            ramp_ma_per_s=USUALLY.ramp_ma_per_s,
         )
         self._outlets[name, phase_count] = outlet
         return _narrowed(outlet, max_power_w)
@@ -158,6 +160,8 @@ class Vehicles:
         if connector is None:
             return outlet
         takes, starts = self.acceptance(need.id_token), self.following(connector.ref.station)
+        if takes is NOT_KNOWN and starts is USUALLY:
+            return outlet  # As it is for any vehicle: mostly so, and told at once.
         missing_wh = None if need.soc is None else need.soc.missing_wh
         return _used_by(outlet, takes, starts, missing_wh)
 
@@ -297,14 +301,7 @@ def _narrowed(outlet: Outlet, max_power_w: int | None) -> Outlet:
             f" of {outlet.key}, {least_w} W: allow more, or fewer phases"
         )
         raise AskError(AskFault.POWER_TOO_LOW, message)
-    return Outlet(
-        key=outlet.key,
-        rows=outlet.rows,
-        phase_count=outlet.phase_count,
-        voltage_v=outlet.voltage_v,
-        max_ma=max_ma,
-        min_ma=min(MIN_CHARGING_MA, outlet.min_ma),
-    )
+    return replace(outlet, max_ma=max_ma, min_ma=min(MIN_CHARGING_MA, outlet.min_ma))
 
 
 def _near(name: str, known: Mapping[str, object] | Mapping[CircuitId, object]) -> str:
