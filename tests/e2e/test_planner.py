@@ -76,6 +76,16 @@ def test_killed_at_any_moment_control_goes_on_and_the_plan_comes_back(tmp_path: 
                     await asyncio.sleep(0.1)
                 assert await cycles(process) > before
 
+                party = {
+                    "circuit": "supply",
+                    "from_at": datetime.now(UTC).isoformat(),  # noqa: TID251
+                    "until_at": (datetime.now(UTC) + timedelta(hours=2)).isoformat(),  # noqa: TID251
+                    "extra_a": 60,
+                }
+                _, told = await ask(process, secret, "PUT", "/calendar/party", party)
+                assert told["effects"][0]["why"].endswith("60.0 A count while it lasts.")
+                await ask(process, secret, "DELETE", "/calendar/party")
+
                 # A target nobody can meet: the best there is, and what is missing, all the same.
                 soon_at = datetime.now(UTC) + timedelta(hours=1)  # noqa: TID251 - the daemon's clock is the machine's
                 impossible = {"depart_at": soon_at.isoformat(), "energy_wh": 400_000}

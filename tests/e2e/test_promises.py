@@ -6,8 +6,9 @@ import hmac
 import json
 import re
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def test_what_an_occupant_says_by_the_link_of_the_session_outlives_the_daemon(
             operator = await token(state, "--role", "operator")
             async with station(await process.ocpp_port(), "CP-01") as arriving:
                 await arriving.boot()
-                await arriving.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
+                number = await arriving.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
                 listed: list[Any] = []
                 while not listed:
                     listed = (await ask(process, operator, "GET", "/sessions"))[1]["sessions"]
@@ -95,6 +96,14 @@ def test_what_an_occupant_says_by_the_link_of_the_session_outlives_the_daemon(
             status, now = await ask(process, word, "GET", path)
             assert (status, now["wants_wh"]) == (200, 7_000)
             assert now["criticality"] == "opportunistic"
+            # What came of it is kept with what was said before: those who come later are planned by it.
+            async with station(await process.ocpp_port(), "CP-01") as leaving:
+                await leaving.boot()
+                await leaving.stop_transaction(number, timestamp="2026-01-05T09:00:00Z")
+            assert await process.end(lambda p: p.send_signal(signal.SIGTERM)) == 0
+        with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+            ((kept,),) = ledger.execute("SELECT session FROM transactions").fetchall()
+        assert json.loads(kept)["said"]["energy_wh"] == 7_000.0
 
     run(test())
 
