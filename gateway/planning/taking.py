@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median_low
 
-from gateway.domain.acceptance import ENDLESS_MA, NOT_KNOWN, Acceptance
+from gateway.domain.acceptance import ENDLESS_MA, Acceptance
 
 EDGES_WH = tuple(round(20_000 / 2 ** (half / 2)) for half in range(11))
 """The steps of a taper: with less than so much missing until it is full."""
@@ -26,16 +26,18 @@ class Taken:
     soc_pct: float | None = None
 
 
-def acceptance_of(taken: Sequence[Taken], *, highest_ma: int, full_wh: float | None) -> Acceptance:
+def acceptance_of(
+    taken: Sequence[Taken], *, highest_ma: int, full_wh: float | None, battery_wh: float | None
+) -> Acceptance:
     """Return what one session tells, in which it drew `highest_ma` at most.
 
     `full_wh` is what it had been given when it was full. How much was missing before is told by
-    its state of charge, else by that; where neither is known only the most it takes is, and that
-    only if it was offered more when it drew most.
+    its state of charge, if it is known what its battery holds, else by that; where neither is
+    known only the most it takes is, and that only if it was offered more when it drew most.
     """
     if not taken:
-        return NOT_KNOWN
-    battery_wh, most_ma = _battery_wh(taken), max(one.current_ma for one in taken)
+        return Acceptance(battery_wh=battery_wh)
+    most_ma = max(one.current_ma for one in taken)
     in_band: dict[int, list[int]] = {}
     for one in taken:
         missing_wh = _missing_wh(one, battery_wh, full_wh)
@@ -75,15 +77,9 @@ def usual(known: Sequence[Acceptance]) -> Acceptance:
     )
 
 
-def _battery_wh(taken: Sequence[Taken]) -> float | None:
-    """Return what a battery holds by what was delivered while its state of charge rose."""
-    told = [(one.delivered_wh, one.soc_pct) for one in taken if one.soc_pct is not None]
-    if not told:
-        return None
-    (first_wh, first_pct), (last_wh, last_pct) = told[0], told[-1]
-    if last_pct - first_pct < LEAST_CHARGED_PCT:
-        return None
-    return (last_wh - first_wh) / (last_pct - first_pct) * 100.0
+def battery_wh_of(delivered_wh: float, charged_pct: float) -> float | None:
+    """Return what a battery holds of which so much was charged by so much, None if that is little."""
+    return delivered_wh / charged_pct * 100.0 if charged_pct >= LEAST_CHARGED_PCT else None
 
 
 def _missing_wh(one: Taken, battery_wh: float | None, full_wh: float | None) -> float | None:

@@ -163,7 +163,7 @@ class Forecasting:
     def effects_of(self, event: CalendarEvent) -> tuple[EventEffect, ...]:
         """Return what an event changes on its circuit and those above, on the phase it is most on."""
         at = self._wiring.circuit_at.get(event.circuit)
-        if at is None or event.is_cancelled:
+        if at is None or event.is_cancelled or not any(event.extra_ma):
             return ()
         found = []
         for above in (at, *self._wiring.above[at]):
@@ -181,17 +181,15 @@ class Forecasting:
         is_on, highest_a = own_ma > 0, self._highest_a(row)
         before_ma = after_ma = None
         if is_on.any():
-            planned_ma = np.zeros_like(own_ma)
-            if seen is not None:
-                behind = before.from_step - self._seen.from_step + np.arange(HORIZON_STEPS)
-                planned_ma = seen.planned_ma[np.clip(behind, 0, HORIZON_STEPS - 1)]
+            steps = before.from_step - self._seen.from_step + np.arange(HORIZON_STEPS)
             before_ma, after_ma = (
-                int(
-                    (self._unlearnt_ma(row, added) if seen is None else planned_ma + added)[
-                        is_on
-                    ].max()
+                int(base_ma[is_on].max())
+                for added_ma in (before.added_ma(row), after.added_ma(row))
+                for base_ma in (
+                    self._unlearnt_ma(row, added_ma)
+                    if seen is None
+                    else seen.planned_ma[np.clip(steps, 0, HORIZON_STEPS - 1)] + added_ma,
                 )
-                for added in (before.added_ma(row), after.added_ma(row))
             )
         return EventEffect(
             circuit=self._wiring.circuits[row // 3].id,

@@ -14,7 +14,7 @@ from gateway.planning.following import (
     Sample,
     Told,
 )
-from gateway.planning.taking import Taken, acceptance_of
+from gateway.planning.taking import Taken, acceptance_of, battery_wh_of
 
 NOTHING_TOLD = Told(at_s=inf, limit_ma=0)
 APART_WH, APART_MA = 100.0, 500
@@ -31,6 +31,9 @@ class Intake:
     _before: Sample | None = None
     _told: Told = NOTHING_TOLD
     _limit_ma: int = 0
+    _first_soc: tuple[float, float] | None = None
+    """What had been delivered when its state of charge was told first, and that; and last."""
+    _last_soc: tuple[float, float] | None = None
 
     def watch(
         self,
@@ -47,6 +50,9 @@ class Intake:
         drawn_ma = None if draw is None else draw_as_limit_ma(draw, connector, belief)
         if draw is None or drawn_ma is None or (before is not None and draw.at_s <= before.at_s):
             return followed
+        if soc_pct is not None:
+            self._first_soc = self._first_soc or (delivered_wh, soc_pct)
+            self._last_soc = delivered_wh, soc_pct
         now = Sample(at_s=draw.at_s, current_ma=drawn_ma)
         self._before, self.highest_ma = now, max(self.highest_ma, drawn_ma)
         if drawn_ma >= DRAWING_MA:
@@ -83,6 +89,19 @@ class Intake:
         ):
             self.taken.append(now)
 
+    @property
+    def battery_wh(self) -> float | None:
+        """Return what its battery holds, by how its state of charge rose; None if that is not known."""
+        if self._first_soc is None or self._last_soc is None:
+            return None
+        (first_wh, first_pct), (last_wh, last_pct) = self._first_soc, self._last_soc
+        return battery_wh_of(last_wh - first_wh, last_pct - first_pct)
+
     def acceptance(self) -> Acceptance:
         """Return what it tells of what its vehicle takes."""
-        return acceptance_of(self.taken, highest_ma=self.highest_ma, full_wh=self.full_wh)
+        return acceptance_of(
+            self.taken,
+            highest_ma=self.highest_ma,
+            full_wh=self.full_wh,
+            battery_wh=self.battery_wh,
+        )

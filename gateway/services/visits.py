@@ -208,7 +208,13 @@ class Visits:
         )
         self._classes.learn(self._classes.name_of(session.id_token, ref), memory)
         self._keep(
-            TransactionMemory(station=ref.station, transaction=session.transaction, session=memory)
+            TransactionMemory(
+                station=ref.station,
+                transaction=session.transaction,
+                connector_number=ref.number,
+                is_over=True,
+                session=memory,
+            )
         )
 
     def _recall(self, memory: TransactionMemory) -> None:
@@ -252,7 +258,7 @@ def _missing_wh(session: _Session, usual: Acceptance, left_wh: float | None) -> 
 
     Its state of charge tells, else what was said of its battery, else what those before it took.
     """
-    battery_wh = session.intake.acceptance().battery_wh or usual.battery_wh
+    battery_wh = session.intake.battery_wh or usual.battery_wh
     if session.soc_pct is not None and battery_wh is not None:
         return (100.0 - session.soc_pct) / 100.0 * battery_wh
     if session.said.full_wh is not None:

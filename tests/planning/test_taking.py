@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.domain.acceptance import NOT_KNOWN, Acceptance
-from gateway.planning.taking import Taken, acceptance_of, usual
+from gateway.planning.taking import Taken, acceptance_of, battery_wh_of, usual
 
 BATTERY_WH = 60_000.0
 
@@ -21,7 +21,8 @@ def charged(*, from_wh: float, tells_soc: bool, offered_ma: int = 32_000) -> Acc
             )
         has_wh += 100.0
     full_wh = None if tells_soc else BATTERY_WH - from_wh
-    return acceptance_of(taken, highest_ma=highest_ma, full_wh=full_wh)
+    known_wh = battery_wh_of(30_000.0, 50.0) if tells_soc else None
+    return acceptance_of(taken, highest_ma=highest_ma, full_wh=full_wh, battery_wh=known_wh)
 
 
 @pytest.mark.parametrize("tells_soc", [True, False])
@@ -40,7 +41,8 @@ def test_who_was_never_offered_more_has_shown_no_maximum() -> None:
 
     assert known.max_ma is None
     assert known.takes_ma(4_000) == pytest.approx(8_000, rel=0.35)
-    assert acceptance_of((), highest_ma=12_000, full_wh=9_000.0) == NOT_KNOWN
+    nothing = acceptance_of((), highest_ma=12_000, full_wh=9_000.0, battery_wh=None)
+    assert (nothing, battery_wh_of(1_000.0, 2.0)) == (NOT_KNOWN, None)
 
 
 def test_one_session_is_no_rule_and_the_middle_of_several_is() -> None:

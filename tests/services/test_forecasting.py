@@ -332,6 +332,7 @@ def test_what_people_know_counts_before_anything_is_learnt() -> None:
         "carpark, L1: nothing changes: its declared worst case, 40.0 A, counts there until two weeks"
         " are known, and covers it (at most 30.0 A were measured without it)"
     )
+    assert made.effects_of(replace(known[0], extra_ma=(0, 0, 0))) == ()
     known[0] = party(7, 2, 15.0)
     assert taken_a(made)[0] == [45.0 if 28 <= at < 36 else 40.0 for at in range(96)]
     assert (
