@@ -67,9 +67,13 @@ class EventEffectView(Answer):
 
 
 class CalendarEventTold(CalendarEventView):
-    """An event as it is known now, and what it changes on its circuit and those above."""
+    """An event as it is known now, and what it changes on its circuit and those above.
+
+    `at_risk` are the reservations that are at risk by it.
+    """
 
     effects: list[EventEffectView]
+    at_risk: list[str]
 
 
 class CalendarView(Answer):
@@ -86,6 +90,7 @@ async def calendar(call: Call) -> CalendarView:
 async def put_event(call: Call) -> CalendarEventTold:
     """Know of an event, and say what it changes."""
     assert isinstance(call.body, CalendarEventBody)
+    before = _at_risk(call)
     try:
         event = await call.sources.calendar.put(_event(call, call.body), call.access)
     except (AskError, RefusedError) as error:
@@ -100,7 +105,12 @@ async def put_event(call: Call) -> CalendarEventTold:
         )
         for effect in call.sources.effects_of(event)
     ]
-    return CalendarEventTold(**dict(_view(event)), effects=effects)
+    at_risk = sorted(_at_risk(call) - before)
+    return CalendarEventTold(**dict(_view(event)), effects=effects, at_risk=at_risk)
+
+
+def _at_risk(call: Call) -> set[str]:
+    return {standing.promise.id for standing in call.sources.bookings.broken_by(())}
 
 
 async def cancel_event(call: Call) -> CalendarEventView:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon_asking import ask, token
+from tests.support.daemon_asking import ask, promised, token
 from tests.support.daemon_process import Iem3000, Process, a_building, run, station
 from tests.support.exposition import value_of
 from tests.support.http_asking import get
@@ -76,19 +76,20 @@ def test_killed_at_any_moment_control_goes_on_and_the_plan_comes_back(tmp_path: 
                     await asyncio.sleep(0.1)
                 assert await cycles(process) > before
 
-                party = {
-                    "circuit": "supply",
-                    "from_at": datetime.now(UTC).isoformat(),  # noqa: TID251
-                    "until_at": (datetime.now(UTC) + timedelta(hours=2)).isoformat(),  # noqa: TID251
-                    "extra_a": 60,
-                }
+                now_at = datetime.now(UTC)  # noqa: TID251 - the daemon's clock is the machine's
+                later_at = [(now_at + timedelta(hours=hours)).isoformat() for hours in (2, 3, 4)]
+                wanted = {"arrive_at": later_at[0], "depart_at": later_at[1], "energy_wh": 20_000}
+                kept = await promised(process, secret, wanted)
+                party = {"circuit": "supply", "until_at": later_at[2], "extra_a": 60}
+                party["from_at"] = now_at.isoformat()
                 _, told = await ask(process, secret, "PUT", "/calendar/party", party)
                 assert told["effects"][0]["why"].endswith("60.0 A count while it lasts.")
+                assert told["at_risk"] == [kept["reservation_id"]]
                 await ask(process, secret, "DELETE", "/calendar/party")
 
                 # A target nobody can meet: the best there is, and what is missing, all the same.
-                soon_at = datetime.now(UTC) + timedelta(hours=1)  # noqa: TID251 - the daemon's clock is the machine's
-                impossible = {"depart_at": soon_at.isoformat(), "energy_wh": 400_000}
+                soon_at = (now_at + timedelta(hours=1)).isoformat()
+                impossible = {"depart_at": soon_at, "energy_wh": 400_000}
                 (session, *_) = (await asked(process, secret, "/sessions"))["sessions"]
                 path = f"/sessions/{session['session_id']}"
                 await ask(process, secret, "PUT", f"{path}/need", impossible)
