@@ -185,6 +185,13 @@ MUTANTS = (
         switch_off=_a_raise_is_not_asked_to_fit,
     ),
     Mutant(
+        rule="a raise is looked at again as sent",
+        breaks=frozenset({FITS}),
+        switch_off=_no_second_look,
+        kinds=(Kind.BASE, Kind.LIMIT_CIRCUIT, Kind.LIFT, Kind.BOOT),
+        number=7,
+    ),
+    Mutant(
         rule="a cut counts once it has settled",
         breaks=frozenset({IN_FORCE, DRAWN}),
         switch_off=_cuts_count_at_once,

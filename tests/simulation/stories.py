@@ -278,7 +278,7 @@ def limit_on_imbalance() -> Scenario:
 def cloud_over_the_roof() -> Scenario:
     """Return a full car park below a roof that gives 45 A a phase, until a cloud comes.
 
-    Nobody measures the roof: the meter shows what is left of base behind it. Stations answer late.
+    Nobody measures the roof: the meter shows what is left of base behind it. Stations are out of reach.
     """
     park = _full_car_park(650.0)
     circuit = park.site.circuits[0].id
@@ -293,7 +293,7 @@ def cloud_over_the_roof() -> Scenario:
         site=replace(park.site, sources=(roof,)),
         base=tuple(replace(load, low_a=5.0, high_a=6.0, floor_a=0.0) for load in park.base),
         steps=(_step(park, BUSY_S, 45.0),),
-        faults=_of_all_stations(park, FaultKind.STATION_LATE, BUSY_S - 10.0),
+        faults=_of_all_stations(park, FaultKind.STATION_LOST, BUSY_S - 10.0),
         reserve_a=((circuit, 15.0 + 45.0),),
     )
 
@@ -387,4 +387,26 @@ def station_that_nothing_cuts() -> Scenario:
         base=tuple(replace(load, low_a=22.0, high_a=22.0) for load in park.base),
         steps=(_step(park, 505.0, 17.0),),
         faults=(rogue,),
+    )
+
+
+def killed_while_a_station_is_away() -> Scenario:
+    """Return a full car park with room again, whose gateway dies in the midst of its raises.
+
+    It is back at once, and one of its stations is not, when another vehicle comes.
+    """
+    park = _full_car_park(680.0)
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=474.0, until_s=477.0)
+    lost = Fault(kind=FaultKind.STATION_LOST, at_s=473.0, until_s=600.0, subject=ROGUE)
+    last = park.site.stations[-1].id
+    visits = tuple(
+        replace(visit, at_s=502.0) if visit.connector.station == last else visit
+        for visit in park.visits
+    )
+    return replace(
+        park,
+        site=one_circuit(fallback_ma=0),
+        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
+        steps=(_step(park, 300.0, 22.0), _step(park, 460.0, -22.0)),
+        faults=(lost, kill),
     )

@@ -1,34 +1,24 @@
-"""A day on which the gateway is killed again and again, with what its ledger would remember."""
+"""The gateway killed again and again, with what its ledger would remember."""
 
-import asyncio
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
 
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
-from drivers.sim.observations import GatewayKilled, GatewayStarted, Observation
-from drivers.sim.plant import Plant
-from drivers.sim.scenario import ScenarioKind
-from gateway.control.decide import Decision
-from gateway.control.fold import ControlEvent
-from gateway.control.guard import guard
-from gateway.control.parameters import ControlParameters
-from gateway.control.restore import hold_raises, last_alive, restore, unaccounted
-from gateway.control.state import SiteState
-from gateway.control.wiring import Wiring
-from gateway.domain.events import StationBooted
-from gateway.domain.ids import StationId
-from gateway.domain.memory import RunMemory
-from gateway.domain.moments import Moment
+from drivers.sim.scenario import Scenario, ScenarioKind
+from gateway.control import restore
+from gateway.control.decide import LimitOrder
+from gateway.control.state import ConnectorBelief, SiteState, StandingLimit
+from gateway.domain.circuits import Connector
+from gateway.domain.memory import ConnectorMemory
 from gateway.services.remembrance import Remembrance
-from tests.simulation.harness import REACH_SLACK_MA, Run
-from tests.support.paper_ledger import PaperLedger
+from tests.simulation.reborn import Reborn
+from tests.simulation.stories import killed_while_a_station_is_away
 
 DURATION_S = 3_600.0
-BATCH_S = 30.0
 UNSAFE = {
     "third_of_thermal_budget",
     "thermal_budget",
@@ -39,139 +29,8 @@ UNSAFE = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class WorldClock:
-    """The world's second as every clock of the machine shows it."""
-
-    now_s: float = 0.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def now_at(self) -> datetime:
-        return datetime(2026, 1, 5, tzinfo=UTC) + timedelta(seconds=self.now_s)
-
-    async def sleep_s(self, delay_s: float) -> None:
-        raise NotImplementedError
-
-    def moment(self) -> Moment:
-        return Moment(
-            wall_at=self.now_at(), boot_id="boot", boot_s=self.now_s, is_synchronised=False
-        )
-
-
-@dataclass(slots=True, kw_only=True)
-class Reborn(Run):
-    """A run whose gateway remembers what its ledger had, as the daemon does.
-
-    `remembers` off, it knows nothing after each kill. `too_low` lists the connectors that might
-    draw more than they were counted at, at the very second it began anew.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    clock: WorldClock = field(default_factory=WorldClock)
-    ledger: PaperLedger = field(init=False)
-    remembrance: Remembrance = field(init=False)
-    awaited: dict[StationId, float] = field(default_factory=dict)
-    remembers: bool = True
-    too_low: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.ledger = PaperLedger(self.loop)
-        self._begin_life()
-
-    def _begin_life(self) -> None:
-        run = RunMemory(run="life", began=self.clock.moment())
-        self.ledger.memory = replace(self.ledger.memory, run=run)
-        self.remembrance = Remembrance(self.ledger, self.state, clock=self.clock)
-        self.ledger.commit()
-        self.loop.run_until_complete(asyncio.sleep(0))
-
-    def step(self, to_s: float) -> Decision | None:
-        """Let a second pass; what was asked to be safe is, and everything else every half minute."""
-        self.clock.now_s = to_s
-        decision = super(Reborn, self).step(to_s)
-        if decision is not None:
-            self.remembrance.note(self.state)
-            if self.ledger.is_asked or to_s % BATCH_S == 0:
-                self.ledger.commit()
-                self.loop.run_until_complete(asyncio.sleep(0))
-        return decision
-
-    def _facts_of(self, observation: Observation) -> list[ControlEvent]:
-        match observation:
-            case GatewayKilled():
-                self.is_dead = True
-                # What was not written is lost.
-                memory, self.ledger = self.ledger.memory, PaperLedger(self.loop)
-                self.ledger.memory = memory
-                return []
-            case GatewayStarted(at_s=at_s):
-                self.is_dead = False
-                self.calls.clear()
-                self.fallback_at_s.clear()
-                self._restore(at_s)
-                return []
-            case StationBooted():
-                self.remembrance.hear(observation)
-            case _:
-                pass
-        return super(Reborn, self)._facts_of(observation)
-
-    def _restore(self, at_s: float) -> None:
-        wiring = self.state.wiring
-        if not self.remembers:
-            self.state = SiteState.at_start(wiring, self.parameters, now_s=at_s)
-            return
-        self.clock.now_s = at_s
-        now, memory = self.clock.moment(), self.ledger.memory
-        found = restore(
-            wiring,
-            self.parameters,
-            memory,
-            alive=last_alive(memory.run, now),
-            now=now,
-            now_s=at_s,
-        )
-        self.state, self.awaited = found.state, found.awaited
-        self._begin_life()
-
-    def _send(self, decision: Decision, now_s: float) -> None:
-        """Send what may go: of raises those that were safe, and none while a station is awaited."""
-        if not self.remembers:
-            super(Reborn, self)._send(decision, now_s)
-            return
-        self.awaited = {s: until_s for s, until_s in self.awaited.items() if now_s < until_s}
-        orders = guard(self.state, decision.orders, now_s)
-        if unaccounted(self.state, self.awaited):
-            orders = hold_raises(orders, self.state)
-        going = tuple(
-            order
-            for order in orders
-            if self.remembrance.may_send(order.connector, order.limit, lambda: None)
-        )
-        fallbacks = tuple(
-            order
-            for order in decision.fallbacks
-            if self.remembrance.may_write_fallback(
-                order.connector, order.limit.limit_ma, lambda: None
-            )
-        )
-        super(Reborn, self)._send(replace(decision, orders=going, fallbacks=fallbacks), now_s)
-
-    def _compare_with_truth(self, decision: Decision, now_s: float) -> None:
-        super(Reborn, self)._compare_with_truth(decision, now_s)
-        if decision.at_s - self.state.started_at_s > self.parameters.period_s:
-            return
-        reach_a = self.plant.true_reach_a()
-        for at, connector in enumerate(self.state.wiring.connectors):
-            could_ma = reach_a.get(connector.ref, 0.0) * 1_000
-            if could_ma > decision.survey.high_ma[at] + REACH_SLACK_MA:
-                self.too_low.append(f"{now_s}: {connector.ref} {could_ma} mA")
-
-
-def lived(kind: ScenarioKind, seed: int, *, remembers: bool) -> Reborn:
-    """Run an hour with a kill every few minutes, besides whatever else goes wrong."""
+def an_hour_of_kills(kind: ScenarioKind, seed: int) -> Scenario:
+    """Return an hour with a kill every few minutes, besides whatever else goes wrong."""
     rng = Random(f"restarts/{seed}")
     scenario = generate(kind, seed, duration_s=DURATION_S)
     kills, at_s = [], 600.0
@@ -179,36 +38,22 @@ def lived(kind: ScenarioKind, seed: int, *, remembers: bool) -> Reborn:
         until_s = at_s + rng.choice((2.0, 5.0, 20.0, 55.0, 90.0, 150.0))
         kills.append(Fault(kind=FaultKind.GATEWAY_KILL, at_s=at_s, until_s=until_s, subject=""))
         at_s = until_s + rng.uniform(240.0, 480.0)
-    loop = asyncio.new_event_loop()
-    parameters = ControlParameters()
     others = [f for f in scenario.faults if f.kind is not FaultKind.GATEWAY_KILL]
     faults = sorted([*others, *kills], key=lambda fault: (fault.at_s, fault.kind))
-    scenario = replace(scenario, faults=tuple(faults))
-    run = Reborn(
-        plant=Plant(scenario),
-        parameters=parameters,
-        state=SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0),
-        has_faults=True,
-        loop=loop,
-        remembers=remembers,
-    )
-    try:
-        run.to_end(DURATION_S)
-    finally:
-        loop.close()
-    return run
+    return replace(scenario, faults=tuple(faults))
 
 
 @pytest.mark.parametrize(("kind", "seed"), [(ScenarioKind.HARSH, 1), (ScenarioKind.FAULTS, 1)])
 def test_kills_are_outlived_without_harm_and_without_starting_over(
     kind: ScenarioKind, seed: int
 ) -> None:
-    run = lived(kind, seed, remembers=True)
-    amnesic = lived(kind, seed, remembers=False)
+    scenario = an_hour_of_kills(kind, seed)
+    run, amnesic = Reborn.life(scenario), Reborn.life(scenario, remembers=False)
 
     report = run.plant.report()
     assert [v for v in report.violations if v.what in UNSAFE] == []
     assert run.too_low == []
+    assert run.too_early == []
     assert run.unsound == []
     # What is remembered is worth energy and spares pauses, or why remember it?
     without = amnesic.plant.report()
@@ -217,3 +62,64 @@ def test_kills_are_outlived_without_harm_and_without_starting_over(
     assert report.energy_vs_omniscient > without.energy_vs_omniscient
     paused = report.needless_pauses_per_connector_h
     assert paused < 0.7 * without.needless_pauses_per_connector_h
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A rule of restarts switched off."""
+
+    rule: str
+    switch_off: Callable[[pytest.MonkeyPatch], None]
+    disk_s: float = 1.0
+
+
+def _nothing_may_be_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = restore._belief_of
+
+    def belief_of(
+        connector: Connector, remembered: ConnectorMemory, *others: object, **when: float
+    ) -> ConnectorBelief:
+        belief = original(connector, remembered, *others, **when)  # type: ignore[arg-type]
+        return replace(belief, limits=(StandingLimit(limit_ma=connector.fallback_ma),))
+
+    monkeypatch.setattr(restore, "_belief_of", belief_of)
+
+
+def _raises_do_not_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Remembrance, "may_send", lambda *_: True)
+
+
+def _raises_do_not_wait_for_stations(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hold_raises(orders: tuple[LimitOrder, ...], _state: SiteState) -> tuple[LimitOrder, ...]:
+        return orders
+
+    monkeypatch.setattr(restore, "hold_raises", hold_raises)
+
+
+MUTANTS = (
+    Mutant(rule="every limit that may be in force counts", switch_off=_nothing_may_be_in_force),
+    Mutant(
+        rule="a raise is safe before it is sent",
+        switch_off=_raises_do_not_wait_for_the_disk,
+        disk_s=20.0,
+    ),
+    Mutant(
+        rule="nothing is raised while a lease is away",
+        switch_off=_raises_do_not_wait_for_stations,
+    ),
+)
+
+
+def broken_by(run: Reborn) -> list[str]:
+    harm = [str(v) for v in run.plant.report().violations if v.what in UNSAFE]
+    return [*harm, *run.too_low, *run.too_early, *run.unsound]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_a_rule_of_restarts_switched_off_is_missed(mutant: Mutant) -> None:
+    scenario = killed_while_a_station_is_away()
+    with pytest.MonkeyPatch.context() as without_it:
+        mutant.switch_off(without_it)
+        assert broken_by(Reborn.life(scenario, disk_s=mutant.disk_s)) != []
+
+    assert broken_by(Reborn.life(scenario, disk_s=mutant.disk_s)) == []
