@@ -21,11 +21,15 @@ ENDLESS_S = float("inf")
 def standing_dues(
     board: Board, dues: list[Due], now_s: float, parameters: ControlParameters
 ) -> list[Due]:
-    """Return the dues that are not over, of connectors that can still be raised."""
+    """Return the dues that are not over, of connectors that can still be raised.
+
+    One for which nobody was cut is over as soon as it may have been handed over.
+    """
     return [
         due
         for due in dues
-        if now_s - due.since_s < parameters.due_again_s
+        if now_s - due.since_s
+        < (parameters.due_again_s if due.givers else parameters.raise_after_s)
         and board.may_move[due.connector_at]
         and board.limit_ma[due.connector_at] >= MIN_CHARGING_MA
     ]
@@ -39,20 +43,21 @@ def hand_over(
         at = due.connector_at
         to_ma = min(due.limit_ma, board.cap_ma[at])
         if now_s - due.since_s < parameters.due_for_s and board.limit_ma[at] < to_ma:
-            steps.hand_over(board, at, to_ma, least_ma=parameters.due_gap_ma)
+            least_ma = parameters.due_gap_ma if due.givers else parameters.raise_floor_from_ma
+            steps.hand_over(board, at, to_ma, least_ma=least_ma)
             board.keep_free(at, to_ma)
 
 
 def owe_promised(board: Board, at: int, now_s: float, parameters: ControlParameters) -> Due | None:
     """Return what a connector is due before others have their minimum, and cut others for it.
 
-    A promised floor is taken from whoever has more than a floor, what is critical from whoever
-    is less so; both from the minimums of others, if need be.
+    A promised floor is taken from whoever has more than a floor and from floors that were promised
+    later, what is critical from whoever is less so; both from the minimums of others, if need be.
     """
     limit_ma, gap_ma = board.limit_ma[at], parameters.dead_band_ma
     floor_ma = min(board.floor_ma[at], board.cap_ma[at])
     if at in board.guaranteed and floor_ma - limit_ma >= gap_ma:
-        claim = _Claim(board=board, at=at, from_rank=EVERYONE, is_promised=True, has_equals=False)
+        claim = _Claim(board=board, at=at, from_rank=EVERYONE, is_promised=True, is_floor=True)
         return claim.due(gap_ma, floor_ma, now_s, parameters)
     if board.rank[at][0] == CRITICAL and board.cap_ma[at] - limit_ma >= gap_ma:
         claim = _Claim(board=board, at=at, from_rank=board.rank[at], is_promised=True)
@@ -126,8 +131,8 @@ class _Claim:
     """What a connector may ask of those of `from_rank` and below it.
 
     Its equals keep as much as it will have, and all they have where either of them was told
-    another limit since `by_s`; without `has_equals` they give like those below it. For what
-    `is_promised` others are paused too.
+    another limit since `by_s`. For what `is_promised` others are paused too. For a promised floor
+    (`is_floor`) equals give like those below it, and floors that were promised later give too.
     """
 
     board: Board
@@ -135,7 +140,7 @@ class _Claim:
     from_rank: Rank
     is_promised: bool = False
     by_s: float = ENDLESS_S
-    has_equals: bool = True
+    is_floor: bool = False
     _gives: dict[int, tuple[int, list[Position]]] = field(default_factory=dict)
 
     def due(
@@ -156,7 +161,7 @@ class _Claim:
             else:
                 high = middle - 1
         givers = self._cut(low * STEP_MA, parameters)
-        if not givers:
+        if not givers and not self.is_floor:
             return None  # It is there already, and is raised into like any headroom.
         return Due(
             connector_at=self.at,
@@ -196,25 +201,33 @@ class _Claim:
         """Return what those below give on a row, and which of its equals may give."""
         if row not in self._gives:
             board, equals = self.board, list[Position]()
-            given_ma, limit_ma, floor_ma = 0, board.limit_ma, board.floor_ma
+            given_ma, limit_ma = 0, board.limit_ma
             for giver in board.on_row(row):
-                if limit_ma[giver] <= floor_ma[giver] or board.rank[giver] < self.from_rank:
+                keeps_ma = self._keeps_ma(giver)
+                if limit_ma[giver] <= keeps_ma or board.rank[giver] < self.from_rank:
                     continue
                 if not self._is_equal(giver):
-                    given_ma += board.gives_ma(giver, floor_ma[giver])
+                    given_ma += board.gives_ma(giver, keeps_ma)
                 elif self._is_left_alone(giver):
                     equals.append(giver)
             if self.is_promised:
-                paused = [giver for giver in board.on_row(row) if board.may_be_paused(giver)]
                 given_ma += sum(
-                    board.counted_ma(giver, min(limit_ma[giver], floor_ma[giver]))
-                    for giver in paused
+                    board.counted_ma(giver, min(limit_ma[giver], self._keeps_ma(giver)))
+                    for giver in board.last_served(row)
                 )
             self._gives[row] = given_ma, equals
         return self._gives[row]
 
+    def _keeps_ma(self, giver: int) -> int:
+        """Return what one that gives keeps: its minimum of a floor that was promised later."""
+        board = self.board
+        floor_ma, is_later = board.floor_ma[giver], board.rank[giver] > board.rank[self.at]
+        if self.is_floor and giver in board.guaranteed and is_later:
+            return min(floor_ma, MIN_CHARGING_MA)
+        return floor_ma
+
     def _is_equal(self, giver: int) -> bool:
-        return self.has_equals and self.board.rank[giver] == self.board.rank[self.at]
+        return not self.is_floor and self.board.rank[giver] == self.board.rank[self.at]
 
     def _is_left_alone(self, giver: int) -> bool:
         told_at_s = self.board.told_at_s
@@ -250,6 +263,7 @@ class _Claim:
         """Return what everyone keeps on a row: floors, and equals at least `level_ma`."""
         board, kept_ma = self.board, self.board.floor_ma.copy()
         for giver in board.on_row(row):
+            kept_ma[giver] = self._keeps_ma(giver)
             if self._is_equal(giver):
                 has_ma = board.limit_ma[giver]
                 is_giving = giver != self.at and self._is_left_alone(giver)

@@ -52,6 +52,7 @@ class ControlParameters:
     raise_share_ratio: float = 0.25
     raise_from_ma: int = 4_500  # Headroom below this is left: it comes and goes with noise,
     raise_from_ratio: float = 0.045  # which is less where the rating is small.
+    raise_floor_from_ma: int = 2_000  # A floor that was promised is raised from less.
     dead_band_ma: int = 1_000
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000

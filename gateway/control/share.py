@@ -208,26 +208,20 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
             need_ma = slack_ma - board.room_ma[row]
             cut_above_floor(board, row, need_ma, step_ma=slack_ma, from_rank=EVERYONE)
         if board.room_ma[row] < -slack_ma and may_pause[row]:
-            _take_floors(board, row, -slack_ma)
+            _take_floors(board, row, slack_ma)
 
 
-def _take_floors(board: Board, row: int, least_room_ma: int) -> None:
+def _take_floors(board: Board, row: int, slack_ma: int) -> None:
     """Take what nothing but safety takes: promised floors down to the minimum, then minimums."""
+    least_ma = [MIN_CHARGING_MA] * len(board.limit_ma)
+    need_ma = slack_ma - board.room_ma[row]
+    cut_above_floor(board, row, need_ma, step_ma=slack_ma, keeps_ma=least_ma)
     served = [at for at in board.on_row(row) if board.limit_ma[at]]
-    promised = sorted(
-        (at for at in served if board.limit_ma[at] > MIN_CHARGING_MA),
-        key=lambda at: (board.rank[at], board.limit_ma[at], at),
-        reverse=True,
-    )
-    for at in promised:
-        if board.room_ma[row] >= least_room_ma:
-            return
-        board.move(at, MIN_CHARGING_MA)
     served.sort(
         key=lambda at: (at not in board.guaranteed, board.rank[at], -board.started_at_s[at], at),
         reverse=True,
     )
-    pause(board, row, served, least_room_ma)
+    pause(board, row, served, -slack_ma)
 
 
 def pause(board: Board, row: int, served: list[int], least_room_ma: int) -> list[int]:

@@ -275,6 +275,54 @@ def test_one_that_has_nothing_gets_its_promised_floor_from_who_is_critical() -> 
     assert site.limits_a()[2] >= 10.0
 
 
+def promised_in_order(site: HungrySite, floors_a: dict[int, int]) -> None:
+    """Say of each connector that it was promised its floor, after those before it."""
+    for nth, (number, floor_a) in enumerate(floors_a.items()):
+        laxity_s = (nth - 48) * HOUR_S
+        site.matters(number, NORMAL, laxity_s=laxity_s, floor_ma=floor_a * 1_000)
+
+
+def test_of_floors_that_do_not_all_fit_the_last_gives_way_by_what_is_short_and_no_more() -> None:
+    site = board(3, free_a=48.0)
+    promised_in_order(site, {3: 16, 1: 16, 2: 16})
+    site.run(15 * MINUTE_S)
+    assert site.limits_a() == dict.fromkeys((1, 2, 3), pytest.approx(16.0, abs=1.0))
+
+    site.base_a["board"] += 7.0
+    site.run(5 * MINUTE_S)
+
+    limits_a = site.limits_a()
+    assert min(limits_a[3], limits_a[1]) >= 15.0
+    assert 9.0 - 2 * DEAD_BAND_A <= limits_a[2] <= 9.0 + DEAD_BAND_A
+
+
+def test_a_floor_is_raised_into_headroom_that_others_leave_alone() -> None:
+    site = board(2, free_a=32.0)
+    promised_in_order(site, {1: 16, 2: 16})
+    site.run(15 * MINUTE_S)
+    site.base_a["board"] += 5.0
+    site.run(5 * MINUTE_S)
+
+    site.base_a["board"] -= RAISE_FROM_A - DEAD_BAND_A
+    site.run(5 * MINUTE_S)
+
+    assert sum(site.limits_a().values()) >= 32.0 - 5.0 + RAISE_FROM_A - 3 * DEAD_BAND_A
+
+
+def test_what_was_promised_first_comes_before_what_was_promised_later() -> None:
+    site = board(1, free_a=30.0)
+    promised_in_order(site, {1: 24})
+    site.run(10 * MINUTE_S)
+    site.plug_in(2)
+    promised_in_order(site, {2: 24, 1: 24})
+
+    site.run(10 * MINUTE_S)
+
+    limits_a = site.limits_a()
+    assert limits_a[2] == pytest.approx(24.0, abs=1.0)
+    assert limits_a[1] <= 7.0
+
+
 def test_everyone_has_the_minimum_before_a_class_has_more() -> None:
     site = board(3, free_a=26.0)
     site.matters(1, HIGH)
