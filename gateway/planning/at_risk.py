@@ -111,7 +111,7 @@ def standings(
     """
     grid, from_at_s = book.room.grid, book.from_at_s
     left_ma = book.room.left_ma.copy()
-    promises = sorted((p for p in book.promises.values() if p.state.is_open), key=_matters)
+    promises = sorted((p for p in book.promises.values() if p.state.is_open), key=matters)
     for promise in promises:
         take(left_ma, grid, from_at_s, promise, sign=-1)
     for promise in promises:
@@ -163,7 +163,7 @@ def alternatives(
     )
 
 
-def _matters(promise: Reservation) -> tuple[int, bool, float, str]:
+def matters(promise: Reservation) -> tuple[int, bool, float, str]:
     """Return what promises are put in order by: class, what is confirmed, who was first."""
     is_held = promise.state is PromiseState.HELD
     return promise.criticality.rank, is_held, promise.hold_until_at_s, promise.id

@@ -8,6 +8,7 @@ from gateway.control.state import Priority
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Reservation
 from gateway.planning.asking import Places
+from gateway.planning.at_risk import matters
 from gateway.planning.demands import Visit, served_by, waiting_by_place
 from gateway.planning.problem import full_power_h
 from gateway.planning.standing_plan import StandingPlan
@@ -26,6 +27,13 @@ WAITS_S = 48 * 3_600.0
 """What is added to the laxity of those the plan serves later."""
 
 LONGEST_LAXITY_S = WAITS_S / 2
+
+PROMISED_S, PROMISES_APART_S = -2 * WAITS_S, 3_600.0
+"""The laxity of the first promise, and by how much more that of each made after it is.
+
+What is promised was promised beside what was promised before, so they go in that order, and all of
+them before those of their class who were promised nothing.
+"""
 
 OLD_S = 1_800.0
 """A plan older than this is not gone by: who goes first is told by need alone."""
@@ -69,6 +77,7 @@ def priorities_of(
     """
     served, priorities = served_by(visits, promises), dict[ConnectorRef, Priority]()
     waiting = waiting_by_place(visits, promises)
+    in_turn = {promise.id: at for at, promise in enumerate(sorted(served.values(), key=matters))}
     for visit in visits:
         connector = places.connectors[visit.place]
         phase_count = visit.phase_count or len(connector.phases)
@@ -83,6 +92,7 @@ def priorities_of(
             promise,
             own=turns.get(visit.place),
             promised=None if promise is None else turns.get(promise.id),
+            nth=0 if promise is None else in_turn[promise.id],
             max_ma=min(connector.max_ma, visit.accepts_ma or connector.max_ma),
             w_per_ma=places.site.voltage_v * phase_count / 1_000,
             now_s=now_s,
@@ -96,6 +106,7 @@ def priority_of(
     *,
     own: Turn | None = None,
     promised: Turn | None = None,
+    nth: int = 0,
     max_ma: int,
     w_per_ma: float,
     now_s: float,
@@ -103,20 +114,18 @@ def priority_of(
     """Return how much a vehicle's need matters now (epoch s).
 
     `promised` is what the plan gives it of its promise, `own` what beyond, None where there is no
-    plan to go by; `max_ma` is what it could take, and less as it fills up. Among those of one class the plan's turn
-    goes first, then who could wait least. The floor is what the promise has for now, and while it
-    is behind that what the plan gives to make up for it.
+    plan to go by; `max_ma` is what it could take, and less as it fills up. Among those of one class
+    promises go first, each before the `nth` that was made after it; then the plan's turn, then who
+    could wait least. The floor is what the promise has for now, and while it is behind that what
+    the plan gives to make up for it.
     """
-    owed_wh = 0.0 if promise is None else promise.guaranteed_wh - promise.delivered_wh
-    wants_wh, leaves_at_s = visit.wants_wh or 0.0, visit.leaves_at_s
-    if promise is not None and owed_wh > 0:
-        wants_wh, leaves_at_s = owed_wh, promise.until_at_s
-    needs_h = full_power_h(0.0, wants_wh, max_ma=max_ma, taper=visit.taper) / w_per_ma
-    laxity_s = min(LONGEST_LAXITY_S, leaves_at_s - now_s - needs_h * 3_600.0)
-    turns = [turn for turn in (own, promised) if turn is not None]
-    if turns and not any(turn.soon_ma for turn in turns):
-        laxity_s += WAITS_S
-    if promise is None or owed_wh <= 0:
+    if promise is None or promise.delivered_wh >= promise.guaranteed_wh:
+        needs_h = full_power_h(0.0, visit.wants_wh or 0.0, max_ma=max_ma, taper=visit.taper)
+        laxity_s = visit.leaves_at_s - now_s - needs_h / w_per_ma * 3_600.0
+        laxity_s = min(LONGEST_LAXITY_S, laxity_s)
+        turns = [turn for turn in (own, promised) if turn is not None]
+        if turns and not any(turn.soon_ma for turn in turns):
+            laxity_s += WAITS_S
         return Priority(rank=visit.rank, laxity_s=laxity_s)
     floor_ma = max(
         (s.current_ma for s in promise.envelope if s.from_at_s <= now_s < s.until_at_s), default=0
@@ -124,7 +133,9 @@ def priority_of(
     if promised is not None and _is_behind(promise, now_s):
         floor_ma = max(floor_ma, promised.now_ma)
     return Priority(
-        rank=min(visit.rank, promise.criticality.rank), laxity_s=laxity_s, floor_ma=floor_ma
+        rank=min(visit.rank, promise.criticality.rank),
+        laxity_s=PROMISED_S + nth * PROMISES_APART_S,
+        floor_ma=floor_ma,
     )
 
 
@@ -154,6 +165,8 @@ def is_alike(known: Priority, now: Priority) -> bool:
         return False
     if known.laxity_s is None or now.laxity_s is None:
         return known.laxity_s == now.laxity_s
+    if min(known.laxity_s, now.laxity_s) < -WAITS_S:
+        return known.laxity_s == now.laxity_s  # In the order of promises nothing is alike.
     has_turn = known.laxity_s <= LONGEST_LAXITY_S
     if has_turn != (now.laxity_s <= LONGEST_LAXITY_S):
         return False

@@ -31,6 +31,7 @@ from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.sessions import Statement
 from gateway.domain.tokens import KnownToken, TokenPolicy
+from gateway.planning.asking import Places
 from gateway.planning.check import check
 from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.standing_plan import Origin
@@ -38,7 +39,7 @@ from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
 from gateway.services.planner_worker import Cause
-from gateway.services.priorities import WAITS_S, Turn, priority_of
+from gateway.services.priorities import WAITS_S, Turn, is_alike, priorities_of, priority_of
 from gateway.services.promisable import WorstCase
 from gateway.services.replanning import Replanning
 from gateway.services.vehicle_classes import USUAL_STAY_S, USUAL_WH
@@ -408,6 +409,37 @@ def test_what_makes_up_for_what_was_not_given_is_a_floor_too_but_not_for_coming_
     assert floor_ma(4_000.0, 20_000, delivered_wh=2_000.0) == 20_000
     assert floor_ma(1_000.0, 20_000, delivered_wh=0.0, arrived_at_s=990.0) == 16_000
     assert floor_ma(4_000.0, 20_000, delivered_wh=2_000.0, arrived_at_s=2_500.0) == 0
+
+
+def test_promises_go_in_the_order_in_which_they_were_made_and_before_the_rest() -> None:
+    made_at_s = {"CP-01/1": 30.0, "CP-02/1": 10.0, "CP-03/1": 20.0}
+    promises = [
+        replace(
+            PROMISE, id=place, place=place, hold_until_at_s=at_s, criticality=Criticality.NORMAL
+        )
+        for place, at_s in made_at_s.items()
+    ]
+    places = Places.of(SITE)
+    visits = [replace(VISIT, place=place) for place in (*made_at_s, "CP-04/1")]
+
+    def told(*, delivered_wh: float, now_s: float) -> dict[ConnectorRef, Priority]:
+        first = replace(promises[1], delivered_wh=delivered_wh)
+        others = (promises[0], promises[2])
+        return priorities_of(visits, (first, *others), places, {}, now_s=now_s)
+
+    before = told(delivered_wh=2_000.0, now_s=1_000.0)
+    after = told(delivered_wh=9_000.0, now_s=1_060.0)
+
+    in_turn = sorted(before, key=lambda at: before[at].laxity_s or 0.0)
+    assert in_turn == [ref(2), ref(3), ref(1), ref(4)]
+    bands = {
+        (said.laxity_s or 0.0) // ControlParameters().laxity_band_s for said in before.values()
+    }
+    assert len(bands) == 4
+    assert not is_alike(replace(before[ref(3)], floor_ma=0), replace(before[ref(1)], floor_ma=0))
+    # Who has all that was promised is one among all again.
+    assert after[ref(2)].floor_ma == 0
+    assert (after[ref(2)].laxity_s or 0.0) > (after[ref(1)].laxity_s or 0.0)
 
 
 def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
