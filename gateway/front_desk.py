@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 SITE, QUOTE = "site", "quote"
 TOKENS, PROMISES, CALIBRATION = "tokens", "promises", "calibration"
 SETTLES_EVERY_S = 1.0
-MAX_CONNECTIONS = 128
+MAX_CONNECTIONS = 256
 RESTS_S = 60.0
 """How long what has a fault is left alone before it is begun again."""
 

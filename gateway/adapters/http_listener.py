@@ -65,7 +65,8 @@ class HttpListener:
                 interface="asgi3",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                # Its warnings are of what clients do: a flood would fill log and flash with them.
+                log_level="error",
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -28,10 +28,10 @@ APP = Starlette(routes=[Route("/", say_hello)])
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
+async def serving(**more: int) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     loop = asyncio.get_running_loop()
     address: asyncio.Future[str] = loop.create_future()
-    listener = HttpListener(APP, host="127.0.0.1", port=0, purpose="tests")
+    listener = HttpListener(APP, host="127.0.0.1", port=0, purpose="tests", **more)
     async with asyncio.timeout(PATIENCE_S):
         running = loop.create_task(listener.run(address.set_result))
         yield await address, running
@@ -47,6 +47,21 @@ def test_it_answers_at_the_address_it_tells() -> None:
             assert (await get(url, "/nothing")).status == 404
 
     asyncio.run(test())
+
+
+def test_who_floods_it_writes_nothing_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with serving(max_connections=2) as (url, _):
+            port = int(url.rpartition(":")[2])
+            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            assert (await get(url, "/")).status == 503
+            idle[0][1].write(b"nonsense\r\n\r\n")
+            assert (await idle[0][0].read()).startswith(b"HTTP/1.1 400")
+            for _, writer in idle:
+                writer.close()
+
+    asyncio.run(test())
+    assert [record.message for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
