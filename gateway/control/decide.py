@@ -482,18 +482,19 @@ def _is_forbidden(state: SiteState, at: int) -> bool:
 
 
 def _trips(state: SiteState, now_s: float) -> tuple[CircuitId, ...]:
-    """Return the circuits over their rating for so long that only a trip output is left.
+    """Return the circuits over their own rating for so long that only a trip output is left.
 
-    As far as is known: a silent meter says nothing of now, and what falls back without it is
-    proven to fit. One that is fed by the very circuit is silent once that is open.
+    Not over what the calendar makes of it: no wrong clock switches a building off. As far as is
+    known: a silent meter says nothing of now, and what falls back without it is proven to fit.
+    One that is fed by the very circuit is silent once that is open.
     """
     fresh_s = state.parameters.stale_worst_case_s
     return tuple(
         circuit.id
         for circuit, seen in zip(state.wiring.circuits, state.circuits, strict=True)
         if any(
-            phase.over_since_s is not None
-            and now_s - phase.over_since_s > state.parameters.over_rating_trip_s
+            phase.over_own_since_s is not None
+            and now_s - phase.over_own_since_s > state.parameters.over_rating_trip_s
             and now_s - phase.read_at_s <= fresh_s
             for phase in seen.phases
         )

@@ -17,6 +17,7 @@ from gateway.control.thermal import theta_after
 from gateway.domain.circuits import SourceKind
 from gateway.domain.electric import PerPhase
 from gateway.domain.events import MeterRead
+from gateway.domain.ids import CircuitId
 
 KEPT_CHANGES = 32
 KEPT_CHANGE_S = 90.0
@@ -80,7 +81,8 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     is_first = before.read_at_s < 0 and before.changed_at_s < 0 and not before.level_ma
     # Over a silence in which the circuit has fallen back, or was opened, nothing is known to last.
     is_lasting = at_s - before.read_at_s <= parameters.stale_fallback_s
-    over_since_s = before.over_since_s if is_lasting else None
+    since_s = (before.over_since_s, before.over_own_since_s) if is_lasting else (None, None)
+    in_force_ma = _rating_in_force_ma(state, circuit.id, rating_ma, phase)
     after = replace(
         before,
         current_ma=current_ma,
@@ -93,7 +95,8 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
             curve=circuit.curve,
             elapsed_s=0.0 if is_first else at_s - before.read_at_s,
         ),
-        over_since_s=(over_since_s or at_s) if current_ma > rating_ma else None,
+        over_since_s=(since_s[0] or at_s) if current_ma > in_force_ma else None,
+        over_own_since_s=(since_s[1] or at_s) if current_ma > rating_ma else None,
     )
     if is_first:
         return replace(after, level_ma=current_ma, theta_ratio=(current_ma / rating_ma) ** 2)
@@ -109,6 +112,16 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     changes = (*kept[-KEPT_CHANGES + 1 :], change)
     after = replace(after, level_ma=current_ma, changes=changes)
     return _with_rise(after, max(0, unexplained_ma), rating_ma, parameters)
+
+
+def _rating_in_force_ma(state: SiteState, circuit: CircuitId, own_ma: int, phase: int) -> int:
+    """Return a circuit's rating as it is now, by its calendar where that lowers it."""
+    lower_ma = [
+        constraint.rating_ma[phase]
+        for constraint in state.constraints.values()
+        if constraint.subject == circuit and constraint.rating_ma is not None
+    ]
+    return min([own_ma, *lower_ma])
 
 
 def _expected_rise_ma(state: SiteState, circuit_at: int, phase: int, at_s: float) -> int:

@@ -181,6 +181,9 @@ class PhaseState:
     theta_ratio: float = 0.0
     """The thermal state of the overcurrent device; 1 is the rating carried for long."""
     over_since_s: float | None = None
+    """Since when it has been over the rating in force."""
+    over_own_since_s: float | None = None
+    """Since when it has been over the device's own rating, whatever the calendar says."""
     rises: RiseHistory = field(default_factory=RiseHistory)
     """How much base rose within one reaction chain."""
     lease_rises: RiseHistory = field(default_factory=RiseHistory)

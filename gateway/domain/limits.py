@@ -37,10 +37,12 @@ class CurrentLimit:
 class Constraint:
     """A bound on a circuit or a connector from outside the control law; None lifts nothing.
 
-    `source` is a name for people: "grid limit (OpenADR)", "veto by J. Smith".
+    `source` is a name for people: "grid limit (OpenADR)", "veto by J. Smith". `rating_ma` is the
+    rating a circuit has by it, to be above which is an overload; None leaves it its own.
     """
 
     subject: CircuitId | ConnectorRef
     limit_ma: PerPhase
     authority: Authority
     source: str
+    rating_ma: PerPhase | None = None

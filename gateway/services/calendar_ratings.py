@@ -58,7 +58,7 @@ class CalendarRatings:
         if not circuit.ratings:
             return None
         if now_at < CREDIBLE_FROM:
-            rating_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
+            now_ma = rating_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
         else:
             now_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, now_at.astimezone(self._zone))
             soon_at = (now_at + AHEAD).astimezone(self._zone)
@@ -71,6 +71,7 @@ class CalendarRatings:
             limit_ma=circuit.set_point_of(rating_ma),
             authority=Authority.SITE,
             source=SOURCE,
+            rating_ma=now_ma,
         )
 
 

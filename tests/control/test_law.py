@@ -184,6 +184,46 @@ def test_three_excursions_in_a_day_lock_the_circuit_at_its_fallback() -> None:
     assert reason_of(site, 1).kind is ReasonKind.LOCKOUT
 
 
+def lowered(site: OneCircuit, *, rating_ma: int) -> None:
+    """Let the circuit's calendar lower its set-point to 57 A, and its rating as said."""
+    limit = Constraint(
+        subject=BOARD,
+        limit_ma=(57_000,) * 3,
+        authority=Authority.SITE,
+        source="calendar",
+        rating_ma=(rating_ma,) * 3,
+    )
+    site.learn(ConstraintSet(at_s=site.now_s, constraint=limit))
+
+
+def test_over_what_the_calendar_makes_the_rating_all_pause_and_the_trip_output_stays_closed() -> (
+    None
+):
+    site = OneCircuit()
+    site.prove(1)
+    lowered(site, rating_ma=60_000)
+
+    site.run(32, base_a=84.0, draws_a={1: 6.0})
+    assert (reason_of(site, 1).kind, site.told_ma(1)) == (ReasonKind.OVER_RATING, 0)
+    assert len(site.state.circuits[0].excursions_at_s) == 1
+
+    decision = site.run(70, base_a=84.0, draws_a={1: 0.0})
+    assert decision.reasons[ref(1)].limit_ma == 0
+    assert site.state.circuits[0].lockout_until_s > site.now_s + 3_600
+    assert decision.trips == ()  # Its own 100 A carry that: no clock switches a building off.
+
+
+def test_before_a_lower_rating_begins_its_set_point_is_kept_and_nothing_is_an_overload() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    lowered(site, rating_ma=100_000)
+
+    site.run(40, base_a=84.0, draws_a={1: 6.0})
+
+    assert site.seen().rows[0].bound_ma == 57_000
+    assert site.state.circuits[0].excursions_at_s == ()
+
+
 def locked_after_a_pause(site: OneCircuit) -> None:
     """Let the circuit be over its rating three times, the last time for so long that all pause."""
     site.prove(1)

@@ -144,13 +144,17 @@ def test_control_is_told_before_a_rating_falls_and_once_it_is_back() -> None:
         limit_ma=(57_000, 57_000, 66_500),
         authority=Authority.SITE,
         source="calendar",
+        rating_ma=EVENING.rating_ma,
     )
+    ahead = replace(limit, rating_ma=FULL_MA)
 
     assert posted(ratings, out, clock, MONDAY_16H) == []
     assert posted(ratings, out, clock, starts_at - AHEAD - timedelta(seconds=1)) == []
     assert posted(ratings, out, clock, starts_at - AHEAD) == [
-        ConstraintSet(at_s=0.0, constraint=limit)
+        ConstraintSet(at_s=0.0, constraint=ahead)
     ]
+    assert posted(ratings, out, clock, starts_at - timedelta(seconds=1)) == []
+    assert posted(ratings, out, clock, starts_at) == [ConstraintSet(at_s=0.0, constraint=limit)]
     assert posted(ratings, out, clock, ends_at - timedelta(seconds=1)) == []
     assert posted(ratings, out, clock, ends_at) == [ConstraintLifted(at_s=0.0, constraint=limit)]
 
