@@ -322,6 +322,15 @@ def _the_worst_case_is_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "base_seen", base_seen)
 
 
+def _a_stop_is_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = decide._fallbacks
+
+    def fallbacks(state: SiteState) -> tuple[decide.FallbackOrder, ...]:
+        return original(replace(state, is_stopped=False))
+
+    monkeypatch.setattr(decide, "_fallbacks", fallbacks)
+
+
 DEFAULTS = ControlParameters()
 
 MUTANTS = (
@@ -433,6 +442,11 @@ MUTANTS = (
         rule="the stop input is obeyed",
         scenarios=(stop_pressed_and_the_gateway_killed,),
         patch=_the_stop_input_is_not_heard,
+    ),
+    Mutant(
+        rule="a stop is written as a fallback of nothing",
+        scenarios=(stop_pressed_and_the_gateway_killed,),
+        patch=_a_stop_is_no_fallback,
     ),
     Mutant(
         rule="an outside limit narrows",
