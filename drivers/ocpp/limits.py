@@ -48,6 +48,13 @@ class Words(Protocol):
     def encode_clear(self, profile: int) -> Mapping[str, object]:
         """Return the ClearChargingProfile of the profile of this id."""
 
+    async def clear_whole(self) -> None:
+        """Clear what others left for the whole station, where a fallback does not overrule it.
+
+        Raises:
+            StationUnreachableError: no answer in time.
+        """
+
     async def make_room(self, profile: Profile, refusal: str) -> bool:
         """Clear what others left in the place of a refused profile; return whether to try again.
 
@@ -282,6 +289,7 @@ class Limits:
         fallback_ma = self._quantise(limit)
         if not self._is_fallback(connector, limit):
             connector.fallback_ma = None  # Not known, should the answer be lost.
+            await self._clear_whole()
             await self._write_fallback(number, limit)
             connector.fallback_ma = fallback_ma
             connector.fallback_phase_count = limit.phase_count
@@ -294,6 +302,21 @@ class Limits:
         )
         if not connector.is_alone:
             self._station.interview_again()
+
+    async def _clear_whole(self) -> None:
+        """Clear what others left for the whole station, before its first fallback after a boot.
+
+        Not later: a station might take the whole for each of its connectors, and ours with them.
+        One that does not answer is not asked again: it gets its fallback all the same.
+        """
+        if self._station.is_cleared:
+            return
+        self._station.is_cleared = True
+        try:
+            await self._words.clear_whole()
+        except ConnectionLostError:
+            self._station.is_cleared = False
+            raise
 
     async def _write_fallback(self, number: int, limit: CurrentLimit) -> None:
         kinds = [Kind.RELATIVE] if self._station.quirks.has_relative else []

@@ -139,6 +139,7 @@ class StationRecord:
         "firmware",
         "flash",
         "id",
+        "is_cleared",
         "is_learnt",
         "is_remembered",
         "known",
@@ -164,6 +165,7 @@ class StationRecord:
         self.lacks_tx_profile = False
         self.connectors: dict[int, ToldConnector] = {}
         self.flash = FlashWrites()
+        self.is_cleared = False  # Since its boot, of what others left for the whole of it.
         self.is_learnt = False
         self.known = Signal()
         self.booted = Signal()
@@ -278,7 +280,7 @@ class StationRecord:
         for connector in self.connectors.values():
             connector.fallback_ma = None
             connector.is_alone = False
-        self.is_learnt = False
+        self.is_cleared = self.is_learnt = False
 
     def welcome(self) -> None:
         """Begin to ask, now that the answer to its boot is on its way."""

@@ -35,6 +35,18 @@ class V16Words:
         """See `Words`."""
         return {"id": profile}
 
+    async def clear_whole(self) -> None:
+        """See `Words`.
+
+        What is on connector 0 holds for every connector (1.6 §3.13.1, §5.16); asked by that
+        number, a station clears nothing of the others (§6.13).
+        """
+        await self._station.ask(
+            "ClearChargingProfile",
+            {"connectorId": 0, "chargingProfilePurpose": "TxDefaultProfile"},
+            priority=Priority.SAFETY,
+        )
+
     async def make_room(self, _profile: Profile, _refusal: str) -> bool:
         """See `Words`: here a profile replaces what is in its place (1.6 §5.16.3)."""
         return False

@@ -47,6 +47,9 @@ class V201Words:
         """See `Words`."""
         return {"chargingProfileId": profile}
 
+    async def clear_whole(self) -> None:
+        """See `Words`: here it is found among what is installed, and cleared by its id."""
+
     async def make_room(self, profile: Profile, refusal: str) -> bool:
         """See `Words`.
 

@@ -429,16 +429,51 @@ def test_a_limit_the_fallback_already_says_wears_nothing() -> None:
 def test_a_fallback_needs_no_clock_and_what_others_left_above_it_is_cleared() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await hall.server.set_fallback(FIRST, amperes(6))
-        await wait_until(lambda: len(station.said("ClearChargingProfile")) == 4)
+        await wait_until(lambda: len(station.said("ClearChargingProfile")) == 5)
 
         (profile,) = station.profiles()
         assert profile["charging_profile_purpose"] == "TxDefaultProfile"
         assert profile["charging_profile_kind"] == "Relative"
         assert profile["connector_id"] == 1
-        above = [said for said in station.said("ClearChargingProfile") if "connector_id" in said]
+        above = [said for said in station.said("ClearChargingProfile") if said.get("connector_id")]
         assert [said["stack_level"] for said in above] == [2, 3]
 
     with_station(scene, configuration={"ChargeProfileMaxStackLevel": "3"})
+
+
+def test_what_others_left_for_the_whole_station_is_cleared_before_its_first_fallback() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        second = ConnectorRef(FIRST.station, 2)
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_fallback(second, amperes(6))
+        await station.boot()
+        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_fallback(second, amperes(6))
+
+        told = [
+            action
+            for action, said in station.heard
+            if action == "SetChargingProfile"
+            or (action == "ClearChargingProfile" and said.get("connector_id") == 0)
+        ]
+        # Never after a fallback: a station might take connector 0 for all of them.
+        assert told == ["ClearChargingProfile", "SetChargingProfile", "SetChargingProfile"] * 2
+        whole = {"connector_id": 0, "charging_profile_purpose": "TxDefaultProfile"}
+        assert station.said("ClearChargingProfile").count(whole) == 2
+
+    with_station(scene)
+
+
+def test_a_station_that_does_not_say_it_cleared_gets_its_fallback_all_the_same() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        station.delays_s["ClearChargingProfile"] = 1.3
+        with pytest.raises(StationUnreachableError):
+            await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.server.set_fallback(FIRST, amperes(6))
+
+        assert len(station.profiles("TxDefaultProfile")) == 1
+
+    with_station(scene, call_deadline_s=1.0)
 
 
 def test_leases_of_an_earlier_run_are_cleared_once() -> None:
