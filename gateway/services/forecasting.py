@@ -37,7 +37,7 @@ from gateway.services.foresight import (
     on_slots,
     slots_of,
 )
-from gateway.services.promisable import Prospect, bounded_ma, unlearnt_reserve_ma
+from gateway.services.promisable import Prospect, bounded_ma, unlearnt_reserve_ma, unused_ma
 from gateway.services.recording import base_names
 
 _log = logging.getLogger(__name__)
@@ -154,6 +154,7 @@ class Forecasting:
             planned_ma = on_slots(seen.planned_ma, spans)
             base_paths_ma[row] = on_slots(seen.paths_ma, spans) - planned_ma
             available_ma[row] -= planned_ma + on_slots(added_ma, from_now)
+            available_ma[row] -= unused_ma(self._wiring, self._parameters, row, available_ma[row])
         return Prospect(available_ma=available_ma, base_paths_ma=base_paths_ma)
 
     def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:

@@ -6,9 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
+from gateway.control.bounds import tolerance_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.three_phase import HIGHEST_VOLTAGE_RATIO
 from gateway.control.wiring import Wiring
+from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.limits import Constraint
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
@@ -101,3 +103,21 @@ def unlearnt_reserve_ma(wiring: Wiring, parameters: ControlParameters, row: int)
     if wiring.circuits[row // 3].meter is None:
         return 0
     return int(wiring.rating_ma[row] * parameters.reserve_unlearnt_ratio)
+
+
+def unused_ma(wiring: Wiring, parameters: ControlParameters, row: int, left_ma: Ints) -> Ints:
+    """Return what control leaves unused of what a metered row has for connectors, slot by slot.
+
+    Readings of connectors count low, and what they draw within their tolerance counts as base;
+    and by less than the dead-band nobody is raised. Everybody who draws takes the minimum at least,
+    so where little is left there are few.
+    """
+    circuit, phase = divmod(row, 3)
+    of_all_ma = sum(
+        tolerance_ma(wiring.connectors[at].max_ma, parameters)
+        for at in wiring.below[circuit]
+        if wiring.wired[at][phase]
+    )
+    of_few_ma = np.maximum(0, left_ma) * tolerance_ma(MIN_CHARGING_MA, parameters)
+    unused: Ints = np.minimum(of_all_ma, of_few_ma // MIN_CHARGING_MA) + parameters.dead_band_ma
+    return unused
