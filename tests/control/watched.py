@@ -34,7 +34,7 @@ from tests.control.outlets import NEVER_S, NOMINAL_V, Outlet, Tells
 from tests.control.plant import Plant
 
 FALLBACK_GAP_S = 60.0
-LOWEST_V = 207.0
+LOWEST_V, HIGHEST_V = 207.0, 253.0
 LATEST_LEASE_S = 15.0  # A limit may arrive as late as an answer is waited for, and clocks differ.
 WAITS_AT_MOST_S = 120
 ARRIVES_WITHIN_S = 10  # Who is on the way by then has come.
@@ -381,6 +381,8 @@ class Watched:
                 self._break("whoever can be served is served", f"{ref} {reason} {belief}")
             if outlet.traits.tells is not Tells.AMPERES or outlet.traits.interval_s > 30:
                 continue
+            if outlet.traits.divides_by_use and not outlet.vehicle.draws_ma:
+                continue  # Where watts for all its phases do not fit, it cannot begin.
             self.count["proven at the end"] += 1
             if not self.state.stations[ref.station].is_proven:
                 self._break("who obeys is proven", f"{ref} {reason} {belief}")
@@ -409,6 +411,13 @@ class Watched:
             if self.wiring.circuits[row // 3].meter is None:
                 taken_ma = self.wiring.worst_case_ma[row]
             if need_ma[row] and need_ma[row] + taken_ma + SPARE_MA > set_point_ma:
+                return False
+            need_ma[row] += taken_ma + SPARE_MA
+        for at, joined in enumerate(self.wiring.circuits):
+            if joined.imbalance_ma is not None:
+                return False  # What flows on other phases is nobody's to say beforehand.
+            power_va = sum(need_ma[3 * at : 3 * at + 3]) * HIGHEST_V / 1_000
+            if joined.power_limit_va is not None and power_va > joined.power_limit_va:
                 return False
         return True
 
