@@ -5,7 +5,6 @@ station divides watts by the phases in use. Until it is known which those are, a
 may flow on any of them, and are counted so.
 """
 
-from gateway.control.bounds import takes_watts
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason, ReasonKind
@@ -32,7 +31,7 @@ def may_need_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
     least_ma = MIN_CHARGING_MA * len(connector.phases)
     if not 0 < newest.limit_ma * newest.phase_count < least_ma or belief.mask is not None:
         return False
-    if not takes_watts(state.stations[connector.ref.station]) or _is_capped(cap):
+    if not state.stations[connector.ref.station].takes_watts or _is_capped(cap):
         return False
     if belief.resting_since_s is None or draw is None:
         return False

@@ -6,27 +6,18 @@ may be a raise just given, and so is not base.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import NamedTuple
 
-from gateway.control.bounds import rises_until_s, undrawn_ma
+from gateway.control.bounds import may_rise_from, undrawn_ma
 from gateway.control.draws import JITTER_MA
 from gateway.control.state import Move, SiteState
+from gateway.control.wiring import Position
 from gateway.domain.electric import PerPhase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
-    """What one decision takes connectors to draw. All lists are per connector."""
-
-    low_ma: list[PerPhase]
-    high_ma: list[int]
-    read_at_s: list[float]
-    """When the reading that is counted came; minus infinity without one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Corrected:
+class Corrected(NamedTuple):
     """What a row's changes leave of the readings: `lows_ma` of them, and `given_ma` to raises."""
 
     lows_ma: int
@@ -63,13 +54,23 @@ class Attribution:
     changed.
     """
 
-    def __init__(self, state: SiteState, readings: Readings) -> None:
-        """Compare what is known in `state`."""
-        self._state = state
-        self._readings = readings
-        self._below: dict[int, _Below] = {}
+    def __init__(
+        self,
+        state: SiteState,
+        *,
+        low_ma: Sequence[PerPhase],
+        high_ma: Sequence[int],
+        read_at_s: Sequence[float],
+    ) -> None:
+        """Compare what is known in `state` with what connectors are taken to draw.
 
-    def corrected(self, row: int, told_at_s: float) -> Corrected:
+        `read_at_s` is when the reading that is counted came; minus infinity without one.
+        """
+        self._state = state
+        self._low_ma, self._high_ma, self._read_at_s = low_ma, high_ma, read_at_s
+        self._below: dict[Position, _Below] = {}
+
+    def corrected(self, circuit: Position, phase: int, told_at_s: float) -> Corrected:
         """Return the sum of readings on a row, corrected by what the circuit has shown since.
 
         `told_at_s` is the oldest sample that counts on the circuit or below it.
@@ -82,45 +83,42 @@ class Attribution:
         here, above a limit that has come into force since too: the fall that limit made is
         theirs.
         """
-        circuit, phase = row // 3, row % 3
         below = self._below.get(circuit)
         if below is None:
             below = self._below[circuit] = self._gathered(circuit, told_at_s)
         changes = self._state.circuits[circuit].phases[phase].changes
-        changes = tuple(change for change in changes if change.at_s >= below.from_s)
         falls, rises = _tells(below.moves, phase, self._state.parameters.sample_age_s)
-        held_ma = [0, *accumulate([low[phase] for low in below.low_ma])]
-        total_ma, taken_ma, given_ma = held_ma[-1], 0, 0
+        lows_ma = [low[phase] for low in below.low_ma]
+        total_ma, taken_ma, given_ma = sum(lows_ma), 0, 0
         for change in changes:
+            if change.at_s < below.from_s:
+                continue
             if change.delta_ma < 0:
                 fall_ma = _untold_ma(-change.delta_ma, change.at_s, falls)
-                until = bisect_left(below.sampled_at_s, change.at_s)
-                taken_ma += min(fall_ma, max(0, held_ma[until] + given_ma - taken_ma))
-            else:
-                rise_ma = _untold_ma(change.delta_ma, change.at_s, rises)
+                held_ma = sum(lows_ma[: bisect_left(below.sampled_at_s, change.at_s)])
+                taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
+            elif rise_ma := _untold_ma(change.delta_ma, change.at_s, rises):
                 room_ma = self._undrawn_ma(below, phase, change.at_s)
                 given_ma += min(rise_ma, max(0, room_ma - given_ma))
         of_given_ma = max(0, taken_ma - total_ma)
         return Corrected(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
 
-    def _gathered(self, circuit: int, told_at_s: float) -> _Below:
+    def _gathered(self, circuit: Position, told_at_s: float) -> _Below:
         """Return what is below a circuit, in order of sample."""
-        state, readings = self._state, self._readings
-        read_at_s, parameters = readings.read_at_s, state.parameters
-        below, age_s = state.wiring.below[circuit], parameters.sample_age_s
-        in_order = sorted([at for at in below if readings.high_ma[at]], key=read_at_s.__getitem__)
-        moves = [
-            move
-            for at in below
-            for move in state.connectors[at].moves
-            if told_at_s - age_s <= move.at_s <= read_at_s[at]
-        ]
+        state, read_at_s, age_s = self._state, self._read_at_s, self._state.parameters.sample_age_s
+        connectors, below = state.connectors, state.wiring.below[circuit]
+        in_order = sorted([at for at in below if self._high_ma[at]], key=read_at_s.__getitem__)
+        since_s, moves = told_at_s - age_s, list[Move]()
+        for at in below:
+            moved = connectors[at].moves
+            if moved and moved[-1].at_s >= since_s:
+                moves += [move for move in moved if since_s <= move.at_s <= read_at_s[at]]
         from_s = min([told_at_s, *[move.since_s - age_s for move in moves]])
         return _Below(
             sampled_at_s=[read_at_s[at] - age_s for at in in_order],
-            low_ma=[readings.low_ma[at] for at in in_order],
+            low_ma=[self._low_ma[at] for at in in_order],
             raising=[
-                at for at in in_order if rises_until_s(state.connectors[at], parameters) >= from_s
+                at for at in in_order if may_rise_from(connectors[at], state.parameters, from_s)
             ],
             moves=moves,
             from_s=from_s,
@@ -128,14 +126,14 @@ class Attribution:
 
     def _undrawn_ma(self, below: _Below, phase: int, at_s: float) -> int:
         """Return what those raised or started, whose sample is older, may yet have to draw."""
-        state, readings = self._state, self._readings
+        state = self._state
         sampled_by_s, undrawn = at_s + state.parameters.sample_age_s, 0
         for at in below.raising:
-            belief, low = state.connectors[at], readings.low_ma[at][phase]
-            if readings.read_at_s[at] > sampled_by_s:
+            belief, low = state.connectors[at], self._low_ma[at][phase]
+            if self._read_at_s[at] > sampled_by_s:
                 continue
             if (belief.mask or state.wiring.wired[at])[phase]:
-                undrawn += undrawn_ma(belief, low, readings.high_ma[at], state.parameters, at_s)
+                undrawn += undrawn_ma(belief, low, self._high_ma[at], state.parameters, at_s)
         return undrawn
 
 

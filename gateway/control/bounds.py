@@ -3,7 +3,6 @@
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, StandingLimit, StationBelief
 from gateway.control.wiring import Mask
-from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 
@@ -31,8 +30,8 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
     Until a vehicle's phases are learnt from its watts they are taken to be as many as would
     fit its limit best.
     """
-    if draw.current_ma is not None:
-        return max(draw.current_ma)
+    if draw.highest_ma is not None:
+        return draw.highest_ma
     if draw.power_ma is None:
         return None
     phase_count = belief.phase_count
@@ -44,13 +43,7 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
 
 def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
     """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
-    return in_amperes_ma(limit_ma) if takes_watts(station) else limit_ma
-
-
-def takes_watts(station: StationBelief) -> bool:
-    """Return whether a station is told its limits in watts alone."""
-    capabilities = station.capabilities
-    return capabilities is not None and RateUnit.AMPERES not in capabilities.rate_units
+    return in_amperes_ma(limit_ma) if station.takes_watts else limit_ma
 
 
 def in_amperes_ma(limit_ma: int) -> int:
@@ -155,7 +148,7 @@ def high_ma(
     if is_idle(belief):
         return 0
     limits = belief.limits
-    if not station.is_proven and len(limits) > 1:
+    if len(limits) > 1 and not station.is_proven:
         limits = _not_rested_from(belief, station, parameters, now_s)
     high = counted_in_force_ma(connector, belief, station, limits)
     if now_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, now_s):
@@ -170,8 +163,10 @@ def counted_in_force_ma(
     limits: tuple[StandingLimit, ...],
 ) -> int:
     """Return the most that any of the limits allows on one phase."""
-    in_force_ma = max([limit.limit_ma for limit in limits])
-    if not takes_watts(station):
+    in_force_ma = (
+        limits[0].limit_ma if len(limits) == 1 else max([limit.limit_ma for limit in limits])
+    )
+    if not station.takes_watts:
         return in_force_ma
     on_fewer_ma = _on_fewer_phases_ma(limits, phases_to_tell(belief))
     return in_amperes_ma(max(in_force_ma, min(connector.max_ma, on_fewer_ma)))
@@ -250,7 +245,7 @@ def _high_unreachable_ma(
 
     A vehicle takes seconds to follow its station down to the fallback.
     """
-    high, in_watts = fallback_ma(connector, belief), takes_watts(station)
+    high, in_watts = fallback_ma(connector, belief), station.takes_watts
     for limit in belief.limits:
         until_s = limit.lease_until_s
         is_over = until_s is not None and until_s <= now_s
@@ -280,11 +275,10 @@ def may_have_lapsed(
     """Return whether no lease that the station confirmed may still be running."""
     if limits[0].lease_until_s is None:  # What stands without a lease is always the oldest.
         return False
-    holds_from_s = -ENDLESS_S
     for limit in limits:
-        if limit.holds_from_s is not None and limit.holds_from_s > holds_from_s:
-            holds_from_s = limit.holds_from_s
-    return now_s > holds_from_s + parameters.lease_s
+        if limit.holds_from_s is not None and now_s <= limit.holds_from_s + parameters.lease_s:
+            return False
+    return True
 
 
 def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
@@ -304,17 +298,11 @@ def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | N
     return draw if max(draw.current_ma) < max(before.current_ma) else before
 
 
-def low_ma(draw: Draw | None, parameters: ControlParameters, *, is_current: bool) -> PerPhase:
+def low_ma(draw: Draw | None, *, is_current: bool) -> PerPhase:
     """Return what a reading says is surely drawn on each supply phase; nothing when not known."""
-    if draw is None or draw.current_ma is None or not is_current:
+    if draw is None or draw.surely_ma is None or not is_current:
         return NOTHING
-    l1, l2, l3 = draw.current_ma
-    less_ma = tolerance_ma(max(draw.current_ma), parameters)
-    return (
-        l1 - less_ma if l1 > less_ma else 0,
-        l2 - less_ma if l2 > less_ma else 0,
-        l3 - less_ma if l3 > less_ma else 0,
-    )
+    return draw.surely_ma
 
 
 def undrawn_ma(
@@ -334,10 +322,14 @@ def undrawn_ma(
     return max(0, high - low)
 
 
-def rises_until_s(belief: ConnectorBelief, parameters: ControlParameters) -> float:
-    """Return until when a raise or a start may still add to the draw."""
-    until_s = belief.started_at_s + parameters.start_settling_s
-    return max([until_s, *[by_s for _, by_s in belief.rising_s]])
+def may_rise_from(belief: ConnectorBelief, parameters: ControlParameters, from_s: float) -> bool:
+    """Return whether a raise or a start may still add to the draw at `from_s` or later."""
+    if belief.started_at_s + parameters.start_settling_s >= from_s:
+        return True
+    for _, by_s in belief.rising_s:  # noqa: SIM110 - asked of every connector each second
+        if by_s >= from_s:
+            return True
+    return False
 
 
 def mask_of(belief: ConnectorBelief, station: StationBelief, wired: Mask) -> Mask:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.bounds import draw_as_limit_ma, in_watts_ma, takes_watts
+from gateway.control.bounds import draw_as_limit_ma, in_watts_ma
 from gateway.control.headroom import Survey
 from gateway.control.state import SiteState
 from gateway.control.thermal import projected_ratio
@@ -118,10 +118,6 @@ def connector_cap(
 
     A trial may go up to `tried_ma` above what want of proof allows, and above no other cap.
     """
-    station = state.stations[state.wiring.connectors[at].ref.station]
-    is_narrowed = rows or state.constraints or state.is_stopped or survey.overdrawn[at]
-    if station.is_proven and not is_narrowed:
-        return None
     strictest: Reason | None = None
     for cap in _caps_of_connector(state, survey, at, rows, tried_ma=tried_ma, now_s=now_s):
         if strictest is None or cap.limit_ma < strictest.limit_ma:
@@ -152,7 +148,7 @@ def _caps_of_connector(
                 kind=ReasonKind.OUTSIDE_LIMIT,
                 limit_ma=chargeable_ma(state, at, constraint),
                 name=constraint.source,
-                current_ma=_wired_ma(state, at, constraint) if takes_watts(station) else None,
+                current_ma=_wired_ma(state, at, constraint) if station.takes_watts else None,
             )
     if survey.overdrawn[at] and belief.draw is not None:
         yield Reason(
@@ -181,7 +177,7 @@ def chargeable_ma(state: SiteState, at: int, constraint: Constraint) -> int:
     What is told in watts must not be more amperes than the limit at the lowest voltage either.
     """
     limit_ma = _wired_ma(state, at, constraint)
-    if takes_watts(state.stations[state.wiring.connectors[at].ref.station]):
+    if state.stations[state.wiring.connectors[at].ref.station].takes_watts:
         limit_ma = in_watts_ma(limit_ma)
     return limit_ma // STEP_MA * STEP_MA if limit_ma >= MIN_CHARGING_MA else 0
 

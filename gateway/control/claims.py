@@ -6,33 +6,38 @@ from gateway.control.all_phases import tells_all_phases
 from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import (
     counted_in_force_ma,
-    is_idle,
     is_pause_seen,
     on_one_phase_ma,
     phases_to_tell,
-    takes_watts,
 )
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
 from gateway.control.share import Board, Rank
-from gateway.control.state import ConnectorBelief, Priority, SiteState
+from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
 from gateway.control.trial import Trial, trial_of
+from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason
 
 ORDINARY = Priority()
 AT_REST_RANK = 9
 ENDLESS_S = float("inf")
+AT_REST: Rank = (AT_REST_RANK, ENDLESS_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """What one decision looks at. All lists are per connector."""
+    """What one decision looks at. All lists but `moved` are per connector."""
 
     now_s: float
     state: SiteState
     seen: Survey
+    stations: list[StationBelief]
+    """What is known of its station."""
     controlled: list[bool]
+    """Whether it has a vehicle and its station can be told a limit."""
+    moved: list[Position]
+    """Those that are controlled."""
     caps: list[Reason | None]
     trials: list[Trial | None]
 
@@ -41,51 +46,37 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
     """Return what is seen, who can be moved, and what safety and trials narrow them to."""
     seen = survey(state, now_s)
     narrowed = row_caps(state, seen, now_s)
-    positions = range(len(state.connectors))
-    controlled = [is_controlled(state, at) for at in positions]
-    trials = [
-        trial_of(state, at, now_s) if controlled[at] and not is_proven(state, at) else None
-        for at in positions
+    stations = [state.stations[station] for station in state.wiring.station_of]
+    controlled = [
+        station.is_connected and belief.is_plugged
+        for station, belief in zip(stations, state.connectors, strict=True)
     ]
+    moved = [at for at, is_moved in enumerate(controlled) if is_moved]
+    caps: list[Reason | None] = [None] * len(stations)
+    trials: list[Trial | None] = [None] * len(stations)
+    is_narrowed = bool(narrowed or state.constraints or state.is_stopped)
+    for at in moved:
+        is_proven = stations[at].is_proven
+        trial = trials[at] = None if is_proven else trial_of(state, at, now_s)
+        if is_narrowed or not is_proven or seen.overdrawn[at]:
+            tried_ma = 0 if trial is None else trial.limit_ma
+            caps[at] = connector_cap(state, seen, at, narrowed, tried_ma=tried_ma, now_s=now_s)
     return Moment(
         now_s=now_s,
         state=state,
         seen=seen,
+        stations=stations,
         controlled=controlled,
-        caps=[
-            connector_cap(
-                state,
-                seen,
-                at,
-                narrowed,
-                tried_ma=0 if trial is None else trial.limit_ma,
-                now_s=now_s,
-            )
-            if controlled[at]
-            else None
-            for at, trial in enumerate(trials)
-        ],
+        moved=moved,
+        caps=caps,
         trials=trials,
     )
 
 
-def is_controlled(state: SiteState, at: int) -> bool:
-    """Return whether the connector has a vehicle and its station can be told a limit."""
-    belief = state.connectors[at]
-    station = state.stations[state.wiring.connectors[at].ref.station]
-    return station.is_connected and belief.is_plugged and not is_idle(belief)
-
-
-def is_proven(state: SiteState, at: int) -> bool:
-    """Return whether the connector's station has been seen to obey."""
-    return state.stations[state.wiring.connectors[at].ref.station].is_proven
-
-
-def told_ma(state: SiteState, at: int) -> int:
+def told_ma(belief: ConnectorBelief, station: StationBelief) -> int:
     """Return the limit the connector works to: the newest told, or what it starts with."""
-    belief = state.connectors[at]
     newest = belief.limits[-1]
-    if newest.last_sequence or is_proven(state, at):
+    if newest.last_sequence or station.is_proven:
         return newest.limit_ma
     return MIN_CHARGING_MA
 
@@ -114,49 +105,42 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
 def board_of(moment: Moment) -> Board:
     """Return the board before anything is moved for others: limits told, caps applied."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
-    controlled, caps, trials, wiring = moment.controlled, moment.caps, moment.trials, state.wiring
-    # Summed on each connector's own circuit first: what is above is summed from circuits.
-    claims_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
-    count = len(state.connectors)
+    wiring, count = state.wiring, len(moment.controlled)
+    # What is claimed, and raised, beyond highs; summed on each connector's own circuit first.
+    more_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
     may_move, in_watts = [False] * count, [False] * count
     known_counts, phase_counts = _phase_counts(moment)
-    highs_ma, awake_ma = seen.high_ma.copy(), seen.high_ma.copy()
-    rows = [of_mask[mask] for of_mask, mask in zip(wiring.rows, seen.masks, strict=True)]
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
-    ranks: list[Rank] = [(AT_REST_RANK, ENDLESS_S)] * count
-    for at, belief in enumerate(state.connectors):
-        if not controlled[at]:
-            for row in wiring.own_rows[at][seen.masks[at]]:
-                claims_ma[row] += highs_ma[at]
-            continue
-        connector, priority = wiring.connectors[at], ORDINARY
-        station = state.stations[connector.ref.station]
+    awake_ma, ranks, ordinary = list(seen.high_ma), [AT_REST] * count, _rank(state, ORDINARY)
+    for at in moment.moved:
+        belief, station, high_ma = state.connectors[at], moment.stations[at], seen.high_ma[at]
+        priority, rank = ORDINARY, ordinary
         if state.priorities:
-            priority = state.priorities.get(connector.ref, ORDINARY)
-        cap_ma = _cap_ma(state, at, caps[at])
-        trial = trials[at]
-        limit_ma = min(cap_ma, told_ma(state, at) if trial is None else trial.limit_ma)
+            priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
+            rank = _rank(state, priority)
+        cap_ma, trial = _cap_ma(state, at, moment.caps[at]), moment.trials[at]
+        limit_ma = min(cap_ma, told_ma(belief, station) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
-        in_watts[at], counted_ma = takes_watts(station), limit_ma
-        if in_watts[at]:
-            times = phase_counts[at] // known_counts[at]
-            counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=connector.max_ma)
-        claim_ma = counted_ma if confirmable else max(counted_ma, seen.high_ma[at])
-        raise_ma = max(0, counted_ma - seen.high_ma[at])
-        for row in wiring.own_rows[at][seen.masks[at]]:
-            claims_ma[row] += claim_ma
-            raises_ma[row] += raise_ma
-        awake_ma[at] = max(highs_ma[at], _awake_ma(state, at, now_s))
-        may_move[at], limits_ma[at], caps_ma[at] = confirmable, limit_ma, cap_ma
-        ranks[at] = _rank(state, belief, priority, now_s)
+        counted_ma = limit_ma
+        if station.takes_watts:
+            times, max_ma = phase_counts[at] // known_counts[at], wiring.connectors[at].max_ma
+            counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
+        claim_ma = counted_ma if confirmable else max(counted_ma, high_ma)
+        if claim_ma != high_ma:
+            for row in wiring.own_rows[at][seen.masks[at]]:
+                more_ma[row] += claim_ma - high_ma
+                raises_ma[row] += max(0, counted_ma - high_ma)
+        awake_ma[at] = max(high_ma, _awake_ma(state, at, now_s))
+        may_move[at], in_watts[at] = confirmable, station.takes_watts
+        limits_ma[at], caps_ma[at] = limit_ma, cap_ma
+        ranks[at] = AT_REST if is_at_rest(state, belief, now_s) else rank
         floors_ma[at] = _floor_ma(ranks[at], priority, cap_ma)
-    claims_ma, raises_ma = wiring.with_all_below(claims_ma), wiring.with_all_below(raises_ma)
+    more_ma, raises_ma = wiring.with_all_below(more_ma), wiring.with_all_below(raises_ma)
     return Board(
-        rows=rows,
-        below=wiring.below,
+        rows=[rows[mask] for rows, mask in zip(wiring.rows, seen.masks, strict=True)],
         may_move=may_move,
         limit_ma=limits_ma,
-        high_ma=highs_ma,
+        high_ma=list(seen.high_ma),
         awake_ma=awake_ma,
         max_ma=[connector.max_ma for connector in wiring.connectors],
         cap_ma=caps_ma,
@@ -167,7 +151,8 @@ def board_of(moment: Moment) -> Board:
         known_count=known_counts,
         started_at_s=[belief.started_at_s for belief in state.connectors],
         room_ma=[
-            row.available_ma - claim_ma for row, claim_ma in zip(seen.rows, claims_ma, strict=True)
+            row.available_ma - claimed_ma - more
+            for row, claimed_ma, more in zip(seen.rows, seen.claimed_ma, more_ma, strict=True)
         ],
         proven_room_ma=[
             row.available_ma - claimed_ma - raise_ma
@@ -214,9 +199,7 @@ def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:
     return min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma))
 
 
-def _rank(state: SiteState, belief: ConnectorBelief, priority: Priority, now_s: float) -> Rank:
-    if is_at_rest(state, belief, now_s):
-        return (AT_REST_RANK, ENDLESS_S)
+def _rank(state: SiteState, priority: Priority) -> Rank:
     if priority.laxity_s is None:
         return (priority.rank, ENDLESS_S)
     return (priority.rank, priority.laxity_s // state.parameters.laxity_band_s)

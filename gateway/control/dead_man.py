@@ -56,29 +56,23 @@ def _begun(moment: Moment) -> Lapse:
     state, now_s = moment.state, moment.now_s
     idle = state.memory.lapse
     tried_at_s = dict(idle.tried_at_s)
-    for at, is_moved in enumerate(moment.controlled):
-        connector = state.wiring.connectors[at]
-        station = state.stations[connector.ref.station]
-        if not is_moved or not station.is_proven or station.is_dead_man_proven:
+    for at in moment.moved:
+        station = moment.stations[at]
+        if not station.is_proven or station.is_dead_man_proven:
             continue
-        since_tried_s = now_s - tried_at_s.get(connector.ref.station, NEVER_S)
+        connector = state.wiring.connectors[at].ref
+        since_tried_s = now_s - tried_at_s.get(connector.station, NEVER_S)
         if since_tried_s >= state.parameters.lapse_retry_s and _is_ready(moment, at):
-            tried_at_s[connector.ref.station] = now_s
-            return Lapse(
-                connector=connector.ref, since_s=now_s, tried_at_s=tuple(tried_at_s.items())
-            )
+            tried_at_s[connector.station] = now_s
+            return Lapse(connector=connector, since_s=now_s, tried_at_s=tuple(tried_at_s.items()))
     return idle
 
 
 def _is_ready(moment: Moment, at: int) -> bool:
     """Return whether a lapse would show: it draws well above the fallback that is written."""
-    state, now_s = moment.state, moment.now_s
-    connector, belief, parameters = (
-        state.wiring.connectors[at],
-        state.connectors[at],
-        state.parameters,
-    )
-    newest, station = belief.limits[-1], state.stations[connector.ref.station]
+    state, now_s, parameters = moment.state, moment.now_s, moment.state.parameters
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    newest, station = belief.limits[-1], moment.stations[at]
     if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:

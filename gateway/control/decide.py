@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from gateway.control.all_phases import may_need_all_phases
 from gateway.control.appetite import uses_its_limit
 from gateway.control.caps import chargeable_ma
-from gateway.control.claims import AT_REST_RANK, Moment, board_of, is_proven, moment_of
+from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
 from gateway.control.dead_man import lapse_of
 from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
 from gateway.control.headroom import Survey
@@ -21,7 +21,7 @@ from gateway.control.share import (
     start_waiting,
 )
 from gateway.control.standing import settled
-from gateway.control.state import ConnectorBelief, ControlMemory, Due, SiteState
+from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.why import reasons_of
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
@@ -94,14 +94,14 @@ def decide(state: SiteState, now_s: float) -> Decision:
     _tell_all_phases(moment, board, memory)
     memory = replace(memory, dues=(*dues, *_raise(moment, board, steps)))
     orders = _orders_that_fit(moment, board, lapse.connector)
-    asked = to_ask(state, moment.controlled, now_s)
+    asked = to_ask(moment)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
     memory = replace(
         memory,
         base_seen_ma=base_seen_ma,
         base_over=base_over,
         lapse=lapse,
-        trial_at_s=tuple(None if trial is None else trial.since_s for trial in moment.trials),
+        trial_at_s=tuple([None if trial is None else trial.since_s for trial in moment.trials]),
         tells_all_phases=tuple(
             limit_ma > 0 and count > known
             for limit_ma, count, known in zip(
@@ -109,15 +109,17 @@ def decide(state: SiteState, now_s: float) -> Decision:
             )
         ),
         asked_at_s=tuple(
-            now_s if at in asked else before_s
-            for at, before_s in enumerate(state.memory.asked_at_s)
+            [
+                now_s if at in asked else before_s
+                for at, before_s in enumerate(state.memory.asked_at_s)
+            ]
         ),
     )
     return Decision(
         at_s=now_s,
         reasons=reasons_of(moment, board, memory),
         orders=orders,
-        fallbacks=_fallbacks(state),
+        fallbacks=_fallbacks(moment),
         ask=tuple(state.wiring.connectors[at].ref for at in sorted(asked)),
         trips=_trips(state, now_s),
         void_proofs=void_proofs(state, memory),
@@ -129,17 +131,12 @@ def decide(state: SiteState, now_s: float) -> Decision:
 
 def with_settled(state: SiteState, now_s: float) -> SiteState:
     """Return the state with the limits put out of force whose time has come."""
-    after: dict[int, ConnectorBelief] = {}
+    connectors, station_of = list(state.connectors), state.wiring.station_of
     for at, belief in enumerate(state.connectors):
         if len(belief.limits) > 1:
-            station = state.stations[state.wiring.connectors[at].ref.station]
-            without = settled(belief, station, state.parameters, now_s)
-            if without is not belief:
-                after[at] = without
-    if not after:
-        return state
-    connectors = tuple(after.get(at, belief) for at, belief in enumerate(state.connectors))
-    return replace(state, connectors=connectors)
+            station = state.stations[station_of[at]]
+            connectors[at] = settled(belief, station, state.parameters, now_s)
+    return replace(state, connectors=tuple(connectors))
 
 
 def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
@@ -225,9 +222,8 @@ def _waiting(moment: Moment, board: Board) -> list[int]:
     return sorted(
         (
             at
-            for at, is_moved in enumerate(moment.controlled)
-            if is_moved
-            and board.limit_ma[at] == 0
+            for at in moment.moved
+            if board.limit_ma[at] == 0
             and board.cap_ma[at] >= MIN_CHARGING_MA
             and _is_pause_over(moment, at)
         ),
@@ -283,9 +279,9 @@ def _tell_needs(moment: Moment, board: Board) -> None:
         if at is not None and priority.floor_ma:
             board.floor_ma[at] = -(-board.floor_ma[at] // STEP_MA) * STEP_MA
             board.guaranteed.add(at)
-    for at, is_moved in enumerate(moment.controlled):
+    for at in moment.moved:
         accepts_ma = state.connectors[at].accepts_ma
-        if is_moved and accepts_ma is not None and is_proven(state, at):
+        if accepts_ma is not None and moment.stations[at].is_proven:
             takes_ma = max(MIN_CHARGING_MA, accepts_ma // STEP_MA * STEP_MA)
             board.cap_ma[at] = min(board.cap_ma[at], takes_ma)
 
@@ -294,11 +290,10 @@ def _wanting(moment: Moment, board: Board) -> list[int]:
     """Return who has its minimum at least and can take more."""
     return [
         at
-        for at, is_moved in enumerate(moment.controlled)
-        if is_moved
-        and MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at]
+        for at in moment.moved
+        if MIN_CHARGING_MA <= board.limit_ma[at] < board.cap_ma[at]
         and board.rank[at][0] != AT_REST_RANK
-        and is_proven(moment.state, at)
+        and moment.stations[at].is_proven
     ]
 
 
@@ -334,9 +329,8 @@ def _raise(moment: Moment, board: Board, steps: Steps) -> list[Due]:
     candidates = _wanting(moment, board)
     waiting = [
         at
-        for at, is_moved in enumerate(moment.controlled)
-        if is_moved
-        and not board.limit_ma[at]
+        for at in moment.moved
+        if not board.limit_ma[at]
         and board.cap_ma[at] >= MIN_CHARGING_MA
         and board.rank[at][0] != AT_REST_RANK
     ]
@@ -379,8 +373,8 @@ def _free_unused(moment: Moment, board: Board, takers: list[int]) -> None:
     """Cut what a vehicle leaves unused, all of it if it rests, where `takers` want it."""
     state, wanting = moment.state, set(takers)
     is_wanted_on: dict[int, bool] = {}
-    for at, is_moved in enumerate(moment.controlled):
-        if not is_moved or not board.limit_ma[at]:
+    for at in moment.moved:
+        if not board.limit_ma[at]:
             continue
         takes_ma = board.cap_ma[at]
         if board.rank[at][0] == AT_REST_RANK:
@@ -422,21 +416,19 @@ def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple
     state, now_s = moment.state, moment.now_s
     parameters = state.parameters
     orders = []
-    for at, is_moved in enumerate(moment.controlled):
-        if not is_moved:
-            continue
+    for at in moment.moved:
         belief, limit_ma = state.connectors[at], board.limit_ma[at]
         newest = belief.limits[-1]
-        is_confirmed = (
-            newest.confirmed_at_s is not None and newest.confirmed_at_s >= newest.renewed_at_s
-        )
-        due_s = newest.renewed_at_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
         phase_count = board.phase_count[at]
         is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
         if board.takes_watts[at] and limit_ma and phase_count != newest.phase_count:
             is_change = True
-        if not is_change and (now_s < due_s or state.wiring.connectors[at].ref == lapsing):
-            continue
+        if not is_change:
+            told_s, renewed_s = newest.confirmed_at_s, newest.renewed_at_s
+            is_confirmed = told_s is not None and told_s >= renewed_s
+            due_s = renewed_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
+            if now_s < due_s or state.wiring.connectors[at].ref == lapsing:
+                continue
         orders.append(
             LimitOrder(
                 connector=state.wiring.connectors[at].ref,
@@ -452,15 +444,15 @@ def _orders(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tuple
     return tuple(orders)
 
 
-def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
+def _fallbacks(moment: Moment) -> tuple[FallbackOrder, ...]:
     """Return the fallbacks that are not what they must be; a prohibition is a fallback of 0."""
-    orders = []
+    state, orders = moment.state, []
     for at, (connector, belief) in enumerate(
         zip(state.wiring.connectors, state.connectors, strict=True)
     ):
-        if not state.stations[connector.ref.station].is_connected:
+        if not moment.stations[at].is_connected:
             continue
-        is_forbidden = state.is_stopped or _is_forbidden(state, at)
+        is_forbidden = state.is_stopped or (bool(state.constraints) and _is_forbidden(state, at))
         wanted_ma = 0 if is_forbidden else connector.fallback_ma
         if belief.fallback_ma != wanted_ma:
             limit = CurrentLimit(limit_ma=wanted_ma, voltage_v=state.wiring.site.voltage_v)
@@ -470,8 +462,6 @@ def _fallbacks(state: SiteState) -> tuple[FallbackOrder, ...]:
 
 def _is_forbidden(state: SiteState, at: int) -> bool:
     """Return whether somebody forbids charging on a connector, or on a circuit above it."""
-    if not state.constraints:
-        return False
     connector = state.wiring.connectors[at]
     above = {state.wiring.circuits[circuit].id for circuit in state.wiring.paths[at]}
     return any(

@@ -6,14 +6,13 @@ from gateway.control.bounds import (
     counted_limit_ma,
     draw_as_limit_ma,
     is_overdrawn,
-    takes_watts,
     tolerance_ma,
 )
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import NOTHING, PerPhase
+from gateway.domain.electric import NOTHING
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
@@ -25,7 +24,9 @@ FIRST_DRAW_S = 90.0
 JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 
 
-def draw_of(event: ConnectorMetered, connector: Connector, voltage_v: float) -> Draw:
+def draw_of(
+    event: ConnectorMetered, connector: Connector, voltage_v: float, parameters: ControlParameters
+) -> Draw:
     """Return the reading on supply phases, rounded up; what a phase did not tell is nothing."""
     power_w, power_ma = event.power_w, None
     if power_w is not None:
@@ -35,8 +36,15 @@ def draw_of(event: ConnectorMetered, connector: Connector, voltage_v: float) -> 
     on_supply = [0, 0, 0]
     for phase, value in zip(connector.phases, event.current_a, strict=False):
         on_supply[phase] = -int(-(value or 0.0) * 1_000 // 1)
-    current_ma: PerPhase = (on_supply[0], on_supply[1], on_supply[2])
-    return Draw(at_s=event.at_s, current_ma=current_ma, power_w=power_w, power_ma=power_ma)
+    l1, l2, l3 = on_supply
+    less_ma = tolerance_ma(max(on_supply), parameters)
+    return Draw(
+        at_s=event.at_s,
+        current_ma=(l1, l2, l3),
+        power_w=power_w,
+        power_ma=power_ma,
+        surely_ma=(max(0, l1 - less_ma), max(0, l2 - less_ma), max(0, l3 - less_ma)),
+    )
 
 
 def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
@@ -95,7 +103,7 @@ def after_reading(
     belief = replace(belief, over_since_s=over_since_s)
     belief = _with_phase_count(belief, connector, draw, parameters)
     belief = _learn(belief, draw, drawn_ma, parameters)
-    if belief.resting_since_s is not None and takes_watts(station):
+    if belief.resting_since_s is not None and station.takes_watts:
         # It may come back on fewer phases, with all its watts on them.
         belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
     return belief, bites

@@ -270,7 +270,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     is_proof = False
     match event:
         case ConnectorMetered():
-            draw = draw_of(event, connector, state.wiring.site.voltage_v)
+            draw = draw_of(event, connector, state.wiring.site.voltage_v, state.parameters)
             belief, is_proof = after_reading(belief, connector, station, draw, state.parameters)
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)

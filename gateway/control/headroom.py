@@ -8,9 +8,11 @@ to draw within [low, high] (design §3):
     sum of highs <= available
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from gateway.control.attribution import Attribution, Readings
+from gateway.control.attribution import Attribution
 from gateway.control.bounds import (
     counted_draw,
     fallback_ma,
@@ -26,10 +28,30 @@ from gateway.control.rows import Row, row_of
 from gateway.control.state import SiteState
 from gateway.control.three_phase import within_three_phase_bounds
 from gateway.control.wants import Claims
-from gateway.control.wiring import Mask
+from gateway.control.wiring import Mask, Position
 from gateway.domain.electric import NOTHING, PerPhase
 
 ENDLESS_S = float("inf")
+
+Part = tuple[int, PerPhase, bool, Mask, float]
+"""What is counted of a connector: high, low, whether it is overdrawn, phases, when it was read."""
+
+
+class Counted(NamedTuple):
+    """What a survey is made of; the sums are of connectors on the circuit itself."""
+
+    parts: list[Part]
+    """Per connector."""
+    claimed_ma: list[int]
+    """Per row: the sum of highs."""
+    lows_ma: list[int]
+    """Per row: the sum of lows, no low above its high."""
+    idle_ma: list[int]
+    """Per row: the largest fallback of an idle connector anywhere below."""
+    told_at_s: list[float]
+    """Per circuit: the oldest sample counted."""
+    rows: list[Row]
+    """Each by itself: before what joins the phases of a circuit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,109 +69,137 @@ class Survey:
     """Per connector: the phases that count."""
     claimed_ma: list[int]
     """Per row: the sum of highs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Counted:
-    """Every connector's part; the sums are per row, of connectors on the circuit itself."""
-
-    readings: Readings
-    overdrawn: list[bool]
-    masks: list[Mask]
-    claimed_ma: list[int]
-    lows_ma: list[int]
-    idle_ma: list[int]
-    """Per row: the largest fallback of an idle connector anywhere below."""
-    told_at_s: list[float]
-    """Per circuit: the oldest sample counted on the circuit itself."""
+    counted: Counted
+    """What all this was made of."""
 
 
 def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
-    wiring, counted = state.wiring, _counted(state, now_s)
-    attribution = Attribution(state, counted.readings)
-    told_at_s = counted.told_at_s
-    for circuit, path in enumerate(wiring.above):
-        for higher in path:
-            told_at_s[higher] = min(told_at_s[higher], told_at_s[circuit])
-    rows = []
-    lows_ma = wiring.with_all_below(counted.lows_ma)
+    circuits, read_at_s = range(len(state.circuits)), _read_at_s(state, now_s)
+    parts = [_part(state, at, read_at_s, now_s) for at in range(len(state.connectors))]
+    counted = Counted(
+        parts=parts,
+        claimed_ma=[0, 0, 0] * len(circuits),
+        lows_ma=[0, 0, 0] * len(circuits),
+        idle_ma=_idle_ma(state, parts),
+        told_at_s=[ENDLESS_S] * len(circuits),
+        rows=[],
+    )
+    return _surveyed(state, counted, circuits, circuits, now_s)
+
+
+def survey_again(
+    state: SiteState, seen: Survey, changed: Iterable[Position], now_s: float
+) -> Survey:
+    """Return the survey of a state that differs from the one `seen` in limits of `changed` alone.
+
+    Only they, and the circuits above them, are looked at again; nobody is idle who was not.
+    """
+    before, read_at_s = seen.counted, _read_at_s(state, now_s)
+    counted = before._replace(
+        parts=before.parts.copy(),
+        claimed_ma=before.claimed_ma.copy(),
+        lows_ma=before.lows_ma.copy(),
+        told_at_s=before.told_at_s.copy(),
+        rows=before.rows.copy(),
+    )
+    nearest, above = set[Position](), set[Position]()
+    for at in changed:
+        counted.parts[at] = _part(state, at, read_at_s, now_s)
+        nearest.add(state.wiring.paths[at][0])
+        above.update(state.wiring.paths[at])
+    return _surveyed(state, counted, nearest, above, now_s)
+
+
+def _surveyed(
+    state: SiteState,
+    counted: Counted,
+    own: Iterable[Position],
+    circuits: Iterable[Position],
+    now_s: float,
+) -> Survey:
+    """Return the survey of what is counted, with sums of their `own` and rows of circuits anew."""
+    _sum_up(state, counted, own)
+    wiring, told_at_s, rows = state.wiring, counted.told_at_s.copy(), counted.rows
     claimed_ma = wiring.with_all_below(counted.claimed_ma)
-    for at, (lows, idle) in enumerate(zip(lows_ma, counted.idle_ma, strict=True)):
-        changes = state.circuits[at // 3].phases[at % 3].changes
-        if changes and changes[-1].at_s >= told_at_s[at // 3]:
-            corrected = attribution.corrected(at, told_at_s[at // 3])
-            lows = min(lows, corrected.lows_ma) + corrected.given_ma  # noqa: PLW2901
-        rows.append(row_of(state, at, lows, idle, now_s))
-    claims = Claims(
-        high_ma=counted.readings.high_ma,
-        masks=counted.masks,
-        overdrawn=counted.overdrawn,
-        claimed_ma=claimed_ma,
-    )
+    lows_ma = wiring.with_all_below(counted.lows_ma)
+    for told_s, path in zip(counted.told_at_s, wiring.above, strict=True):
+        for higher in path:
+            told_at_s[higher] = min(told_at_s[higher], told_s)
+    of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
+    highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
+    attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
+    for circuit in circuits:
+        for at, measured in enumerate(state.circuits[circuit].phases, 3 * circuit):
+            if measured.changes and measured.changes[-1].at_s >= told_at_s[circuit]:
+                corrected = attribution.corrected(circuit, at % 3, told_at_s[circuit])
+                lows_ma[at] = min(lows_ma[at], corrected.lows_ma) + corrected.given_ma
+            rows[at : at + 1] = [row_of(state, at, lows_ma[at], counted.idle_ma[at], now_s)]
+    claims = Claims(high_ma=highs_ma, masks=masks, overdrawn=overdrawn, claimed_ma=claimed_ma)
     return Survey(
-        rows=within_three_phase_bounds(state, rows, claims, now_s),
-        high_ma=counted.readings.high_ma,
-        low_ma=counted.readings.low_ma,
-        overdrawn=counted.overdrawn,
-        masks=counted.masks,
-        claimed_ma=claimed_ma,
-    )
-
-
-def _counted(state: SiteState, now_s: float) -> _Counted:
-    """Return what is counted of every connector."""
-    wiring, parameters, stations = state.wiring, state.parameters, state.stations
-    count, circuits_read_at_s = len(wiring.rating_ma), _read_at_s(state, now_s)
-    claimed_ma, lows_ma, idle_ma = [0] * count, [0] * count, [0] * count
-    told_at_s = [ENDLESS_S] * len(wiring.circuits)
-    highs_ma: list[int] = []
-    overdrawn: list[bool] = []
-    masks: list[Mask] = []
-    low_of: list[PerPhase] = []
-    read_at_s: list[float] = []
-    for at, connector in enumerate(wiring.connectors):
-        belief, station = state.connectors[at], stations[connector.ref.station]
-        circuit, counted_at_s, low, is_over = wiring.paths[at][0], -ENDLESS_S, NOTHING, False
-        if belief.draws:
-            is_current = reading_is_current(belief, station, parameters, now_s)
-            is_over = is_current and is_overdrawn(connector, belief, station, parameters)
-            is_current = is_current and not is_unsteady(station, parameters, now_s)
-            draw = counted_draw(belief, circuits_read_at_s[circuit])
-            low = low_ma(draw, parameters, is_current=is_current)
-            counted_at_s = -ENDLESS_S if draw is None else draw.at_s
-        high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
-        mask = wiring.wired[at]
-        if not is_unsteady(station, parameters, now_s):
-            mask = mask_of(belief, station, mask)
-        highs_ma.append(high)
-        overdrawn.append(is_over)
-        masks.append(mask)
-        low_of.append(low)
-        read_at_s.append(counted_at_s)
-        if high:
-            for row in wiring.own_rows[at][mask]:
-                claimed_ma[row] += high
-            told_s = counted_at_s - parameters.sample_age_s
-            if low is NOTHING:  # Before it began there was nothing to fall.
-                told_s = max(belief.started_at_s, told_s)
-            told_at_s[circuit] = min(told_at_s[circuit], told_s)
-            if low is not NOTHING:
-                for row, low_of_phase in enumerate(low, 3 * circuit):
-                    lows_ma[row] += min(high, low_of_phase)
-        elif is_idle(belief):
-            starts_ma = fallback_ma(connector, belief)
-            for row in wiring.rows[at][mask]:
-                idle_ma[row] = max(idle_ma[row], starts_ma)
-    return _Counted(
-        readings=Readings(low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s),
+        rows=within_three_phase_bounds(state, rows.copy(), claims, now_s),
+        high_ma=highs_ma,
+        low_ma=low_of,
         overdrawn=overdrawn,
         masks=masks,
         claimed_ma=claimed_ma,
-        lows_ma=lows_ma,
-        idle_ma=idle_ma,
-        told_at_s=told_at_s,
+        counted=counted,
     )
+
+
+def _part(state: SiteState, at: Position, circuits_read_at_s: list[float], now_s: float) -> Part:
+    """Return what is counted of a connector."""
+    wiring, parameters, belief = state.wiring, state.parameters, state.connectors[at]
+    connector, station = wiring.connectors[at], state.stations[wiring.station_of[at]]
+    read_at_s, low, is_over = -ENDLESS_S, NOTHING, False
+    if belief.draws:
+        is_current = reading_is_current(belief, station, parameters, now_s)
+        is_over = is_current and is_overdrawn(connector, belief, station, parameters)
+        is_current = is_current and not is_unsteady(station, parameters, now_s)
+        draw = counted_draw(belief, circuits_read_at_s[wiring.paths[at][0]])
+        low = low_ma(draw, is_current=is_current)
+        read_at_s = -ENDLESS_S if draw is None else draw.at_s
+    high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
+    mask = wiring.wired[at]
+    if not is_unsteady(station, parameters, now_s):
+        mask = mask_of(belief, station, mask)
+    return high, low, is_over, mask, read_at_s
+
+
+def _sum_up(state: SiteState, counted: Counted, circuits: Iterable[Position]) -> None:
+    """Sum anew what the connectors on each of these circuits itself add up to."""
+    wiring, age_s, parts = state.wiring, state.parameters.sample_age_s, counted.parts
+    claimed_ma, lows_ma = counted.claimed_ma, counted.lows_ma
+    for circuit in circuits:
+        row, oldest_s = 3 * circuit, ENDLESS_S
+        claimed_ma[row : row + 3] = lows_ma[row : row + 3] = 0, 0, 0
+        for at in wiring.own[circuit]:
+            high, low, _, mask, read_at_s = parts[at]
+            if not high:
+                continue
+            for of_phase in wiring.own_rows[at][mask]:
+                claimed_ma[of_phase] += high
+            told_s = read_at_s - age_s
+            if low is NOTHING:  # Before it began there was nothing to fall.
+                told_s = max(state.connectors[at].started_at_s, told_s)
+            else:
+                l1, l2, l3 = low if max(low) <= high else [min(high, of_phase) for of_phase in low]
+                lows_ma[row] += l1
+                lows_ma[row + 1] += l2
+                lows_ma[row + 2] += l3
+            oldest_s = min(oldest_s, told_s)
+        counted.told_at_s[circuit] = oldest_s
+
+
+def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
+    """Return, per row, the largest fallback of an idle connector anywhere below."""
+    wiring, idle_ma = state.wiring, [0] * len(state.wiring.rating_ma)
+    for at, (high, _, _, mask, _) in enumerate(parts):
+        if not high and is_idle(state.connectors[at]):
+            starts_ma = fallback_ma(wiring.connectors[at], state.connectors[at])
+            for row in wiring.rows[at][mask]:
+                idle_ma[row] = max(idle_ma[row], starts_ma)
+    return idle_ma
 
 
 def _read_at_s(state: SiteState, now_s: float) -> list[float]:

@@ -1,26 +1,26 @@
 """Which connectors are asked for a reading at once: TriggerMessage, rate-limited."""
 
 from gateway.control.bounds import interval_of_s
+from gateway.control.claims import Moment
 from gateway.control.state import NEVER_S, ConnectorBelief, SiteState, StationBelief
+from gateway.control.wiring import Position
 
 LATE_S = 1.0
 RECENT_S = 3.0
 
 
-def to_ask(state: SiteState, controlled: list[bool], now_s: float) -> set[int]:
+def to_ask(moment: Moment) -> set[Position]:
     """Return the positions of connectors whose reading is needed sooner than it would come."""
+    state, now_s = moment.state, moment.now_s
     changed_at_s = _lately_unexplained_at_s(state, now_s)
-    asked: set[int] = set()
-    for at, is_moved in enumerate(controlled):
-        if not is_moved:
-            continue
+    asked: set[Position] = set()
+    for at in moment.moved:
         if now_s - state.memory.asked_at_s[at] < state.parameters.reading_request_gap_s:
             continue
         belief = state.connectors[at]
-        station = state.stations[state.wiring.connectors[at].ref.station]
         read_at_s = belief.draws[-1].at_s if belief.draws else NEVER_S
         is_unexplained = read_at_s < changed_at_s[state.wiring.paths[at][0]]
-        if is_unexplained or _is_needed(state, belief, station, read_at_s, now_s):
+        if is_unexplained or _is_needed(state, belief, moment.stations[at], read_at_s, now_s):
             asked.add(at)
     return asked
 
@@ -59,11 +59,11 @@ def _is_needed(
 ) -> bool:
     """Return whether a cut waits to be seen, or the last reading is about to be too old."""
     parameters, newest = state.parameters, belief.limits[-1]
-    if newest.acknowledged_at_s is not None and newest.last_sequence:
+    is_open = len(belief.limits) > 1 or not station.is_proven
+    if is_open and newest.acknowledged_at_s is not None and newest.last_sequence:
         settled_at_s = newest.acknowledged_at_s + parameters.settling_s
-        is_open = len(belief.limits) > 1 or not station.is_proven
-        if is_open and now_s >= settled_at_s and read_at_s < settled_at_s:
+        if now_s >= settled_at_s and read_at_s < settled_at_s:
             return True
-    if belief.draw is None:
+    if not belief.draws:
         return newest.limit_ma > 0 and now_s - belief.started_at_s > parameters.settling_s
     return now_s - read_at_s > interval_of_s(station, parameters) + LATE_S

@@ -1,11 +1,12 @@
 """One phase of one circuit as a decision sees it: what binds, what base is, what is kept free."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
+from gateway.domain.circuits import Circuit
 from gateway.domain.ids import CircuitId
 
 FLOWING_MA = 2_000  # A live current above it is never the same to the last bit for long.
@@ -19,8 +20,7 @@ class ReserveFor(StrEnum):
     LEASE = "a rise of base while nobody is there to cut"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One phase of one circuit, as a decision sees it.
 
     `bound_ma` is the tightest of set-point and outside limits, `bound_source` whose it is (None:
@@ -48,10 +48,11 @@ class Row:
 
 def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
     """Return a row's arithmetic: `lows_ma` is surely drawn by connectors, `idle_ma` may start."""
-    wiring, parameters = state.wiring, state.parameters
-    circuit, phase = wiring.circuits[at // 3], at % 3
-    measured = state.circuits[at // 3].phases[phase]
-    bound_ma, source = wiring.set_point_ma[at], None
+    wiring, parameters, circuit_at = state.wiring, state.parameters, at // 3
+    circuit, phase = wiring.circuits[circuit_at], at % 3
+    measured = state.circuits[circuit_at].phases[phase]
+    set_point_ma, rating_ma = wiring.set_point_ma[at], wiring.rating_ma[at]
+    bound_ma, source = set_point_ma, None
     if state.constraints:
         bound_ma, source = _tightest(state, circuit.id, phase, bound_ma)
     worst_case_ma = max(wiring.worst_case_ma[at], state.memory.base_seen_ma[at])
@@ -62,15 +63,15 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
         base_ma = worst_case_ma
     else:
         current_ma = measured.current_ma
-        if wiring.sources[at // 3]:
-            export_ma = _export_ma(state, at // 3, phase, now_s)
+        if wiring.sources[circuit_at]:
+            export_ma = _export_ma(state, circuit_at, phase, now_s)
         base_ma = max(0, current_ma - lows_ma + export_ma)
-        reserve_ma, reserve_for = _reserve_ma(state, at, bound_ma)
+        reserve_ma, reserve_for = _reserve_ma(measured, circuit, rating_ma, bound_ma, parameters)
         if idle_ma > reserve_ma:
             reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
     return Row(
-        rating_ma=wiring.rating_ma[at],
-        set_point_ma=wiring.set_point_ma[at],
+        rating_ma=rating_ma,
+        set_point_ma=set_point_ma,
         bound_ma=bound_ma,
         bound_source=source,
         current_ma=current_ma,
@@ -94,16 +95,19 @@ def _export_ma(state: SiteState, circuit: int, phase: int, now_s: float) -> int:
     return export_ma
 
 
-def _reserve_ma(state: SiteState, at: int, bound_ma: int) -> tuple[int, ReserveFor]:
+def _reserve_ma(
+    measured: PhaseState,
+    circuit: Circuit,
+    rating_ma: int,
+    bound_ma: int,
+    parameters: ControlParameters,
+) -> tuple[int, ReserveFor]:
     """Return what base may credibly rise by before connectors can follow, and in what time.
 
     Within one reaction chain it is kept free. What may rise over a whole lease, in which there
     may be nobody to cut, is more: only so much of it is kept free that the device does not trip
     before the leases lapse (design §3, reserve).
     """
-    wiring, parameters = state.wiring, state.parameters
-    circuit, rating_ma = wiring.circuits[at // 3], wiring.rating_ma[at]
-    measured = state.circuits[at // 3].phases[at % 3]
     rise_ma = _rise_ma(measured, rating_ma, parameters)
     in_lease_ma = measured.lease_rises.quantile_ma
     if in_lease_ma is None:

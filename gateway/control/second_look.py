@@ -7,8 +7,8 @@ changes of a circuit are taken to tell. So a raise that fitted may no longer fit
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gateway.control.headroom import Survey, survey
-from gateway.control.standing import after_sending
+from gateway.control.headroom import Survey, survey_again
+from gateway.control.standing import after_sending, is_renewed
 from gateway.control.state import ConnectorBelief, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.events import LimitSent
@@ -22,11 +22,15 @@ def misfits(
 
     `limits` are those about to be sent; `seen` is what they were decided on.
     """
-    raised = {at for at, limit in limits.items() if _is_raise(limit, state.connectors[at])}
+    beliefs = state.connectors
+    raised = {at for at, limit in limits.items() if _is_raise(limit, beliefs[at])}
     if not raised:
         return raised
-    connectors = list(state.connectors)
+    connectors, changed = list(beliefs), list[Position]()
     for at, limit in limits.items():
+        newest = beliefs[at].limits[-1]
+        if is_renewed(newest, limit_ma=limit.limit_ma, phase_count=limit.phase_count):
+            continue  # A renewal changes nothing that is counted.
         ref = state.wiring.connectors[at].ref
         sent = LimitSent(
             at_s=now_s,
@@ -34,12 +38,12 @@ def misfits(
             limit_ma=limit.limit_ma,
             phase_count=limit.phase_count,
             lease_until_s=now_s + state.parameters.lease_s,
-            sequence=connectors[at].limits[-1].last_sequence + 1,
+            sequence=newest.last_sequence + 1,
         )
-        connectors[at] = after_sending(
-            connectors[at], sent, state.stations[ref.station], state.parameters
-        )
-    after = survey(replace(state, connectors=tuple(connectors)), now_s)
+        station = state.stations[ref.station]
+        connectors[at] = after_sending(beliefs[at], sent, station, state.parameters)
+        changed.append(at)
+    after = survey_again(replace(state, connectors=tuple(connectors)), seen, changed, now_s)
     over = {row for row in range(len(seen.rows)) if _over_ma(after, row) > _over_ma(seen, row)}
     return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
 

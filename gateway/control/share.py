@@ -27,8 +27,6 @@ class Board:
 
     rows: list[tuple[int, ...]]
     """Per connector: the rows it loads."""
-    below: tuple[tuple[int, ...], ...]
-    """Per circuit: the connectors below it."""
     may_move: list[bool]
     """Per connector: whether it can be told another limit and will follow."""
     limit_ma: list[int]
@@ -65,17 +63,22 @@ class Board:
     """Rows where not even everyone's minimum fits."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
     """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
-    movable: dict[int, list[int]] = field(default_factory=dict)
-    """Row -> the connectors that load it and can be moved, of the rows asked for so far."""
+    pausable_ma: dict[int, int] = field(default_factory=dict)
+    """Row -> what those that can be paused have there, until one of them moves."""
+    movable: list[list[int]] = field(init=False)
+    """Per row: the connectors that load it and can be moved."""
+
+    def __post_init__(self) -> None:
+        """Find who can be moved where."""
+        self.movable = [[] for _ in self.room_ma]
+        for at, may_move in enumerate(self.may_move):
+            if may_move:
+                for row in self.rows[at]:
+                    self.movable[row].append(at)
 
     def on_row(self, row: int) -> list[int]:
         """Return the connectors that load a row and can be moved."""
-        movable = self.movable.get(row)
-        if movable is None:
-            rows, may_move = self.rows, self.may_move
-            movable = [at for at in self.below[row // 3] if may_move[at] and row in rows[at]]
-            self.movable[row] = movable
-        return movable
+        return self.movable[row]
 
     def counted_ma(self, at: int, limit_ma: int) -> int:
         """Return what a limit of a connector is counted at."""
@@ -105,6 +108,7 @@ class Board:
             self.room_ma[row] -= told_ma - before_ma
             self.proven_room_ma[row] -= more_ma
             self.spare_ma.pop(row, None)
+            self.pausable_ma.pop(row, None)
         return True
 
     def gives_ma(self, at: int, keeps_ma: int) -> int:
@@ -134,6 +138,7 @@ class Board:
         for row in self.rows[at]:
             self.room_ma[row] += freed_ma
             self.proven_room_ma[row] -= claimed_ma
+            self.pausable_ma.pop(row, None)
             if gives_otherwise and row in self.spare_ma:
                 del self.spare_ma[row]
 
@@ -171,6 +176,13 @@ class Board:
     def may_be_paused(self, at: int) -> bool:
         """Return whether a connector has something, and gives way even with its minimum."""
         return self.limit_ma[at] > 0 and not self.comes_first(at)
+
+    def pausable_on(self, row: int) -> int:
+        """Return what a row would gain, were all paused who can be."""
+        if row not in self.pausable_ma:
+            paused = [at for at in self.on_row(row) if self.may_be_paused(at)]
+            self.pausable_ma[row] = sum([self.gives_ma(at, 0) for at in paused])
+        return self.pausable_ma[row]
 
     def last_served(self, row: int) -> list[int]:
         """Return who on a row can be paused for those that come first, in order.
@@ -339,10 +351,13 @@ def _spare_ma(board: Board, row: int, waiting: int) -> int:
     """Return what can be had on a row: from those above their floors, or who can be paused."""
     by_rank, least_rank = board.spare_ma.setdefault(row, {}), _least_rank(board, waiting)
     if least_rank not in by_rank:
+        limit_ma, floor_ma, rank = board.limit_ma, board.floor_ma, board.rank
         by_rank[least_rank] = sum(
-            board.gives_ma(at, board.floor_ma[at])
-            for at in board.on_row(row)
-            if board.rank[at] >= least_rank
+            [
+                board.gives_ma(at, floor_ma[at])
+                for at in board.on_row(row)
+                if limit_ma[at] > floor_ma[at] and rank[at] >= least_rank
+            ]
         )
     if not board.comes_first(waiting):
         return by_rank[least_rank]
@@ -367,14 +382,14 @@ def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
 
     With a margin, or what is cut for it would be raised again with the next breath of noise.
     """
-    short, least_ma = [], board.start_ma(waiting)
+    short, least_ma, comes_first = [], board.start_ma(waiting), board.comes_first(waiting)
     for row in board.rows[waiting]:
         have_ma = board.room_ma[row]
-        may_ask = row not in board.crowded or board.comes_first(waiting)
-        if have_ma < least_ma and may_ask:
-            have_ma += _spare_ma(board, row, waiting) - margin_ma
         if have_ma < least_ma:
-            short.append(row)
+            if comes_first or row not in board.crowded:
+                have_ma += _spare_ma(board, row, waiting) - margin_ma
+            if have_ma < least_ma:
+                short.append(row)
     return short
 
 
@@ -382,8 +397,7 @@ def _could_start(board: Board, waiting: int) -> bool:
     """Return whether one waiting could be started if all who can be paused were: else none need."""
     least_ma = board.start_ma(waiting)
     return all(
-        board.room_ma[row] + sum([board.gives_ma(at, 0) for at in board.last_served(row)])
-        >= least_ma
+        board.room_ma[row] >= least_ma or board.room_ma[row] + board.pausable_on(row) >= least_ma
         for row in board.rows[waiting]
     )
 
@@ -418,12 +432,15 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
     The minimum is everyone's, whatever the class: only what comes first is not paused for it.
     Nobody is paused for one that would still wait, for want of room elsewhere.
     """
+    had_turn: dict[int, list[int]] = {}
     for at in waiting:
         least_ma = board.start_ma(at)
         short = [row for row in board.rows[at] if board.room_ma[row] < least_ma]
         if not short or board.crowded.isdisjoint(short):
             continue
-        had_turn = {row: _had_turn(board, row, now_s - parameters.rotation_s) for row in short}
+        for row in short:
+            if row not in had_turn:
+                had_turn[row] = _had_turn(board, row, now_s - parameters.rotation_s)
         if any(
             board.room_ma[row] + sum([board.gives_ma(other, 0) for other in had_turn[row]])
             < least_ma
@@ -440,7 +457,11 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
 def _had_turn(board: Board, row: int, by_s: float) -> list[int]:
     """Return who on a row was started by then and can be paused, the longest served first."""
     return sorted(
-        (at for at in board.last_served(row) if board.started_at_s[at] <= by_s),
+        (
+            at
+            for at in board.on_row(row)
+            if board.started_at_s[at] <= by_s and board.may_be_paused(at)
+        ),
         key=lambda at: (board.started_at_s[at], at),
     )
 
@@ -503,7 +524,8 @@ def raise_in_steps(
     ]
     if not any(left_ma):
         return
-    may_rise = [at for at in candidates if _least_ma(left_ma, board.rows[at]) > 0]
+    closed = {row for row, step_ma in enumerate(left_ma) if step_ma <= 0}
+    may_rise = [at for at in candidates if closed.isdisjoint(board.rows[at])]
     for at in sorted(may_rise, key=lambda c: (board.rank[c], board.limit_ma[c], c)):
         wants_ma = board.cap_ma[at] - board.limit_ma[at]
         step_ma = min(

@@ -144,6 +144,12 @@ def after_transaction(
     return replace(belief, limits=limits, under=())
 
 
+def is_renewed(newest: StandingLimit, *, limit_ma: int, phase_count: int) -> bool:
+    """Return whether a limit sent after the newest is that limit again, and only its lease new."""
+    is_sent, is_same = newest.last_sequence > 0, newest.limit_ma == limit_ma
+    return is_sent and is_same and newest.phase_count == phase_count
+
+
 def after_sending(
     belief: ConnectorBelief,
     event: LimitSent,
@@ -160,12 +166,7 @@ def after_sending(
     if belief.under:
         belief = replace(belief, under=_leases(event.at_s, *belief.under))
     newest = belief.limits[-1]
-    is_renewal = (
-        newest.last_sequence > 0
-        and newest.limit_ma == event.limit_ma
-        and newest.phase_count == event.phase_count
-    )
-    if is_renewal:
+    if is_renewed(newest, limit_ma=event.limit_ma, phase_count=event.phase_count):
         renewed = replace(
             newest,
             last_sequence=event.sequence,

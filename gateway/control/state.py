@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Mask, Position, Wiring
-from gateway.domain.charging import ChargingState, ConnectorStatus, StationCapabilities
+from gateway.domain.charging import ChargingState, ConnectorStatus, RateUnit, StationCapabilities
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint
@@ -46,11 +46,15 @@ class Draw:
     current_ma: PerPhase | None
     power_w: float | None = None
     power_ma: int | None = None
+    surely_ma: PerPhase | None = None
+    """What is surely drawn on each phase, the reading's tolerance taken off; None: not known."""
+    highest_ma: int | None = field(init=False, repr=False)
+    """The current of the phase that carries most; None when no current was given."""
 
-    @property
-    def highest_ma(self) -> int | None:
-        """Return the current of the phase that carries most, None when no current was given."""
-        return None if self.current_ma is None else max(self.current_ma)
+    def __post_init__(self) -> None:
+        """Work out what every decision asks until the next reading."""
+        highest_ma = None if self.current_ma is None else max(self.current_ma)
+        object.__setattr__(self, "highest_ma", highest_ma)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +105,13 @@ class ConnectorBelief:
     """The most the vehicle was seen to take when offered more, for a while."""
     accepts_at_s: float = NEVER_S
     resting_since_s: float | None = None
+    in_force_ma: int = field(init=False, repr=False)
+    """The highest limit that may be in force."""
+
+    def __post_init__(self) -> None:
+        """Work out what every decision asks, for as long as nothing is told."""
+        highest_ma = max([limit.limit_ma for limit in self.limits])
+        object.__setattr__(self, "in_force_ma", highest_ma)
 
     @property
     def draw(self) -> Draw | None:
@@ -111,13 +122,6 @@ class ConnectorBelief:
     def wanted_ma(self) -> int:
         """Return the newest limit: what the station has been told last."""
         return self.limits[-1].limit_ma
-
-    @property
-    def in_force_ma(self) -> int:
-        """Return the highest limit that may be in force."""
-        if len(self.limits) == 1:
-            return self.limits[0].limit_ma
-        return max(limit.limit_ma for limit in self.limits)
 
     @property
     def is_plugged(self) -> bool:
@@ -141,6 +145,14 @@ class StationBelief:
     is_dead_man_proven: bool = False
     capabilities: StationCapabilities | None = None
     firmware: str | None = None
+    takes_watts: bool = field(init=False, repr=False)
+    """Whether it is told its limits in watts alone."""
+
+    def __post_init__(self) -> None:
+        """Work out what every decision asks of each connector."""
+        told = self.capabilities
+        takes_watts = told is not None and RateUnit.AMPERES not in told.rate_units
+        object.__setattr__(self, "takes_watts", takes_watts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Each is told to the phases as a bound of their own, so that everything else stay
 rows. RMS currents add as scalars, which errs upwards.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.control.levels import Filling
@@ -141,4 +141,4 @@ def _bound(row: Row, bound_ma: int, source: str) -> Row:
     if bound_ma >= row.bound_ma:
         return row
     available_ma = row.available_ma - row.bound_ma + bound_ma
-    return replace(row, bound_ma=bound_ma, bound_source=source, available_ma=available_ma)
+    return row._replace(bound_ma=bound_ma, bound_source=source, available_ma=available_ma)

@@ -4,6 +4,7 @@ A *row* is one phase of one circuit: row = 3 * circuit position + phase.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from gateway.control.proof import uncontrolled_ma
 from gateway.domain.circuits import Circuit, Connector, Site
@@ -27,6 +28,8 @@ class Wiring:
     circuit_at: dict[CircuitId, int]
     connector_at: dict[ConnectorRef, int]
     connectors_of: dict[StationId, tuple[int, ...]]
+    station_of: tuple[StationId, ...]
+    """Per connector: its station."""
     metered_circuit_at: dict[MeterId, int]
     metered_source_at: dict[MeterId, int]
     sources: tuple[tuple[int, ...], ...]
@@ -37,6 +40,8 @@ class Wiring:
     """Per circuit: the positions of every circuit above it, nearest first."""
     below: tuple[tuple[int, ...], ...]
     """Per circuit: the positions of every connector below it."""
+    own: tuple[tuple[int, ...], ...]
+    """Per circuit: the positions of the connectors on the circuit itself."""
     wired: tuple[Mask, ...]
     """Per connector: the supply phases it is wired to."""
     rows: tuple[dict[Mask, tuple[int, ...]], ...]
@@ -56,14 +61,21 @@ class Wiring:
         circuit_at = {circuit.id: at for at, circuit in enumerate(site.circuits)}
         connectors = site.connectors
         uncontrolled = uncontrolled_ma(site)
-        paths = tuple(
-            tuple(circuit_at[c] for c in site.path_to_root(connector.circuit))
-            for connector in connectors
-        )
+        to_root = {
+            circuit.id: tuple(circuit_at[c] for c in site.path_to_root(circuit.id))
+            for circuit in site.circuits
+        }
+        paths = tuple(to_root[connector.circuit] for connector in connectors)
+        wired = tuple(_wired(connector) for connector in connectors)
+        # What is alike is one: a decision goes over all of them, and reads the less memory.
+        rows_by_mask = cache(_rows_by_mask)
         below: list[list[int]] = [[] for _ in site.circuits]
         for at, path in enumerate(paths):
             for circuit in path:
                 below[circuit].append(at)
+        own: list[list[int]] = [[] for _ in site.circuits]
+        for at, path in enumerate(paths):
+            own[path[0]].append(at)
         of_station: dict[StationId, list[int]] = {station.id: [] for station in site.stations}
         for at, connector in enumerate(connectors):
             of_station[connector.ref.station].append(at)
@@ -74,6 +86,7 @@ class Wiring:
             circuit_at=circuit_at,
             connector_at={connector.ref: at for at, connector in enumerate(connectors)},
             connectors_of={station: tuple(ats) for station, ats in of_station.items()},
+            station_of=tuple(connector.ref.station for connector in connectors),
             metered_circuit_at={
                 circuit.meter: at
                 for at, circuit in enumerate(site.circuits)
@@ -91,19 +104,13 @@ class Wiring:
                 for circuit in site.circuits
             ),
             paths=paths,
-            above=tuple(
-                tuple(circuit_at[c] for c in site.path_to_root(circuit.id))[1:]
-                for circuit in site.circuits
-            ),
+            above=tuple(to_root[circuit.id][1:] for circuit in site.circuits),
             below=tuple(tuple(ats) for ats in below),
-            wired=tuple(_wired(connector) for connector in connectors),
-            rows=tuple(
-                _rows_by_mask(path, _wired(connector))
-                for path, connector in zip(paths, connectors, strict=True)
-            ),
+            own=tuple(tuple(ats) for ats in own),
+            wired=wired,
+            rows=tuple(rows_by_mask(path, mask) for path, mask in zip(paths, wired, strict=True)),
             own_rows=tuple(
-                _rows_by_mask(path[:1], _wired(connector))
-                for path, connector in zip(paths, connectors, strict=True)
+                rows_by_mask(path[:1], mask) for path, mask in zip(paths, wired, strict=True)
             ),
             rating_ma=tuple(ma for circuit in site.circuits for ma in circuit.rating_ma),
             set_point_ma=tuple(ma for circuit in site.circuits for ma in circuit.set_point_ma),

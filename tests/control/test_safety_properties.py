@@ -46,6 +46,7 @@ KEPT = frozenset(
         "a limit can be told",
         "a limit from outside narrows",
         "what we send fits",
+        "a second look sees what there is",
         "what does not fit is cut",
         "nobody waits where there is room",
         "whoever can be served is served",

@@ -10,9 +10,10 @@ from gateway.control.claims import is_confirmable
 from gateway.control.decide import Decision, LimitOrder, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, PrioritySet, evolve_all
 from gateway.control.guard import guard
-from gateway.control.headroom import Survey, survey
+from gateway.control.headroom import Survey, survey, survey_again
 from gateway.control.metered import DAY_S, RISE_BINS
 from gateway.control.parameters import ControlParameters
+from gateway.control.standing import is_renewed
 from gateway.control.state import Priority, RiseHistory, SiteState
 from gateway.control.wiring import Wiring
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
@@ -121,7 +122,9 @@ class Watched:
         self._check_orders(decision, orders)
         self._check_cuts(decision)
         was_told_ma = [self._told_ma(at) for at in range(len(self.state.connectors))]
+        unsent = with_settled(self.state, now_s)
         sent = self._send(orders)
+        self._check_looked_at_again(unsent, sent)
         self._tally(decision)
         for fallback in decision.fallbacks:
             last_s = self.fallback_at_s.get(fallback.connector, NEVER_S)
@@ -232,6 +235,21 @@ class Watched:
                     f"{after.high_ma}; sent {orders}"
                 )
                 self._break("what we send fits", told)
+
+    def _check_looked_at_again(self, unsent: SiteState, sent: list[LimitOrder]) -> None:
+        """Surveyed again for limits that changed, renewals aside, is as surveyed altogether."""
+        if not sent:
+            return
+        now_s, state = self.plant.now_s, with_settled(self.state, self.plant.now_s)
+        changed = []
+        for order in sent:
+            at, limit = self.wiring.connector_at[order.connector], order.limit
+            newest = unsent.connectors[at].limits[-1]
+            if not is_renewed(newest, limit_ma=limit.limit_ma, phase_count=limit.phase_count):
+                changed.append(at)
+        again = survey_again(state, survey(unsent, now_s), changed, now_s)
+        if again != survey(state, now_s):
+            self._break("a second look sees what there is", f"sent {sent}")
 
     def _check_truth(self, seen: Survey, when: str) -> None:
         """Nobody is counted at less than it may draw, nor on fewer phases."""

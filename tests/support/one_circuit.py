@@ -1,6 +1,5 @@
 """A circuit of 100 A with three connectors, told facts second by second."""
 
-from gateway.control.bounds import takes_watts
 from gateway.control.decide import Decision, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, evolve_all
 from gateway.control.guard import guard
@@ -227,7 +226,7 @@ class OneCircuit:
         self.learn(Decided(at_s=self.now_s, memory=decision.memory))
         for order in guard(self.state, decision.orders, self.now_s):
             number, outlet = int(order.connector.station[3:]), order.connector.number
-            in_watts = takes_watts(self.state.stations[order.connector.station])
+            in_watts = self.state.stations[order.connector.station].takes_watts
             phase_count = order.limit.phase_count if in_watts else 1
             self.send(number, order.limit.limit_ma, outlet, phase_count)
         return decision
