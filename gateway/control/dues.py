@@ -153,7 +153,10 @@ class _Claim:
         has_ma = self.board.limit_ma[self.at]
         if not self._can_have(has_ma + gap_ma):
             return None
-        low, high = (has_ma + gap_ma) // STEP_MA, to_ma // STEP_MA
+        low, high, there = (has_ma + gap_ma) // STEP_MA, to_ma // STEP_MA, self._there_ma // STEP_MA
+        is_there = low <= there and (there >= high or not self._can_have((there + 1) * STEP_MA))
+        if is_there and not self.is_floor:
+            return None  # Nobody need give what is there: it is raised into like any headroom.
         while low < high:
             middle = (low + high + 1) // 2
             if self._can_have(middle * STEP_MA):
@@ -162,7 +165,7 @@ class _Claim:
                 high = middle - 1
         givers = self._cut(low * STEP_MA, parameters)
         if not givers and not self.is_floor:
-            return None  # It is there already, and is raised into like any headroom.
+            return None
         return Due(
             connector_at=self.at,
             limit_ma=low * STEP_MA,
@@ -189,6 +192,13 @@ class _Claim:
             if given_ma < need_ma:
                 return False
         return True
+
+    @property
+    def _there_ma(self) -> int:
+        """Return a limit that every row has room for without anybody giving way."""
+        board, at = self.board, self.at
+        room_ma = min([board.room_ma[row] for row in board.rows[at]])
+        return board.limit_for_ma(at, board.counted_ma(at, board.limit_ma[at]) + room_ma)
 
     def _more_ma(self, limit_ma: int) -> int:
         """Return what a limit adds to what the one asking is counted at."""

@@ -11,7 +11,13 @@ from gateway.domain.stops import StopCause
 def sentence(reason: Reason) -> str:
     """Return why the limit is what it is, with its numbers, in one sentence."""
     limit = amps(reason.limit_ma)
-    match reason.kind:
+    match reason.kind:  # The usual ones first.
+        case ReasonKind.CIRCUIT_AT_SET_POINT | ReasonKind.MAKES_ROOM | ReasonKind.RAISED_IN_STEPS:
+            return f"{limit}: {_of_sharing(reason)}."
+        case ReasonKind.WAITS_FOR_HEADROOM | ReasonKind.WAITS_FOR_TURN:
+            return f"{limit}: {_of_sharing(reason)}."
+        case ReasonKind.OTHERS_COME_FIRST:
+            return f"{limit}: {_of_sharing(reason)}."
         case ReasonKind.AT_MAXIMUM:
             return f"{limit}: the connector's maximum."
         case ReasonKind.STOPPED:
@@ -39,12 +45,6 @@ def sentence(reason: Reason) -> str:
         case ReasonKind.VEHICLE_TAKES_LESS:
             takes = amps(reason.current_ma)
             return f"{limit}: the vehicle takes {takes} at most; the rest is left to others."
-        case ReasonKind.CIRCUIT_AT_SET_POINT | ReasonKind.MAKES_ROOM | ReasonKind.RAISED_IN_STEPS:
-            return f"{limit}: {_of_sharing(reason)}."
-        case ReasonKind.WAITS_FOR_HEADROOM | ReasonKind.WAITS_FOR_TURN:
-            return f"{limit}: {_of_sharing(reason)}."
-        case ReasonKind.OTHERS_COME_FIRST:
-            return f"{limit}: {_of_sharing(reason)}."
         case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
             return f"{limit}: {_of_station(reason)}."
         case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:

@@ -20,7 +20,7 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
     """
     passed: list[LimitOrder] = []
     spent_ma: dict[int, int] = {}
-    promised_ma: dict[int, int] = {}
+    promised_ma: dict[int, list[int]] = {}
     for order in sorted(orders, key=lambda o: o.limit.limit_ma):
         at = state.wiring.connector_at.get(order.connector)
         if at is None:
@@ -35,8 +35,11 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
         if is_raise and not _has_room(state, at, raise_ma, spent_ma, promised_ma, now_s=now_s):
             told_ma = _sendable_ma(told.limit_ma, state.wiring.connectors[at].max_ma)
             limit_ma, phase_count = min(limit_ma, told_ma), min(phase_count, told.phase_count)
-        limit = replace(order.limit, limit_ma=limit_ma, phase_count=phase_count)
-        passed.append(replace(order, limit=limit))
+        limit = order.limit
+        if (limit.limit_ma, limit.phase_count) != (limit_ma, phase_count):
+            limit = replace(limit, limit_ma=limit_ma, phase_count=phase_count)
+            order = replace(order, limit=limit)  # noqa: PLW2901
+        passed.append(order)
     return tuple(passed)
 
 
@@ -60,14 +63,14 @@ def _has_room(
     at: int,
     raise_ma: int,
     spent_ma: dict[int, int],
-    promised_ma: dict[int, int],
+    promised_ma: dict[int, list[int]],
     *,
     now_s: float,
 ) -> bool:
     """Return whether every circuit above has a fresh reading that leaves room for the raise.
 
     Room is the set-point less what flows, less what connectors below were told and have not
-    yet drawn (`promised_ma`, summed once per row, as all orders are looked at on one state).
+    yet drawn (`promised_ma`, summed once per circuit, as all orders are looked at on one state).
     """
     wiring = state.wiring
     phases = {int(phase) for phase in wiring.connectors[at].phases}
@@ -81,9 +84,10 @@ def _has_room(
                 if now_s - measured.read_at_s > state.parameters.stale_no_raises_s:
                     return False
                 flows_ma = max(0, measured.current_ma)
-            if key not in promised_ma:
-                promised_ma[key] = _promised_ma(state, circuit, phase, now_s)
-            room_ma = wiring.set_point_ma[key] - flows_ma - promised_ma[key] - spent_ma.get(key, 0)
+            if circuit not in promised_ma:
+                promised_ma[circuit] = _promised_ma(state, circuit, now_s)
+            kept_ma = promised_ma[circuit][phase] + spent_ma.get(key, 0)
+            room_ma = wiring.set_point_ma[key] - flows_ma - kept_ma
             if room_ma < raise_ma:
                 return False
             taken.append(key)
@@ -92,20 +96,24 @@ def _has_room(
     return True
 
 
-def _promised_ma(state: SiteState, circuit: int, phase: int, now_s: float) -> int:
-    """Return what connectors below were told on a phase and have not yet drawn."""
+def _promised_ma(state: SiteState, circuit: int, now_s: float) -> list[int]:
+    """Return, per phase, what connectors below were told and have not yet drawn."""
     is_metered = state.wiring.circuits[circuit].meter is not None
-    promised_ma = 0
+    promised_ma = [0, 0, 0]
     for at in state.wiring.below[circuit]:
-        promised_ma += _undrawn_ma(state, at, phase, is_metered=is_metered, now_s=now_s)
+        undrawn_ma = _undrawn_ma(state, at, is_metered=is_metered, now_s=now_s)
+        if undrawn_ma:
+            uses = state.connectors[at].mask or state.wiring.wired[at]
+            for phase in range(3):
+                if uses[phase]:
+                    promised_ma[phase] += undrawn_ma
     return promised_ma
 
 
-def _undrawn_ma(state: SiteState, at: int, phase: int, *, is_metered: bool, now_s: float) -> int:
-    """Return what a connector was told on a phase, less what its reading shows it draws."""
+def _undrawn_ma(state: SiteState, at: int, *, is_metered: bool, now_s: float) -> int:
+    """Return what a connector was told on each phase, less what its reading shows it draws."""
     belief = state.connectors[at]
-    uses = belief.mask or state.wiring.wired[at]
-    if belief.plugged_at_s is None or not uses[phase]:
+    if belief.plugged_at_s is None:
         return 0
     newest = belief.limits[-1]
     told_ma = _flows_ma(state, at, newest.limit_ma, newest.phase_count)

@@ -16,9 +16,10 @@ def base_seen(
     """
     memory, wiring = state.memory, state.wiring
     sure_ma, unsure = list(memory.base_seen_ma), list(memory.base_over)
+    noise_ratio = state.parameters.meter_noise_ratio
     for at, row in enumerate(seen.rows):
         over_ma = -1 if row.current_ma is None else row.current_ma - seen.claimed_ma[at]
-        noise_ma = int(row.rating_ma * state.parameters.meter_noise_ratio)
+        noise_ma = int(row.rating_ma * noise_ratio)
         if over_ma <= row.worst_case_ma + noise_ma or not wiring.rating_ma[at]:
             unsure[at] = None
             continue

@@ -25,8 +25,8 @@ def projected_ratio(
     measured: PhaseState, rating_ma: int, curve: TripCurve, parameters: ControlParameters
 ) -> float:
     """Return the budget spent when the present current flows on to the end of the chain."""
-    if not rating_ma:
-        return 0.0
+    if not rating_ma or (measured.current_ma <= rating_ma and measured.theta_ratio <= 1.0):
+        return 0.0  # Nearly always, and told at once: it stays below what it may carry for long.
     theta = theta_after(
         measured.theta_ratio,
         ratio=max(0, measured.current_ma) / rating_ma,

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
-from gateway.control.claims import Moment
+from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
 from gateway.control.share import Board, least_climb_ma
 from gateway.control.state import ControlMemory, Due, SiteState
@@ -22,19 +21,12 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     """Return each connector's limit with its one primary reason."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[int, RowFigures] = {}
-    tightest: dict[tuple[int, ...], int] = {}
-    of_row: dict[tuple[int, int, int, bool], Reason] = {}
+    of_rows: dict[tuple[object, ...], Reason] = {}
 
     def row_figures(row: int) -> RowFigures:
         if row not in known:
             known[row] = figures(state, seen, row)
         return known[row]
-
-    def tightest_row(at: int) -> int:
-        rows = board.rows[at]
-        if rows not in tightest:
-            tightest[rows] = _tightest_row(board, at)
-        return tightest[rows]
 
     for due in memory.dues:
         for giver in due.givers:
@@ -53,7 +45,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             kind = ReasonKind.ALL_PHASES_TRIED
             reason = Reason(kind=kind, limit_ma=limit_ma, current_ma=counted_ma)
         elif cap is not None and limit_ma >= cap.limit_ma:
-            reason = replace(cap, limit_ma=limit_ma)
+            reason = cap if limit_ma == cap.limit_ma else replace(cap, limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
             reason = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=limit_ma)
         elif at in board.made_room_for:
@@ -61,18 +53,18 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = Reason(
                 kind=ReasonKind.MAKES_ROOM,
                 limit_ma=limit_ma,
-                row=row_figures(tightest_row(at)),
+                row=row_figures(_tightest_row(board, at)),
                 name=str(other),
             )
-        elif limit_ma >= board.cap_ma[at] or is_at_rest(state, state.connectors[at], now_s):
+        elif limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
             reason = _of_appetite(state, at, limit_ma)
         else:
-            row = tightest_row(at)
-            alike = row, limit_ma, board.rank[at][0], at in board.guaranteed
-            shared = of_row.get(alike)
-            reason = shared or _of_row(moment, board, memory, at, row_figures(row))
-            if limit_ma:  # One that has nothing has its own time of waiting.
-                of_row[alike] = reason
+            since_s, is_promised = memory.waiting_since_s[at], at in board.guaranteed
+            alike = board.rows[at], limit_ma, board.rank[at][0], is_promised, since_s
+            if alike not in of_rows:
+                figures_of_row = row_figures(_tightest_row(board, at))
+                of_rows[alike] = _of_row(moment, board, memory, at, figures_of_row)
+            reason = of_rows[alike]
         reasons[connector.ref] = reason
     return reasons
 
