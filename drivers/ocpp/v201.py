@@ -189,7 +189,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         """Take an event into the book and post what is news."""
         is_end = event.event_type == "Ended"
         book, station = self._station.book, self._station
-        told = book.end(transaction) if is_end else book.enter(heard)
+        told = book.end(transaction, written_at=heard.written_at) if is_end else book.enter(heard)
         station.believe(transaction)
         if event.trigger_reason == "Trigger":
             station.answered.give()
@@ -249,6 +249,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             number=number,
             id_token=plain_text(token.id_token or "") or None if token else None,
             is_present=not event.offline and age_s <= STALE_AFTER_S,
+            is_start=event.event_type == "Started",
         )
 
     def _seek(self, transaction: str, heard: Heard, *, is_end: bool) -> None:

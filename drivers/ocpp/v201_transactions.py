@@ -14,7 +14,7 @@ class Heard(NamedTuple):
     """What an event says of its transaction.
 
     `number` is the EVSE where the event names it. `is_present`: it is about now, not about a
-    time without connection.
+    time without connection. `is_start`: it is the first of its transaction, by its own word.
     """
 
     transaction: str
@@ -23,6 +23,7 @@ class Heard(NamedTuple):
     number: int | None
     id_token: str | None
     is_present: bool
+    is_start: bool = False
 
 
 class Told(NamedTuple):
@@ -78,7 +79,9 @@ class TransactionBook:
     A station numbers the events of a transaction from 0 and sends one again until it is
     answered (2.0.1 E13), so one that is not newer than the last is no news. Events it kept
     while it had no connection may tell of what is long over: such a transaction is entered,
-    and announced only once it is heard of as something present (K02, remarks).
+    and announced only once it is heard of as something present (K02, remarks). A station that uses
+    an id again begins another transaction with a start later than all that was heard of the one
+    before.
     """
 
     __slots__ = ("_ended", "_running")
@@ -86,12 +89,12 @@ class TransactionBook:
     def __init__(self, past: Sequence[TransactionMemory] = ()) -> None:
         """Begin with what an earlier run knew, oldest first; of what ran, all is announced."""
         self._running: dict[str, _Running] = {}
-        self._ended: list[str] = []
+        self._ended: dict[str, datetime | None] = {}  # With when it was heard of last.
         for known in past:
             if known.given_number is not None:
                 continue  # It spoke 1.6 then.
             if known.is_over:
-                self._ended = [*self._ended, known.transaction][-REMEMBERED:]
+                self._note_end(known.transaction, known.ended_at or known.began_at)
             else:
                 self._running[known.transaction] = _Running(
                     number=known.connector_number,
@@ -116,7 +119,9 @@ class TransactionBook:
     def enter(self, event: Heard) -> Told:
         """Enter an event that does not end its transaction."""
         if event.transaction in self._ended:
-            return Told(None, is_repeat=True)
+            if not self._is_used_again(event):
+                return Told(None, is_repeat=True)
+            del self._ended[event.transaction]
         entry = self._running.get(event.transaction)
         if entry is None:
             if len(self._running) >= REMEMBERED:
@@ -141,19 +146,38 @@ class TransactionBook:
             entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token, left=left
         )
 
-    def end(self, transaction: str, *, is_sure: bool = True) -> Told:
-        """Enter the end of a transaction, known or not.
+    def end(
+        self, transaction: str, *, is_sure: bool = True, written_at: datetime | None = None
+    ) -> Told:
+        """Enter the end of a transaction, known or not, that was written at a time or is inferred.
 
         If it is not sure, what is heard of the transaction later begins it anew.
         """
         if transaction in self._ended:
             return Told(None, is_repeat=True)
-        if is_sure:
-            self._ended = [*self._ended, transaction][-REMEMBERED:]
         entry = self._running.pop(transaction, None)
+        if is_sure:
+            heard_at = None if entry is None else entry.last_written_at
+            self._note_end(transaction, written_at or heard_at)
         if entry is None:
             return Told(None)
         return Told(entry.number, ended=(transaction,) if entry.is_announced else ())
+
+    def _is_used_again(self, event: Heard) -> bool:
+        """Return whether an event begins another transaction under the id of one that is over."""
+        ended_at = self._ended[event.transaction]
+        return (
+            event.is_start
+            and not event.sequence
+            and event.written_at is not None
+            and ended_at is not None
+            and event.written_at > ended_at
+        )
+
+    def _note_end(self, transaction: str, heard_at: datetime | None) -> None:
+        self._ended[transaction] = heard_at
+        if len(self._ended) > REMEMBERED:
+            del self._ended[next(iter(self._ended))]
 
     def _place(self, entry: _Running, event: Heard) -> tuple[str, ...]:
         """Put a transaction on its EVSE; return what ran there, for its end was lost."""

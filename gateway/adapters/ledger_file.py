@@ -81,8 +81,14 @@ class Batch:
 
 
 def merged(before: TransactionMemory | None, after: TransactionMemory) -> TransactionMemory:
-    """Return what both say of a transaction, the later where they differ."""
+    """Return what both say of a transaction, the later where they differ.
+
+    One that begins after the end of the other is another, under an id used again.
+    """
     if before is None:
+        return after
+    heard_at = before.ended_at or before.began_at
+    if before.is_over and heard_at and after.began_at and after.began_at > heard_at:
         return after
     kept = {
         f.name: getattr(before, f.name)

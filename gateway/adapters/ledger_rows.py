@@ -229,7 +229,16 @@ _MERGED: Final = _COLUMNS[2:-1]
 def write_transaction(
     connection: sqlite3.Connection, record: TransactionMemory, *, noted_at: str
 ) -> bool:
-    """Write what is known of a transaction over what was; return whether it was news."""
+    """Write what is known of a transaction over what was; return whether it was news.
+
+    One that begins under the id of one that is over has a row of its own (`merged` says the same).
+    """
+    connection.execute(
+        "UPDATE OR REPLACE transactions"
+        " SET transaction_id = transaction_id || ' until ' || coalesce(ended_at, began_at)"
+        " WHERE station = ? AND transaction_id = ? AND is_over AND ? > coalesce(ended_at, began_at)",
+        (record.station, record.transaction, _text(record.began_at)),
+    )
     before = connection.execute(
         "SELECT is_over FROM transactions WHERE station = ? AND transaction_id = ?",
         (record.station, record.transaction),

@@ -4,6 +4,8 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -161,6 +163,33 @@ def test_a_transaction_is_put_together_from_what_was_told(tmp_path: Path) -> Non
         kinds = [row[0] for row in reading.execute("SELECT kind FROM audit ORDER BY number")]
         assert kinds == ["began", "transaction-begun", "transaction-over", "ended", "began"]
         assert audit_chain.verify(reading) is None
+
+
+def test_an_id_used_again_leaves_the_transaction_before_as_it_was(tmp_path: Path) -> None:
+    begun = TransactionMemory(
+        station=CP_01,
+        transaction=TransactionId("T1"),
+        connector_number=1,
+        began_at=datetime(2026, 1, 5, 12, tzinfo=UTC),
+    )
+    over = replace(
+        begun, is_over=True, began_at=None, ended_at=datetime(2026, 1, 5, 13, tzinfo=UTC)
+    )
+    again = replace(begun, began_at=datetime(2026, 1, 5, 13, 30, tzinfo=UTC))
+
+    async def test(writing: LedgerDb) -> None:
+        for record in (begun, over, begun, replace(begun, began_at=None), again):
+            await writing.keep_durably(record)
+
+    live(tmp_path, test)
+    first, second = load(tmp_path).transactions
+
+    assert (first.is_over, first.began_at, first.ended_at) == (
+        True,
+        begun.began_at,
+        over.ended_at,
+    )
+    assert second == again
 
 
 def test_another_sites_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

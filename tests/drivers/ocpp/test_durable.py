@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -280,6 +280,39 @@ def test_after_a_restart_transactions_go_on_under_their_numbers() -> None:
         assert told[0].connector == ConnectorRef(CP_01, 1)
 
     in_hall(test, memory=remembered())
+
+
+def test_what_began_under_an_id_used_before_goes_on_after_a_restart() -> None:
+    ledger = PaperLedger()
+    over = TransactionMemory(
+        station=CP_01,
+        transaction=TransactionId("T-1"),
+        is_over=True,
+        ended_at=datetime(2026, 1, 5, 11, tzinfo=UTC),
+    )
+
+    async def before(hall: Hall) -> None:
+        async with hall.connect("CP-01", version=OcppVersion.V201) as one:
+            await send(one, [2, "a", "TransactionEvent", STARTED])
+            await wait_until(lambda: ledger.is_asked)
+            ledger.commit()
+
+    async def after(hall: Hall) -> None:
+        async with hall.connect("CP-01", version=OcppVersion.V201) as one:
+            on = {
+                **STARTED,
+                "eventType": "Updated",
+                "seqNo": 1,
+                "timestamp": "2026-01-05T12:01:00Z",
+            }
+            await ask(one, [2, "a", "TransactionEvent", on])
+            await ask(one, [2, "b", "TransactionEvent", {**on, "eventType": "Ended", "seqNo": 2}])
+        assert [f.transaction for f in hall.facts_of(TransactionEnded)] == ["T-1"]
+
+    ledger.keep(over)
+    ledger.commit()
+    in_hall(before, ledger=ledger, memory=ledger.memory)
+    in_hall(after, memory=ledger.memory)
 
 
 def test_a_station_that_is_remembered_is_not_asked_to_boot_and_keeps_its_leases() -> None:

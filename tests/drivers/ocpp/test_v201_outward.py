@@ -41,6 +41,20 @@ def limits_of(profiles: list[dict[str, Any]]) -> list[float]:
 # Leases.
 
 
+def test_a_transaction_under_an_id_used_before_is_limited_like_any() -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await station.say_event("Started", "T1", number=1)
+        await station.say_event("Ended", "T1", number=1)
+        station.sequences.clear()
+        await station.say_event("Started", "T1", number=1)
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        assert len(hall.facts_of(TransactionStarted)) == 2
+        assert [p["transaction_id"] for p in station.profiles_sent("TxProfile")] == ["T1"]
+
+    with_station(scene)
+
+
 def test_a_lease_in_a_transaction_is_a_tx_profile_that_lapses_in_time() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)

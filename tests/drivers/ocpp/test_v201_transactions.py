@@ -18,9 +18,10 @@ def heard(
     at_s: float = 0,
     token: str | None = None,
     is_present: bool = True,
+    is_start: bool = False,
 ) -> Heard:
     written_at = AT + timedelta(seconds=at_s)
-    return Heard(transaction, sequence, written_at, number, token, is_present)
+    return Heard(transaction, sequence, written_at, number, token, is_present, is_start)
 
 
 events = st.lists(
@@ -68,6 +69,29 @@ def test_what_is_no_newer_is_a_repeat() -> None:
     assert book.enter(heard(sequence=3, at_s=3)).is_repeat  # It came late.
     assert not book.enter(heard(sequence=0, at_s=5)).is_repeat  # It does not count on.
     assert not book.enter(heard(sequence=None, at_s=5)).is_repeat
+
+
+def test_an_id_used_again_is_another_transaction_and_a_start_sent_again_is_not() -> None:
+    book = TransactionBook()
+    book.enter(heard(at_s=0, is_start=True))
+    book.end("T1", written_at=AT + timedelta(seconds=60))
+
+    assert book.enter(heard(at_s=0, is_start=True)).is_repeat
+    assert book.enter(heard(at_s=60, is_start=True)).is_repeat
+    assert book.enter(heard(sequence=1, at_s=90)).is_repeat  # No start.
+    assert book.enter(heard(at_s=90, is_start=True)).is_begin
+    assert book.running_on(1) == "T1"
+    assert book.end("T1").ended == ("T1",)
+
+
+def test_an_id_used_again_is_known_by_the_end_that_another_start_told() -> None:
+    book = TransactionBook()
+    book.enter(heard("T1", at_s=0, is_start=True))
+    book.enter(heard("T2", at_s=60, is_start=True))
+
+    assert book.enter(heard("T1", at_s=0, is_start=True)).is_repeat
+    told = book.enter(heard("T1", at_s=90, is_start=True))
+    assert (told.is_begin, told.ended) == (True, ("T2",))
 
 
 def test_an_old_word_does_not_drive_out_what_runs_now() -> None:
