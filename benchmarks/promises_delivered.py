@@ -1,0 +1,405 @@
+"""Whether promises are kept in Wh delivered, through the control law and with walk-ups coming.
+
+Each recorded building is scaled to one 200 A supply; of two years the second is judged, the first is
+history. At many hours six vehicles one after another ask for everything there is in a window ahead,
+at 80, 90 and 95 % in turn. Then the hours come as recorded, walk-ups come too (energies and stays of
+recorded sessions, at seeded instants), and the real control law gives what it gives
+(`_promised_building` says what is simplified). A promise is kept if 98 % of it was delivered; those
+that bind in at least one scenario are scored. Windows in which fewer than three bind are left out.
+
+Beside it stand what the recorded load alone would have left for each promise, and what quantiles of
+base hour by hour would have offered. The data are hourly: nothing is said about peaks within the hour.
+Promises of one window share its base, so the intervals are narrower than they would be if all were
+apart. HEADROOM_BENCH=short lives through one window in twenty.
+"""
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import numpy as np
+
+from benchmarks._data import Floats, folder, hourly_loads_kwh
+from benchmarks._promised_building import (
+    MAX_MA,
+    RATING_MA,
+    VOLTAGE_V,
+    PromisedBuilding,
+    Stay,
+    site_of,
+)
+from drivers.sim.scenario import VehicleTraits
+from gateway.adapters.session_csv import read_sessions
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
+from gateway.domain.needs import Need
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.sessions import Statement
+from gateway.planning.answering import Circumstances, answer
+from gateway.planning.asking import Places, asked_of
+from gateway.planning.book import Book, become, hold, opened
+from gateway.planning.calibrate import KEPT_RATIO, Z_95, excuse_of, wilson
+from gateway.planning.forecast import Forecast, LoadHistory, forecast
+from gateway.planning.grid import HOUR_S, Grid, even_grid
+from gateway.planning.promising import of_offer, weighed
+from gateway.planning.quote import Way
+from gateway.planning.recorded import RecordedSession
+from gateway.planning.room import Ints
+from gateway.services.foresight import MAX_SCENARIOS, PLANNED_RATIO, on_slots
+from gateway.services.promisable import unused_ma
+
+LEVELS: Final = (0.8, 0.9, 0.95)
+WINDOWS_H: Final = ((1, 4), (6, 4), (12, 4))  # From so many hours ahead, so many hours long.
+HISTORY_H: Final = 14 * 7 * 24
+EVERY_H: Final = 17
+SHORT_EVERY: Final = 20
+PROMISED, WALKED_UP = 6, 2
+LEAST_BINDING: Final = 3  # Windows in which fewer promises bind are not lived through.
+SUPPLY_RATIO: Final = 1.05  # Of the 99 % quantile of the year before.
+WARMS_UP_S: Final = 600.0
+FREE_FOR_S: Final = 1_800.0  # On average, between two walk-ups at one connector.
+MAX_W: Final = 11_040.0
+PARAMETERS: Final = ControlParameters()
+RESERVE_MA: Final = int(RATING_MA * PARAMETERS.reserve_floor_ratio)
+AVAILABLE_MA: Final = int(RATING_MA * SET_POINT_RATIO[OvercurrentDevice.MCCB]) - RESERVE_MA
+PROMISED_TRAITS: Final = VehicleTraits(
+    need_wh=1e9,
+    max_a=MAX_MA / 1_000,
+    phase_count=3,
+    taper_wh=0.0,
+    draw_ratio=1.0,
+    ripple_a=0.1,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Building:
+    """Its load per phase in mA, hour by hour for two years, scaled to the supply."""
+
+    name: str
+    load_ma: Floats
+
+    @property
+    def first_hour(self) -> int:
+        """Return where the year that is judged begins."""
+        return len(self.load_ma) // 2
+
+    def seen(self, hour: int, hours: int) -> Forecast:
+        """Return what was forecast at an hour, with as many scenarios as the daemon keeps."""
+        history = LoadHistory(loads=self.load_ma[hour - HISTORY_H : hour], steps_a_day=24)
+        seen = forecast(history, hours, worst_case=float(AVAILABLE_MA))
+        paths = np.clip(seen.paths, 0.0, float(AVAILABLE_MA))
+        every = max(1, -(-len(paths) // MAX_SCENARIOS))
+        return replace(seen, paths=np.ceil(paths[::every]))
+
+    def planned_ma(self, seen: Forecast) -> Ints:
+        """Return what is planned for base, hour by hour."""
+        planned: Floats = np.quantile(seen.paths, PLANNED_RATIO, axis=0, method="higher")
+        return planned.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """When promises are asked for, and for when, in hours of a building's load.
+
+    `turn` says which level the first vehicle asks for.
+    """
+
+    origin: int
+    ahead_h: int
+    long_h: int
+    turn: int = 0
+
+    @property
+    def from_s(self) -> float:
+        """Return when it begins."""
+        return (self.origin + self.ahead_h) * HOUR_S
+
+    @property
+    def until_s(self) -> float:
+        """Return when it ends."""
+        return self.from_s + self.long_h * HOUR_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A promise that was made, and what else would have come of it.
+
+    `recorded_wh` is what the recorded load alone would have left for it, `by_slots_wh` what would
+    have been offered in its place if each hour's load were taken at a quantile, and
+    `by_slots_of_all_wh` the same of a supply of which control left nothing unused.
+    """
+
+    promise: Reservation
+    asked_ratio: float
+    recorded_wh: float
+    by_slots_wh: float
+    by_slots_of_all_wh: float
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether it was delivered."""
+        return self.promise.delivered_wh >= KEPT_RATIO * self.promise.energy_wh
+
+
+def measure() -> dict[str, object]:
+    """Return promised and kept per level, and what per-slot quantiles would offer."""
+    where = folder()
+    if where is None:
+        return {"left_out": "no recordings: name their folder in HEADROOM_DATA"}
+    files = sorted(where.glob("building-load/*_2017.csv.gz"))
+    began_s = time.monotonic()
+    made: list[Made] = []
+    # What is thrown away in a replay has no cycles in it, and there is much of it.
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=gc.disable) as pool:
+        for of_building in pool.map(lived_through, files):
+            made += of_building
+            print(f"  {len(made)} promises", file=sys.stderr, flush=True)
+    return {
+        "buildings": len(files),
+        **{f"asked {level:g}": row(made, level) for level in LEVELS},
+        "took_s": round(time.monotonic() - began_s),
+    }
+
+
+def row(made: list[Made], level: float) -> dict[str, object]:
+    """Return what became of the binding promises of a level."""
+    binding = [m for m in made if m.asked_ratio == level and m.promise.is_binding]
+    scored = [m for m in binding if excuse_of(m.promise, has_left=False) is None]
+    kept, count = sum(m.is_kept for m in scored), max(1, len(scored))
+    low, high = wilson(kept, len(scored), Z_95)
+    offered_wh = sum(m.promise.energy_wh for m in binding)
+    recorded = sum(m.recorded_wh >= KEPT_RATIO * m.promise.energy_wh for m in scored)
+    return {
+        "promises": len(scored),
+        "said": round(sum(m.promise.confidence_ratio for m in scored) / count, 3),
+        "kept": round(kept / count, 3),
+        "kept_low_95": round(low, 3),
+        "kept_high_95": round(high, 3),
+        "kept_by_recorded_load": round(recorded / count, 3),
+        "took_less_than_allowed": len(binding) - len(scored),
+        "energy_against_quantiles_per_slot": round(
+            offered_wh / max(1.0, sum(m.by_slots_wh for m in binding)), 3
+        ),
+        "energy_against_quantiles_with_nothing_unused": round(
+            offered_wh / max(1.0, sum(m.by_slots_of_all_wh for m in binding)), 3
+        ),
+    }
+
+
+def lived_through(first_year: Path) -> list[Made]:
+    """Return what became of a building's promises in its second year."""
+    building = building_of(first_year)
+    sessions = tuple(
+        session
+        for file in sorted(first_year.parent.parent.glob("ev-sessions/*.csv.gz"))
+        for session in read_sessions(file, max_w=MAX_W).sessions
+    )
+    return [made for window in windows_of(building) for made in kept_of(building, window, sessions)]
+
+
+def windows_of(building: Building) -> Iterator[Window]:
+    """Yield the windows in which promises are made, one kind after the other."""
+    longest_h = max(ahead_h + long_h for ahead_h, long_h in WINDOWS_H)
+    origins = range(building.first_hour, len(building.load_ma) - longest_h, EVERY_H)
+    every = SHORT_EVERY if os.environ.get("HEADROOM_BENCH") == "short" else 1
+    for at, origin in list(enumerate(origins))[::every]:
+        turn, kind = divmod(at, len(WINDOWS_H))
+        ahead_h, long_h = WINDOWS_H[kind]
+        yield Window(origin=origin, ahead_h=ahead_h, long_h=long_h, turn=turn)
+
+
+def building_of(first_year: Path) -> Building:
+    """Return a building of the recordings, scaled so that its supply just carries it."""
+    second_year = first_year.with_name(first_year.name.replace("_2017", "_2018"))
+    loads = np.concatenate([hourly_loads_kwh(first_year), hourly_loads_kwh(second_year)])
+    loads = np.nan_to_num(loads)
+    usual = float(np.quantile(loads[: len(loads) // 2], 0.99))
+    return Building(name=first_year.stem, load_ma=loads * (AVAILABLE_MA / (SUPPLY_RATIO * usual)))
+
+
+# What is promised.
+
+
+def promised(building: Building, window: Window) -> list[Made]:
+    """Return what is promised of a window, to one vehicle after another."""
+    hours = window.ahead_h + window.long_h
+    seen, grid = building.seen(window.origin, hours), even_grid(hours, HOUR_S)
+    planned_ma = building.planned_ma(seen)
+    paths_ma = seen.paths.astype(np.int64) - planned_ma
+    book = opened(
+        grid,
+        np.repeat(_promisable_ma(planned_ma)[np.newaxis], 3, axis=0),
+        from_at_s=window.origin * HOUR_S,
+        base_paths_ma=dict.fromkeys(range(3), paths_ma),
+    )
+    places = _places()
+    came_ma = building.load_ma[window.origin : window.origin + hours]
+    made: list[Made] = []
+    for at in range(PROMISED):
+        level = LEVELS[(at + window.turn) % len(LEVELS)]
+        promise = _asked(book, places, window, at, level)
+        if promise is None:
+            continue
+        less_ma = planned_ma - np.quantile(seen.paths, level, axis=0, method="higher")
+        left_unused_ma = AVAILABLE_MA - planned_ma - _promisable_ma(planned_ma)
+        made.append(
+            Made(
+                promise=promise,
+                asked_ratio=level,
+                recorded_wh=_left_wh(book, promise, places, planned_ma - came_ma),
+                by_slots_wh=_left_wh(book, promise, places, less_ma),
+                by_slots_of_all_wh=_left_wh(book, promise, places, less_ma + left_unused_ma),
+            )
+        )
+        book = become(hold(book, promise), promise.id, PromiseState.CONFIRMED)
+    return made
+
+
+@cache
+def _places() -> Places:
+    return Places.of(site_of(PROMISED + WALKED_UP, worst_case_base_ma=AVAILABLE_MA))
+
+
+def _asked(book: Book, places: Places, window: Window, at: int, level: float) -> Reservation | None:
+    """Return what is promised to a vehicle that asks for all its connector could give."""
+    now_s = book.from_at_s
+    ref = places.site.connectors[at].ref
+    need = Need(
+        arrive_at=datetime.fromtimestamp(window.from_s, tz=UTC),
+        depart_at=datetime.fromtimestamp(window.until_s, tz=UTC),
+        energy_wh=int(places.outlet(str(ref), phase_count=None, max_power_w=None).power_w(MAX_MA))
+        * window.long_h,
+        confidence_ratio=level,
+        connector=ref,
+    )
+    end_s = now_s + book.room.grid.edges_s[-1]
+    said = answer(
+        book,
+        need,
+        asked_of(need, places, from_at_s=now_s, now_s=now_s, end_s=end_s),
+        quote_id=f"q{at}",
+        expires_at_s=now_s + 120.0,
+        circumstances=Circumstances(places=places, now_s=now_s, zone=UTC),
+    )
+    found = [o for o in said.offers if o.offer.way in (Way.AS_ASKED, Way.MOST_ENERGY)]
+    if not found:
+        return None
+    promise = of_offer(found[0], need, name=f"p{at}", holder="", hold_until_at_s=now_s + 120.0)
+    return weighed(promise, book, places, is_offered=True)
+
+
+def _promisable_ma(base_ma: Ints) -> Ints:
+    """Return what there is for connectors beside base, as the daemon counts it."""
+    left_ma: Ints = AVAILABLE_MA - base_ma
+    return left_ma - unused_ma(_wiring(), PARAMETERS, 0, left_ma)
+
+
+@cache
+def _wiring() -> Wiring:
+    return Wiring.of(_places().site)
+
+
+def _left_wh(book: Book, promise: Reservation, places: Places, more_ma: Floats) -> float:
+    """Return what a connector would be left in a promise's window, with so much more than planned."""
+    left_ma = book.room.left_ma + np.floor(more_ma).astype(np.int64)
+    outlook = replace(book.room, left_ma=left_ma, base_paths_ma={}).outlook(
+        places.at(promise.place, promise.phase_count)
+    )
+    return outlook.energy_within_wh(
+        promise.from_at_s - book.from_at_s, promise.until_at_s - book.from_at_s
+    )
+
+
+# What is kept.
+
+
+def kept_of(
+    building: Building,
+    window: Window,
+    sessions: Sequence[RecordedSession],
+    *,
+    least_binding: int = LEAST_BINDING,
+    **steps: float,
+) -> list[Made]:
+    """Return what is promised of a window, with what was delivered and allowed.
+
+    Nothing where too few promises bind.
+    """
+    made = promised(building, window)
+    if sum(one.promise.is_binding for one in made) < least_binding:
+        return []
+    places, seed = _places(), f"{building.name}/{window.origin}"
+    stays = [
+        Stay(
+            at=int(one.promise.id.removeprefix("p")),
+            from_s=window.from_s,
+            until_s=window.until_s,
+            traits=PROMISED_TRAITS,
+            promise_id=one.promise.id,
+        )
+        for one in made
+    ]
+    stays += walk_ups(Random(seed), sessions, window.from_s - WARMS_UP_S, window.until_s)
+
+    def available(grid: Grid, from_at_s: float) -> tuple[tuple[int, ...], ...]:
+        return _available(building, grid, from_at_s)
+
+    lived = PromisedBuilding(
+        places.site,
+        building.load_ma / 1_000,
+        stays,
+        {one.promise.id: replace(one.promise, state=PromiseState.CONFIRMED) for one in made},
+        available=available,
+        from_s=window.from_s - WARMS_UP_S,
+        seed=seed,
+        **steps,
+    )
+    lived.run(window.until_s)
+    return [replace(one, promise=lived.promises[one.promise.id]) for one in made]
+
+
+def _available(building: Building, grid: Grid, from_at_s: float) -> tuple[tuple[int, ...], ...]:
+    """Return what rows are planned to have, as forecast at the hour that has begun."""
+    hour = int(from_at_s // HOUR_S)
+    edges = (np.array(grid.edges_s) + from_at_s - hour * HOUR_S) / HOUR_S
+    planned_ma = building.planned_ma(building.seen(hour, int(np.ceil(edges[-1])) + 1))
+    first, last = np.floor(edges[:-1]), np.ceil(edges[1:])
+    base_ma = on_slots(planned_ma.astype(np.int32), np.stack((first, last), 1).astype(np.intp))
+    of_row = tuple(_promisable_ma(base_ma.astype(np.int64)).tolist())
+    return (of_row, of_row, of_row)
+
+
+def walk_ups(
+    rng: Random, sessions: Sequence[RecordedSession], from_s: float, until_s: float
+) -> Iterator[Stay]:
+    """Yield walk-ups that come between two instants, with the energies and stays of sessions."""
+    for at in range(PROMISED, PROMISED + WALKED_UP):
+        at_s = from_s + rng.uniform(1.0, FREE_FOR_S)
+        while at_s < until_s:
+            session = rng.choice(sessions)
+            leaves_s = at_s + session.depart_s - session.arrive_s
+            stated_s = at_s + session.stated_depart_s - session.arrive_s
+            yield Stay(
+                at=at,
+                from_s=at_s,
+                until_s=leaves_s,
+                traits=VehicleTraits(
+                    need_wh=session.energy_wh,
+                    max_a=MAX_W / 3 / VOLTAGE_V,
+                    phase_count=3,
+                    taper_wh=session.energy_wh / 10,
+                ),
+                said=Statement(departs_at_s=stated_s, energy_wh=session.stated_energy_wh),
+            )
+            at_s = leaves_s + rng.expovariate(1.0 / FREE_FOR_S)
