@@ -325,8 +325,8 @@ def _the_worst_case_is_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
 def _a_stop_is_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     original = decide._fallbacks
 
-    def fallbacks(state: SiteState) -> tuple[decide.FallbackOrder, ...]:
-        return original(replace(state, is_stopped=False))
+    def fallbacks(moment: claims.Moment) -> tuple[decide.FallbackOrder, ...]:
+        return original(replace(moment, state=replace(moment.state, is_stopped=False)))
 
     monkeypatch.setattr(decide, "_fallbacks", fallbacks)
 
