@@ -35,6 +35,21 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Authority, Constraint
 from tests.simulation.stuck import StuckClaims
 
+HARM = frozenset(
+    {
+        "third_of_thermal_budget",
+        "thermal_budget",
+        "over_rating_60s",
+        "not_switched_off",
+        "not_locked_out",
+        "beyond_bound_60s",
+        "back_under_rating_p95",
+        "old_limit",
+        "draws_when_stopped",
+        "flash_writes",
+    }
+)
+"""What the plant must never say of a run, whatever went wrong in it."""
 FALLBACK_GAP_S = 60.0
 FALLBACK_WRITES_A_DAY = 10
 SLACK_MA = 5_000  # Tolerances of eight readings, and the noise band of the meter.

@@ -32,7 +32,7 @@ from gateway.control.wiring import Mask, Wiring
 from gateway.domain.circuits import Connector
 from gateway.domain.events import StopInputChanged
 from tests.simulation import harness
-from tests.simulation.harness import knowing_base
+from tests.simulation.harness import HARM, knowing_base
 from tests.simulation.stories import (
     base_above_its_worst_case,
     base_above_the_rating_thrice,
@@ -63,20 +63,7 @@ from tests.simulation.stories import (
 
 NEVER_S = 1e9
 
-HARM = frozenset(
-    {
-        "third_of_thermal_budget",
-        "thermal_budget",
-        "over_rating_60s",
-        "back_under_rating_p95",
-        "old_limit",
-        "draws_when_stopped",
-        "headroom_never_came_back",
-        "beyond_bound_60s",
-        "not_locked_out",
-    }
-)
-"""What the plant may say that is held against a run."""
+TOLD = HARM | {"headroom_never_came_back"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +79,8 @@ class Mutant:
     """What must be off as well before a second line is seen to be needed."""
     knows: Callable[[SiteState], SiteState] = lambda state: state
     """What is known of the site when the run begins."""
-    harm: frozenset[str] = HARM
+    told: frozenset[str] = TOLD
+    """What the plant may say that is held against a run."""
     seen_s: float | None = None
     """How long too little must be counted to be held against the run; None: as in every run."""
 
@@ -499,6 +487,6 @@ MUTANTS = (
         rule="a minute over the rating opens the trip output",
         scenarios=(station_that_nothing_cuts,),
         parameters=replace(DEFAULTS, over_rating_trip_s=NEVER_S),
-        harm=frozenset({"not_switched_off"}),
+        told=frozenset({"not_switched_off"}),
     ),
 )

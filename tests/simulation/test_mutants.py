@@ -14,7 +14,7 @@ def failures(mutant: Mutant, scenario: Scenario, parameters: ControlParameters) 
     run.state, run.seen_s = mutant.knows(run.state), mutant.seen_s
     report = run.to_end(scenario.duration_s)
     told = [
-        f"{v.at_s:.0f} s: {v.what}: {v.detail}" for v in report.violations if v.what in mutant.harm
+        f"{v.at_s:.0f} s: {v.what}: {v.detail}" for v in report.violations if v.what in mutant.told
     ]
     return told + run.unsound
 

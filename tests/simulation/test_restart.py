@@ -15,18 +15,11 @@ from gateway.control.state import ConnectorBelief, SiteState, StandingLimit
 from gateway.domain.circuits import Connector
 from gateway.domain.memory import ConnectorMemory
 from gateway.services.remembrance import Remembrance
+from tests.simulation.harness import HARM
 from tests.simulation.reborn import Reborn
 from tests.simulation.stories import killed_while_a_station_is_away
 
 DURATION_S = 3_600.0
-UNSAFE = {
-    "third_of_thermal_budget",
-    "thermal_budget",
-    "over_rating_60s",
-    "back_under_rating_p95",
-    "old_limit",
-    "flash_writes",
-}
 
 
 def an_hour_of_kills(kind: ScenarioKind, seed: int) -> Scenario:
@@ -51,7 +44,7 @@ def test_kills_are_outlived_without_harm_and_without_starting_over(
     run, amnesic = Reborn.life(scenario), Reborn.life(scenario, remembers=False)
 
     report = run.plant.report()
-    assert [v for v in report.violations if v.what in UNSAFE] == []
+    assert [v for v in report.violations if v.what in HARM] == []
     assert run.too_low == []
     assert run.too_early == []
     assert run.unsound == []
@@ -111,7 +104,7 @@ MUTANTS = (
 
 
 def broken_by(run: Reborn) -> list[str]:
-    harm = [str(v) for v in run.plant.report().violations if v.what in UNSAFE]
+    harm = [str(v) for v in run.plant.report().violations if v.what in HARM]
     return [*harm, *run.too_low, *run.too_early, *run.unsound]
 
 

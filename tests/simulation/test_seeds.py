@@ -8,20 +8,13 @@ from statistics import fmean
 import pytest
 
 from tests.simulation.figures import Day, day_of
+from tests.simulation.harness import HARM
 
 SEEDS = {
     "harsh": range(1, 7),
     "lighter": range(1, 4),
     "ordinary": range(1, 6),
     "faults": range(1, 7),
-}
-HARM = {
-    "third_of_thermal_budget",
-    "thermal_budget",
-    "over_rating_60s",
-    "back_under_rating_p95",
-    "old_limit",
-    "flash_writes",
 }
 MUST = {"harsh": 0.60, "ordinary": 0.85}
 
