@@ -139,9 +139,13 @@ def _caps_of_connector(
     if state.is_stopped:
         yield Reason(kind=ReasonKind.STOPPED, limit_ma=0, stop=state.stop_cause)
     if rows:
-        for row in state.wiring.rows[at][survey.masks[at]]:
+        counted = state.wiring.rows[at][survey.masks[at]]
+        for row in state.wiring.rows[at][state.wiring.wired[at]]:
             for cap in rows.get(row, ()):
-                yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
+                # What pauses a row pauses whoever is wired to it: which phases a vehicle uses is
+                # known from what its station tells alone.
+                if row in counted or cap.limit_ma == 0:
+                    yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
             yield Reason(

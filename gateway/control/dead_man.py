@@ -2,14 +2,21 @@
 
 A station that is lost counts its installed maximum once its lease is over, unless it was seen
 to fall back by itself (design §3). One connector at a time, long after it began and while it
-draws well above its fallback, is not renewed; what it may draw counts as before all the while.
+draws well above its fallback, is not renewed. What is tried may fail: it is begun only where all
+that the connector may draw has room, which nobody else is raised into meanwhile.
 """
 
 from dataclasses import replace
 
-from gateway.control.bounds import draw_as_limit_ma, reading_is_current, tolerance_ma
+from gateway.control.bounds import (
+    counted_limit_ma,
+    draw_as_limit_ma,
+    reading_is_current,
+    tolerance_ma,
+)
 from gateway.control.claims import Moment
 from gateway.control.state import NEVER_S, Lapse, SiteState
+from gateway.control.wiring import Position
 from gateway.domain.charging import ChargingState
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.ids import StationId
@@ -68,11 +75,28 @@ def _begun(moment: Moment) -> Lapse:
     return idle
 
 
+def may_add_ma(moment: Moment, at: Position) -> dict[int, int]:
+    """Return what a station that keeps to nothing adds, on each row its connector is wired to."""
+    state, seen = moment.state, moment.seen
+    connector, wiring = state.wiring.connectors[at], state.wiring
+    most_ma = counted_limit_ma(connector.max_ma, state.stations[connector.ref.station])
+    counted = wiring.rows[at][seen.masks[at]]
+    return {
+        row: max(0, most_ma - seen.high_ma[at]) if row in counted else most_ma
+        for row in wiring.rows[at][wiring.wired[at]]
+    }
+
+
 def _is_ready(moment: Moment, at: int) -> bool:
     """Return whether a lapse would show: it draws well above the fallback that is written."""
     state, now_s, parameters = moment.state, moment.now_s, moment.state.parameters
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     newest, station = belief.limits[-1], moment.stations[at]
+    if any(
+        moment.seen.rows[row].available_ma - moment.seen.claimed_ma[row] < more_ma
+        for row, more_ma in may_add_ma(moment, at).items()
+    ):
+        return False
     if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:

@@ -6,7 +6,7 @@ from gateway.control.all_phases import may_need_all_phases
 from gateway.control.appetite import uses_its_limit
 from gateway.control.caps import chargeable_ma
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
-from gateway.control.dead_man import lapse_of
+from gateway.control.dead_man import lapse_of, may_add_ma
 from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
 from gateway.control.headroom import Survey
 from gateway.control.proof_watch import base_seen, void_proofs
@@ -84,6 +84,8 @@ def decide(state: SiteState, now_s: float) -> Decision:
     if lapse.connector is not None:
         at = state.wiring.connector_at[lapse.connector]
         board.cap_ma[at] = min(board.cap_ma[at], state.connectors[at].wanted_ma)
+        for row, more_ma in may_add_ma(moment, at).items():
+            board.proven_room_ma[row] -= more_ma
     steps = Steps.of(memory.climb_ma, state.wiring.rating_ma, state.parameters)
     dues = _owe_promised(moment, board, steps)
     awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
@@ -121,7 +123,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
         orders=orders,
         fallbacks=_fallbacks(moment),
         ask=tuple(state.wiring.connectors[at].ref for at in sorted(asked)),
-        trips=_trips(state, now_s),
+        trips=_trips(moment),
         void_proofs=void_proofs(state, memory),
         dead_man_proven=proven_dead_man,
         survey=moment.seen,
@@ -471,21 +473,21 @@ def _is_forbidden(state: SiteState, at: int) -> bool:
     )
 
 
-def _trips(state: SiteState, now_s: float) -> tuple[CircuitId, ...]:
+def _trips(moment: Moment) -> tuple[CircuitId, ...]:
     """Return the circuits over their own rating for so long that only a trip output is left.
 
     Not over what the calendar makes of it: no wrong clock switches a building off. As far as is
-    known: a silent meter says nothing of now, and what falls back without it is proven to fit.
-    One that is fed by the very circuit is silent once that is open.
+    known: a silent or frozen meter says nothing of now, and what falls back without it is proven
+    to fit. One that is fed by the very circuit is silent once that is open.
     """
-    fresh_s = state.parameters.stale_worst_case_s
-    return tuple(
-        circuit.id
-        for circuit, seen in zip(state.wiring.circuits, state.circuits, strict=True)
-        if any(
-            phase.over_own_since_s is not None
-            and now_s - phase.over_own_since_s > state.parameters.over_rating_trip_s
-            and now_s - phase.read_at_s <= fresh_s
-            for phase in seen.phases
-        )
-    )
+    state, now_s = moment.state, moment.now_s
+    parameters, tripped = state.parameters, []
+    for circuit_at, circuit in enumerate(state.circuits):
+        for row, phase in enumerate(circuit.phases, 3 * circuit_at):
+            age_s, since_s = moment.seen.rows[row].age_s, phase.over_own_since_s
+            if since_s is None or age_s is None or age_s > parameters.stale_worst_case_s:
+                continue
+            if now_s - since_s > parameters.over_rating_trip_s:
+                tripped.append(state.wiring.circuits[circuit_at].id)
+                break
+    return tuple(tripped)

@@ -27,15 +27,26 @@ JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 def draw_of(
     event: ConnectorMetered, connector: Connector, voltage_v: float, parameters: ControlParameters
 ) -> Draw:
-    """Return the reading on supply phases, rounded up; what a phase did not tell is nothing."""
+    """Return the reading on supply phases, rounded up; what a phase did not tell is nothing.
+
+    A current told for one phase alone, or for none by name, is that of each phase where its
+    power is as much as all of them would make.
+    """
     power_w, power_ma = event.power_w, None
     if power_w is not None:
         power_ma = -int(-power_w * 1_000 / voltage_v // 1)
     if all(value is None for value in event.current_a):
         return Draw(at_s=event.at_s, current_ma=None, power_w=power_w, power_ma=power_ma)
+    wired = len(connector.phases)
+    told_ma = [
+        None if value is None else -int(-value * 1_000 // 1) for value in event.current_a[:wired]
+    ]
+    known_ma = [ma for ma in told_ma if ma is not None]
+    if len(known_ma) == 1 < wired and _is_of_each(known_ma[0], power_ma, wired):
+        told_ma = [known_ma[0]] * wired
     on_supply = [0, 0, 0]
-    for phase, value in zip(connector.phases, event.current_a, strict=False):
-        on_supply[phase] = -int(-(value or 0.0) * 1_000 // 1)
+    for phase, ma in zip(connector.phases, told_ma, strict=True):
+        on_supply[phase] = ma or 0
     l1, l2, l3 = on_supply
     less_ma = tolerance_ma(max(on_supply), parameters)
     return Draw(
@@ -44,7 +55,15 @@ def draw_of(
         power_w=power_w,
         power_ma=power_ma,
         surely_ma=(max(0, l1 - less_ma), max(0, l2 - less_ma), max(0, l3 - less_ma)),
+        tells_phases=None not in told_ma,
     )
+
+
+def _is_of_each(current_ma: int, power_ma: int | None, phase_count: int) -> bool:
+    """Return whether a power is as much as a current on each of so many phases makes."""
+    if power_ma is None or current_ma < USED_PHASE_MA:
+        return False
+    return abs(power_ma / current_ma - phase_count) <= FIT_RATIO
 
 
 def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
@@ -141,7 +160,7 @@ def _learn(
     belief: ConnectorBelief, draw: Draw, drawn_ma: int, parameters: ControlParameters
 ) -> ConnectorBelief:
     """Return the belief with what the vehicle's draw tells of it: phases, appetite, rest."""
-    if draw.current_ma is not None and drawn_ma >= CHARGING_MA:
+    if draw.current_ma is not None and draw.tells_phases and drawn_ma >= CHARGING_MA:
         used = draw.current_ma
         seen = (used[0] >= USED_PHASE_MA, used[1] >= USED_PHASE_MA, used[2] >= USED_PHASE_MA)
         if belief.mask is not None:

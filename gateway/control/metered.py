@@ -83,12 +83,16 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     is_lasting = at_s - before.read_at_s <= parameters.stale_fallback_s
     since_s = (before.over_since_s, before.over_own_since_s) if is_lasting else (None, None)
     in_force_ma = _rating_in_force_ma(state, circuit.id, rating_ma, phase)
+    voltage_v, power_w = event.reading.voltage_v[phase], event.reading.power_w[phase]
+    told = current_ma, voltage_v, power_w
+    told_before = before.current_ma, before.voltage_v, before.power_w
     after = replace(
         before,
         current_ma=current_ma,
-        voltage_v=event.reading.voltage_v[phase],
+        voltage_v=voltage_v,
+        power_w=power_w,
         read_at_s=at_s,
-        changed_at_s=before.changed_at_s if current_ma == before.current_ma else at_s,
+        changed_at_s=before.changed_at_s if told == told_before else at_s,
         theta_ratio=theta_after(
             before.theta_ratio,
             ratio=abs(before.current_ma) / rating_ma,

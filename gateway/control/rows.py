@@ -9,7 +9,7 @@ from gateway.control.thermal import carried_ratio
 from gateway.domain.circuits import Circuit
 from gateway.domain.ids import CircuitId
 
-FLOWING_MA = 2_000  # A live current above it is never the same to the last bit for long.
+FLOWING_MA = 2_000  # What a live meter tells of a current above it changes in its last bit.
 
 
 class ReserveFor(StrEnum):
@@ -133,11 +133,11 @@ def _rise_ma(measured: PhaseState, rating_ma: int, parameters: ControlParameters
 def age_of_s(
     measured: PhaseState, lows_ma: int, parameters: ControlParameters, now_s: float
 ) -> float:
-    """Return how old a circuit's reading is; a value that repeats itself ages too.
+    """Return how old a circuit's reading is; one that repeats itself ages too.
 
-    A live current is never the same to the last bit for long, so a meter that repeats one is
-    frozen; one that shows next to nothing may rightly repeat itself, unless connectors below
-    surely draw (`lows_ma`).
+    Current, voltage and power are never all the same to the last bit for long, so a meter that
+    repeats them is frozen; one that shows next to nothing may rightly repeat itself, unless
+    connectors below surely draw (`lows_ma`).
     """
     age_s = now_s - measured.read_at_s
     unchanged_s = now_s - measured.changed_at_s

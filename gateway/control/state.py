@@ -50,6 +50,8 @@ class Draw:
     """What is surely drawn on each phase, the reading's tolerance taken off; None: not known."""
     highest_ma: int | None = field(init=False, repr=False)
     """The current of the phase that carries most; None when no current was given."""
+    tells_phases: bool = True
+    """Whether it tells the current of every phase the connector is wired to."""
 
     def __post_init__(self) -> None:
         """Work out what every decision asks until the next reading."""
@@ -184,9 +186,10 @@ class PhaseState:
     current_ma: int = 0
     """Signed: import is positive."""
     voltage_v: float | None = None
+    power_w: float | None = None
     read_at_s: float = NEVER_S
     changed_at_s: float = NEVER_S
-    """When its value last differed from the one before: a frozen meter repeats itself."""
+    """When anything it tells last differed from what was before: a frozen meter repeats itself."""
     level_ma: int = 0
     """The level from which the next change is told from noise."""
     changes: tuple[Change, ...] = ()

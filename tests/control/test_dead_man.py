@@ -7,10 +7,10 @@ from tests.support.one_circuit import OneCircuit, ref
 class Lapsing(OneCircuit):
     """A board whose first station drew 20 A for long: a lease of it may be left to lapse."""
 
-    def __init__(self, *, falls_back_to_a: float | None) -> None:
+    def __init__(self, *, falls_back_to_a: float | None, base_a: float = 20.0) -> None:
         """Let it run until its trial is due; `falls_back_to_a` None is a station that does not."""
         super().__init__()
-        self.falls_back_to_a = falls_back_to_a
+        self.falls_back_to_a, self.base_a = falls_back_to_a, base_a
         self.prove(1)
         self.pass_time(600, draws_a=6.0)
 
@@ -24,7 +24,7 @@ class Lapsing(OneCircuit):
             is_over = newest.renewed_at_s + 60.0 < self.now_s
             if is_over and self.falls_back_to_a is not None:
                 current_a = self.falls_back_to_a
-            self.flow(20.0 + current_a + 0.001 * (self.now_s % 7))
+            self.flow(self.base_a + current_a + 0.001 * (self.now_s % 7))
             if self.now_s % 10 == 0:
                 self.draw(1, current_a)
             decisions.append(self.decide())
@@ -66,6 +66,26 @@ def test_what_it_may_draw_counts_as_before_while_its_lease_lapses() -> None:
 
     for decision in board.pass_time(400):
         assert decision.survey.high_ma[0] >= board.state.connectors[0].wanted_ma
+
+
+def test_no_lease_is_left_to_lapse_where_all_it_may_draw_has_no_room() -> None:
+    board = Lapsing(falls_back_to_a=6.0, base_a=60.0)
+    decisions = board.pass_time(600)
+    gap_s, longest_s = 0, 0
+    for decision in decisions:
+        gap_s = 0 if sendings([decision]) else gap_s + 1
+        longest_s = max(longest_s, gap_s)
+
+    assert longest_s <= 20
+
+
+def test_nobody_is_raised_into_what_may_be_drawn_while_a_lease_lapses() -> None:
+    board = Lapsing(falls_back_to_a=6.0)
+    for decision in board.pass_time(400):
+        lapse = decision.memory.lapse
+        if lapse.connector is not None:
+            row, claimed_ma = decision.survey.rows[0], decision.survey.claimed_ma[0]
+            assert row.available_ma - claimed_ma >= 32_000 - decision.survey.high_ma[0]
 
 
 def test_a_vehicle_that_has_ended_proves_nothing() -> None:

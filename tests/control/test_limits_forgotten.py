@@ -8,6 +8,7 @@ from gateway.domain.events import (
     StationConnected,
     StopInputChanged,
 )
+from gateway.domain.reasons import ReasonKind
 from tests.support.one_circuit import OneCircuit, ref, site
 
 SETTLES_S = 11.0
@@ -501,7 +502,83 @@ def test_a_frozen_meter_shows_itself_where_connectors_draw_more_than_it() -> Non
     assert row.base_ma == 70_000
 
 
+def test_a_meter_of_coarse_resolution_is_not_frozen_while_its_power_changes() -> None:
+    site = OneCircuit()
+    for second in range(60):
+        site.now_s += 1.0
+        site.flow(30.0, power_w=6_900.0 + second % 5)
+
+    assert site.seen().rows[0].age_s == 0.0
+
+
+def test_a_frozen_meter_opens_no_trip_output() -> None:
+    site = OneCircuit()
+    for _ in range(90):
+        site.now_s += 1.0
+        site.flow(101.0)
+
+        assert site.decide().trips == ()
+
+
 # Phases.
+
+
+def told(site: OneCircuit, current_a: tuple[float | None, ...], power_w: float) -> None:
+    """Let the first station report, time and again, what it tells of each of its phases."""
+    one, two, three = current_a
+    for _ in range(4):
+        site.now_s += 10.0
+        site.learn(
+            ConnectorMetered(
+                at_s=site.now_s,
+                connector=ref(1),
+                current_a=(one, two, three),
+                power_w=power_w,
+            )
+        )
+
+
+def charging_at_six() -> OneCircuit:
+    site = OneCircuit()
+    site.plug_in(1)
+    site.begin(1, "first")
+    site.send(1, 6_000)
+    return site
+
+
+def test_a_current_told_for_one_phase_alone_does_not_tell_that_the_others_are_free() -> None:
+    site = charging_at_six()
+    told(site, (6.0, None, None), power_w=1_380.0)
+
+    assert site.seen().masks[0] == (True, True, True)
+
+
+def test_a_reading_with_a_gap_does_not_tell_that_a_phase_is_free() -> None:
+    site = charging_at_six()
+    told(site, (6.0, None, 6.0), power_w=4_140.0)
+
+    assert site.seen().masks[0] == (True, True, True)
+
+
+def test_a_current_told_once_is_that_of_each_phase_where_the_power_says_so() -> None:
+    site = charging_at_six()
+    told(site, (6.0, None, None), power_w=4_140.0)
+
+    assert site.seen().masks[0] == (True, True, True)
+    assert site.seen().low_ma[0] == (5_700, 5_700, 5_700)
+
+
+def test_a_row_that_is_paused_pauses_whoever_is_wired_to_it() -> None:
+    site = on_one_phase()
+    for _ in range(40):
+        site.now_s += 1.0
+        noise_a = 0.001 * (site.now_s % 7)
+        site.flow_on_phases((10.0 + noise_a, 101.0 + noise_a, 10.0 + noise_a))
+        site.decide()
+    reason = site.decide().reasons[ref(1)]
+
+    assert reason.kind is ReasonKind.OVER_RATING
+    assert reason.limit_ma == 0
 
 
 def on_one_phase() -> OneCircuit:

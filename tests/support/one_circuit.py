@@ -182,13 +182,20 @@ class OneCircuit:
         connector = ref(number, outlet)
         self.learn(ConnectorMetered(at_s=self.now_s, connector=connector, current_a=current_a))
 
-    def flow(self, current_a: float) -> None:
+    def flow(self, current_a: float, *, power_w: float | None = None) -> None:
         """Let the circuit's meter report a current, the same on each phase."""
+        self.flow_on_phases((current_a, current_a, current_a), power_w=power_w)
+
+    def flow_on_phases(
+        self, current_a: tuple[float, float, float], *, power_w: float | None = None
+    ) -> None:
+        """Let the circuit's meter report a current of each phase, and the power it makes."""
+        one, two, three = (a * 230 if power_w is None else power_w for a in current_a)
         reading = MeterReading(
             meter=METER,
             at_s=self.now_s,
-            current_a=(current_a, current_a, current_a),
-            power_w=(current_a * 230, current_a * 230, current_a * 230),
+            current_a=current_a,
+            power_w=(one, two, three),
             voltage_v=(230.0, 230.0, 230.0),
         )
         self.learn(MeterRead(at_s=self.now_s, reading=reading))
