@@ -133,6 +133,7 @@ class StationRecord:
         "booted",
         "capabilities",
         "clock",
+        "connected_at_s",
         "connectors",
         "context",
         "counters",
@@ -159,6 +160,7 @@ class StationRecord:
         self.counters = context.counters
         self.time = StationClock()
         self.link: Link | None = None
+        self.connected_at_s = self.clock.monotonic_s()
         self.capabilities: StationCapabilities | None = None
         self.vendor = self.model = self.firmware = ""
         self.quirks: Quirks = PLAIN
@@ -179,6 +181,7 @@ class StationRecord:
     def connect(self, link: Link) -> None:
         """Begin a connection."""
         self.link = link
+        self.connected_at_s = self.clock.monotonic_s()
         self.booted.take_back()
 
     def disconnect(self) -> None:

@@ -20,6 +20,7 @@ from gateway.domain.memory import Entry, TransactionMemory
 from gateway.domain.tokens import Judgement, TokenStatus
 
 STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing of now.
+WAITED_AT_MOST_S: Final = 300.0  # After a connection opened, what waited for it has come.
 ACKNOWLEDGED: Final = b"{}"
 
 StationT = TypeVar("StationT", bound=StationRecord)
@@ -123,8 +124,14 @@ class VersionAdapter(Generic[StationT]):
         return b'{"currentTime":"' + self._station.tell_time().encode() + b'"}'
 
     def _is_news(self, place: Hashable, age_s: float) -> bool:
-        """Return whether the status of a place is not one that a newer one has overtaken."""
-        said_at_s = self._clock.monotonic_s() - age_s
+        """Return whether the status of a place is not one that a newer one has overtaken.
+
+        On a connection that has stood for minutes nothing waits for one: the clock is wrong.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s - self._station.connected_at_s > WAITED_AT_MOST_S:
+            age_s = 0.0
+        said_at_s = now_s - age_s
         if age_s > STALE_AFTER_S and said_at_s < self._status_at_s.get(place, said_at_s):
             self._counters["stale.StatusNotification"] += 1
             return False

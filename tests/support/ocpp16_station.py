@@ -166,12 +166,15 @@ class Station16(ChargePoint):  # type: ignore[misc]
     async def heartbeat(self) -> None:
         await self.call(call.Heartbeat(), suppress=False)
 
-    async def say_meter_values(self, number: int, *, transaction: int | None = None) -> None:
+    async def say_meter_values(
+        self, number: int, *, transaction: int | None = None, timestamp: str | None = None
+    ) -> None:
         """Send a current, and no time of it: the schema wants one, and stations leave it out."""
+        at = {} if timestamp is None else {"timestamp": timestamp}
         values = call.MeterValues(
             connector_id=number,
             transaction_id=transaction,
-            meter_value=[{"sampledValue": [{"value": "6.0", "measurand": "Current.Import"}]}],
+            meter_value=[{**at, "sampledValue": [{"value": "6.0", "measurand": "Current.Import"}]}],
         )
         await self.call(values, suppress=False, skip_schema_validation=True)
 

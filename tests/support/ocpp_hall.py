@@ -40,6 +40,18 @@ class JumpingClock(SystemClock):
         return super().now_at() + self.jumped
 
 
+class PassingClock(SystemClock):
+    """The machine's clocks, put forward together when a test says so."""
+
+    passed_s: float = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.passed_s
+
+    def now_at(self) -> datetime:
+        return super().now_at() + timedelta(seconds=self.passed_s)
+
+
 @dataclass
 class Hall:
     """A running server and what it posted."""

@@ -12,7 +12,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STARTED_S = 1_000.0  # What our monotonic clock showed at `NOW`.
 
 offsets_s = st.floats(-1e6, 1e6)
-delays_s = st.lists(st.floats(0, 600), min_size=1, max_size=2 * OBSERVATIONS)
+delays_s = st.lists(st.floats(0, 59), min_size=1, max_size=2 * OBSERVATIONS)
 
 
 def station_at(after_s: float, *, ahead_s: float) -> datetime:
@@ -63,6 +63,46 @@ def test_what_waited_is_old_even_after_the_station_was_told_the_time() -> None:
     clock.note_told(NOW, now_s=STARTED_S)
 
     assert clock.observe_age_s(NOW - timedelta(minutes=10), now_s=STARTED_S) == 600
+
+
+def test_a_clock_set_back_is_followed_though_it_is_told_the_time_each_minute() -> None:
+    clock, ages_s = StationClock(), list[float]()
+    for n in range(24):
+        if n % 2 == 0:
+            clock.note_told(station_at(30 * n, ahead_s=0), now_s=STARTED_S + 30 * n)
+        back_s = 3_600 if n >= 12 else 0
+        written_at = station_at(30 * n + 10, ahead_s=-back_s)
+        ages_s.append(clock.observe_age_s(written_at, now_s=STARTED_S + 30 * n + 10))
+
+    assert ages_s == [*[0] * 12, 3_600, 3_600, *[0] * 10]
+
+
+def test_a_clock_that_loses_time_is_followed_though_it_is_told_the_time_each_minute() -> None:
+    clock = StationClock()
+    for n in range(24):
+        if n % 2 == 0:
+            clock.note_told(station_at(30 * n, ahead_s=0), now_s=STARTED_S + 30 * n)
+        written_at = station_at(30 * n + 10, ahead_s=-n)
+        age_s = clock.observe_age_s(written_at, now_s=STARTED_S + 30 * n + 10)
+        assert age_s == min(n, OBSERVATIONS - 1)
+
+
+@given(
+    apart_s=st.floats(10, 600),
+    pace_s=st.floats(0.01, 3),
+    ago_s=st.floats(100, 1e5),
+    count=st.integers(1, 7),
+)
+def test_what_waited_is_not_taken_for_a_clock_set_back(
+    apart_s: float, pace_s: float, ago_s: float, count: int
+) -> None:
+    clock = StationClock()
+    clock.observe_age_s(NOW, now_s=STARTED_S)
+    for n in range(count):  # Written at its interval, and told as fast as it can be.
+        after_s = 10 + n * pace_s
+        written_s = n * apart_s - ago_s - count * apart_s
+        age_s = clock.observe_age_s(station_at(written_s, ahead_s=0), now_s=STARTED_S + after_s)
+        assert age_s == pytest.approx(after_s - written_s, abs=0.001)
 
 
 def test_nothing_is_known_before_a_message_or_after_a_boot() -> None:

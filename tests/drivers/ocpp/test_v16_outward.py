@@ -9,14 +9,19 @@ import pytest
 
 from drivers.ocpp.rpc import SupersededError
 from drivers.ocpp.v16 import V16Adapter
-from gateway.domain.charging import RateUnit
+from gateway.domain.charging import ChargingState, RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
-from gateway.domain.events import CapabilitiesRead, FallbackInstalled
+from gateway.domain.events import (
+    CapabilitiesRead,
+    ConnectorMetered,
+    ConnectorStatusChanged,
+    FallbackInstalled,
+)
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.ports import Clock
 from tests.support.ocpp16_station import Station16, station16
-from tests.support.ocpp_hall import Hall, JumpingClock, in_hall, wait_until
+from tests.support.ocpp_hall import Hall, JumpingClock, PassingClock, in_hall, wait_until
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
 LEASE = timedelta(seconds=60)
@@ -255,6 +260,36 @@ def test_a_station_told_the_time_gets_no_lease_too_long_whether_it_sets_its_cloc
         (profile,) = station.profiles()
         for ahead_s in (0, jump_s):
             assert lease_end(profile) - datetime.fromisoformat(now(ahead_s=ahead_s)) <= LEASE
+
+    with_station(scene, clock=clock)
+
+
+def test_a_station_whose_clock_goes_back_an_hour_is_heard_and_limited_as_before() -> None:
+    clock, back = PassingClock(), timedelta(hours=1)
+
+    async def scene(hall: Hall, station: Station16) -> None:
+        async def half_minutes(count: int, *, back: timedelta = timedelta(0)) -> None:
+            for _ in range(count):
+                clock.passed_s += 30
+                at = clock.now_at() - back
+                await station.say_meter_values(1, transaction=transaction, timestamp=at.isoformat())
+                await station.heartbeat()
+
+        await station.say_status(1, "Charging", timestamp=clock.now_at().isoformat())
+        transaction = await station.start_transaction(1, timestamp=clock.now_at().isoformat())
+        await half_minutes(12)
+        assert len(hall.facts_of(ConnectorMetered)) == 12
+
+        at = clock.now_at() - back
+        await station.say_status(1, "SuspendedEV", timestamp=at.isoformat())
+        states = [f.charging_state for f in hall.facts_of(ConnectorStatusChanged)]
+        assert states[-1] is ChargingState.SUSPENDED_EV
+        await half_minutes(6, back=back)
+        assert len(hall.facts_of(ConnectorMetered)) == 12 + 4
+        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        (profile,) = station.profiles()
+        assert profile["charging_profile_kind"] == "Relative"
 
     with_station(scene, clock=clock)
 
