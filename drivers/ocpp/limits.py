@@ -26,6 +26,7 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 
 ANSWERED_WITHIN_S: Final = 1.0
+FLASH_SPENT: Final = "the day's writes to flash are spent"
 _NOT_SUPPORTED: Final = frozenset({"NotSupported", "NotImplemented"})
 
 
@@ -175,10 +176,8 @@ class Limits:
             detail = "takes profiles on level 0 only"
         elif self._shows_at() is None:
             detail = "its clock is not known, so a lease might not lapse"
-        elif self._station.flash.is_spent(self._station.clock.monotonic_s()) and not self._is_cut(
-            number, limit
-        ):
-            detail = "the day's writes to flash are spent"
+        elif self._is_flash_spent and not self._is_new_cut(number, limit):
+            detail = FLASH_SPENT
         if detail:
             raise LimitRejectedError(self._station.id, f"no transaction to limit, and {detail}")
 
@@ -279,6 +278,24 @@ class Limits:
         before_ma = connector.lease_ma if is_leased else connector.fallback_ma
         return before_ma is not None and self._quantise(limit) < before_ma
 
+    def _is_new_cut(self, number: int, limit: CurrentLimit) -> bool:
+        """Return whether a limit is a cut of a lease in force, or lower than the last one told.
+
+        What lapsed because it was not renewed is not told over and over: the fallback holds.
+        """
+        connector = self._station.connectors.get(number, ToldConnector())
+        is_again = (
+            not connector.is_leased(self._station.clock.monotonic_s())
+            and connector.default_ma is not None
+            and self._quantise(limit) >= connector.default_ma
+        )
+        return not is_again and self._is_cut(number, limit)
+
+    @property
+    def _is_flash_spent(self) -> bool:
+        """Return whether the day's writes, of leases and fallbacks together, are spent."""
+        return self._station.flash.is_spent(self._station.clock.monotonic_s())
+
     def _quantise(self, limit: CurrentLimit) -> int:
         return quantise_ma(limit.limit_ma, step_ma=self._station.quirks.step_ma)
 
@@ -288,6 +305,9 @@ class Limits:
         connector = self._station.told(number)
         fallback_ma = self._quantise(limit)
         if not self._is_fallback(connector, limit):
+            known_ma = connector.fallback_ma
+            if known_ma is not None and fallback_ma >= known_ma and self._is_flash_spent:
+                raise LimitRejectedError(self._station.id, f"fallback: {FLASH_SPENT}")
             connector.fallback_ma = None  # Not known, should the answer be lost.
             await self._clear_whole()
             await self._write_fallback(number, limit)

@@ -42,7 +42,8 @@ class ToldConnector:
     A lease counts from before it is sent: without an answer it may be in force all the same.
     `leased_to` is the transaction it ends with, None if it is not one's. One for no transaction
     is in force until `default_until_s` whatever ends, and has a place among the station's
-    profiles until it is cleared (`has_default`). `fallback_phase_count` matters where watts are
+    profiles until it is cleared (`has_default`); `default_ma` is the last that was accepted, over
+    or not. `fallback_phase_count` matters where watts are
     told. `is_alone` is true once what others left above the fallback is cleared.
     """
 
@@ -51,6 +52,7 @@ class ToldConnector:
     leased_to: str | int | None = None
     default_until_s: float = 0.0
     has_default: bool = False
+    default_ma: int | None = None
     fallback_ma: int | None = None
     fallback_phase_count: int | None = None
     is_alone: bool = False
@@ -75,7 +77,7 @@ class ToldConnector:
         """Take that the lease that was sent is in force, and no other of its kind."""
         self.lease_ma, self.lease_until_s = lease_ma, until_s
         if self.leased_to is None:
-            self.default_until_s = until_s
+            self.default_until_s, self.default_ma = until_s, lease_ma
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """What we ask of a 1.6 station, and how it must be asked: the library's station listens."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -445,6 +446,40 @@ def test_flash_is_written_ten_times_a_day_and_then_only_to_cut() -> None:
         assert hall.server.station(FIRST.station).flash_writes == 12
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in limits[-2:]] == [8, 0]
+
+    with_station(scene)
+
+
+def test_a_vehicle_at_rest_below_its_fallback_wears_no_flash_over_and_over() -> None:
+    clock = PassingClock()
+
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Finishing", timestamp=clock.now_at().isoformat())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        for _ in range(60):
+            clock.passed_s += 20
+            with contextlib.suppress(LimitRejectedError):
+                await hall.server.set_limit(FIRST, amperes(0), valid_for=LEASE)
+            await station.heartbeat()
+
+        assert hall.server.station(FIRST.station).flash_writes == 10
+
+    with_station(scene, clock=clock)
+
+
+def test_once_flash_is_spent_a_fallback_is_written_only_to_forbid() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        for n in range(10):
+            await hall.server.set_fallback(FIRST, amperes(6 + n))
+        with pytest.raises(LimitRejectedError, match="flash"):
+            await hall.server.set_fallback(FIRST, amperes(16))
+        await hall.server.set_fallback(FIRST, amperes(0))
+        with pytest.raises(LimitRejectedError, match="flash"):
+            await hall.server.set_fallback(FIRST, amperes(6))
+
+        assert len(station.profiles()) == 11
+        # What is refused unsent leaves what is known as it is.
+        assert hall.facts_of(FallbackInstalled)[-1].fallback_ma == 0
 
     with_station(scene)
 
