@@ -49,7 +49,7 @@ def sentence(reason: Reason) -> str:
             return f"{limit}: {_of_station(reason)}."
         case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:
             return f"{limit}: {_of_station(reason)}."
-        case ReasonKind.METER_STALE | ReasonKind.THERMAL_BUDGET:
+        case ReasonKind.METER_STALE | ReasonKind.METER_DOUBTED | ReasonKind.THERMAL_BUDGET:
             return f"{limit}: {_of_safety(reason)}."
         case ReasonKind.OVER_RATING | ReasonKind.LOCKOUT:
             return f"{limit}: {_of_safety(reason)}."
@@ -141,6 +141,8 @@ def _of_safety(reason: Reason) -> str:
     if reason.kind is ReasonKind.METER_STALE:
         silent = _seconds(reason.elapsed_s)
         return f"the meter of {where} has said nothing new for {silent}; {arithmetic}"
+    if reason.kind is ReasonKind.METER_DOUBTED:
+        return f"the meter of {where} {too_little(reason.current_ma)}; {arithmetic}"
     if reason.kind is ReasonKind.OVER_RATING:
         return f"{where} has been over its rating for {_seconds(reason.elapsed_s)}; {arithmetic}"
     if reason.kind is ReasonKind.LOCKOUT:
@@ -153,6 +155,11 @@ def _of_safety(reason: Reason) -> str:
         f"the overcurrent device of {where} would have spent {share:.0%} of its thermal budget; "
         f"{arithmetic}"
     )
+
+
+def too_little(unseen_ma: int | None) -> str:
+    """Return what is wrong with a meter that does not show so much of what surely flows."""
+    return f"shows {amps(unseen_ma)} less than what connectors below surely draw"
 
 
 def amps(current_ma: int | None) -> str:

@@ -18,6 +18,8 @@ class ControlParameters:
     stale_fallback_s: float = 15.0
     frozen_after_s: float = 10.0
     meter_noise_ratio: float = 0.012  # Of the rating: changes inside it are noise.
+    doubted_after_s: float = 20.0  # One that shows less than surely flows, for so long,
+    doubted_ratio: float = 0.10  # by more than noise and such a part: meters differ.
 
     # How a vehicle and its station follow a limit (IEC 61851-1: 5 s, and up to 6 s more).
     settling_s: float = 11.0

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
+from gateway.control.doubts import doubted_for_s, unseen_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
@@ -44,6 +45,10 @@ class Row(NamedTuple):
     """What connectors may take in all here; negative when base alone is over."""
     worst_case_ma: int
     """What base and declared loads draw at worst: as declared, or as seen where that was more."""
+    unseen_ma: int
+    """What surely flows and the meter does not show, beyond what all may be wrong by."""
+    is_doubted: bool
+    """Whether it has not shown that for so long that its reading counts as an old one."""
 
 
 def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
@@ -57,14 +62,22 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
         bound_ma, source = _tightest(state, circuit.id, phase, bound_ma)
     worst_case_ma = max(wiring.worst_case_ma[at], state.memory.base_seen_ma[at])
     age_s = None if circuit.meter is None else age_of_s(measured, lows_ma, parameters, now_s)
+    fed_ma = _export_ma(state, circuit_at, phase, now_s) if wiring.sources[circuit_at] else 0
+    hidden_ma, doubted_s = 0, 0.0
+    if age_s is not None and lows_ma - fed_ma > measured.current_ma:
+        if now_s - measured.read_at_s <= parameters.stale_no_raises_s:
+            hidden_ma = unseen_ma(measured.current_ma, lows_ma - fed_ma, rating_ma, parameters)
+        if hidden_ma:
+            doubted_s = doubted_for_s(state.memory.unseen_since_s[at], parameters, now_s)
+        if doubted_s:
+            age_s = max(age_s, parameters.stale_no_raises_s + doubted_s)
     current_ma, export_ma, reserve_ma, reserve_for = None, 0, 0, None
     if age_s is None or age_s > parameters.stale_worst_case_s:
         # With no reading to trust the worst case stands, and needs no reserve.
         base_ma = worst_case_ma
     else:
         current_ma = measured.current_ma
-        if wiring.sources[circuit_at]:
-            export_ma = _export_ma(state, circuit_at, phase, now_s)
+        export_ma = fed_ma
         base_ma = max(0, current_ma - lows_ma + export_ma)
         reserve_ma, reserve_for = _reserve_ma(measured, circuit, rating_ma, bound_ma, parameters)
         if idle_ma > reserve_ma:
@@ -82,6 +95,8 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
         reserve_for=reserve_for,
         available_ma=bound_ma - base_ma - reserve_ma,
         worst_case_ma=worst_case_ma,
+        unseen_ma=hidden_ma,
+        is_doubted=doubted_s > 0,
     )
 
 

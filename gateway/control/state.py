@@ -279,6 +279,8 @@ class ControlMemory:
     """Per row: the most that base has surely been, where that was above its worst case."""
     base_over: tuple[tuple[float, int] | None, ...] = ()
     """Per row: since when base seems to be above its worst case, and the least since."""
+    unseen_since_s: tuple[float | None, ...] = ()
+    """Per row: since when its meter shows less than surely flows."""
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
     tells_all_phases: tuple[bool, ...] = ()
@@ -328,6 +330,7 @@ class SiteState:
                 short_since_s=(None,) * (3 * len(wiring.circuits)),
                 base_seen_ma=(0,) * (3 * len(wiring.circuits)),
                 base_over=(None,) * (3 * len(wiring.circuits)),
+                unseen_since_s=(None,) * (3 * len(wiring.circuits)),
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),

@@ -29,6 +29,7 @@ class ReasonKind(StrEnum):
     ALL_PHASES_TRIED = "all-phases-tried"
     STATION_DISOBEYS = "station-disobeys"
     METER_STALE = "meter-stale"
+    METER_DOUBTED = "meter-doubted"
     THERMAL_BUDGET = "thermal-budget"
     OVER_RATING = "over-rating"
     LOCKOUT = "lockout"
@@ -58,7 +59,7 @@ class Reason:
 
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
-    over the limit), a share of the thermal budget, a name (whose limit, whose turn), the cause
+    over the limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
     of a stop.
     """
 

@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 
 from gateway.control.decide import Decision
-from gateway.control.explain import amps, sentence
+from gateway.control.explain import amps, sentence, too_little
 from gateway.control.state import SiteState
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.reasons import Reason, ReasonKind
@@ -16,6 +16,7 @@ GRAVE = frozenset(
         ReasonKind.STATION_UNREACHABLE,
         ReasonKind.STATION_DISOBEYS,
         ReasonKind.METER_STALE,
+        ReasonKind.METER_DOUBTED,
         ReasonKind.THERMAL_BUDGET,
         ReasonKind.OVER_RATING,
         ReasonKind.LOCKOUT,
@@ -85,13 +86,13 @@ class Chronicle:
                 continue
             if is_blind:
                 self._blind.add(circuit.id)
-                worst = amps(max(row.base_ma for row in seen))
+                doubted = [row.unseen_ma for row in seen if row.is_doubted]
+                said = f"has said nothing new for {most_s:.0f} s"
                 _log.warning(
-                    "circuit %s: its meter has said nothing new for %.0f s; its declared worst"
-                    " case of %s counts",
+                    "circuit %s: its meter %s; its declared worst case of %s counts",
                     circuit.id,
-                    most_s,
-                    worst,
+                    too_little(max(doubted)) if doubted else said,
+                    amps(max(row.base_ma for row in seen)),
                 )
             else:
                 self._blind.discard(circuit.id)

@@ -19,7 +19,8 @@ class CircuitAlarms:
 
     def follow(self, cycle: Cycle) -> None:
         """Sound what this decision says, and end what it says no more."""
-        told = {**_void_proofs(cycle), **_lockouts(cycle), **_trips(cycle, self._fitted)}
+        told = {**_void_proofs(cycle), **_lockouts(cycle), **_doubts(cycle)}
+        told |= _trips(cycle, self._fitted)
         for name in self._said - told.keys():
             self._alarms.end(name)
         for name, text in told.items():
@@ -50,6 +51,20 @@ def _lockouts(cycle: Cycle) -> dict[str, str]:
         )
         for circuit, seen in zip(cycle.state.wiring.circuits, cycle.state.circuits, strict=True)
         if seen.lockout_until_s > cycle.decision.at_s
+    }
+
+
+def _doubts(cycle: Cycle) -> dict[str, str]:
+    """Return the circuits whose meter does not show what surely flows below it."""
+    return {
+        f"meter of {circuit.id}": (
+            f"the meter of circuit {circuit.id} shows less than what connectors below surely draw"
+            " and is not believed: see whether its clamps are closed, and on the phases declared;"
+            " whether a station below tells more than it draws; and whether something that is not"
+            " declared (sources) feeds the circuit"
+        )
+        for at, circuit in enumerate(cycle.state.wiring.circuits)
+        if any(row.is_doubted for row in cycle.decision.survey.rows[3 * at : 3 * at + 3])
     }
 
 

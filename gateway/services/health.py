@@ -1,5 +1,6 @@
 """Whether the daemon lives and can do its work, in sentences for people and service managers."""
 
+from gateway.control.explain import too_little
 from gateway.domain.circuits import Circuit
 from gateway.services.control_loop import Cycle
 
@@ -34,7 +35,12 @@ def _stale_meters(cycle: Cycle, fresh_s: float) -> list[str]:
             continue
         seen = [row for row in rows[3 * at : 3 * at + 3] if row.rating_ma]
         oldest_s = max((row.age_s for row in seen if row.age_s is not None), default=0.0)
-        if oldest_s > fresh_s:
+        doubted = [row.unseen_ma for row in seen if row.is_doubted]
+        if doubted:
+            stale.append(
+                f"meter {circuit.meter} of circuit {circuit.id} {too_little(max(doubted))}"
+            )
+        elif oldest_s > fresh_s:
             stale.append(_stale(circuit, oldest_s))
     return stale
 

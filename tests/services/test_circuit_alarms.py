@@ -20,6 +20,21 @@ def cycle_of(*, lockout_s: float, base_seen_ma: int) -> Cycle:
     return Cycle(state=state, decision=decide(state, board.now_s))
 
 
+def test_a_meter_that_does_not_show_what_surely_flows_is_an_alarm() -> None:
+    board, alarms = OneCircuit(), Alarms(SystemClock())
+    of_circuits, heard = CircuitAlarms(alarms), []
+    board.prove(1)
+    for second in range(60):
+        board.now_s += 1.0
+        board.flow((0.3 if second < 30 else 20.0) + 0.001 * (second % 7))
+        if second % 10 == 0:
+            board.draw(1, 6.0)
+        of_circuits.follow(Cycle(decision=board.decide(), state=board.state))
+        heard.append({alarm.name for alarm in alarms.sounding()})
+
+    assert (heard[15], heard[29], heard[59]) == (set(), {f"meter of {BOARD}"}, set())
+
+
 def test_an_alarm_sounds_while_its_reason_lasts() -> None:
     alarms = Alarms(SystemClock())
     of_circuits = CircuitAlarms(alarms)

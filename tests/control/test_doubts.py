@@ -1,0 +1,141 @@
+"""A circuit's meter that shows less than what surely flows below it is not believed."""
+
+from dataclasses import replace
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.domain.circuits import Source, SourceKind
+from gateway.domain.events import MeterRead
+from gateway.domain.ids import MeterId, SourceId
+from gateway.domain.metering import MeterReading
+from gateway.domain.reasons import ReasonKind
+from gateway.services.chronicle import Chronicle
+from gateway.services.control_loop import Cycle
+from gateway.services.health import work_problems
+from tests.support.one_circuit import BOARD, METER, OneCircuit, ref, site
+
+ROOF = MeterId("roof-meter")
+
+
+def read(meter: MeterId, current_a: float, at_s: float) -> MeterRead:
+    """Return a reading, the same on each phase; a negative current is export."""
+    reading = MeterReading(
+        meter=meter,
+        at_s=at_s,
+        current_a=(abs(current_a),) * 3,
+        power_w=(230 * current_a,) * 3,
+        voltage_v=(230.0,) * 3,
+    )
+    return MeterRead(at_s=at_s, reading=reading)
+
+
+def charging() -> OneCircuit:
+    """Return the board with a vehicle that was raised into 60 A of headroom."""
+    board = OneCircuit()
+    board.prove(1)
+    board.run(90, base_a=20.0, draws_a={1: 6.0})
+    assert board.told_ma(1) > 20_000
+    return board
+
+
+def shown(board: OneCircuit, seconds: int, current_a: float, *, roof_a: float = 0.0) -> list[int]:
+    """Let seconds pass in which the meter shows so much; return what it did not show in each.
+
+    The vehicle draws what it is told all the while.
+    """
+    unseen_ma = []
+    for _ in range(seconds):
+        board.now_s += 1.0
+        board.learn(read(METER, current_a + 0.001 * (board.now_s % 7), board.now_s))
+        if roof_a:
+            board.learn(read(ROOF, -roof_a, board.now_s))
+        if board.now_s % 5 == 0:
+            board.draw(1, board.told_ma(1) / 1_000)
+        unseen_ma.append(board.decide().survey.rows[0].unseen_ma)
+    return unseen_ma
+
+
+def test_a_clamp_that_is_off_takes_the_circuit_to_its_fallback_step_by_step() -> None:
+    board = charging()
+    told_ma = board.told_ma(1)
+
+    shown(board, 22, 0.3)
+    assert board.decide().survey.rows[0].base_ma == 0
+    assert board.told_ma(1) == told_ma
+    shown(board, 6, 0.3)
+    assert board.decide().survey.rows[0].base_ma == 70_000
+    shown(board, 5, 0.3)
+    reason = board.decide().reasons[ref(1)]
+    assert (reason.kind, reason.limit_ma) == (ReasonKind.METER_DOUBTED, 6_000)
+    assert "the meter of board L1 shows " in sentence(reason)
+    assert " less than what connectors below surely draw; " in sentence(reason)
+
+
+def test_from_the_first_vehicle_on_nothing_is_raised_by_such_a_meter() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    shown(board, 300, 0.3)
+
+    assert board.told_ma(1) == 6_000
+
+
+def test_it_is_believed_again_once_it_shows_what_flows() -> None:
+    board = charging()
+    shown(board, 40, 0.3)
+    shown(board, 90, 26.0)
+
+    assert board.decide().survey.rows[0].base_ma < 21_000
+    assert board.told_ma(1) > 6_000
+
+
+def test_it_is_said_by_the_log_and_by_readiness(caplog: pytest.LogCaptureFixture) -> None:
+    board, chronicle = charging(), Chronicle()
+    shown(board, 30, 0.3)
+    cycle = Cycle(decision=board.decide(), state=board.state)
+    with caplog.at_level("WARNING"):
+        chronicle.tell(cycle.state, cycle.decision)
+
+    (problem,) = work_problems(cycle, now_s=board.now_s, is_listening=True)
+    assert problem.startswith(f"meter {METER} of circuit {BOARD} shows ")
+    assert any("its meter shows " in record.getMessage() for record in caplog.records)
+
+
+def test_within_what_meters_differ_by_nothing_is_said() -> None:
+    board = charging()
+    drawn_a = board.told_ma(1) / 1_000
+
+    assert set(shown(board, 40, 0.9 * drawn_a)) == {0}
+
+
+def test_where_current_flows_out_nothing_is_said() -> None:
+    assert set(shown(charging(), 40, -20.0)) == {0}
+
+
+@pytest.mark.parametrize(("roof_a", "is_explained"), [(40.0, True), (4.0, False)])
+def test_a_source_explains_as_much_as_it_gives(*, roof_a: float, is_explained: bool) -> None:
+    source = Source(
+        id=SourceId("roof"),
+        circuit=BOARD,
+        kind=SourceKind.PV,
+        nameplate_ma=(50_000,) * 3,
+        meter=ROOF,
+    )
+    board = OneCircuit(of=replace(site(), sources=(source,)))
+    board.prove(1)
+    board.send(1, 32_000)
+    unseen_ma = shown(board, 30, 0.3, roof_a=roof_a)
+
+    assert (unseen_ma[-1] == 0) is is_explained
+
+
+def test_a_vehicle_that_stops_before_its_next_reading_raises_no_doubt() -> None:
+    board = charging()
+    board.is_capable(1, interval_s=30.0)
+    unseen_ma = []
+    for _ in range(30):
+        board.now_s += 1.0
+        board.flow(1.0)
+        unseen_ma.append(board.decide().survey.rows[0].unseen_ma)
+
+    assert set(unseen_ma) == {0}
