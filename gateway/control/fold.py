@@ -5,10 +5,17 @@ Replaying a day is a fold of its facts over the state at its start.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
-from gateway.control.bounds import fallback_ma, is_idle, may_have_lapsed
-from gateway.control.draws import after_reading, draw_of, is_disobedient, with_draw
+from gateway.control.bounds import draw_as_limit_ma, fallback_ma, is_idle, may_have_lapsed
+from gateway.control.draws import (
+    CHARGING_MA,
+    USED_PHASE_MA,
+    after_reading,
+    draw_of,
+    is_disobedient,
+    with_draw,
+)
 from gateway.control.metered import with_reading
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import (
@@ -59,6 +66,8 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId
+
+_FREE: Final = frozenset({ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +280,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     match event:
         case ConnectorMetered():
             draw = draw_of(event, connector, state.wiring.site.voltage_v, state.parameters)
+            belief = _after_drawing(belief, connector, station, draw)
             belief, is_proof = after_reading(belief, connector, station, draw, state.parameters)
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)
@@ -281,7 +291,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
             belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
             belief = after_start(belief, at_s)
         case TransactionEnded(transaction=transaction):
-            if belief.transaction == transaction:
+            if belief.transaction == transaction or (belief.is_plugged and _is_told_free(belief)):
                 belief = _after_transaction(belief, connector, station, event.at_s)
         case FallbackInstalled(fallback_ma=fallback):
             belief = _with_fallback(belief, connector, fallback, state.parameters, event.at_s)
@@ -344,8 +354,34 @@ def _after_status(
     belief = replace(belief, status=status, charging_state=charging_state)
     if status is ConnectorStatus.OCCUPIED:
         return _plugged(belief, connector, station, event.at_s)
-    if event.status in (ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE):
+    if event.status in _FREE:
         return _unplugged(belief, connector, station, event.at_s)
+    return belief
+
+
+def _is_told_free(belief: ConnectorBelief) -> bool:
+    """Return whether the station says that nothing is there."""
+    return belief.status in _FREE and belief.transaction is None
+
+
+def _after_drawing(
+    belief: ConnectorBelief, connector: Connector, station: StationBelief, draw: Draw
+) -> ConnectorBelief:
+    """Return the belief with what is drawn put above a status that says nothing is there.
+
+    Two readings in a row decide: one may have been taken before the status.
+    """
+    before = belief.draw
+    if before is None or not _is_told_free(belief):
+        return belief
+    was_ma = draw_as_limit_ma(before, connector, belief)
+    drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    if was_ma is None or drawn_ma is None:
+        return belief
+    if min(was_ma, drawn_ma) >= CHARGING_MA:
+        return _plugged(belief, connector, station, draw.at_s)
+    if belief.is_plugged and max(was_ma, drawn_ma) < USED_PHASE_MA:
+        return _unplugged(belief, connector, station, draw.at_s)
     return belief
 
 
