@@ -160,14 +160,19 @@ def measure() -> dict[str, object]:
     files = sorted(where.glob("building-load/*_2017.csv.gz"))
     began_s = time.monotonic()
     made: list[Made] = []
+    all_made: list[Made] = []
     # What is thrown away in a replay has no cycles in it, and there is much of it.
     with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=gc.disable) as pool:
-        for of_building in pool.map(lived_through, files):
-            made += of_building
+        for lived, not_lived_too in pool.map(lived_through, files):
+            made += lived
+            all_made += not_lived_too
             print(f"  {len(made)} promises", file=sys.stderr, flush=True)
     return {
         "buildings": len(files),
         **{f"asked {level:g}": row(made, level) for level in LEVELS},
+        "by_recorded_load_alone_in_every_window": {
+            f"asked {level:g}": by_recorded_load(all_made, level) for level in LEVELS
+        },
         "took_s": round(time.monotonic() - began_s),
     }
 
@@ -197,23 +202,38 @@ def row(made: list[Made], level: float) -> dict[str, object]:
     }
 
 
-def lived_through(first_year: Path) -> list[Made]:
-    """Return what became of a building's promises in its second year."""
+def by_recorded_load(made: list[Made], level: float) -> dict[str, float]:
+    """Return how many binding promises of a level the recorded load would have kept."""
+    binding = [m for m in made if m.asked_ratio == level and m.promise.is_binding]
+    kept = sum(m.recorded_wh >= KEPT_RATIO * m.promise.energy_wh for m in binding)
+    said = sum(m.promise.confidence_ratio for m in binding)
+    count = max(1, len(binding))
+    return {
+        "promises": len(binding),
+        "said": round(said / count, 3),
+        "kept": round(kept / count, 3),
+    }
+
+
+def lived_through(first_year: Path) -> tuple[list[Made], list[Made]]:
+    """Return what became of a building's promises in its second year, and all that were made."""
     building = building_of(first_year)
     sessions = tuple(
         session
         for file in sorted(first_year.parent.parent.glob("ev-sessions/*.csv.gz"))
         for session in read_sessions(file, max_w=MAX_W).sessions
     )
-    return [made for window in windows_of(building) for made in kept_of(building, window, sessions)]
+    windows = list(windows_of(building))
+    every = SHORT_EVERY if os.environ.get("HEADROOM_BENCH") == "short" else 1
+    lived = [made for window in windows[::every] for made in kept_of(building, window, sessions)]
+    return lived, [made for window in windows for made in promised(building, window)]
 
 
 def windows_of(building: Building) -> Iterator[Window]:
     """Yield the windows in which promises are made, one kind after the other."""
     longest_h = max(ahead_h + long_h for ahead_h, long_h in WINDOWS_H)
     origins = range(building.first_hour, len(building.load_ma) - longest_h, EVERY_H)
-    every = SHORT_EVERY if os.environ.get("HEADROOM_BENCH") == "short" else 1
-    for at, origin in list(enumerate(origins))[::every]:
+    for at, origin in enumerate(origins):
         turn, kind = divmod(at, len(WINDOWS_H))
         ahead_h, long_h = WINDOWS_H[kind]
         yield Window(origin=origin, ahead_h=ahead_h, long_h=long_h, turn=turn)
