@@ -396,6 +396,7 @@ class Daemon:
                 (station, str(kind)): count
                 for (station, kind), count in self._dispatcher.profile_writes.items()
             },
+            flash_writes=self._server.flash_writes(),
         )
 
     def _counters(self) -> dict[str, int]:

@@ -411,6 +411,13 @@ class OcppServer:
             raise StationUnreachableError(station, "not connected")
         return record.adapter
 
+    def flash_writes(self) -> dict[StationId, int]:
+        """Return how many profiles that wear its flash were sent to each station that was here."""
+        return {
+            station: sum(adapter.flash_writes for adapter in record.adapters.values())
+            for station, record in self._stations.items()
+        }
+
     async def set_limit(
         self, connector: ConnectorRef, limit: CurrentLimit, *, valid_for: timedelta
     ) -> None:

@@ -47,6 +47,7 @@ class Observed:
     pending_count: int
     counters: Mapping[str, int]
     profile_writes: Mapping[tuple[StationId, str], int]
+    flash_writes: Mapping[StationId, int]
     promises: PromiseFigures | None = None
 
 
@@ -287,8 +288,13 @@ def _stations(seen: Observed) -> Iterator[Metric]:
     )
     writes = CounterMetricFamily(
         "headroom_station_profile_writes",
-        "Charging profiles sent to the station: leases, and fallbacks, which reach its flash.",
+        "Charging profiles sent to the station: leases, and fallbacks.",
         labels=["station", "profile"],
+    )
+    worn = CounterMetricFamily(
+        "headroom_station_flash_writes",
+        "Charging profiles sent that reach the station's flash: fallbacks, and leases without a transaction.",
+        labels=["station"],
     )
     waiting = Counter(
         connector.ref.station
@@ -304,7 +310,8 @@ def _stations(seen: Observed) -> Iterator[Metric]:
         unconfirmed.add_metric([station], waiting[station])
         for kind in PROFILE_KINDS:
             writes.add_metric([station, kind], seen.profile_writes.get((station, kind), 0))
-    yield from (connected, proven, falls_back, unconfirmed, writes)
+        worn.add_metric([station], seen.flash_writes.get(station, 0))
+    yield from (connected, proven, falls_back, unconfirmed, writes, worn)
     yield GaugeMetricFamily(
         "headroom_stations_pending",
         "How many stations are connected that are not in the site file and wait for adoption.",

@@ -35,6 +35,7 @@ def observed(board: OneCircuit, *, later_s: float = 0.0, **counters: int) -> Obs
         pending_count=1,
         counters={f"control.{name}": count for name, count in counters.items()},
         profile_writes={(CP_1, str(ProfileKind.FALLBACK)): 3},
+        flash_writes={CP_1: 7},
     )
 
 
@@ -182,6 +183,7 @@ def test_a_station_is_told_with_what_it_was_seen_to_do() -> None:
     writes = samples["headroom_station_profile_writes_total"]
     assert writes[frozenset({("station", "CP-1"), ("profile", "fallback")})] == 3
     assert len(writes) == 2 * 3
+    assert stations("flash_writes_total") == {"CP-1": 7, "CP-2": 0, "CP-3": 0}
 
 
 def test_an_acknowledged_limit_is_confirmed_until_it_is_sent_anew() -> None:

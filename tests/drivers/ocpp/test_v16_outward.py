@@ -462,7 +462,7 @@ def test_a_vehicle_at_rest_below_its_fallback_wears_no_flash_over_and_over() -> 
                 await hall.server.set_limit(FIRST, amperes(0), valid_for=LEASE)
             await station.heartbeat()
 
-        assert hall.server.station(FIRST.station).flash_writes == 10
+        assert hall.server.flash_writes() == {FIRST.station: 10}
 
     with_station(scene, clock=clock)
 
