@@ -49,7 +49,6 @@ KEPT = frozenset(
         "a second look sees what there is",
         "what does not fit is cut",
         "nobody waits where there is room",
-        "who obeys is proven",
         "the guard lowers raises alone",
         "a stop is a stop",
         "a limit has its reason",
