@@ -20,10 +20,9 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     at = being_cut[0]
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
-    nearest = next(c for c in state.wiring.paths[at] if state.wiring.circuits[c].meter is not None)
     newest = belief.limits[-1]
     is_told = belief.draw is not None and belief.draw.current_ma is not None
-    if station.is_proven or newest.limit_ma or nearest != circuit_at:
+    if station.is_proven or newest.limit_ma or shown_on(state, at) != circuit_at:
         return state
     if newest.acknowledged_at_s is None:  # It might yet be refused.
         return state
@@ -41,6 +40,22 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     # Its old limit goes once the cut has settled, as at any station that obeys.
     proven = replace(station, is_proven=True)
     return replace(state, stations={**state.stations, connector.ref.station: proven})
+
+
+def shown_on(state: SiteState, at: int) -> int | None:
+    """Return the circuit whose meter shows best what a connector does, None without a meter."""
+    wiring = state.wiring
+    metered = [
+        circuit for circuit in wiring.paths[at] if wiring.circuits[circuit].meter is not None
+    ]
+    return metered[0] if metered else None
+
+
+def is_another_being_cut(state: SiteState, at: int, at_s: float) -> bool:
+    """Return whether a cut made now could be taken for another's where it must show."""
+    circuit = shown_on(state, at)
+    below = () if circuit is None else state.wiring.below[circuit]
+    return any(other != at and _is_being_cut(state, other, at_s) for other in below)
 
 
 def _has_moved(state: SiteState, at: int, since_s: float) -> bool:

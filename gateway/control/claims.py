@@ -14,7 +14,7 @@ from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
 from gateway.control.share import Board, Rank
 from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
-from gateway.control.trial import Trial, trial_of
+from gateway.control.trial import Trial, trials_of
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason
@@ -55,9 +55,10 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
     caps: list[Reason | None] = [None] * len(stations)
     trials: list[Trial | None] = [None] * len(stations)
     is_narrowed = bool(narrowed or state.constraints or state.is_stopped)
+    tried = trials_of(state, [at for at in moved if not stations[at].is_proven], now_s)
     for at in moved:
-        is_proven = stations[at].is_proven
-        trial = trials[at] = None if is_proven else trial_of(state, at, now_s)
+        is_proven, trial = stations[at].is_proven, tried.get(at)
+        trials[at] = trial
         if is_narrowed or not is_proven or seen.overdrawn[at]:
             tried_ma = 0 if trial is None else trial.limit_ma
             caps[at] = connector_cap(state, seen, at, narrowed, tried_ma=tried_ma, now_s=now_s)

@@ -58,6 +58,7 @@ class ControlParameters:
     dead_band_ma: int = 1_000
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
+    trial_again_s: float = 240.0  # A cut that the circuit did not show is made again.
     rotation_s: float = 900.0
     due_gap_ma: int = 4_000  # Others are cut for who lacks so much of its share;
     due_slack_ma: int = 3_000  # they may keep so much less than it gets, to be few;

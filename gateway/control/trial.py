@@ -1,7 +1,9 @@
 """The trial that proves a station obeys: a small cut, made for the purpose and seen to bite."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from gateway.control.bites import is_another_being_cut, shown_on
 from gateway.control.bounds import counted_limit_ma, draw_as_limit_ma, interval_of_s, tolerance_ma
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
@@ -19,12 +21,26 @@ class Trial:
     """Whether it is cut to nothing and must stay there, until that can have been seen."""
 
 
-def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
+def trials_of(state: SiteState, unproven: Iterable[int], now_s: float) -> dict[int, Trial | None]:
+    """Return the next step of each one's trial; of cuts that circuits must show, one on each."""
+    trials: dict[int, Trial | None] = {}
+    taken: set[int | None] = set()
+    for at in unproven:
+        trial = trials[at] = trial_of(state, at, now_s, taken)
+        if trial is not None and trial.is_held and trial.since_s == now_s:
+            taken.add(shown_on(state, at))
+    return trials
+
+
+def trial_of(
+    state: SiteState, at: int, now_s: float, taken: Collection[int | None] = ()
+) -> Trial | None:
     """Return the next step of the trial, None while the connector has nothing at all.
 
     Minimum → a little more → seen to follow → minimum again: that cut is seen to bite. A
     vehicle that does not follow the little more, or a station that sends no readings, is cut to
-    nothing for a moment instead. All of it counts at the old limit meanwhile (`high_ma`).
+    nothing for a moment instead. All of it counts at the old limit meanwhile (`high_ma`). Where
+    the circuit must show it, nobody else there is being cut, nor tried by such a cut (`taken`).
     """
     parameters, belief = state.parameters, state.connectors[at]
     connector, since_s = state.wiring.connectors[at], state.memory.trial_at_s[at]
@@ -57,7 +73,10 @@ def trial_of(state: SiteState, at: int, now_s: float) -> Trial | None:
         return hold
     silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
     is_silent = draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s
-    if is_silent and (since_s is None or now_s - since_s > parameters.rotation_s):
+    if is_silent and (since_s is None or now_s - since_s > parameters.trial_again_s):
+        circuit_at = shown_on(state, at)
+        if circuit_at is None or circuit_at in taken or is_another_being_cut(state, at, now_s):
+            return hold
         return Trial(limit_ma=0, since_s=now_s, is_held=True)
     if drawn_ma is None or not CHARGING_MA <= drawn_ma <= least_ma:
         return hold

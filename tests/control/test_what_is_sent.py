@@ -206,6 +206,46 @@ def test_a_trial_at_nothing_is_not_ended_before_it_can_be_seen() -> None:
     assert told_a[-5:] == [0.0] * 5
 
 
+def proven_after_s(board: OneCircuit, *, kettle_a: float = 0.0) -> int | None:
+    """Return when a mute station is proven whose vehicles follow six seconds late, within 7 min.
+
+    A kettle comes on with the first pause.
+    """
+    base_a, told_a = 20.0, [0.0] * 6
+    for second in range(420):
+        newest = [belief.limits[-1] for belief in board.state.connectors]
+        told_a.append(sum(limit.limit_ma for limit in newest if limit.last_sequence) / 1_000)
+        if told_a[-1] < told_a[-2]:
+            base_a = 20.0 + kettle_a
+        board.run(1, base_a=base_a + told_a[-6] + 0.001 * (second % 7), draws_a={})
+        if board.state.stations[ref(1).station].is_proven:
+            return second
+    return None
+
+
+def test_connectors_of_a_mute_station_are_tried_one_at_a_time() -> None:
+    board = OneCircuit(of=site(outlet_count=2))
+    board.flow(20.0)
+    for outlet in (1, 2):
+        board.plug_in(1, outlet)
+
+    after_s = proven_after_s(board)
+
+    assert after_s is not None
+    assert after_s < 120
+
+
+def test_a_cut_that_the_circuit_could_not_show_is_soon_made_again() -> None:
+    board = OneCircuit()
+    board.flow(20.0)
+    board.plug_in(1)
+
+    after_s = proven_after_s(board, kettle_a=6.0)
+
+    assert after_s is not None
+    assert after_s > 120
+
+
 # Stations of several connectors, and connectors turned round.
 
 

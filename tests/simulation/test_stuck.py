@@ -36,7 +36,7 @@ def _settled_limits_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_station_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "trial_of", lambda *_: None)
+    monkeypatch.setattr(claims, "trials_of", lambda *_: {})
 
 
 def _phases_are_not_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
