@@ -68,7 +68,9 @@ class Watched:
         self.script = script
         self.judged = judged
         self.plant = Plant(script.site, script.traits, Random(script.seed))
-        self.parameters = ControlParameters(rotation_s=script.rotation_s)
+        self.parameters = ControlParameters(
+            rotation_s=script.rotation_s, trial_again_s=script.rotation_s
+        )
         self.wiring = Wiring.of(script.site)
         self.count: Counter[str] = Counter()
         self.story: deque[str] = deque(maxlen=40)
