@@ -47,8 +47,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 
-    async def openapi(request: Request) -> Response:
-        del request
+    async def openapi(_request: Request) -> Response:
         return JSONResponse(description)
 
     def answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -96,9 +95,10 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
         )
         for endpoint in endpoints
     ]
+    on_http_error = partial(_on_http_error, routes)
     app = Starlette(
         routes=[*routes, Route(f"{PREFIX}/openapi.json", openapi)],
-        exception_handlers={HTTPException: partial(_on_http_error, routes)},
+        exception_handlers={HTTPException: on_http_error, Exception: _on_mistake},
     )
     # A path with a slash too many is another path, and no redirect.
     app.router.redirect_slashes = False
@@ -121,6 +121,12 @@ def _response(said: BaseModel | Response, status: int) -> Response:
         media_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
+
+
+def _on_mistake(_request: Request, _error: Exception) -> Response:
+    """Return what is said of a mistake of our own; the framework raises it again, into the log."""
+    message = "the daemon's log says what: ask again, and tell whoever runs it if it stays so"
+    return problem_response(ProblemError("unexpected", message))
 
 
 def _on_http_error(routes: list[Route], request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from gateway.api.endpoints import Call, Endpoint
-from gateway.api.models import Answer, Body, Name
+from gateway.api.models import Answer, Body, Instant, Name
 from gateway.api.problems import ProblemError, problem_of
 from gateway.api.translating import instant
 from gateway.domain.access import Role
@@ -24,8 +24,8 @@ class CalendarEventBody(Body):
     """Something that will draw on a circuit on top of what is usual there."""
 
     circuit: Name
-    from_at: AwareDatetime
-    until_at: AwareDatetime
+    from_at: Instant
+    until_at: Instant
     extra_a: float = Field(gt=0, le=10_000)
     """How much more is drawn on each of the phases."""
     phases: Annotated[list[PhaseName], Field(min_length=1, max_length=3)] | None = None

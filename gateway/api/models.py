@@ -1,8 +1,17 @@
 """What is asked and answered, as JSON; the OpenAPI document is made from these models."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 from gateway.domain.needs import Criticality, Objective
 from gateway.domain.promises import PromiseState
@@ -11,6 +20,18 @@ from gateway.planning.quote import Verdict, Way
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 MAX_PROFILE_PARTS = 200
 MOST_WH = 100_000_000
+MOST_W = 100_000_000
+FIRST_YEAR, LAST_YEAR = 1990, 2200  # Sums of instants further off than this have no date.
+
+
+def _reckonable(instant: datetime) -> datetime:
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(f"give an instant of the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instant
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_reckonable)]
+"""An instant that somebody asks about."""
 
 
 class Body(BaseModel):
@@ -36,9 +57,9 @@ class StateOfChargeBody(Body):
 class QuoteRequest(Body):
     """What a vehicle needs (or a plain draw on a circuit)."""
 
-    arrive_at: AwareDatetime | None = None
+    arrive_at: Instant | None = None
     """None: now."""
-    depart_at: AwareDatetime | None = None
+    depart_at: Instant | None = None
     """None: whenever it has what it needs, or 12 h after it arrives."""
     energy_wh: int | None = Field(default=None, gt=0, le=MOST_WH)
     """None: what `soc` says is missing, or everything there is."""
@@ -51,7 +72,7 @@ class QuoteRequest(Body):
     """How much earlier than said it may leave."""
     objective: Objective = Objective.BY_DEPARTURE
     criticality: Criticality = Criticality.NORMAL
-    max_power_w: int | None = Field(default=None, gt=0)
+    max_power_w: int | None = Field(default=None, gt=0, le=MOST_W)
     phases: int | None = Field(default=None, ge=1, le=3)
     """How many phases it charges on; None: all its connector has."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
@@ -81,8 +102,8 @@ class QuoteRequest(Body):
 class PowerStep(Body):
     """A power from an instant on, in all phases together, until the next step."""
 
-    start_at: AwareDatetime
-    power_w: int = Field(ge=0)
+    start_at: Instant
+    power_w: int = Field(ge=0, le=MOST_W)
 
 
 class EnvelopeBody(Body):
@@ -90,7 +111,7 @@ class EnvelopeBody(Body):
 
     connector: Name
     profile: list[PowerStep] = Field(min_length=1, max_length=MAX_PROFILE_PARTS)
-    end_at: AwareDatetime
+    end_at: Instant
     """When the vehicle leaves, and the last step ends."""
     phases: int | None = Field(default=None, ge=1, le=3)
     criticality: Criticality = Criticality.NORMAL

@@ -71,6 +71,7 @@ _KINDS = (
     Kind(name="too-many-requests", status=429, title="Too many requests"),
     Kind(name="too-many-events", status=429, title="Too many events to come"),
     Kind(name="too-many-reservations", status=429, title="Too many open reservations"),
+    Kind(name="unexpected", status=500, title="Something went wrong that should not"),
     Kind(name="too-many-followers", status=503, title="Too many follow already"),
     Kind(name="not-durable", status=503, title="Nothing can be promised now"),
     Kind(name="not-ready", status=503, title="The daemon has only just started"),

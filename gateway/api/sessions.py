@@ -3,7 +3,7 @@
 from pydantic import AwareDatetime, Field, model_validator
 
 from gateway.api.endpoints import Call, Endpoint
-from gateway.api.models import MOST_WH, Answer, Body, Name, StateOfChargeBody
+from gateway.api.models import MOST_WH, Answer, Body, Instant, Name, StateOfChargeBody
 from gateway.api.problems import ProblemError, problem_of
 from gateway.api.translating import instant
 from gateway.control.explain import sentence
@@ -20,7 +20,7 @@ LONGEST_STAY_S = 14 * 86_400.0
 class SessionNeedBody(Body):
     """What somebody says of a vehicle that is there; it replaces what was said before."""
 
-    depart_at: AwareDatetime | None = None
+    depart_at: Instant | None = None
     """When it leaves; None: nobody knows."""
     energy_wh: int | None = Field(default=None, ge=0, le=MOST_WH)
     """What it still needs from now on; None: what `soc` says is missing, or nobody knows."""

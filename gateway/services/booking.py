@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access
-from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
@@ -225,7 +224,7 @@ class Booking:
             gone = self._cancelled(self._shelf.find(replaces, by), by, now_s)
         try:
             promise = self._held(wanted, by, now_s)
-        except HeadroomError:
+        except BaseException:  # A mistake of our own must not take a promise away either.
             if before is not None:
                 self._keeper.put_back(before)
             raise

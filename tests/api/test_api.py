@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema_rs
 import pytest
@@ -18,6 +18,7 @@ from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality
 from gateway.planning.absence import Away
+from gateway.planning.standing_plan import StandingPlan
 from tests.support.api_desk import BEGINS_AT, Desk, Reply, api_desk
 from tests.support.small_site import CARPARK
 
@@ -128,6 +129,8 @@ def test_a_repeated_key_is_the_same_answer_and_another_body_is_refused(desk: Des
         ),
         ({"criticality": "critical"}, "not-allowed", "may claim high at most"),
         ({"arrive_at": "soon"}, "invalid-body", "/arrive_at"),
+        ({"max_power_w": 10**400}, "invalid-body", "/max_power_w"),
+        ({"depart_at": "9999-12-31T23:59:59-23:59"}, "invalid-body", "years 1990 to 2200"),
         ({"arrive_slack_s": 7_000, "arrive_at": 1, "depart_at": 2}, "departure-before-arrival", ""),
     ],
 )
@@ -153,23 +156,39 @@ def test_a_need_that_cannot_be_answered_is_told_with_what_to_do(
         ({"power_w": -11_040}, "invalid-body", "/power_w: Input should be greater than or equal"),
         ({"power_w": 0}, "nothing-wanted", "give at least one part a power"),
         ({"power_w": 90_000}, "not-possible-there", "gives 4140 to 22080 W or nothing"),
+        ({"power_w": 10**400}, "invalid-body", "/power_w"),
+        ({"end_at": "9999-12-31T23:59:59-23:59"}, "invalid-body", "years 1990 to 2200"),
+        ({"start_at": "0001-01-01T00:00:00+23:59"}, "invalid-body", "years 1990 to 2200"),
     ],
 )
 def test_an_envelope_that_cannot_be_held_is_told_with_what_to_do(
     desk: Desk, wanted: dict[str, Any], kind: str, advice: str
 ) -> None:
     said = {"connector": "CP-01/1", "start_at": 1, "end_at": 2, "power_w": 11_040, **wanted}
-    step = {"start_at": desk.at(said["start_at"]), "power_w": said["power_w"]}
+    start_at, end_at = (
+        at if isinstance(at, str) else desk.at(at) for at in (said["start_at"], said["end_at"])
+    )
+    step = {"start_at": start_at, "power_w": said["power_w"]}
     envelope = {
         "connector": said["connector"],
         "profile": [step],
-        "end_at": desk.at(said["end_at"]),
+        "end_at": end_at,
     }
     token = desk.token("vans")
     refused = desk.ask("POST", "/reservations", {"envelope": envelope}, token=token)
 
     assert advice in problem(refused, kind)
     assert desk.ask("GET", "/reservations", token=token).said["reservations"] == []
+
+
+def test_a_mistake_of_our_own_is_told_as_a_problem_too(desk: Desk) -> None:
+    desk.decide()
+    desk.plan = cast("StandingPlan", object())
+    token = desk.token("people", Role.OPERATOR)
+
+    assert "the daemon's log says what" in problem(
+        desk.ask("GET", "/plan", token=token), "unexpected"
+    )
 
 
 def test_a_key_is_of_one_request_whatever_it_does(desk: Desk) -> None:

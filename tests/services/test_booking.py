@@ -151,6 +151,9 @@ def test_a_reservation_is_replaced_or_stands() -> None:
             await made.hold(too_much, DRONES, replaces=first.id)
         with pytest.raises(UnknownReservationError):
             await made.hold(own, VANS, replaces=first.id)
+        beyond_any_date = replace(own, profile=((now_s + 3_600, 1e300, 22_080),))
+        with pytest.raises(OverflowError):  # No refusal of ours, but a mistake nobody foresaw.
+            await made.hold(beyond_any_date, DRONES, replaces=first.id)
         assert made.book.promises == before.promises
         assert (made.book.room.left_ma == before.room.left_ma).all()
 
