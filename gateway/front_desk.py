@@ -98,7 +98,9 @@ class FrontDesk:
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
-        self._outbox = Outbox(hooks, clock=clock, ledger=ledger, remembered=memory.calls)
+        self._outbox = Outbox(
+            hooks, clock=clock, alarms=alarms, ledger=ledger, remembered=memory.calls
+        )
         self._feed = Feed(clock, outbox=self._outbox)
         self._calendar = CalendarBook(
             clock=clock, ledger=ledger, remembered=memory.events, on_changed=self._on_seen
@@ -135,8 +137,7 @@ class FrontDesk:
         self._hooks = Webhooks(
             hooks, self._outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
-        self._news = LimitNews(self._feed)
-        self._absences = Absences()
+        self._news, self._absences = LimitNews(self._feed), Absences()
         self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
         register = None

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from gateway.domain.errors import HeadroomError
 
-KINDS = ("reservation", "reservation-at-risk", "reservation-safe-again")
+WARNINGS = ("reservation-at-risk", "reservation-safe-again")
+KINDS = ("reservation", *WARNINGS)
 """What can be told; of what changes every second (limits) nobody is called."""
 
 

@@ -10,11 +10,12 @@ import msgspec
 
 from gateway.domain.memory import CallMemory
 from gateway.domain.notices import NoticeValue
-from gateway.domain.webhooks import Webhook
+from gateway.domain.webhooks import WARNINGS, Webhook
 from gateway.ports import Clock, Ledger
+from gateway.services.alarms import Alarms
 
 MAX_WAITING = 500
-"""So much waits for an address; then the oldest gives way."""
+"""So much waits for an address; then the oldest gives way, and no warning to what is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +34,13 @@ class Outbox:
         hooks: Iterable[Webhook],
         *,
         clock: Clock,
+        alarms: Alarms,
         ledger: Ledger | None = None,
         remembered: Mapping[str, CallMemory] | None = None,
     ) -> None:
         """Take up what an earlier life has left; what is for an address that is gone is let go of."""
         self._hooks = tuple(hooks)
-        self._clock, self._ledger = clock, ledger
+        self._clock, self._alarms, self._ledger = clock, alarms, ledger
         self._lines: dict[str, deque[Waiting]] = {hook.id: deque() for hook in self._hooks}
         self._has_some = {hook.id: asyncio.Event() for hook in self._hooks}
         self._open_count = dict.fromkeys(self._lines, 0)
@@ -95,19 +97,31 @@ class Outbox:
 
     def _put(self, call: CallMemory) -> None:
         line = self._lines[call.hook]
-        if len(line) >= MAX_WAITING:
-            self.close(line.popleft().call)
-            self.dropped[call.hook] += 1
         # A clock that was set back since makes nothing younger than it is now.
         age_s = max(0.0, (self._clock.now_at() - call.told_at).total_seconds())
         self._open_count[call.hook] += 1
         line.append(Waiting(call=call, since_s=self._clock.monotonic_s() - age_s))
         self._has_some[call.hook].set()
+        if len(line) > MAX_WAITING:
+            self._drop_one(call.hook)
+
+    def _drop_one(self, hook_id: str) -> None:
+        line = self._lines[hook_id]
+        gone = next((each for each in line if each.call.kind not in WARNINGS), line[0])
+        line.remove(gone)
+        self.close(gone.call)
+        self.dropped[hook_id] += 1
+        text = (
+            f"more than {MAX_WAITING} calls wait for the webhook {hook_id}, so the oldest are dropped,"
+            " warnings last: see to it that it can be reached, and that it answers fast"
+        )
+        self._alarms.sound(_alarm_of(hook_id), text)
 
     async def next(self, hook_id: str) -> Waiting:
         """Return the oldest call to an address, once there is one; it is known until it is closed."""
         line = self._lines[hook_id]
         while not line:
+            self._alarms.end(_alarm_of(hook_id))
             self._has_some[hook_id].clear()
             await self._has_some[hook_id].wait()
         return line.popleft()
@@ -118,3 +132,7 @@ class Outbox:
             self._open_count[call.hook] -= 1
         if self._ledger is not None:
             self._ledger.keep(replace(call, is_over=True))
+
+
+def _alarm_of(hook_id: str) -> str:
+    return f"line of webhook {hook_id}"

@@ -137,6 +137,7 @@ class Calling:
         self.outbox = Outbox(
             (hook,),
             clock=self.clock,
+            alarms=self.alarms,
             ledger=ledger,
             remembered=None if ledger is None else ledger.memory.calls,
         )
@@ -320,6 +321,41 @@ def test_what_waits_is_bounded_and_the_newest_is_kept() -> None:
     run(be_slow, test=test)
 
 
+def test_a_warning_that_waits_gives_way_to_warnings_alone_and_a_drop_is_an_alarm() -> None:
+    async def test(ear: Ear, calling: Calling) -> None:
+        calling.tell("first")
+        await ear.wait_heard(1)
+        calling.tell("vans")
+        for number in range(MAX_WAITING):
+            calling.tell(f"r{number}", kind="reservation", holder="drones")
+        calling.tell("vans", kind="reservation-safe-again")
+        assert [alarm.name for alarm in calling.alarms.sounding()] == ["line of webhook desk"]
+        await calling.wait_counted("delivered", MAX_WAITING + 1)
+        await wait_until(lambda: calling.alarms.sounding() == ())
+
+        assert calling.hooks.counters["desk", "dropped"] == 2
+        told = [(said["subject"], said["kind"]) for said in ear.bodies[2:]]
+        assert told[0] == ("vans", "reservation-at-risk")
+        assert told[1] == ("r2", "reservation")
+        assert told[-1] == ("vans", "reservation-safe-again")
+        assert calling.alarms.counters == {"line of webhook desk": 1}
+
+    run(be_slow, test=test)
+
+
+def test_where_warnings_alone_wait_the_oldest_gives_way_and_no_news_displaces_one() -> None:
+    async def whole() -> None:
+        calling = Calling(1)
+        for number in range(MAX_WAITING + 1):
+            calling.tell(f"r{number}")
+        calling.tell("news", kind="reservation")
+        waiting = [(await calling.outbox.next("desk")).call.subject for _ in range(MAX_WAITING)]
+        assert waiting == [f"r{number}" for number in range(1, MAX_WAITING + 1)]
+        assert calling.outbox.dropped == {"desk": 2}
+
+    asyncio.run(whole())
+
+
 def test_what_nobody_has_heard_outlives_us_in_order_and_under_its_names() -> None:
     async def whole() -> None:
         paper = PaperLedger(asyncio.get_running_loop())
@@ -385,7 +421,13 @@ def test_a_restart_makes_nothing_younger_and_lets_go_of_what_is_for_nobody() -> 
             await again.wait_counted("given up")
             assert again.clock.pauses_s == []
         assert paper.memory.calls == {name: old}
-        Outbox((), clock=again.clock, ledger=paper, remembered=paper.memory.calls)
+        Outbox(
+            (),
+            clock=again.clock,
+            alarms=again.alarms,
+            ledger=paper,
+            remembered=paper.memory.calls,
+        )
         paper.commit()
         assert paper.memory.calls == {}
 
