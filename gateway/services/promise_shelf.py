@@ -1,7 +1,7 @@
 """Promises as they are remembered: in memory, in the ledger, and by the keys they were made under."""
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +17,7 @@ from gateway.planning.answers import (
 )
 from gateway.planning.quote_words import place_said
 from gateway.ports import Ledger
+from gateway.services.fair_shelf import FairShelf
 from gateway.services.feed import Feed, News
 
 MAX_KEYS = 20_000
@@ -33,14 +34,14 @@ class _Answered:
 
 
 class PromiseShelf:
-    """Every open promise and the last ones closed, in one event loop."""
+    """Every open promise and each holder's last ones closed, in one event loop."""
 
     def __init__(self, *, ledger: Ledger | None, feed: Feed) -> None:
         """Begin empty; without a ledger nothing outlives the process."""
         self._ledger, self._feed = ledger, feed
         self._memory: dict[str, PromiseMemory] = {}
-        self._closed: OrderedDict[str, None] = OrderedDict()
-        self._answered: OrderedDict[tuple[str, str], _Answered] = OrderedDict()
+        self._closed = FairShelf[None](MAX_CLOSED)
+        self._answered = FairShelf[_Answered](MAX_KEYS)
         self._writing: dict[str, asyncio.Future[None]] = {}
         self.counters: Counter[str] = Counter()
 
@@ -56,10 +57,9 @@ class PromiseShelf:
         promise = memory.promise
         self._memory[promise.id] = memory
         if not promise.state.is_open:
-            self._closed[promise.id] = None
-            while len(self._closed) > MAX_CLOSED:
-                oldest, _ = self._closed.popitem(last=False)
-                del self._memory[oldest]
+            gone = self._closed.put(promise.holder, promise.id, None)
+            if gone is not None:
+                del self._memory[gone]
 
     def of(self, name: str) -> PromiseMemory:
         """Return what is remembered of a promise that is on the shelf."""
@@ -93,7 +93,7 @@ class PromiseShelf:
         """
         if key is None:
             return None
-        known = self._answered.get((by.name, key.key))
+        known = self._answered.get(by.name, key.key)
         if known is None:
             return None
         if known.digest != key.digest:
@@ -196,9 +196,7 @@ class PromiseShelf:
         )
 
     def _remember_key(self, used: PromiseKey, answer: Reservation) -> None:
-        self._answered[used.holder, used.key] = _Answered(digest=used.digest, promise=answer)
-        while len(self._answered) > MAX_KEYS:
-            self._answered.popitem(last=False)
+        self._answered.put(used.holder, used.key, _Answered(digest=used.digest, promise=answer))
 
 
 def in_order(memories: Iterable[PromiseMemory]) -> list[PromiseMemory]:
