@@ -27,7 +27,10 @@ class SessionNeedBody(Body):
     soc: StateOfChargeBody | None = None
     criticality: Criticality = Criticality.NORMAL
     reference: Name | None = None
-    """Of the reservation this vehicle has come for, where its token or connector does not tell."""
+    """Of the reservation this vehicle has come for, where its token or connector does not tell.
+
+    Its id does as well, and must be given where several holders use the same reference.
+    """
 
     @model_validator(mode="after")
     def _is_said_once(self) -> "SessionNeedBody":
@@ -207,6 +210,12 @@ SESSIONS: tuple[Endpoint, ...] = (
         answer=SessionView,
         body=SessionNeedBody,
         is_for_occupants=True,
-        problems=("unknown-session", "window-in-the-past", "window-too-far", "not-durable"),
+        problems=(
+            "unknown-session",
+            "unknown-reservation",
+            "window-in-the-past",
+            "window-too-far",
+            "not-durable",
+        ),
     ),
 )

@@ -237,6 +237,7 @@ class Booking:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
             raise TooManyError(message)
         promise, need = self._wanted(wanted, by, now_s)
+        self._check_whose(promise)
         try:
             self._check_there(promise, now_s)
             self._keeper.hold_moving(promise, self._moved_for(wanted, by, now_s), now_s)
@@ -317,9 +318,16 @@ class Booking:
         """Take note of vehicles that come, draw and go. Never waits, never raises."""
         self._fates.hear(fact, self._now_s())
 
-    def tie(self, place: str, reference: str) -> None:
-        """Note that somebody says the vehicle at a connector is the one of a reservation."""
-        self._fates.tie(place, reference)
+    def tie(self, place: str, name: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a reservation.
+
+        `name` is its id, or its reference, if only one holder has open reservations of that name.
+
+        Raises:
+            UnknownReservationError: no open reservation is named so, or those of several holders.
+        """
+        self.settle()
+        self._fates.tie(place, name)
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
         """Take note of the limits a cycle has decided at a monotonic second."""
@@ -459,6 +467,30 @@ class Booking:
         from_at_s, end_s = book.from_at_s, book.room.grid.edges_s[-1]
         asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
         return weighed(promise, self._keeper.book, self.places, is_offered=False), need
+
+    def _check_whose(self, promise: Reservation) -> None:
+        """See that nobody takes a vehicle from what another holder was promised for it.
+
+        Raises:
+            NotAllowedError: its token is in another holder's open promise for part of its time.
+        """
+        if promise.id_token is None:
+            return
+        for other in self._keeper.book.promises.values():
+            is_same_time = (
+                other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s
+            )
+            if (
+                is_same_time
+                and other.id_token == promise.id_token
+                and other.holder != promise.holder
+            ):
+                message = (
+                    f"the vehicle of {promise.id_token} is promised something in that time under"
+                    " another token: choose another time, ask without id_token, or have an"
+                    " operator cancel the other reservation"
+                )
+                raise NotAllowedError(message)
 
     def _check_there(self, promise: Reservation, now_s: float) -> None:
         """See that a connector can be counted on when a promise begins.

@@ -15,15 +15,15 @@ LONGEST_GAP_S = 900.0
 class Session:
     """A vehicle at a connector since the epoch second `came_at_s`.
 
-    `id_token` is what it has shown to the station; `references` are the names under which somebody
-    has said that it is the vehicle of a reservation.
+    `id_token` is what it has shown to the station; `ties` are the holders and the names, of their
+    own or its id, of the reservations whose vehicle somebody has said it is.
     """
 
     connector: ConnectorRef
     transaction: TransactionId
     id_token: str | None
     came_at_s: float
-    references: frozenset[str] = frozenset()
+    ties: frozenset[tuple[str, str]] = frozenset()
 
 
 class Deliveries:
@@ -70,21 +70,27 @@ class Deliveries:
         """Return the vehicles that are there, by connector."""
         return self._sessions
 
-    def tie(self, place: str, reference: str) -> None:
-        """Note that somebody says the vehicle at a connector is the one of a reservation."""
+    def tie(self, place: str, holder: str, name: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a holder's reservation.
+
+        `name` is the reservation's reference, or its id.
+        """
         session = self._sessions.get(place)
         if session is not None:
-            references = session.references | {reference}
-            self._sessions[place] = replace(session, references=references)
+            ties = session.ties | {(holder, name)}
+            self._sessions[place] = replace(session, ties=ties)
 
     def place_of(self, promise: Reservation) -> str | None:
         """Return the connector at which the vehicle of a promise is, None while it is at none.
 
-        It is known by the reference somebody has tied it to, by its token, or, where the promise
-        names no token, by its connector alone.
+        It is known by what somebody has tied it to, by its token, or, where the promise names no
+        token, by its connector alone. No vehicle comes for a plain draw.
         """
+        if promise.is_plain_draw:
+            return None
+        names = {(promise.holder, promise.id), (promise.holder, promise.reference)}
         for place, session in self._sessions.items():
-            if promise.reference is not None and promise.reference in session.references:
+            if names & session.ties:
                 return place
         if promise.id_token is None:
             return promise.place if promise.place in self._sessions else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.planning.answers import UnknownReservationError
 from gateway.planning.asking import AskError, Places
 from gateway.planning.book import Book, BookError, lapsed
 from gateway.planning.calibrate import (
@@ -19,7 +20,7 @@ from gateway.planning.calibrate import (
 )
 from gateway.planning.grid import HOUR_S
 from gateway.planning.promising import moved_to
-from gateway.planning.quote_words import kwh_said
+from gateway.planning.quote_words import kwh_said, place_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
 
@@ -60,9 +61,22 @@ class Fates:
             case _:
                 pass
 
-    def tie(self, place: str, reference: str) -> None:
-        """Note that somebody says the vehicle at a connector is the one of a reservation."""
-        self.deliveries.tie(place, reference)
+    def tie(self, place: str, name: str) -> None:
+        """Note that somebody says the vehicle at a connector is the one of a reservation.
+
+        `name` is its id, or its reference, if only one holder has open reservations of that name.
+
+        Raises:
+            UnknownReservationError: no open reservation is named so, or those of several holders.
+        """
+        promises = self._keeper.book.promises
+        named = [p for p in promises.values() if p.reference == name]
+        holders = {p.holder for p in ([promises[name]] if name in promises else named)}
+        if len(holders) != 1:
+            count = "several holders have" if holders else "nobody has"
+            message = f"{count} an open reservation named {name}: give the id of the one you mean"
+            raise UnknownReservationError(message)
+        self.deliveries.tie(place, holders.pop(), name)
         self._settled = None
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
@@ -126,29 +140,41 @@ class Fates:
     def _see_arrival(self, promise: Reservation, now_s: float) -> None:
         """Note that the vehicle a promise was made to is there, once its time has begun.
 
-        Where it is at another connector than said, the promise follows it, if it fits there.
+        Where it is at another connector than said, the promise follows it, if it fits there and
+        the vehicle has not come there for what another holder was promised.
         """
         if not promise.from_at_s <= now_s < promise.until_at_s:
             return
         place = self.deliveries.place_of(promise)
         if place is None:
             return
-        if place != promise.place:
+        if place != promise.place and not self._is_another_s(promise, place):
             with suppress(AskError, BookError):
                 moved = moved_to(promise, place, self._places)
                 self._keeper.hold(moved, in_place_of=promise.id)
                 self._keeper.say(moved)
                 promise = moved
         if place != promise.place:
+            cause = f"its vehicle came to {place_said(place)} instead"
+            if promise.cause != cause:
+                self._keeper.say(replace(promise, cause=cause))
             return
         now = replace(
             self._keeper.become(promise, PromiseState.ARRIVED),
+            cause="",
             arrived_at_s=max(promise.from_at_s, self.deliveries.came_at_s(place) or now_s),
         )
         self._keeper.say(now)
         register_wh = self.deliveries.register_wh(place)
         memory = self._keeper.shelf.of(promise.id)
         self._keeper.shelf.note(replace(memory, promise=now, register_wh=register_wh))
+
+    def _is_another_s(self, promise: Reservation, place: str) -> bool:
+        """Return whether another holder was promised a connector for the vehicle of a promise."""
+        return promise.id_token is not None and any(
+            other.id_token == promise.id_token and other.holder != promise.holder
+            for other in self._keeper.book.at(place)
+        )
 
     def _see_departure(self, promise: Reservation, now_s: float) -> None:
         """Close a promise whose vehicle has left before its time was over."""
@@ -191,7 +217,7 @@ def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> 
         case PromiseState.EXPIRED:
             return "nobody confirmed it in time"
         case PromiseState.NO_SHOW:
-            return "nobody came"
+            return promise.cause or "nobody came"
         case PromiseState.BROKEN:
             return {
                 Excuse.CAME_LATE: f"the vehicle came late; {given}",

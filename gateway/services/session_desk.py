@@ -91,15 +91,16 @@ class SessionDesk:
         Raises:
             UnknownSessionError: there is none of that name (any more).
             NotAllowedError: the criticality is above what `by` may claim.
+            UnknownReservationError: no one reservation is the one of the reference.
             NotDurableError: the ledger cannot be written.
         """
         session = self.find(name)
         if statement.criticality.rank < by.criticality.rank:
             message = f"you may claim {by.criticality} at most, not {statement.criticality}"
             raise NotAllowedError(message)
-        self._visits.say(session.connector, statement)
         if reference is not None:
             self._tie(str(session.connector), reference)
+        self._visits.say(session.connector, statement)
         self._on_said()
         await self._remember(session, statement, by)
         return self.find(name)

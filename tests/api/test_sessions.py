@@ -174,6 +174,8 @@ def test_a_reference_ties_a_vehicle_to_its_reservation(desk: Desk) -> None:
     desk.hear(started(id_token="borrowed"))
     assert desk.ask("GET", path, token=vans).said["state"] == "confirmed"
     session, _ = followed(listed(desk)[0])
+    other = desk.ask("PUT", f"{session}/need", {"reference": "order 13"}, token=operator)
+    assert (other.status, other.said["type"]) == (404, TYPE_PREFIX + "unknown-reservation")
     tied = desk.ask("PUT", f"{session}/need", {"reference": "order 12"}, token=operator)
 
     assert tied.status == 200

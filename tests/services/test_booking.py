@@ -221,6 +221,24 @@ def test_nobody_sees_or_holds_what_is_another_s_but_an_operator_sees_all() -> No
     run_virtual(test())
 
 
+def test_a_vehicle_is_not_promised_to_two_holders_at_one_time() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        first = await confirmed(made, replace(need(clock), id_token="van-7"), VANS)
+        there = replace(need(clock, kwh=2), connector=SECOND, id_token="van-7")
+        with pytest.raises(NotAllowedError, match="choose another time, ask without id_token, or"):
+            await confirmed(made, there, DRONES)
+        assert list(made.book.promises) == [first.id]
+
+        later = replace(need(clock, from_h=3, until_h=4, kwh=2), connector=SECOND)
+        await confirmed(made, replace(later, id_token="van-7"), DRONES)
+        await confirmed(made, there, VANS)
+        assert len(made.book.promises) == 3
+
+    run_virtual(test())
+
+
 def test_more_than_a_token_may_claim_is_refused() -> None:
     async def test() -> None:
         clock = VirtualClock()

@@ -14,13 +14,17 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
 from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.planning.answers import UnknownReservationError
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from tests.support.small_site import CARPARK, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 FIRST, SECOND = (ConnectorRef(StationId(f"CP-0{n}"), 1) for n in (1, 2))
+THIRD = ConnectorRef(StationId("CP-03"), 1)
 VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+OTHERS = Access(name="others", role=Role.VEHICLE_OPERATOR)
+OPERATOR = Access(name="desk", role=Role.OPERATOR)
 KWH = 20.0
 
 
@@ -38,19 +42,27 @@ class House:
         )
 
     async def promise(
-        self, *, id_token: str | None = None, reference: str | None = None
+        self,
+        *,
+        id_token: str | None = None,
+        reference: str | None = None,
+        by: Access = VANS,
+        connector: ConnectorRef = FIRST,
+        from_h: float = 1.0,
+        until_h: float = 3.0,
+        kwh: float = KWH,
     ) -> Reservation:
-        """Return a promise of 20 kWh at the first connector, from 1 h to 3 h from now."""
+        """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now."""
         wanted = Need(
-            arrive_at=self.clock.now_at() + timedelta(hours=1),
-            depart_at=self.clock.now_at() + timedelta(hours=3),
-            energy_wh=int(KWH * 1_000),
-            connector=FIRST,
+            arrive_at=self.clock.now_at() + timedelta(hours=from_h),
+            depart_at=self.clock.now_at() + timedelta(hours=until_h),
+            energy_wh=int(kwh * 1_000),
+            connector=connector,
             id_token=id_token,
             reference=reference,
         )
-        held = await self.booking.hold(self.booking.quote(wanted, VANS).offers[0].id, VANS)
-        return await self.booking.confirm(held.id, VANS)
+        held = await self.booking.hold(self.booking.quote(wanted, by).offers[0].id, by)
+        return await self.booking.confirm(held.id, by)
 
     def comes(
         self, connector: ConnectorRef = FIRST, id_token: str | None = None, number: int = 1
@@ -88,7 +100,7 @@ class House:
             self.booking.settle()
 
     def of(self, promise: Reservation) -> Reservation:
-        (found,) = (p for p in self.booking.reservations(VANS) if p.id == promise.id)
+        (found,) = (p for p in self.booking.reservations(OPERATOR) if p.id == promise.id)
         return found
 
 
@@ -130,6 +142,10 @@ def test_a_promise_does_not_follow_to_a_connector_that_is_promised_to_another() 
 
         now = house.of(promise)
         assert (now.state, now.place) == (PromiseState.CONFIRMED, "CP-01/1")
+        await house.passes(121)
+        closed = house.of(promise)
+        assert closed.state is PromiseState.NO_SHOW
+        assert closed.cause == "its vehicle came to CP-02/1 instead"
 
     run_virtual(test())
 
@@ -144,6 +160,64 @@ def test_a_vehicle_is_known_by_the_reference_somebody_ties_it_to() -> None:
         house.booking.tie("CP-01/1", "order 12")
         await house.passes(1)
         assert house.of(promise).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
+def test_equal_references_of_two_holders_are_two_names() -> None:
+    async def test() -> None:
+        house = House()
+        theirs = await house.promise(by=OTHERS, connector=SECOND, reference="van 1", kwh=4)
+        ours = await house.promise(id_token="van-7", reference="van 1", kwh=4)
+        house.comes(THIRD, "borrowed card")
+        with pytest.raises(UnknownReservationError, match="give the id of the one you mean"):
+            house.booking.tie("CP-03/1", "van 1")
+        with pytest.raises(UnknownReservationError, match="nobody has an open reservation named"):
+            house.booking.tie("CP-03/1", "van 2")
+        house.booking.tie("CP-03/1", ours.id)
+        await house.passes(61)
+
+        assert (house.of(ours).state, house.of(ours).place) == (PromiseState.ARRIVED, "CP-03/1")
+        assert (house.of(theirs).state, house.of(theirs).place) == (
+            PromiseState.CONFIRMED,
+            "CP-02/1",
+        )
+
+    run_virtual(test())
+
+
+def test_a_reference_used_later_by_another_holder_takes_no_vehicle() -> None:
+    async def test() -> None:
+        house = House()
+        ours = await house.promise(reference="van 1", id_token="van-7", kwh=4)
+        house.comes(THIRD, "borrowed card")
+        house.booking.tie("CP-03/1", "van 1")
+        theirs = await house.promise(
+            by=OTHERS, connector=SECOND, reference="van 1", id_token="ev-1", from_h=0.5, kwh=4
+        )
+        await house.passes(61)
+
+        assert (house.of(ours).state, house.of(ours).place) == (PromiseState.ARRIVED, "CP-03/1")
+        assert house.of(theirs).state is PromiseState.CONFIRMED
+
+    run_virtual(test())
+
+
+def test_a_promise_follows_no_vehicle_to_where_another_holder_was_promised_it() -> None:
+    async def test() -> None:
+        house = House()
+        theirs = await house.promise(
+            by=OTHERS, connector=SECOND, id_token="van-7", from_h=0.5, until_h=1.4, kwh=4
+        )
+        ours = await house.promise(id_token="van-7", from_h=1.5, until_h=3, kwh=4)
+        house.comes(FIRST, "van-7")
+        await house.passes(60)
+        assert (house.of(theirs).state, house.of(theirs).place) == (
+            PromiseState.CONFIRMED,
+            "CP-02/1",
+        )
+        await house.passes(31)
+        assert house.of(ours).state is PromiseState.ARRIVED
 
     run_virtual(test())
 
@@ -270,11 +344,18 @@ def test_a_plain_draw_needs_no_vehicle() -> None:
     async def test() -> None:
         house = House()
         kitchen = Need(
-            depart_at=house.clock.now_at() + timedelta(hours=1), energy_wh=2_000, circuit=CARPARK
+            depart_at=house.clock.now_at() + timedelta(hours=1),
+            energy_wh=2_000,
+            circuit=CARPARK,
+            max_power_w=10_000,
+            id_token="van-7",
         )
         held = await house.booking.hold(house.booking.quote(kitchen, VANS).offers[0].id, VANS)
         await house.booking.confirm(held.id, VANS)
-        await asyncio.sleep(3_601)
+        house.comes(FIRST, "van-7")
+        await asyncio.sleep(1)
+        assert house.of(held).state is PromiseState.CONFIRMED
+        await asyncio.sleep(3_600)
 
         assert house.of(held).state is PromiseState.FULFILLED
         assert sum(house.booking.reliability().excused.values()) == 0
