@@ -9,8 +9,9 @@ from gateway.domain.needs import Need
 from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope
 from gateway.planning.asking import AskError, AskFault, Places
-from gateway.planning.book import Book
+from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.coming import coming
 from gateway.planning.room import Outlet
 
 
@@ -125,6 +126,27 @@ def weighed(promise: Reservation, book: Book, places: Places, *, is_offered: boo
         sure_ratio = float((paths_wh >= KEPT_RATIO * promise.energy_wh - 1.0).mean())
     is_binding = _is_short(book, outlet, from_s, until_s)
     return replace(promise, confidence_ratio=sure_ratio, is_binding=is_binding)
+
+
+def as_sure_as_asked(
+    promise: Reservation, beside: Book, outlet: Outlet, asked_ratio: float
+) -> Reservation:
+    """Return a promise offered at an outlet with how surely it is kept beside those of a book.
+
+    That is by the model of the quote, and never more than was offered: others may have been held
+    since.
+
+    Raises:
+        BookError: that is less than was asked for.
+    """
+    from_s, until_s = promise.from_at_s - beside.from_at_s, promise.until_at_s - beside.from_at_s
+    begins_s, outlook = coming(beside.room.outlook(outlet), from_s)
+    paths_wh = outlook.path_energies_wh(begins_s, until_s)
+    sure_ratio = float((paths_wh >= KEPT_RATIO * promise.energy_wh - 1.0).mean())
+    if sure_ratio < asked_ratio:
+        message = f"it is {sure_ratio:.1%} sure now, and {asked_ratio:.1%} was asked for"
+        raise BookError(message)
+    return replace(promise, confidence_ratio=min(promise.confidence_ratio, sure_ratio))
 
 
 def _is_short(book: Book, outlet: Outlet, from_s: float, until_s: float) -> bool:

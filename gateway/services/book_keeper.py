@@ -5,11 +5,13 @@ from dataclasses import replace
 
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
-from gateway.domain.promises import PromiseState, Reservation, Stretch
-from gateway.planning.answers import WrongStateError
-from gateway.planning.asking import AskError, Places
+from gateway.domain.needs import Need
+from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.answers import OfferAnswer, WrongStateError
+from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
 from gateway.planning.book import Book, BookError, become, hold, opened, take, without
 from gateway.planning.grid import grid_of
+from gateway.planning.promising import as_sure_as_asked
 from gateway.planning.quote_words import place_said
 from gateway.planning.rearranging import hold_moving
 from gateway.services.promisable import Prospects
@@ -72,20 +74,29 @@ class BookKeeper:
         book = self.book if in_place_of is None else without(self.book, in_place_of)
         self.book = hold(book, promise)
 
-    def hold_moving(
-        self, promise: Reservation, envelopes: Mapping[str, tuple[Stretch, ...]], now_s: float
-    ) -> None:
-        """Add a promise for which others are given other envelopes, which are written down.
+    def hold_offer(
+        self, promise: Reservation, found: OfferAnswer, need: Need, now_s: float
+    ) -> Reservation:
+        """Add the promise of an offer; return it, as sure as it is now. If it does not fit nothing changes.
+
+        Others are given the envelopes the offer names, which are written down.
 
         Raises:
-            BookError: it does not fit, or another would lose energy by it.
+            BookError: it does not fit, is less sure than was asked, or another would lose energy by it.
         """
-        before = self.book.promises
-        self.book = hold_moving(self.book, promise, envelopes, now_s=now_s)
+        before, envelopes = self.book.promises, found.gives_way.envelopes
+        book = hold_moving(self.book, promise, envelopes, now_s=now_s)
+        asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
+        # Where nobody moved, what is beside it is the book before, whose outlooks are known.
+        beside = without(book, promise.id) if envelopes else self.book
+        held = as_sure_as_asked(book.promises[promise.id], beside, found.outlet, asked_ratio)
+        self.book = book
+        self.say(held)
         for name in envelopes:
             now = self.book.promises.get(name)
             if now is not None and now != before[name]:
                 self.shelf.note(replace(self.shelf.of(name), promise=now))
+        return held
 
     def become(self, promise: Reservation, state: PromiseState) -> Reservation:
         """Change the state of a promise; return it. One that is closed leaves the book.

@@ -19,7 +19,7 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
-from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, answer, free_from_s
 from gateway.planning.answers import (
@@ -240,7 +240,10 @@ class Booking:
         self._check_whose(promise)
         try:
             self._check_there(promise, now_s)
-            self._keeper.hold_moving(promise, self._moved_for(wanted, by, now_s), now_s)
+            if isinstance(wanted, str):
+                found, need = self._quotes.find(wanted, by, now_s=now_s)
+                return self._keeper.hold_offer(promise, found, need, now_s)
+            self._keeper.hold(promise)
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
@@ -435,14 +438,6 @@ class Booking:
             solver_s=solver_s,
             vehicles=self._vehicles,
         )
-
-    def _moved_for(
-        self, wanted: str | OwnEnvelope, by: Access, now_s: float
-    ) -> Mapping[str, tuple[Stretch, ...]]:
-        """Return the envelopes that other promises get when this is held."""
-        if not isinstance(wanted, str):
-            return {}
-        return self._quotes.find(wanted, by, now_s=now_s)[0].gives_way.envelopes
 
     # What is looked up.
 

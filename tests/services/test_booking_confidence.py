@@ -1,0 +1,91 @@
+"""What is said of a promise is so: when it is held, and when the book is opened anew."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access, Role
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.limits import Constraint
+from gateway.domain.needs import Need
+from gateway.planning.answers import NoLongerFitsError, QuoteAnswer
+from gateway.planning.grid import Grid
+from gateway.planning.quote import Verdict
+from gateway.services.booking import Booking
+from gateway.services.feed import Feed
+from gateway.services.promisable import Prospect
+from tests.support.small_site import small_site
+from tests.support.virtual_time import VirtualClock, run_virtual
+
+VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+
+
+class Uncertain:
+    """A building whose base is up to 20 A more or less than planned, all the time."""
+
+    def prospect(
+        self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
+    ) -> Prospect:
+        del from_at_s, constraints
+        shape = (200, grid.slot_count)
+        path_ma = np.broadcast_to(np.linspace(-20_000, 20_000, 200, dtype=int)[:, None], shape)
+        available_ma = np.full((3, grid.slot_count), 70_000, dtype=np.int64)
+        return Prospect(available_ma=available_ma, base_paths_ma=dict.fromkeys(range(3), path_ma))
+
+    def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
+        del since_at_s, until_at_s
+        return []
+
+
+def booking(clock: VirtualClock, prospects: Uncertain | None = None) -> Booking:
+    wiring, feed = Wiring.of(small_site(3)), Feed(clock)
+    return Booking(wiring, ControlParameters(), clock=clock, feed=feed, prospects=prospects)
+
+
+def quoted(made: Booking, clock: VirtualClock, station: str, sure_ratio: float) -> QuoteAnswer:
+    wanted = Need(
+        arrive_at=clock.now_at() + timedelta(hours=1),
+        depart_at=clock.now_at() + timedelta(hours=2),
+        energy_wh=20_000,
+        connector=ConnectorRef(StationId(station), 1),
+        confidence_ratio=sure_ratio,
+    )
+    return made.quote(wanted, VANS)
+
+
+@pytest.mark.parametrize(("asked_ratio", "is_held"), [(0.95, False), (0.7, True)])
+def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
+    *, asked_ratio: float, is_held: bool
+) -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock, Uncertain())
+        first, second = (quoted(made, clock, name, asked_ratio) for name in ("CP-01", "CP-02"))
+        assert [q.offers[0].offer.confidence_ratio for q in (first, second)] == [1.0, 1.0]
+        assert (await made.hold(first.offers[0].id, VANS)).confidence_ratio == 1.0
+        before = made.book
+        await asyncio.sleep(1)
+
+        if is_held:
+            held = await made.hold(second.offers[0].id, VANS)
+            assert asked_ratio <= held.confidence_ratio < 0.8
+            await made.review()
+            risk = made.risk(held.id)
+            assert risk is not None
+            assert risk.confidence_ratio == held.confidence_ratio
+            return
+        with pytest.raises(NoLongerFitsError, match=r"73\.5% sure now, and 95\.0% was") as refused:
+            await made.hold(second.offers[0].id, VANS)
+        assert made.book is before
+        fresh = refused.value.fresh
+        assert fresh.verdict is Verdict.PARTLY
+        again = await made.hold(fresh.offers[0].id, VANS)
+        assert again.energy_wh < 20_000
+        assert again.confidence_ratio >= asked_ratio
+
+    run_virtual(test())
