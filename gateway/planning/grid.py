@@ -39,8 +39,16 @@ class Grid:
         return range(min(first, self.slot_count), max(min(first, self.slot_count), last))
 
 
-def grid_of(horizon_s: float = 48 * HOUR_S, *, events_s: Iterable[float] = ()) -> Grid:
-    """Return the slots up to a horizon, with an edge at every event that is not next to one."""
+def grid_of(
+    horizon_s: float = 48 * HOUR_S,
+    *,
+    events_s: Iterable[float] = (),
+    least_slot_s: float = LEAST_SLOT_S,
+) -> Grid:
+    """Return the slots up to a horizon, with an edge at every event that is not next to one.
+
+    A slot made by events is never shorter than `least_slot_s`; with 0 every event has its edge.
+    """
     edges_s = [0.0]
     for until_s, step_s in STEPS:
         while edges_s[-1] < min(until_s, horizon_s):
@@ -52,7 +60,7 @@ def grid_of(horizon_s: float = 48 * HOUR_S, *, events_s: Iterable[float] = ()) -
         if not is_inside:
             continue
         gap_s = min(event_s - known_s[at - 1], known_s[at] - event_s)
-        if gap_s >= LEAST_SLOT_S:
+        if gap_s > 0 and gap_s >= least_slot_s:
             known_s.insert(at, event_s)
     return Grid(edges_s=tuple(known_s))
 

@@ -152,7 +152,8 @@ class BookKeeper:
             for stretch in promise.envelope
             for edge_s in (stretch.from_at_s, stretch.until_at_s)
         }
-        grid = grid_of(events_s=edges_s)
+        # With no edge between two promises that only touch, the slot would count them both.
+        grid = grid_of(events_s=edges_s, least_slot_s=0.0)
         limits = self._constraints if constraints is None else constraints
         seen = self._prospects.prospect(grid, from_at_s=begins_s, constraints=limits)
         return opened(

@@ -230,3 +230,4 @@ def test_the_grid_is_fine_where_it_is_near_and_cut_where_something_happens() -> 
     assert 5 * HOUR_S + 400.0 in grid.edges_s
     assert 7 * HOUR_S + 10.0 not in grid.edges_s
     assert grid.slot_count == 12 + 20 + 84 + 1
+    assert 7 * HOUR_S + 10.0 in grid_of(events_s=[7 * HOUR_S + 10.0], least_slot_s=0.0).edges_s

@@ -13,7 +13,7 @@ from gateway.domain.access import Access, Role
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Constraint
 from gateway.domain.needs import Need
-from gateway.planning.answers import NoLongerFitsError, QuoteAnswer
+from gateway.planning.answers import NoLongerFitsError, OwnEnvelope, QuoteAnswer
 from gateway.planning.grid import Grid
 from gateway.planning.quote import Verdict
 from gateway.services.booking import Booking
@@ -87,5 +87,29 @@ def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
         again = await made.hold(fresh.offers[0].id, VANS)
         assert again.energy_wh < 20_000
         assert again.confidence_ratio >= asked_ratio
+
+    run_virtual(test())
+
+
+def test_promises_that_only_touch_still_fit_when_the_book_is_opened_anew() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        meet_s = clock.now_at().timestamp() + 20 * 3_600 + 1_000
+
+        async def hold(station: str, from_s: float, until_s: float, power_w: int) -> None:
+            profile = ((meet_s + from_s, meet_s + until_s, power_w),)
+            held = await made.hold(OwnEnvelope(connector=f"{station}/1", profile=profile), VANS)
+            await made.confirm(held.id, VANS)
+
+        await hold("CP-01", -3_600, 0, 22_080)
+        await asyncio.sleep(1_801)
+        await hold("CP-02", 0, 3_600, 22_080)
+        await hold("CP-03", -7_200, -30, 4_140)  # An edge is near where the first two meet.
+        await asyncio.sleep(1_801)
+
+        assert made.book.room.left_ma.min() >= 0
+        await made.review()
+        assert made.at_risk_count == 0
 
     run_virtual(test())

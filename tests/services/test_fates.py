@@ -108,13 +108,13 @@ def test_a_vehicle_with_its_token_at_another_connector_takes_its_promise_there()
     async def test() -> None:
         house = House()
         promise = await house.promise(id_token="van-7")
-        before_ma = house.booking.book.room.left_ma.copy()
+        before_ma = house.booking.book.room.left_ma.min()
         house.comes(SECOND, "van-7")
         await house.passes(61)
         now = house.of(promise)
 
         assert (now.state, now.place) == (PromiseState.ARRIVED, "CP-02/1")
-        assert (house.booking.book.room.left_ma[:, 40:] == before_ma[:, 40:]).all()
+        assert house.booking.book.room.left_ma.min() == before_ma
         house.shows(100.0, SECOND)
         house.shows(104.0, SECOND)
         assert house.booking.book.promises[promise.id].delivered_wh == 4_000
