@@ -18,7 +18,7 @@ from gateway.planning.coming import coming
 from gateway.planning.giving_way import NOBODY, Standing, Told
 from gateway.planning.giving_way import told as told_by_way
 from gateway.planning.problem import Rectangle
-from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
+from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, between, quote
 from gateway.planning.quote_words import (
     binding_said,
     clock_said,
@@ -29,6 +29,8 @@ from gateway.planning.quote_words import (
 from gateway.planning.room import Outlet, Outlook, Room
 
 MAX_OFFERS = 7
+ENOUGH_STARTS = 3
+"""With offers at so many connectors no other is looked at, where nothing else is to be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,9 @@ def answer(
         elsewhere = _elsewhere(room, outlet, ask, other, until_s=until_s, why=why)
         said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
     found = [o for o in said.quote.offers if _is_free(book, o, ask, need, here)]
+    if taker is not None or not found:
+        outlets = dict.fromkeys((outlet, *(() if found else _usable(need, here))))
+        found += _at_other_starts(book, said.room, outlets, ask, here)
     verdict = said.quote.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
@@ -174,16 +179,31 @@ def _others(
     book: Book, room: Room, need: Need, ask: Ask, here: Circumstances, *, but: Outlet
 ) -> Iterator[Outlet]:
     """Yield the other free connectors this vehicle could use, in rank; worked out if one is wanted."""
-    if need.circuit is not None:
-        return
+    for outlet in _ranked(room, _usable(need, here), ask):
+        if outlet.key != but.key and _taker(book, ask, here, outlet.key) is None:
+            yield outlet
+
+
+def _usable(need: Need, here: Circumstances) -> list[Outlet]:
+    """Return the connectors this vehicle could use; a plain draw uses none."""
     outlets, places = [], here.places
-    for name in places.connectors:
+    for name in () if need.circuit is not None else places.connectors:
         with suppress(AskError):
             outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
             outlets.append(here.vehicles.with_it(outlet, need, places))
-    for outlet in _ranked(room, outlets, ask):
-        if outlet.key != but.key and _taker(book, ask, here, outlet.key) is None:
-            yield outlet
+    return outlets
+
+
+def _gaps_s(book: Book, outlet: Outlet, here: Circumstances) -> list[tuple[float, float]]:
+    """Return from when to when a connector is of use and promised to nobody, s from the plan's begin."""
+    useless = _useless(outlet.key, here.now_s, here)
+    begins_s = (here.now_s if useless is None else useless.until_s) - book.from_at_s
+    gaps_s = []
+    for promise in sorted(book.at(outlet.key), key=lambda promise: promise.from_at_s):
+        gaps_s.append((begins_s, promise.from_at_s - book.from_at_s))
+        begins_s = max(begins_s, promise.until_at_s - book.from_at_s)
+    gaps_s.append((begins_s, book.room.grid.edges_s[-1]))
+    return [(from_s, until_s) for from_s, until_s in gaps_s if from_s < until_s]
 
 
 def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances) -> bool:
@@ -215,7 +235,7 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
 def _elsewhere(
     room: Room, outlet: Outlet, ask: Ask, other: Outlet | None, *, until_s: float, why: str
 ) -> Quote:
-    """Return what can be had in the place of a connector that is taken: behind it, beside, later."""
+    """Return what can be had in the place of a connector that is taken: behind it, beside."""
     offers: list[Offer] = []
     verdict = Verdict.NO
     if until_s < ask.until_s:
@@ -233,13 +253,28 @@ def _elsewhere(
         # Who can go elsewhere at once need not wait.
         is_all = beside.verdict is Verdict.YES
         offers.sort(key=lambda offer: is_all and offer.way is not Way.ANOTHER_OUTLET)
-    length_s = ask.until_s - ask.from_s
-    end_s = room.grid.edges_s[-1]
-    if until_s + length_s <= end_s:
-        moved = replace(ask, from_s=until_s, until_s=until_s + length_s)
-        later = quote(room, outlet, moved).offers
-        offers += [replace(offer, way=Way.ANOTHER_START) for offer in later[:1]]
     return Quote(verdict=verdict, version=room.version, offers=tuple(offers))
+
+
+def _at_other_starts(
+    book: Book, room: Room, outlets: Iterable[Outlet], ask: Ask, here: Circumstances
+) -> list[Offer]:
+    """Return what can be had between promises, the most first, of the connectors free soonest."""
+    gaps_s = {outlet: _gaps_s(book, outlet, here) for outlet in outlets}
+
+    def free_from_s(outlet: Outlet) -> float:
+        begins = (begins_s for begins_s, ends_s in gaps_s[outlet] if ends_s > ask.from_s)
+        return next(begins, inf)
+
+    found: list[Offer] = []
+    for outlet in sorted(gaps_s, key=free_from_s):
+        offer = between(room.outlook(outlet), ask, gaps_s[outlet])
+        if offer is not None:
+            found.append(offer)
+            is_all = ask.energy_wh is not None and offer.energy_wh >= ask.energy_wh
+            if is_all or len(found) == ENOUGH_STARTS:
+                break
+    return sorted(found, key=lambda offer: offer.energy_wh, reverse=True)
 
 
 def _offer_answer(

@@ -5,7 +5,7 @@ give way. Energy is offered at a confidence: the part of the scenarios of base i
 would be kept, that is at least 98 % of it given by the departure (design §4).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -19,6 +19,8 @@ from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 FINISH_BLOCK = 12
 MOST_STARTS = 12
 """So many starts are looked at, the nearest first, when one is asked for as surely as the first."""
+LEAST_STAY_S = 900.0
+"""Who would be there for less is offered so long at another start: less may be gone in starting."""
 
 
 class Verdict(StrEnum):
@@ -113,6 +115,43 @@ def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
     verdict = Verdict.PARTLY if is_enough else Verdict.NO
     return Quote(verdict=verdict, version=room.version, offers=tuple(offers))
+
+
+def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -> Offer | None:
+    """Return what can be had at another start in gaps, None if there is nothing in any.
+
+    It is the first start after the one asked for, or else the last before, that gives all that is
+    asked, or the most there is.
+    """
+    edges_s, length_s = outlook.edges_s, max(LEAST_STAY_S, ask.until_s - ask.from_s)
+    windows = [
+        (start_s, min(start_s + length_s, ends_s))
+        for begins_s, ends_s in gaps_s
+        for start_s in (begins_s, *edges_s[(edges_s > begins_s) & (edges_s < ends_s)].tolist())
+    ]
+    if not windows:
+        return None
+    starts_s, ends_s = np.array(windows).T
+    begin_s = np.minimum(starts_s + outlook.outlet.start_s, ends_s)
+
+    def within_wh(summed_wh: Floats) -> Floats:
+        gained_wh: Floats = np.interp(ends_s, edges_s, summed_wh)
+        gained_wh -= np.interp(begin_s, edges_s, summed_wh)
+        return gained_wh
+
+    gives_wh = within_wh(outlook.energy_wh)
+    if not outlook.is_certain:
+        paths_wh = np.array([within_wh(summed_wh) for summed_wh in outlook.path_energy_wh])
+        rank = _rank(len(paths_wh), ask.confidence_ratio)
+        gives_wh = np.minimum(gives_wh, np.partition(paths_wh, rank, axis=0)[rank] / KEPT_RATIO)
+    most_wh = float(gives_wh.max())
+    wanted_wh = most_wh if ask.energy_wh is None else min(most_wh, ask.energy_wh)
+    from_s, until_s = min(
+        (window for window, wh in zip(windows, gives_wh, strict=True) if wh >= wanted_wh - 1e-6),
+        key=lambda window: (window[0] <= ask.from_s, abs(window[0] - ask.from_s)),
+    )
+    offer = _as_asked(outlook, replace(ask, from_s=from_s, until_s=until_s))
+    return None if offer is None else replace(offer, way=Way.ANOTHER_START)
 
 
 def fits_many(

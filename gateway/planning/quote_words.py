@@ -93,7 +93,8 @@ def verdict_said(
     if verdict is Verdict.YES:
         return f"Yes: {offers[0].why}."
     if not offers:
-        return f"No{because or ': nothing is left as far as the plan reaches'}."
+        nothing = "nothing else is free" if binds else "nothing is left"
+        return f"No: {binds}{', and ' if binds else ''}{nothing} as far as the plan reaches."
     if verdict is Verdict.PARTLY:
         return f"Partly: not all of{asked}{because}. Best is {offers[0].why}."
     return f"Not{asked or ' then'}{because}. Best is {offers[0].why}."

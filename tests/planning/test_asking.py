@@ -137,8 +137,62 @@ def test_what_is_not_all_says_what_binds() -> None:
         "Partly: not all of the 20.0 kWh: circuit carpark leaves 10.0 A on L1 from 08:00 to 09:00."
     )
     assert quoted(book(5), need).reason == (
-        "No: circuit carpark leaves 5.0 A on L1 from 08:00 to 09:00."
+        "No: circuit carpark leaves 5.0 A on L1 from 08:00 to 09:00, and nothing else is free as far"
+        " as the plan reaches."
     )
+
+
+def promised(made: Book, name: str, from_h: float, until_h: float) -> Book:
+    """Return the book with a connector promised, for a little energy."""
+    need = Need(
+        arrive_at=NOW + timedelta(hours=from_h),
+        depart_at=NOW + timedelta(hours=until_h),
+        energy_wh=100,
+        max_power_w=4_200,
+        connector=ConnectorRef(StationId(name), 1),
+    )
+    offer = quoted(made, need).offers[0]
+    name = f"{name} {from_h}"
+    return hold(made, of_offer(offer, need, name=name, holder="h", hold_until_at_s=NOW_S + 120))
+
+
+@pytest.mark.parametrize(
+    ("connector", "kwh"), [(FIRST, 20), (FIRST, None), (None, 20), (None, 0.5)]
+)
+def test_between_promises_there_is_something_for_everybody_until_nothing_at_all_is_free(
+    connector: ConnectorRef | None, kwh: float | None
+) -> None:
+    need = Need(
+        arrive_at=NOW + timedelta(hours=1),
+        depart_at=NOW + timedelta(hours=3),
+        energy_wh=None if kwh is None else int(kwh * 1_000),
+        connector=connector,
+    )
+    made = book()
+    for name in ("CP-01", "CP-02", "CP-03"):
+        for from_h, until_h in ((0.0, 3.0), (3.25, 5.0), (5.25, 30.0)):
+            made = promised(made, name, from_h, until_h)
+
+    said = quoted(made, need)
+    assert said.verdict is Verdict.NO
+    # Within a quarter of an hour there is a little; all of it is behind the last.
+    assert (said.offers[0].start_at_s - NOW_S) / 3_600 == (3 if kwh == 0.5 else 30)
+    assert said.offers[0].offer.energy_wh >= 1_000 * (kwh or 20)
+    for offer in said.offers:
+        hold(made, of_offer(offer, need, name="more", holder="h", hold_until_at_s=NOW_S + 120))
+
+    for name in ("CP-01", "CP-02", "CP-03"):
+        for from_h, until_h in ((3.0, 3.25), (30.0, 48.0)):
+            made = promised(made, name, from_h, until_h)
+    left = quoted(made, need)
+    # A quarter of an hour is left, for who has no other choice.
+    assert {(offer.start_at_s - NOW_S) / 3_600 for offer in left.offers} == {5.0}
+    for name in ("CP-01", "CP-02", "CP-03"):
+        made = promised(made, name, 5, 5.25)
+    nothing = quoted(made, need)
+    assert not nothing.offers
+    assert "is promised to somebody else" in nothing.reason
+    assert "nothing else is free as far as the plan reaches" in nothing.reason
 
 
 def test_an_offer_begins_when_there_is_something_and_ends_before_the_vehicle_is_gone() -> None:
