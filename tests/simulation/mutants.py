@@ -108,6 +108,10 @@ def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headroom, "reading_is_current", lambda *_: True)
 
 
+def _meters_are_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "doubted_for_s", lambda *_: 0.0)
+
+
 def _falls_are_base(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "bisect_left", lambda *_: 0)
 
@@ -341,6 +345,7 @@ MUTANTS = (
         rule="an old reading is not counted low",
         scenarios=(silent_station_whose_vehicle_stops,),
         patch=_old_readings_count,
+        first_line=_meters_are_not_doubted,
     ),
     Mutant(
         rule="a fall is taken from the lows",
