@@ -297,12 +297,13 @@ class _Reader:
     def _repeat(self, name: str, event: Event, route: Route) -> Node:
         empty = Scalar(place=_place(event), value=None)
         node = self.anchors.get(name)
+        told = name if name.isprintable() else ascii(name)
         if name in self.open_anchors:
-            self._find(route, event, f"*{name} stands inside the very thing it repeats")
+            self._find(route, event, f"*{told} stands inside the very thing it repeats")
         elif node is None:
-            self._find(route, event, f"*{name} repeats what nothing above calls &{name}")
+            self._find(route, event, f"*{told} repeats what nothing above calls &{told}")
         elif node.size > MAX_VALUES or len(route) + node.height > MAX_DEPTH:
-            self._find(route, event, f"*{name} repeats too much: write out what is meant")
+            self._find(route, event, f"*{told} repeats too much: write out what is meant")
         else:
             self.repeated_count += node.size
             if self.repeated_count > MAX_VALUES:

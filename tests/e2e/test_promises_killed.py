@@ -26,6 +26,7 @@ from tests.support.modbus_peers import TcpPeer
 
 PLACE = r"API at http://127\.0\.0\.1:(\d+)$"
 LIVES_S = (1.5, 0.7, 1.1)
+BETWEEN_ACTS_S = 0.05
 LEFT_W = 27_600  # 40 A on three phases: 95, less 40 of base at its worst, less 15 of reserve.
 FOLLOWS = {
     "held": {"held", "confirmed", "cancelled", "expired"},
@@ -37,7 +38,10 @@ FOLLOWS = {
 
 @dataclass(kw_only=True)
 class Writer:
-    """Asks, holds, confirms and cancels as fast as it is answered; it keeps what it was answered."""
+    """Asks, holds, confirms and cancels without end; it keeps what it was answered.
+
+    Not as fast as it could: no more is to wait for a deaf receiver than is kept for it.
+    """
 
     port: int
     token: str
@@ -49,8 +53,9 @@ class Writer:
     """The write that was not answered: method, path, body and key."""
 
     def run(self) -> None:
+        never = threading.Event()
         with contextlib.suppress(OSError, http.client.HTTPException):
-            while True:
+            while not never.wait(BETWEEN_ACTS_S):
                 self._act()
 
     def _act(self) -> None:

@@ -364,6 +364,7 @@ ODD_YAML = [
     ("<<: {a: 1}", "1:1: YAML 1.2 has no merge key (<<): write the keys out"),
     ("&a x: 1", "1:1: a key takes neither tag nor anchor"),
     ("x: *nothing", "1:4: x: *nothing repeats what nothing above calls &nothing"),
+    ("x: *\ud7fc", "1:4: x: *'\\ud7fc' repeats what nothing above calls &'\\ud7fc'"),
     ("x: &all [*all]", "1:10: x[0]: *all stands inside the very thing it repeats"),
     ('"a\\nb": 1', "1:1: 'a\\nb': there is no such key"),
     ('x: "a\\0b"', "1:4: x: a text here has no line breaks and no invisible characters"),
