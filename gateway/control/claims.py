@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.control.all_phases import tells_all_phases
 from gateway.control.appetite import is_at_rest
+from gateway.control.board import Board, Rank
 from gateway.control.bounds import (
     counted_in_force_ma,
     is_pause_seen,
@@ -12,7 +13,6 @@ from gateway.control.bounds import (
 )
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
-from gateway.control.share import Board, Rank
 from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
 from gateway.control.trial import Trial, trials_of
 from gateway.control.wiring import Position

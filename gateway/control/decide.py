@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from gateway.control.all_phases import may_need_all_phases
 from gateway.control.appetite import uses_its_limit
+from gateway.control.board import Board
 from gateway.control.caps import chargeable_ma
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
 from gateway.control.dead_man import lapse_of, may_add_ma
@@ -14,7 +15,6 @@ from gateway.control.proof_watch import base_seen, void_proofs
 from gateway.control.questions import to_ask
 from gateway.control.second_look import misfits
 from gateway.control.share import (
-    Board,
     Steps,
     cut_to_fit,
     raise_in_steps,
@@ -391,7 +391,7 @@ def _free_unused(moment: Moment, board: Board, takers: list[int]) -> None:
             if board.proven_room_ma[row] >= state.parameters.dead_band_ma:
                 continue
             if row not in is_wanted_on:
-                is_wanted_on[row] = not wanting.isdisjoint(board.on_row(row))
+                is_wanted_on[row] = not wanting.isdisjoint(board.movable[row])
             if is_wanted_on[row]:
                 board.move(at, takes_ma)
                 break

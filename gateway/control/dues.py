@@ -9,8 +9,9 @@ where nothing else changes.
 
 from dataclasses import dataclass, field
 
+from gateway.control.board import CRITICAL, EVERYONE, Board, Rank
 from gateway.control.parameters import ControlParameters
-from gateway.control.share import CRITICAL, EVERYONE, Board, Rank, Steps, cut_above_floor, pause
+from gateway.control.share import Steps, cut_above_floor, pause
 from gateway.control.state import Due
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
@@ -118,7 +119,7 @@ class Look:
         if row not in self._widest:
             board, by_s = self.board, self._by_s
             limit_ma, floor_ma = board.limit_ma, board.floor_ma
-            givers = [at for at in board.on_row(row) if limit_ma[at] > floor_ma[at]]
+            givers = [at for at in board.movable[row] if limit_ma[at] > floor_ma[at]]
             self._widest[row] = (
                 max([board.rank[at] for at in givers], default=EVERYONE),
                 max([limit_ma[at] for at in givers if board.told_at_s[at] <= by_s], default=0),
@@ -212,7 +213,7 @@ class _Claim:
         if row not in self._gives:
             board, equals = self.board, list[Position]()
             given_ma, limit_ma = 0, board.limit_ma
-            for giver in board.on_row(row):
+            for giver in board.movable[row]:
                 keeps_ma = self._keeps_ma(giver)
                 if limit_ma[giver] <= keeps_ma or board.rank[giver] < self.from_rank:
                     continue
@@ -272,7 +273,7 @@ class _Claim:
     def _kept_ma(self, row: int, level_ma: int) -> list[int]:
         """Return what everyone keeps on a row: floors, and equals at least `level_ma`."""
         board, kept_ma = self.board, self.board.floor_ma.copy()
-        for giver in board.on_row(row):
+        for giver in board.movable[row]:
             kept_ma[giver] = self._keeps_ma(giver)
             if self._is_equal(giver):
                 has_ma = board.limit_ma[giver]

@@ -7,193 +7,11 @@ connectors, the largest first; a raise goes to the smallest first. What that lea
 made good by `dues`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from gateway.control.bounds import in_watts_ma, on_one_phase_ma
+from gateway.control.board import AFTER_CRITICAL, EVERYONE, Board, Rank
 from gateway.control.parameters import ControlParameters
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
-
-Rank = tuple[int, float]
-"""Criticality class and laxity: smaller is served first."""
-
-CRITICAL = 0
-EVERYONE = (CRITICAL, float("-inf"))
-AFTER_CRITICAL = (CRITICAL + 1, float("-inf"))
-
-
-@dataclass(slots=True, kw_only=True)
-class Board:
-    """The limits of one decision while it is being made. All lists are per connector or row."""
-
-    rows: list[tuple[int, ...]]
-    """Per connector: the rows it loads."""
-    may_move: list[bool]
-    """Per connector: whether it can be told another limit and will follow."""
-    limit_ma: list[int]
-    """Per connector: the limit to be told."""
-    high_ma: list[int]
-    """Per connector: what it is counted at before anything new is told."""
-    awake_ma: list[int]
-    """Per connector: what it is counted at once it is told more, however little."""
-    max_ma: list[int]
-    """Per connector: its installed maximum."""
-    cap_ma: list[int]
-    """Per connector: the most safety and its vehicle allow it."""
-    floor_ma: list[int]
-    """Per connector: what a cut for others leaves it."""
-    rank: list[Rank]
-    started_at_s: list[float]
-    room_ma: list[int]
-    """Per row: what is left once every limit told is obeyed; negative is too much told."""
-    proven_room_ma: list[int]
-    """Per row: what is left with every claim counted high; only this is raised into."""
-    takes_watts: list[bool]
-    """Per connector: whether its limit is told in watts, and so counted as more amperes."""
-    phase_count: list[int]
-    """Per connector: for how many phases its limit is told."""
-    known_count: list[int]
-    """Per connector: how many phases its vehicle is known to use, 1 until that is known."""
-    told_at_s: list[float] = field(default_factory=list)
-    """Per connector: since when it has been told its present limit."""
-    guaranteed: set[int] = field(default_factory=set)
-    """Connectors that were promised their floor: nobody's need but safety's takes it."""
-    made_room_for: dict[int, int] = field(default_factory=dict)
-    """Connector cut -> connector it was cut for."""
-    crowded: set[int] = field(default_factory=set)
-    """Rows where not even everyone's minimum fits."""
-    spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
-    """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
-    pausable_ma: dict[int, int] = field(default_factory=dict)
-    """Row -> what those that can be paused have there, until one of them moves."""
-    movable: list[list[int]] = field(init=False)
-    """Per row: the connectors that load it and can be moved."""
-
-    def __post_init__(self) -> None:
-        """Find who can be moved where."""
-        self.movable = [[] for _ in self.room_ma]
-        for at, may_move in enumerate(self.may_move):
-            if may_move:
-                for row in self.rows[at]:
-                    self.movable[row].append(at)
-
-    def on_row(self, row: int) -> list[int]:
-        """Return the connectors that load a row and can be moved."""
-        return self.movable[row]
-
-    def counted_ma(self, at: int, limit_ma: int) -> int:
-        """Return what a limit of a connector is counted at."""
-        if not self.takes_watts[at]:
-            return limit_ma
-        return on_one_phase_ma(limit_ma, times=self._times(at), max_ma=self.max_ma[at])
-
-    def limit_for_ma(self, at: int, room_ma: int) -> int:
-        """Return the highest limit of a connector that is counted at no more than `room_ma`."""
-        return in_watts_ma(room_ma) // self._times(at) if self.takes_watts[at] else room_ma
-
-    def _times(self, at: int) -> int:
-        """Return how many times a limit in watts may flow on one phase of a connector."""
-        return max(1, self.phase_count[at] // self.known_count[at])
-
-    def tell_for(self, at: int, limit_ma: int, phase_count: int) -> bool:
-        """Tell a connector's watts for more phases where all of them fit on any; say if so."""
-        before_ma, was_count = self.counted_ma(at, self.limit_ma[at]), self.phase_count[at]
-        self.phase_count[at] = phase_count
-        told_ma, high_ma = self.counted_ma(at, limit_ma), self.awake_ma[at]
-        more_ma = max(told_ma, high_ma) - max(before_ma, self.high_ma[at])
-        if any(self.proven_room_ma[row] < more_ma for row in self.rows[at]):
-            self.phase_count[at] = was_count
-            return False
-        self.limit_ma[at], self.high_ma[at] = limit_ma, high_ma
-        for row in self.rows[at]:
-            self.room_ma[row] -= told_ma - before_ma
-            self.proven_room_ma[row] -= more_ma
-            self.spare_ma.pop(row, None)
-            self.pausable_ma.pop(row, None)
-        return True
-
-    def gives_ma(self, at: int, keeps_ma: int) -> int:
-        """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""
-        limit_ma = self.limit_ma[at]
-        if limit_ma <= keeps_ma:
-            return 0
-        return self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
-
-    def claimed_more_ma(self, at: int, limit_ma: int) -> int:
-        """Return what is claimed more of a row once a connector is told a limit."""
-        before_ma, high_ma = self.limit_ma[at], self.high_ma[at]
-        was_ma = max(self.counted_ma(at, before_ma), high_ma)
-        if limit_ma > before_ma:
-            high_ma = self.awake_ma[at]
-        return max(self.counted_ma(at, limit_ma), high_ma) - was_ma
-
-    def move(self, at: int, limit_ma: int) -> None:
-        """Tell a connector another limit; a raise within what it is counted at costs nothing."""
-        floor_ma = self.floor_ma[at]
-        gives_otherwise = max(self.limit_ma[at], floor_ma) != max(limit_ma, floor_ma)
-        before_ma, claimed_ma = self.limit_ma[at], self.claimed_more_ma(at, limit_ma)
-        freed_ma = self.counted_ma(at, before_ma) - self.counted_ma(at, limit_ma)
-        self.limit_ma[at] = limit_ma
-        if limit_ma > before_ma:
-            self.high_ma[at] = self.awake_ma[at]
-        for row in self.rows[at]:
-            self.room_ma[row] += freed_ma
-            self.proven_room_ma[row] -= claimed_ma
-            self.pausable_ma.pop(row, None)
-            if gives_otherwise and row in self.spare_ma:
-                del self.spare_ma[row]
-
-    def start_ma(self, at: int) -> int:
-        """Return what one that has nothing needs for its minimum: an old limit may count again."""
-        return max(self.counted_ma(at, MIN_CHARGING_MA), self.awake_ma[at] - self.high_ma[at])
-
-    def keep_free(self, at: int, limit_ma: int) -> None:
-        """Keep free what a connector lacks of a limit: nobody else is raised into it."""
-        lacks_ma = self.counted_ma(at, limit_ma) - self.counted_ma(at, self.limit_ma[at])
-        if not self.limit_ma[at]:
-            lacks_ma = max(lacks_ma, self.start_ma(at))
-        for row in self.rows[at]:
-            self.proven_room_ma[row] -= lacks_ma
-            self.room_ma[row] -= lacks_ma
-
-    def fits(self, at: int, limit_ma: int) -> bool:
-        """Return whether every row the connector loads has room for it, claims counted high.
-
-        Where it is counted at as much already, its own claim is room enough for what it is told:
-        else one whose old limit counts, and does not fit, could never be told to show that it obeys.
-        """
-        more_ma, room_ma = self.claimed_more_ma(at, limit_ma), self.proven_room_ma
-        if more_ma <= 0:
-            more_ma = self.counted_ma(at, limit_ma) - self.high_ma[at]
-        for row in self.rows[at]:  # noqa: SIM110 - asked of every connector each second
-            if room_ma[row] < more_ma:
-                return False
-        return True
-
-    def comes_first(self, at: int) -> bool:
-        """Return whether the minimum of others gives way to what the connector is to have."""
-        return self.rank[at][0] == CRITICAL or at in self.guaranteed
-
-    def may_be_paused(self, at: int) -> bool:
-        """Return whether a connector has something, and gives way even with its minimum."""
-        return self.limit_ma[at] > 0 and not self.comes_first(at)
-
-    def pausable_on(self, row: int) -> int:
-        """Return what a row would gain, were all paused who can be."""
-        if row not in self.pausable_ma:
-            paused = [at for at in self.on_row(row) if self.may_be_paused(at)]
-            self.pausable_ma[row] = sum([self.gives_ma(at, 0) for at in paused])
-        return self.pausable_ma[row]
-
-    def last_served(self, row: int) -> list[int]:
-        """Return who on a row can be paused for those that come first, in order.
-
-        The least important first, and among equals the longest served.
-        """
-        served = [at for at in self.on_row(row) if self.may_be_paused(at)]
-        return sorted(served, key=self._turn, reverse=True)
-
-    def _turn(self, at: int) -> tuple[Rank, float, int]:
-        return self.rank[at], -self.started_at_s[at], at
 
 
 def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameters) -> None:
@@ -205,7 +23,7 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
     """
     slack_ma = parameters.dead_band_ma
     for row, room_ma in enumerate(board.room_ma):
-        if room_ma >= -slack_ma or not board.on_row(row):
+        if room_ma >= -slack_ma or not board.movable[row]:
             continue
         # A little more than needed, or the next breath of noise cuts again.
         cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma, from_rank=AFTER_CRITICAL)
@@ -214,7 +32,7 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
         if may_pause[row]:
             board.crowded.add(row)
             pause(board, row, board.last_served(row), -slack_ma)
-        elif any(board.may_be_paused(at) for at in board.on_row(row)):
+        elif any(board.may_be_paused(at) for at in board.movable[row]):
             continue  # What is critical is not cut before it is known who must be paused.
         if board.room_ma[row] < -slack_ma:
             need_ma = slack_ma - board.room_ma[row]
@@ -228,7 +46,7 @@ def _take_floors(board: Board, row: int, slack_ma: int) -> None:
     least_ma = [MIN_CHARGING_MA] * len(board.limit_ma)
     need_ma = slack_ma - board.room_ma[row]
     cut_above_floor(board, row, need_ma, step_ma=slack_ma, keeps_ma=least_ma)
-    served = [at for at in board.on_row(row) if board.limit_ma[at]]
+    served = [at for at in board.movable[row] if board.limit_ma[at]]
     served.sort(
         key=lambda at: (at not in board.guaranteed, board.rank[at], -board.started_at_s[at], at),
         reverse=True,
@@ -264,7 +82,7 @@ def cut_above_floor(
     """
     keeps_ma = board.floor_ma if keeps_ma is None else keeps_ma
     limit_ma, groups = board.limit_ma, dict[Rank, list[int]]()
-    for at in board.on_row(row):
+    for at in board.movable[row]:
         if limit_ma[at] > keeps_ma[at] and board.rank[at] >= from_rank:
             groups.setdefault(board.rank[at], []).append(at)
     cut: list[int] = []
@@ -328,11 +146,9 @@ def start_waiting(
             board.move(at, MIN_CHARGING_MA)
             continue
         short = _short_rows(board, at, parameters.dead_band_ma)
-        if short and not _could_start(board, at):
-            continue
         if short:
             # What is left there is no use to others for long: they would be cut for it again.
-            for row in short:
+            for row in short if _could_start(board, at) else ():
                 board.crowded.add(row)
                 board.proven_room_ma[row] = min(0, board.proven_room_ma[row])
             continue
@@ -355,7 +171,7 @@ def _spare_ma(board: Board, row: int, waiting: int) -> int:
         by_rank[least_rank] = sum(
             [
                 board.gives_ma(at, floor_ma[at])
-                for at in board.on_row(row)
+                for at in board.movable[row]
                 if limit_ma[at] > floor_ma[at] and rank[at] >= least_rank
             ]
         )
@@ -371,7 +187,7 @@ def _spare_ma(board: Board, row: int, waiting: int) -> int:
     floors_ma = sum(
         board.counted_ma(at, min(board.limit_ma[at], board.floor_ma[at]))
         - board.counted_ma(at, MIN_CHARGING_MA)
-        for at in board.guaranteed.intersection(board.on_row(row))
+        for at in board.guaranteed.intersection(board.movable[row])
         if board.limit_ma[at] >= MIN_CHARGING_MA
     )
     return by_rank[least_rank] + paused_ma + floors_ma
@@ -459,7 +275,7 @@ def _had_turn(board: Board, row: int, by_s: float) -> list[int]:
     return sorted(
         (
             at
-            for at in board.on_row(row)
+            for at in board.movable[row]
             if board.started_at_s[at] <= by_s and board.may_be_paused(at)
         ),
         key=lambda at: (board.started_at_s[at], at),

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from gateway.control.board import Board
 from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
 from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
-from gateway.control.share import Board, least_climb_ma
+from gateway.control.share import least_climb_ma
 from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA
@@ -153,7 +154,7 @@ def _comes_first(moment: Moment, board: Board, at: Position, row: int) -> str | 
     has_ma = board.limit_ma[at]
     before = [
         other
-        for other in board.on_row(row)
+        for other in board.movable[row]
         if board.limit_ma[other] > (max(MIN_CHARGING_MA, has_ma) if has_ma else 0)
         and (board.rank[other][0] < board.rank[at][0] or other in board.guaranteed)
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway.control import bounds, decide, draws, fold, headroom, share, standing
+from gateway.control import board, bounds, decide, draws, fold, headroom, share, standing
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, SiteState, StationBelief
 from gateway.control.wiring import Mask
@@ -46,7 +46,7 @@ def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _a_start_is_not_asked_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(share.Board, "fits", lambda *_: True)
+    monkeypatch.setattr(board.Board, "fits", lambda *_: True)
     _no_second_look(monkeypatch)
 
 
@@ -54,15 +54,13 @@ def _a_raise_is_not_asked_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     original = share.raise_in_steps
 
     def raise_in_steps(
-        board: share.Board,
+        on: board.Board,
         candidates: list[int],
         steps: share.Steps,
         parameters: ControlParameters,
     ) -> None:
-        board.proven_room_ma = [max(room_ma, 20_000) for room_ma in board.proven_room_ma]
-        original(
-            board, candidates, replace(steps, left_ma=[20_000] * len(steps.left_ma)), parameters
-        )
+        on.proven_room_ma = [max(room_ma, 20_000) for room_ma in on.proven_room_ma]
+        original(on, candidates, replace(steps, left_ma=[20_000] * len(steps.left_ma)), parameters)
 
     monkeypatch.setattr(decide, "raise_in_steps", raise_in_steps)
     _no_second_look(monkeypatch)

@@ -15,8 +15,9 @@ from drivers.sim.generator import HOUR_S, generate
 from drivers.sim.report import Report
 from drivers.sim.scenario import ScenarioKind
 from gateway.control import attribution, decide
+from gateway.control.board import Board
 from gateway.control.parameters import ControlParameters
-from gateway.control.share import Board, Steps, raise_in_steps
+from gateway.control.share import Steps, raise_in_steps
 from tests.simulation.harness import Run
 
 HOURS = 6

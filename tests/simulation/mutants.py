@@ -24,8 +24,8 @@ from gateway.control import (
     rows,
     three_phase,
 )
+from gateway.control.board import Board
 from gateway.control.parameters import ControlParameters
-from gateway.control.share import Board
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
 from gateway.control.three_phase import JoinedBy
 from gateway.control.wiring import Mask, Wiring
