@@ -1,10 +1,10 @@
-"""The composition root: what was asked for becomes wired parts; the only importer of drivers."""
+"""The daemon: every part of a site under control, wired, and run as one."""
 
 import asyncio
 import logging
 import random
 import socket
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -12,14 +12,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from drivers.modbus.bus import Bus
-from drivers.modbus.contact import ModbusContact
-from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
-from drivers.modbus.meter import ModbusMeter
-from drivers.modbus.output import ModbusOutput
-from drivers.modbus.profile import ProfileError, load_profile
-from drivers.modbus.question import BusTiming
-from drivers.modbus.survey import read_once
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.calendar import Calendar
 from gateway.adapters.clock import SystemClock
@@ -41,20 +33,24 @@ from gateway.adapters.status_socket import (
     serve_status,
 )
 from gateway.adapters.upkeep import errands_of
+from gateway.bootstrap.modbus import (
+    UnusableRequestError,
+    buses_of,
+    contact_of,
+    meters_of,
+    outputs_of,
+)
 from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
 from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
-from gateway.domain.circuits import Meter, Site
-from gateway.domain.errors import HeadroomError
 from gateway.domain.events import Event
-from gateway.domain.ids import BusId, CircuitId, StationId
+from gateway.domain.ids import CircuitId, StationId
 from gateway.domain.memory import Act, Memory
-from gateway.domain.metering import Sample
 from gateway.domain.stops import StopCause
 from gateway.domain.webhooks import Webhook
 from gateway.front_desk import FrontDesk
-from gateway.ports import Clock, MomentClock
+from gateway.ports import MomentClock
 from gateway.services.alarms import Alarms
 from gateway.services.calendar_ratings import CalendarRatings
 from gateway.services.circuit_alarms import CircuitAlarms
@@ -73,59 +69,10 @@ from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
-from gateway.services.trip_outputs import FittedOutput, TripOutputs
-from gateway.settings import SerialBus, Settings, TcpBus
+from gateway.services.trip_outputs import TripOutputs
+from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-INSTANTANEOUS_TRIP_RATIO = 20.0
-"""No device lets more than this pass for a tenth of a second (IEC 60898-1, type D)."""
-
-
-class UnusableRequestError(HeadroomError):
-    """What was asked for cannot be done as it was asked: the words of the request are wrong."""
-
-
-async def read_profile_once(
-    profile_id: str,
-    *,
-    tcp: tuple[str, int | None] | None = None,
-    rtu: tuple[str, int | None, str | None] | None = None,
-    unit: int | None = None,
-) -> dict[str, Sample]:
-    """Return every value of a meter, by the names of its profile.
-
-    The meter is at `tcp` (host, port) or on `rtu` (serial port, baud, format); what is None is
-    taken from the profile's factory settings.
-
-    Raises:
-        UnusableRequestError: no such profile, or no such serial setting.
-        MeterFaultError: nothing could be read; the detail says what to check.
-    """
-    try:
-        profile = load_profile(profile_id)
-        defaults = profile.defaults
-        endpoint: Endpoint
-        if tcp is not None:
-            host, port = tcp
-            endpoint = TcpEndpoint(host=host, port=defaults.tcp_port if port is None else port)
-        elif rtu is not None:
-            device, baud, line_format = rtu
-            endpoint = SerialEndpoint(
-                port=device,
-                baud=defaults.baud if baud is None else baud,
-                format=defaults.format if line_format is None else line_format,
-            )
-        else:
-            raise UnusableRequestError("a meter is reached over TCP or over a serial port")
-    except (ProfileError, ValueError) as error:
-        raise UnusableRequestError(str(error)) from error
-    return await read_once(
-        profile,
-        endpoint,
-        unit=defaults.unit if unit is None else unit,
-        clock=SystemClock(),
-    )
 
 
 class Daemon:
@@ -162,8 +109,8 @@ class Daemon:
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._status, self._inbox = status, Inbox()
-        self._buses = {bus.id: _wire_bus(bus, self._clock) for bus in settings.buses}
-        self._meters = [self._wire_meter(meter) for meter in site.meters]
+        self._buses = buses_of(settings, self._clock)
+        self._meters = meters_of(settings, self._buses, self._clock)
         self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
         memory = self._recall()
         restored, self._recollection = self._restore(memory)
@@ -493,20 +440,11 @@ class Daemon:
         await poll_meters(self._meters, clock=self._clock, post=self._inbox.post)
 
     def _wire_stop_input(self, state: SiteState) -> StopWatch:
-        stop, contact = self._settings.stop_input, None
-        if stop is not None:
-            contact = ModbusContact(
-                "stop input",
-                self._buses[stop.bus],
-                unit=stop.unit,
-                kind=stop.kind,
-                address=stop.address,
-                bit=stop.bit,
-            )
+        stop = self._settings.stop_input
         # A stop that is remembered without its cause is one that a person must release.
         cause = state.stop_cause or (StopCause.UNRELEASED if state.is_stopped else None)
         return StopWatch(
-            contact,
+            contact_of(self._settings, self._buses),
             StopLatch.after_restart(
                 cause,
                 is_self_releasing=stop is not None and stop.is_self_releasing,
@@ -520,70 +458,11 @@ class Daemon:
         )
 
     def _wire_trip_outputs(self, memory: Memory) -> TripOutputs:
-        turns: defaultdict[tuple[BusId, int], asyncio.Lock] = defaultdict(asyncio.Lock)
-        fitted = {
-            output.circuit: FittedOutput(
-                driver=ModbusOutput(
-                    f"trip output of {output.circuit}",
-                    self._buses[output.bus],
-                    unit=output.unit,
-                    address=output.address,
-                    bit=output.bit,
-                    turn=turns[output.bus, output.unit],
-                ),
-                trips_when_closed=output.trips_when_closed,
-            )
-            for output in self._settings.trip_outputs
-        }
         return TripOutputs(
-            fitted,
+            outputs_of(self._settings, self._buses),
             tripped=[circuit for circuit, trip in memory.trips.items() if trip.is_tripped],
             clock=self._clock,
             alarms=self.alarms,
             ledger=self._ledger,
             post=self._inbox.post,
         )
-
-    def _wire_meter(self, meter: Meter) -> tuple[Meter, ModbusMeter]:
-        try:
-            profile = load_profile(meter.profile)
-        except ProfileError as error:
-            raise UnusableRequestError(f"meter {meter.id}: {error}") from error
-        stop = self._settings.stop_input
-        buses = [other.bus for other in self._settings.site.meters]
-        buses += [] if stop is None else [stop.bus]
-        buses += [output.bus for output in self._settings.trip_outputs]
-        driver = ModbusMeter(
-            meter,
-            profile,
-            self._buses[meter.bus],
-            clock=self._clock,
-            is_alone=buses.count(meter.bus) == 1,
-            max_current_a=_most_that_can_flow_a(self._settings.site, meter),
-        )
-        return meter, driver
-
-
-def _most_that_can_flow_a(site: Site, meter: Meter) -> float | None:
-    """Return what no circuit the meter measures carries for as long as it takes to measure it.
-
-    None where it measures no circuit.
-    """
-    ratings_ma = [max(c.rating_ma) for c in site.circuits if c.meter == meter.id]
-    return INSTANTANEOUS_TRIP_RATIO * max(ratings_ma) / 1_000 if ratings_ma else None
-
-
-def _wire_bus(bus: SerialBus | TcpBus, clock: Clock) -> Bus:
-    timing = BusTiming(timeout_s=bus.timeout_s, min_gap_s=bus.min_gap_s)
-    return Bus(bus.id, _endpoint_of(bus), clock=clock, timing=timing)
-
-
-def _endpoint_of(bus: SerialBus | TcpBus) -> Endpoint:
-    if isinstance(bus, TcpBus):
-        return TcpEndpoint(host=bus.host, port=bus.port)
-    return SerialEndpoint(port=bus.port, baud=bus.baud, format=bus.format)
-
-
-def describe_buses(settings: Settings) -> dict[BusId, str]:
-    """Return the name people use of every bus: `10.0.0.5:502`, `/dev/ttyUSB0 at 9600 8N1`."""
-    return {bus.id: str(_endpoint_of(bus)) for bus in settings.buses}
