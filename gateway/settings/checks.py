@@ -15,9 +15,10 @@ from gateway.settings.drafts import (
     draft_of,
 )
 from gateway.settings.mistakes import Finding, Route, shown, suggest
-from gateway.settings.models import MIN_CHARGING_A, ListenersEntry
+from gateway.settings.models import ListenersEntry
 from gateway.settings.nodes import Plain
 from gateway.settings.tree import by_name, find_circles, phases_by_name
+from gateway.settings.values import MIN_CHARGING_A
 
 LAST_SERIAL_UNIT = 247  # Modbus over serial line V1.02, 2.2: 248 to 255 are reserved.
 

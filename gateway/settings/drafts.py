@@ -15,8 +15,9 @@ from pydantic import (
     WrapValidator,
 )
 
-from gateway.settings.models import ControlEntry, Host, PerPhaseA, Phases
+from gateway.settings.models import ControlEntry
 from gateway.settings.nodes import Plain
+from gateway.settings.values import Host, PerPhaseA, Phases
 
 T = TypeVar("T")
 
