@@ -7,6 +7,7 @@ from gateway.domain.needs import Need
 from gateway.domain.promises import CIRCUIT_PLACE
 from gateway.planning.answers import OfferAnswer
 from gateway.planning.asking import Places
+from gateway.planning.book import BookError, NoRoomError
 from gateway.planning.quote import Offer, Verdict, Way
 from gateway.planning.room import Binding
 
@@ -103,3 +104,14 @@ def verdict_said(
 def kwh_said(energy_wh: float) -> str:
     """Return an energy in kWh."""
     return f"{energy_wh / 1_000:.1f} kWh"
+
+
+def refusal_said(error: BookError, places: Places, now_s: float, zone: tzinfo) -> str:
+    """Return why an envelope no longer fits, and what to do."""
+    why = str(error)
+    if isinstance(error, NoRoomError):
+        circuit, phase = row_said(places, error.row)
+        since = clock_said(error.at_s, now_s, zone)
+        short_a = error.short_ma / 1_000
+        why = f"circuit {circuit} is short of {short_a:.1f} A on {phase} from {since}"
+    return f"{why}: hold an offer of the fresh quote inside"

@@ -25,7 +25,6 @@ from gateway.planning.answering import Circumstances, answer, free_from_s
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
-    NotAllowedError,
     OwnEnvelope,
     QuoteAnswer,
     TooManyError,
@@ -33,11 +32,12 @@ from gateway.planning.answers import (
 )
 from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles, asked_of
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
-from gateway.planning.book import Book, BookError, NoRoomError
+from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
+from gateway.planning.claiming import check_claim, check_vehicle
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
 from gateway.planning.quote import Verdict
-from gateway.planning.quote_words import clock_said, row_said
+from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
@@ -162,7 +162,7 @@ class Booking:
         self, need: Need, by: Access, *, solver_s: float = 0.0
     ) -> Callable[[], QuoteAnswer]:
         """Return what answers a need by the book as it is now, whenever it is called."""
-        _check_criticality(need.criticality, by)
+        check_claim(need.criticality, by)
         now_s = self.settle()
         book = self._keeper.book
         end_s = book.from_at_s + book.room.grid.edges_s[-1]
@@ -237,7 +237,7 @@ class Booking:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
             raise TooManyError(message)
         promise, need = self._wanted(wanted, by, now_s)
-        self._check_whose(promise)
+        check_vehicle(promise, self._keeper.book.promises.values())
         try:
             self._check_there(promise, now_s)
             if isinstance(wanted, str):
@@ -247,7 +247,8 @@ class Booking:
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
-            raise NoLongerFitsError(self._refusal(error, now_s), fresh) from error
+            why = refusal_said(error, self.places, now_s, self._zone)
+            raise NoLongerFitsError(why, fresh) from error
         return promise
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
@@ -452,7 +453,7 @@ class Booking:
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
             return weighed(promise, self._keeper.book, self.places, is_offered=True), need
-        _check_criticality(wanted.criticality, by)
+        check_claim(wanted.criticality, by)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
         )
@@ -463,30 +464,6 @@ class Booking:
         asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
         return weighed(promise, self._keeper.book, self.places, is_offered=False), need
 
-    def _check_whose(self, promise: Reservation) -> None:
-        """See that nobody takes a vehicle from what another holder was promised for it.
-
-        Raises:
-            NotAllowedError: its token is in another holder's open promise for part of its time.
-        """
-        if promise.id_token is None:
-            return
-        for other in self._keeper.book.promises.values():
-            is_same_time = (
-                other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s
-            )
-            if (
-                is_same_time
-                and other.id_token == promise.id_token
-                and other.holder != promise.holder
-            ):
-                message = (
-                    f"the vehicle of {promise.id_token} is promised something in that time under"
-                    " another token: choose another time, ask without id_token, or have an"
-                    " operator cancel the other reservation"
-                )
-                raise NotAllowedError(message)
-
     def _check_there(self, promise: Reservation, now_s: float) -> None:
         """See that a connector can be counted on when a promise begins.
 
@@ -496,22 +473,3 @@ class Booking:
         away = self._away.get(promise.place)
         if away is not None and away.spoils(promise.from_at_s, now_s):
             raise BookError(away.said(now_s, self._zone))
-
-    def _refusal(self, error: BookError, now_s: float) -> str:
-        """Return why an envelope no longer fits, and what to do."""
-        why = str(error)
-        if isinstance(error, NoRoomError):
-            circuit, phase = row_said(self.places, error.row)
-            since = clock_said(error.at_s, now_s, self._zone)
-            short_a = error.short_ma / 1_000
-            why = f"circuit {circuit} is short of {short_a:.1f} A on {phase} from {since}"
-        return f"{why}: hold an offer of the fresh quote inside"
-
-
-def _check_criticality(criticality: Criticality, by: Access) -> None:
-    if criticality.rank < by.criticality.rank:
-        message = (
-            f"your token may claim {by.criticality} at most, not {criticality}: ask for less, or"
-            " have a token made for more"
-        )
-        raise NotAllowedError(message)

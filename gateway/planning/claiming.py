@@ -1,0 +1,42 @@
+"""What somebody may ask to be promised: up to which criticality, and for whose vehicle."""
+
+from collections.abc import Iterable
+
+from gateway.domain.access import Access
+from gateway.domain.needs import Criticality
+from gateway.domain.promises import Reservation
+from gateway.planning.answers import NotAllowedError
+
+
+def check_claim(criticality: Criticality, by: Access) -> None:
+    """See that nobody claims more than its token may.
+
+    Raises:
+        NotAllowedError: the criticality is above what it may claim.
+    """
+    if criticality.rank < by.criticality.rank:
+        message = (
+            f"your token may claim {by.criticality} at most, not {criticality}: ask for less, or"
+            " have a token made for more"
+        )
+        raise NotAllowedError(message)
+
+
+def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
+    """See that nobody takes a vehicle from what another holder was promised for it.
+
+    Raises:
+        NotAllowedError: its token is in another holder's open promise for part of its time.
+    """
+    if promise.id_token is None:
+        return
+    for other in others:
+        if other.id_token != promise.id_token or other.holder == promise.holder:
+            continue
+        if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
+            message = (
+                f"the vehicle of {promise.id_token} is promised something in that time under"
+                " another token: choose another time, ask without id_token, or have an"
+                " operator cancel the other reservation"
+            )
+            raise NotAllowedError(message)
