@@ -151,10 +151,6 @@ class Dispatcher:
         """Return how many charging profiles were sent to each station, whatever came of them."""
         return self._shared.profile_writes
 
-    def fallback_writes_a_day(self, station: StationId) -> int:
-        """Return how many fallbacks were written to a station in the last 24 h."""
-        return self._shared.pace.writes_a_day(station, now_s=self._clock.monotonic_s())
-
     def limit_latencies_s(self) -> list[float]:
         """Return the last times from a decision to its acknowledgement, in order."""
         return list(self._shared.latencies_s)

@@ -33,7 +33,7 @@ class FallbackPace:
             return False
         if limit_ma < self._accepted_ma.get(connector, limit_ma):
             return True
-        return self.writes_a_day(connector.station, now_s=now_s) < WRITES_A_DAY
+        return self._writes_a_day(connector.station, now_s=now_s) < WRITES_A_DAY
 
     def note_write(self, connector: ConnectorRef, limit_ma: int, *, now_s: float) -> None:
         """Count a write, from before it is sent: whether it wore anything is not known."""
@@ -44,7 +44,7 @@ class FallbackPace:
         """Remember what the station accepted."""
         self._accepted_ma[connector] = limit_ma
 
-    def writes_a_day(self, station: StationId, *, now_s: float) -> int:
+    def _writes_a_day(self, station: StationId, *, now_s: float) -> int:
         """Return how many writes the station had in the last 24 h."""
         writes_at_s = self._writes_at_s[station]
         while writes_at_s and now_s - writes_at_s[0] >= DAY_S:

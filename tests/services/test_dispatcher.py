@@ -318,19 +318,15 @@ def fallback(limit_a: float) -> tuple[FallbackOrder, ...]:
 
 
 def test_a_fallback_is_written_once_a_minute_at_most() -> None:
-    counts: list[int] = []
-
     async def test(bench: Bench) -> None:
         for _ in range(181):
             bench.offer(fallbacks=fallback(6))
             await asyncio.sleep(1)
-        counts.extend(bench.dispatcher.fallback_writes_a_day(s) for s in (CP_01, CP_02))
 
     bench = on_bench(test, {"CP-01": Temper(is_refusing=True)})
 
     at_s = [h.at_s for h in bench.stations.heard_of("fallback")]
     assert at_s == pytest.approx([0, 60, 120, 180])
-    assert counts == [4, 0]
 
 
 def test_a_days_writes_are_ten_and_come_back_a_day_later() -> None:
