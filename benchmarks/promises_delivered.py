@@ -316,7 +316,7 @@ def _asked(book: Book, places: Places, window: Window, at: int, level: float) ->
     if not found:
         return None
     promise = of_offer(found[0], need, name=f"p{at}", holder="", hold_until_at_s=now_s + 120.0)
-    return weighed(promise, book, places, is_offered=True)
+    return weighed(promise, book, places)
 
 
 def _promisable_ma(base_ma: Ints) -> Ints:

@@ -115,6 +115,8 @@ class EnvelopeBody(Body):
     """When the vehicle leaves, and the last step ends."""
     phases: int | None = Field(default=None, ge=1, le=3)
     criticality: Criticality = Criticality.NORMAL
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    """How surely what a vehicle takes of it must be given; None: 0.9."""
     id_token: Name | None = None
     reference: Name | None = None
 

@@ -89,6 +89,7 @@ def envelope_of(body: EnvelopeBody, places: Places) -> OwnEnvelope:
         ),
         phase_count=body.phases,
         criticality=body.criticality,
+        confidence_ratio=body.confidence,
         id_token=body.id_token,
         reference=body.reference,
     )

@@ -58,6 +58,8 @@ class OwnEnvelope:
     """From and until (epoch s), and W; one after another."""
     phase_count: int | None = None
     criticality: Criticality = Criticality.NORMAL
+    confidence_ratio: float | None = None
+    """How surely it must be kept; None: as surely as a quote that does not say."""
     id_token: str | None = None
     reference: str | None = None
 

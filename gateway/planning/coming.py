@@ -1,10 +1,13 @@
 """What an outlet could give a vehicle that comes at an instant: it starts, and later fills up."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gateway.planning.room import Outlook
+from gateway.planning.grid import HOUR_S
+from gateway.planning.problem import Rectangle
+from gateway.planning.room import Floats, Ints, Outlook, cumulated
 
 
 def coming(outlook: Outlook, at_s: float) -> tuple[float, Outlook]:
@@ -21,17 +24,67 @@ def coming(outlook: Outlook, at_s: float) -> tuple[float, Outlook]:
     return begins_s, _filling_up(outlook, begins_s) if outlet.taper else outlook
 
 
+def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
+    """Return the outlook of a vehicle that draws along an envelope, s from the plan's beginning.
+
+    As planned it is given all of that which its outlet can give, in a scenario what is left of it.
+    """
+    ends_s = [edge_s for part in envelope for edge_s in (part.from_s, part.until_s)]
+    edges_s, slots = _cut_at(outlook, ends_s)
+    held_ma = np.zeros(len(slots), dtype=np.int64)
+    for part in envelope:
+        is_in = (edges_s[:-1] >= part.from_s) & (edges_s[:-1] < part.until_s)
+        held_ma[is_in] = min(part.current_ma, outlook.outlet.max_ma)
+    hours, held_w = np.diff(edges_s) / HOUR_S, outlook.outlet.power_w(1.0) * held_ma
+    paths_w = np.diff(outlook.path_energy_wh) / (np.diff(outlook.edges_s) / HOUR_S)
+    return _over(
+        outlook,
+        edges_s,
+        slots,
+        current_ma=held_ma,
+        energy_wh=cumulated(held_w * hours),
+        path_energy_wh=cumulated(np.minimum(paths_w[:, slots], held_w) * hours),
+    )
+
+
+def _cut_at(outlook: Outlook, instants_s: Sequence[float]) -> tuple[Floats, Ints]:
+    """Return the edges of an outlook with instants within it, and the slot each new slot is of."""
+    old_s = outlook.edges_s
+    within_s = [at_s for at_s in instants_s if old_s[0] < at_s < old_s[-1]]
+    edges_s = np.union1d(old_s, np.array(within_s)) if within_s else old_s
+    return edges_s, np.searchsorted(old_s, edges_s[:-1], side="right") - 1
+
+
+def _over(
+    outlook: Outlook,
+    edges_s: Floats,
+    slots: Ints,
+    *,
+    current_ma: Ints,
+    energy_wh: Floats,
+    path_energy_wh: Floats,
+) -> Outlook:
+    """Return an outlook in other slots, each of which is of an old one, with what is given in them."""
+    return replace(
+        outlook,
+        edges_s=edges_s,
+        current_ma=current_ma,
+        left_ma=outlook.left_ma[slots],
+        energy_wh=energy_wh,
+        path_energy_wh=path_energy_wh,
+        short_slots=np.flatnonzero(np.isin(slots, outlook.short_slots)),
+        tightest_rows=outlook.tightest_rows[slots],
+    )
+
+
 def _filling_up(outlook: Outlook, begins_s: float) -> Outlook:
     """Return the outlook of a vehicle to which energy flows from an instant on, and less and less.
 
     What is held for it goes down as the slowest of the scenarios does.
     """
     outlet = outlook.outlet
-    edges_s = outlook.edges_s
-    if edges_s[0] < begins_s < edges_s[-1]:
-        edges_s = np.unique(np.append(edges_s, begins_s))
-    slots = np.searchsorted(outlook.edges_s, edges_s[:-1], side="right") - 1
-    hours, old_hours = np.diff(edges_s) / 3_600.0, np.diff(outlook.edges_s) / 3_600.0
+    edges_s, slots = _cut_at(outlook, [begins_s])
+    hours, old_hours = np.diff(edges_s) / HOUR_S, np.diff(outlook.edges_s) / HOUR_S
     energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))
     offers_w = (np.diff(energies_wh) / old_hours)[:, slots]
     until_wh = np.array([*(from_wh for from_wh, _ in outlet.taper), np.inf])
@@ -52,13 +105,11 @@ def _filling_up(outlook: Outlook, begins_s: float) -> Outlook:
             if not crosses.any():
                 break
         summed_wh[:, slot + 1] = has_wh
-    return replace(
+    return _over(
         outlook,
-        edges_s=edges_s,
+        edges_s,
+        slots,
         current_ma=held_ma,
-        left_ma=outlook.left_ma[slots],
         energy_wh=summed_wh[0],
         path_energy_wh=summed_wh[1:],
-        short_slots=np.flatnonzero(np.isin(slots, outlook.short_slots)),
-        tightest_rows=outlook.tightest_rows[slots],
     )

@@ -11,8 +11,9 @@ from gateway.planning.answers import OfferAnswer, OwnEnvelope
 from gateway.planning.asking import AskError, AskFault, Places
 from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.coming import coming
-from gateway.planning.room import Outlet
+from gateway.planning.coming import along, coming
+from gateway.planning.problem import Rectangle
+from gateway.planning.room import Floats, Outlet
 
 
 def of_offer(
@@ -107,11 +108,11 @@ def moved_to(promise: Reservation, place: str, places: Places) -> Reservation:
     return replace(promise, place=place, rows=outlet.rows)
 
 
-def weighed(promise: Reservation, book: Book, places: Places, *, is_offered: bool) -> Reservation:
-    """Return a promise with what the book it is about to be held in says of it.
+def weighed(promise: Reservation, book: Book, places: Places) -> Reservation:
+    """Return a promise with what the book it is about to be held in says of its window.
 
-    That is whether the building is short in its window in at least one scenario (design §4: only
-    such promises are scored) and, unless it was offered with one, how surely it is kept.
+    That is whether the building is short in it in at least one scenario (design §4: only such
+    promises are scored).
 
     Raises:
         AskError: its place is not there.
@@ -120,12 +121,7 @@ def weighed(promise: Reservation, book: Book, places: Places, *, is_offered: boo
     if promise.max_ma is not None:
         outlet = replace(outlet, max_ma=min(outlet.max_ma, promise.max_ma))
     from_s, until_s = promise.from_at_s - book.from_at_s, promise.until_at_s - book.from_at_s
-    sure_ratio = promise.confidence_ratio
-    if not is_offered:
-        paths_wh = book.room.outlook(outlet).path_energies_wh(from_s, until_s)
-        sure_ratio = float((paths_wh >= KEPT_RATIO * promise.energy_wh - 1.0).mean())
-    is_binding = _is_short(book, outlet, from_s, until_s)
-    return replace(promise, confidence_ratio=sure_ratio, is_binding=is_binding)
+    return replace(promise, is_binding=_is_short(book, outlet, from_s, until_s))
 
 
 def as_sure_as_asked(
@@ -141,7 +137,44 @@ def as_sure_as_asked(
     """
     from_s, until_s = promise.from_at_s - beside.from_at_s, promise.until_at_s - beside.from_at_s
     begins_s, outlook = coming(beside.room.outlook(outlet), from_s)
-    paths_wh = outlook.path_energies_wh(begins_s, until_s)
+    return _sure(promise, outlook.path_energies_wh(begins_s, until_s), asked_ratio)
+
+
+def as_it_is_followed(
+    promise: Reservation, beside: Book, outlet: Outlet, asked_ratio: float, *, now_s: float
+) -> Reservation:
+    """Return the promise of somebody's own envelope with what a vehicle takes of it, and how surely.
+
+    That is from the epoch second `now_s` on, and less what its start costs.
+
+    Raises:
+        AskError: that is nothing.
+        BookError: it is less sure than was asked for.
+    """
+    envelope = [
+        Rectangle(
+            from_s=part.from_at_s - beside.from_at_s,
+            until_s=part.until_at_s - beside.from_at_s,
+            current_ma=part.current_ma,
+        )
+        for part in promise.envelope
+    ]
+    from_s, until_s = max(now_s - beside.from_at_s, envelope[0].from_s), envelope[-1].until_s
+    begins_s, outlook = coming(along(beside.room.outlook(outlet), envelope), from_s)
+    takes_wh = min(promise.energy_wh, int(outlook.energy_within_wh(begins_s, until_s)))
+    if takes_wh < 1:
+        message = "a vehicle has hardly started when this profile is over: make it longer"
+        raise AskError(AskFault.NOTHING_WANTED, message)
+    followed = replace(promise, energy_wh=takes_wh, guaranteed_wh=takes_wh)
+    return _sure(followed, outlook.path_energies_wh(begins_s, until_s), asked_ratio)
+
+
+def _sure(promise: Reservation, paths_wh: Floats, asked_ratio: float) -> Reservation:
+    """Return a promise as sure as the scenarios give its energy, never surer than it was.
+
+    Raises:
+        BookError: that is less than was asked for.
+    """
     sure_ratio = float((paths_wh >= KEPT_RATIO * promise.energy_wh - 1.0).mean())
     if sure_ratio < asked_ratio:
         message = f"it is {sure_ratio:.1%} sure now, and {asked_ratio:.1%} was asked for"

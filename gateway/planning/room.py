@@ -138,8 +138,8 @@ class Outlook:
             edges_s=edges_s,
             current_ma=current_ma,
             left_ma=left_ma,
-            energy_wh=_cumulated(outlet.power_w(1.0) * current_ma * hours),
-            path_energy_wh=_cumulated(outlet.power_w(1.0) * path_ma * hours),
+            energy_wh=cumulated(outlet.power_w(1.0) * current_ma * hours),
+            path_energy_wh=cumulated(outlet.power_w(1.0) * path_ma * hours),
             is_certain=not paths_ma,
             short_slots=np.flatnonzero(left_ma < outlet.max_ma),
             tightest_rows=np.array(rows)[of_rows_ma.argmin(axis=0)],
@@ -250,7 +250,7 @@ def _given_ma(left_ma: Ints, outlet: Outlet) -> Ints:
     return given_ma
 
 
-def _cumulated(of_slots: Floats) -> Floats:
+def cumulated(of_slots: Floats) -> Floats:
     """Return sums from the first slot on, with 0 before it, along the last axis."""
     zeros = np.zeros((*of_slots.shape[:-1], 1))
     summed: Floats = np.concatenate((zeros, of_slots.cumsum(axis=-1)), axis=-1)

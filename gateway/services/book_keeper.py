@@ -11,9 +11,10 @@ from gateway.planning.answers import OfferAnswer, WrongStateError
 from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
 from gateway.planning.book import Book, BookError, become, hold, opened, take, without
 from gateway.planning.grid import grid_of
-from gateway.planning.promising import as_sure_as_asked
+from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
 from gateway.planning.quote_words import place_said
 from gateway.planning.rearranging import hold_moving
+from gateway.planning.room import Outlet
 from gateway.services.promisable import Prospects
 from gateway.services.promise_shelf import PromiseShelf, in_order
 
@@ -73,6 +74,24 @@ class BookKeeper:
         """
         book = self.book if in_place_of is None else without(self.book, in_place_of)
         self.book = hold(book, promise)
+
+    def hold_own(
+        self, promise: Reservation, outlet: Outlet, need: Need, now_s: float
+    ) -> Reservation:
+        """Add the promise of somebody's own envelope; return it with what of it can be followed.
+
+        If it does not fit nothing changes.
+
+        Raises:
+            AskError: it gives a vehicle nothing.
+            BookError: it does not fit, or is less sure than was asked.
+        """
+        before, asked_ratio = self.book, need.confidence_ratio or CONFIDENCE_RATIO
+        book = hold(before, promise)
+        held = as_it_is_followed(promise, before, outlet, asked_ratio, now_s=now_s)
+        self.book = book
+        self.say(held)
+        return held
 
     def hold_offer(
         self, promise: Reservation, found: OfferAnswer, need: Need, now_s: float

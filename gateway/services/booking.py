@@ -25,12 +25,13 @@ from gateway.planning.answering import Circumstances, answer, free_from_s
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
+    OfferAnswer,
     OwnEnvelope,
     QuoteAnswer,
     TooManyError,
     UsedKey,
 )
-from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles, asked_of
+from gateway.planning.asking import NOBODY_SEEN, Asked, Places, Vehicles, asked_of
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
 from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
@@ -164,24 +165,25 @@ class Booking:
         """Return what answers a need by the book as it is now, whenever it is called."""
         check_claim(need.criticality, by)
         now_s = self.settle()
+        return partial(
+            answer,
+            self._keeper.book,
+            need,
+            self._asked(need, now_s),
+            quote_id=self._new_id(),
+            expires_at_s=now_s + QUOTE_VALID_S,
+            circumstances=self._circumstances(now_s, solver_s=solver_s),
+        )
+
+    def _asked(self, need: Need, now_s: float) -> Asked:
         book = self._keeper.book
-        end_s = book.from_at_s + book.room.grid.edges_s[-1]
-        asked = asked_of(
+        return asked_of(
             need,
             self.places,
             from_at_s=book.from_at_s,
             now_s=now_s,
-            end_s=end_s,
+            end_s=book.from_at_s + book.room.grid.edges_s[-1],
             vehicles=self._vehicles,
-        )
-        return partial(
-            answer,
-            book,
-            need,
-            asked,
-            quote_id=self._new_id(),
-            expires_at_s=now_s + QUOTE_VALID_S,
-            circumstances=self._circumstances(now_s, solver_s=solver_s),
         )
 
     def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
@@ -236,20 +238,19 @@ class Booking:
         if open_count >= MAX_OPEN_A_HOLDER:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
             raise TooManyError(message)
-        promise, need = self._wanted(wanted, by, now_s)
+        promise, need, found = self._wanted(wanted, by, now_s)
         check_vehicle(promise, self._keeper.book.promises.values())
         try:
             self._check_there(promise, now_s)
-            if isinstance(wanted, str):
-                found, need = self._quotes.find(wanted, by, now_s=now_s)
+            if found is not None:
                 return self._keeper.hold_offer(promise, found, need, now_s)
-            self._keeper.hold(promise)
+            asked = self._asked(need, now_s)  # Its window is tested as that of a quote.
+            return self._keeper.hold_own(promise, asked.outlets[0], need, now_s)
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)
             why = refusal_said(error, self.places, now_s, self._zone)
             raise NoLongerFitsError(why, fresh) from error
-        return promise
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
         """Return a reservation that is given up, and takes no room from now on."""
@@ -444,25 +445,21 @@ class Booking:
 
     def _wanted(
         self, wanted: str | OwnEnvelope, by: Access, now_s: float
-    ) -> tuple[Reservation, Need]:
-        """Return the promise that is to be held, and the need behind it."""
+    ) -> tuple[Reservation, Need, OfferAnswer | None]:
+        """Return the promise that is to be held, the need behind it, and the offer it is."""
         name, hold_until_at_s = self._new_id(), now_s + HOLD_S
         if isinstance(wanted, str):
             found, need = self._quotes.find(wanted, by, now_s=now_s)
             promise = of_offer(
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
-            return weighed(promise, self._keeper.book, self.places, is_offered=True), need
+            return weighed(promise, self._keeper.book, self.places), need, found
         check_claim(wanted.criticality, by)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
         )
-        need = need_of(promise, self.places)
-        # Its window is tested as that of a quote.
-        book = self._keeper.book
-        from_at_s, end_s = book.from_at_s, book.room.grid.edges_s[-1]
-        asked_of(need, self.places, from_at_s=from_at_s, now_s=now_s, end_s=from_at_s + end_s)
-        return weighed(promise, self._keeper.book, self.places, is_offered=False), need
+        need = replace(need_of(promise, self.places), confidence_ratio=wanted.confidence_ratio)
+        return weighed(promise, self._keeper.book, self.places), need, None
 
     def _check_there(self, promise: Reservation, now_s: float) -> None:
         """See that a connector can be counted on when a promise begins.

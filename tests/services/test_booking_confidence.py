@@ -91,6 +91,74 @@ def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
     run_virtual(test())
 
 
+def own(
+    clock: VirtualClock, *parts: tuple[float, float, int], sure_ratio: float | None = None
+) -> OwnEnvelope:
+    """Return an envelope of parts from now on: from and until (s), and W."""
+    now_s = clock.now_at().timestamp()
+    return OwnEnvelope(
+        connector="CP-01/1",
+        profile=tuple(
+            (now_s + from_s, now_s + until_s, power_w) for from_s, until_s, power_w in parts
+        ),
+        confidence_ratio=sure_ratio,
+    )
+
+
+def test_an_own_envelope_carries_what_a_vehicle_that_starts_then_takes_of_it() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        starts_s = made.places.outlet("CP-01/1", phase_count=None, max_power_w=None).start_s
+        assert starts_s > 0
+
+        soon = await made.hold(own(clock, (0, 600, 0), (600, 2_400, 22_080)), VANS)
+        assert soon.energy_wh == int(22_080 * (1_800 - starts_s) / 3_600)
+        await made.cancel(soon.id, VANS)
+        # Of what is over already nothing is taken.
+        begun = await made.hold(own(clock, (-59, 1_800, 22_080)), VANS)
+        assert begun.energy_wh == int(22_080 * (1_800 - starts_s) / 3_600)
+
+    run_virtual(test())
+
+
+def test_time_without_power_makes_no_envelope_surer() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock, Uncertain())
+        await made.hold(quoted(made, clock, "CP-02", 0.9).offers[0].id, VANS)
+        sure_ratios = []
+        for parts in (
+            ((3_600, 7_200, 22_080),),
+            ((3_600, 7_200, 22_080), (7_200, 36_000, 0)),
+            ((0, 3_600, 0), (3_600, 7_200, 22_080), (7_200, 36_000, 0)),
+        ):
+            held = await made.hold(own(clock, *parts, sure_ratio=0.5), VANS)
+            sure_ratios.append(held.confidence_ratio)
+            await made.cancel(held.id, VANS)
+
+        assert 0.5 < sure_ratios[0] < 0.9
+        assert len(set(sure_ratios)) == 1
+
+    run_virtual(test())
+
+
+def test_an_own_envelope_less_sure_than_is_asked_is_refused_with_what_would_be() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock, Uncertain())
+        await made.hold(quoted(made, clock, "CP-02", 0.9).offers[0].id, VANS)
+        before = made.book
+
+        with pytest.raises(NoLongerFitsError, match=r"% sure now, and 90\.0% was asked") as refused:
+            await made.hold(own(clock, (3_600, 7_200, 22_080)), VANS)
+        assert made.book is before
+        again = await made.hold(refused.value.fresh.offers[0].id, VANS)
+        assert again.confidence_ratio >= 0.9
+
+    run_virtual(test())
+
+
 def test_promises_that_only_touch_still_fit_when_the_book_is_opened_anew() -> None:
     async def test() -> None:
         clock = VirtualClock()
