@@ -49,10 +49,13 @@ from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
 from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
 from gateway.services.risk_watch import RiskWatch
+from gateway.services.turns import Turns
 
 HOLD_S = 120.0
 SOLVER_S = 2.0
 """How long a critical question may be thought over."""
+TURN_WITHIN_S = 10.0
+"""How long it may wait until that begins."""
 
 MAX_OPEN_A_HOLDER = 200
 OCCUPIED_FOR_S = 3_600.0
@@ -89,7 +92,7 @@ class Booking:
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._new_id = clock, new_id
         self._leaves_at_s, self._vehicles = leaves_at_s, vehicles
-        self._quotes = QuoteShelf()
+        self._quotes, self._turns = QuoteShelf(), Turns()
         self._away: Mapping[str, Away] = {}
         self._planned = PlannedCharging(lambda: None)
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
@@ -148,7 +151,9 @@ class Booking:
     async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
         """Return what can be offered; what is critical may have promises moved for it in time.
 
-        That is thought over in a thread, for the book it is asked of never changes.
+        That is thought over in a thread, for the book it is asked of never changes; one question
+        at a time, for threads take the processor from the loop. Whose turn does not come in time is
+        answered with what can be had while nobody is moved.
 
         Raises:
             AskError: the need cannot be answered as it was said.
@@ -156,7 +161,10 @@ class Booking:
         """
         said = self._question(need, by)()
         if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
-            said = await asyncio.to_thread(self._question(need, by, solver_s=SOLVER_S))
+            async with self._turns.taken(by.name, within_s=TURN_WITHIN_S) as is_taken:
+                if is_taken:
+                    thinking = self._question(need, by, solver_s=SOLVER_S)
+                    said = await asyncio.to_thread(thinking)
         return self._told(said, by)
 
     def _question(

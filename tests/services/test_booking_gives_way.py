@@ -1,7 +1,9 @@
 """What is critical has promises moved for it, in the book and in the ledger, and walk-ups wait."""
 
 import asyncio
+import sys
 from datetime import timedelta
+from traceback import walk_stack
 
 import pytest
 
@@ -17,6 +19,7 @@ from gateway.planning.grid import grid_of
 from gateway.planning.improve import plan
 from gateway.planning.problem import Problem
 from gateway.planning.quote import Verdict
+from gateway.planning.rearranging import rearrange
 from gateway.planning.standing_plan import Origin, StandingPlan
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
@@ -86,6 +89,33 @@ def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
         assert moved.envelope != van.envelope
         assert ledger.memory.promises[van.id].promise.envelope == moved.envelope
         assert made.book.room.left_ma.min() >= 0
+
+    asyncio.run(test())  # A thread thinks it over: that is real time.
+
+
+def thinking_count() -> int:
+    """Return how many threads are planning promises anew at this moment."""
+    return sum(
+        any(inner.f_code is rearrange.__code__ for inner, _ in walk_stack(frame))
+        for frame in sys._current_frames().values()
+    )
+
+
+def test_critical_questions_are_thought_over_one_at_a_time() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        await confirmed(made, need(clock, "CP-01", 4, 20), VANS)
+        drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
+        most = 0
+        async with asyncio.TaskGroup() as tasks:
+            questions = [tasks.create_task(made.quote_thoroughly(drone, DRONES)) for _ in range(12)]
+            while not all(question.done() for question in questions):
+                await asyncio.sleep(0)
+                most = max(most, thinking_count())
+
+        assert most <= 1
+        assert {(await question).verdict for question in questions} == {Verdict.YES}
 
     asyncio.run(test())  # A thread thinks it over: that is real time.
 
