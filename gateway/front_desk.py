@@ -122,6 +122,7 @@ class FrontDesk:
             prospects=self._forecasting,
             leaves_at_s=self._visits.leaves_at_s,
             vehicles=Vehicles(acceptance=self._visits.acceptance, following=self._visits.following),
+            tokens=tokens,
         )
         self._planning = Replanning(
             places=self._booking.places,

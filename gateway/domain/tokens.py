@@ -1,4 +1,4 @@
-"""Which id tokens may charge: all, those on a list, or whatever the stations decide."""
+"""Which id tokens may charge, and whose they are: who alone may ask for promises to their vehicles."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,15 +50,25 @@ UNKNOWN = Judgement(status=TokenStatus.UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """Judges tokens; upper and lower case are the same (2.0.1 part 2, 2.28; 1.6 7.28)."""
+    """Judges tokens; upper and lower case are the same (2.0.1 part 2, 2.28; 1.6 7.28).
+
+    `holders` are the names of API tokens by the id tokens that are theirs.
+    """
 
     mode: TokenMode = TokenMode.ALL
     known: dict[str, KnownToken] = field(default_factory=dict)
+    holders: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_list(cls, tokens: tuple[KnownToken, ...]) -> "TokenPolicy":
+    def of_list(
+        cls, tokens: tuple[KnownToken, ...], holders: dict[str, str] | None = None
+    ) -> "TokenPolicy":
         """Return the policy that accepts what is on the list."""
-        return cls(TokenMode.LIST, {token.id.casefold(): token for token in tokens})
+        return cls(TokenMode.LIST, {token.id.casefold(): token for token in tokens}, holders or {})
+
+    def holder_of(self, id_token: str) -> str | None:
+        """Return whose an id token is; None where that is not said."""
+        return self.holders.get(id_token.casefold())
 
     def judge(self, id_token: str | None, *, now_at: datetime, has_begun: bool) -> Judgement:
         """Return what to say of a token; `has_begun`: the station has let it begin already."""
@@ -80,3 +90,8 @@ class TokenPolicy:
         elif token.good_until_at is not None and now_at >= token.good_until_at:
             status = TokenStatus.EXPIRED
         return Judgement(status=status, group=token.group, good_until_at=token.good_until_at)
+
+
+def is_same(one: str | None, other: str | None) -> bool:
+    """Return whether two id tokens are one; None is nobody's."""
+    return one is not None and other is not None and one.casefold() == other.casefold()

@@ -5,19 +5,29 @@ from collections.abc import Iterable
 from gateway.domain.access import Access
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import Reservation
+from gateway.domain.tokens import TokenPolicy, is_same
 from gateway.planning.answers import NotAllowedError
 
 
-def check_claim(criticality: Criticality, by: Access) -> None:
-    """See that nobody claims more than its token may.
+def check_claim(
+    criticality: Criticality, id_token: str | None, by: Access, tokens: TokenPolicy
+) -> None:
+    """See that nobody claims more than its token may, or for a vehicle that is another's.
 
     Raises:
-        NotAllowedError: the criticality is above what it may claim.
+        NotAllowedError: the criticality is above what it may claim, or the id token is another's.
     """
     if criticality.rank < by.criticality.rank:
         message = (
             f"your token may claim {by.criticality} at most, not {criticality}: ask for less, or"
             " have a token made for more"
+        )
+        raise NotAllowedError(message)
+    holder = None if id_token is None else tokens.holder_of(id_token)
+    if holder not in (None, by.name):
+        message = (
+            f"the vehicle of {id_token} is another token's by the site file: ask without id_token, or"
+            " have whoever runs the building put it under your token's name (authorize.holders)"
         )
         raise NotAllowedError(message)
 
@@ -28,10 +38,8 @@ def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
     Raises:
         NotAllowedError: its token is in another holder's open promise for part of its time.
     """
-    if promise.id_token is None:
-        return
     for other in others:
-        if other.id_token != promise.id_token or other.holder == promise.holder:
+        if not is_same(other.id_token, promise.id_token) or other.holder == promise.holder:
             continue
         if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
             message = (

@@ -20,6 +20,7 @@ from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.tokens import TokenPolicy
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, answer, free_from_s
 from gateway.planning.answers import (
@@ -80,18 +81,20 @@ class Booking:
         prospects: Prospects | None = None,
         leaves_at_s: Callable[[], Mapping[str, float]] = dict,
         vehicles: Vehicles = NOBODY_SEEN,
+        tokens: TokenPolicy | None = None,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
 
         `prospects` tells what rows will have; without it the declared worst case counts.
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
-        `vehicles` what was seen of vehicles.
+        `vehicles` what was seen of vehicles, `tokens` whose they are.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._new_id = clock, new_id
         self._leaves_at_s, self._vehicles = leaves_at_s, vehicles
+        self._tokens = TokenPolicy() if tokens is None else tokens
         self._quotes, self._turns = QuoteShelf(), Turns()
         self._away: Mapping[str, Away] = {}
         self._planned = PlannedCharging(lambda: None)
@@ -144,7 +147,7 @@ class Booking:
 
         Raises:
             AskError: the need cannot be answered as it was said.
-            NotAllowedError: the criticality is above what `by` may claim.
+            NotAllowedError: the criticality or the vehicle is not for `by` to claim.
         """
         return self._told(self._question(need, by)(), by)
 
@@ -157,7 +160,7 @@ class Booking:
 
         Raises:
             AskError: the need cannot be answered as it was said.
-            NotAllowedError: the criticality is above what `by` may claim.
+            NotAllowedError: the criticality or the vehicle is not for `by` to claim.
         """
         said = self._question(need, by)()
         if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
@@ -171,7 +174,7 @@ class Booking:
         self, need: Need, by: Access, *, solver_s: float = 0.0
     ) -> Callable[[], QuoteAnswer]:
         """Return what answers a need by the book as it is now, whenever it is called."""
-        check_claim(need.criticality, by)
+        check_claim(need.criticality, need.id_token, by, self._tokens)
         now_s = self.settle()
         return partial(
             answer,
@@ -462,7 +465,7 @@ class Booking:
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
             return weighed(promise, self._keeper.book, self.places), need, found
-        check_claim(wanted.criticality, by)
+        check_claim(wanted.criticality, wanted.id_token, by, self._tokens)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
+from gateway.domain.tokens import is_same
 
 LONGEST_GAP_S = 900.0
 """Power is not taken to have lasted longer than this between two readings."""
@@ -94,7 +95,7 @@ class Deliveries:
                 return place
         if promise.id_token is None:
             return promise.place if promise.place in self._sessions else None
-        places = [p for p, s in self._sessions.items() if s.id_token == promise.id_token]
+        places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
         return promise.place if promise.place in places else next(iter(places), None)
 
     def came_at_s(self, place: str) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.domain.tokens import is_same
 from gateway.planning.answers import UnknownReservationError
 from gateway.planning.asking import AskError, Places
 from gateway.planning.book import Book, BookError, lapsed
@@ -171,8 +172,8 @@ class Fates:
 
     def _is_another_s(self, promise: Reservation, place: str) -> bool:
         """Return whether another holder was promised a connector for the vehicle of a promise."""
-        return promise.id_token is not None and any(
-            other.id_token == promise.id_token and other.holder != promise.holder
+        return any(
+            is_same(other.id_token, promise.id_token) and other.holder != promise.holder
             for other in self._keeper.book.at(place)
         )
 

@@ -54,7 +54,7 @@ class VehicleClasses:
         known = self._tokens.known.get(id_token.casefold())
         if known is not None and known.group is not None:
             return f"group {known.group}"
-        return f"token {id_token}"
+        return f"token {id_token.casefold()}"
 
     def learn(self, name: str, session: SessionMemory) -> None:
         """Learn of a session that is over; the sessions of a class in the order of their ends."""

@@ -407,6 +407,18 @@ def _check_tokens(draft: SiteFileDraft) -> Iterator[Finding]:
     if tokens and accept in {"all", "station"}:
         problem = f"are not looked at with accept: {accept}; write accept: list, or take them out"
         yield Finding(route=("authorize", "tokens"), problem=problem, at="key")
+    holders = draft.authorize.holders
+    yield from _find_twice(("authorize", "holders"), [holder.id for holder in holders])
+    owners: dict[str, str | None] = {}
+    for at, holder in enumerate(holders):
+        for place, name in enumerate(holder.id_tokens):
+            if name is None:
+                continue
+            if name.casefold() in owners:
+                problem = f"is of holder {owners[name.casefold()]} already"
+                route = ("authorize", "holders", at, "id_tokens", place)
+                yield Finding(route=route, problem=problem)
+            owners.setdefault(name.casefold(), holder.id)
 
 
 def _trip_outputs(draft: SiteFileDraft) -> Iterator[tuple[int, TripOutputDraft]]:

@@ -174,11 +174,19 @@ class TokenDraft(Draft):
     id: Label = None
 
 
+class HolderDraft(Draft):
+    """See `HolderEntry`."""
+
+    id: Label = None
+    id_tokens: Annotated[tuple[Label, ...], BeforeValidator(_list_or_nothing)] = ()
+
+
 class AuthorizeDraft(Draft):
     """See `AuthorizeEntry`."""
 
     accept: Lenient[str] = "all"
     tokens: Items[TokenDraft] = ()
+    holders: Items[HolderDraft] = ()
 
 
 class ListenDraft(Draft):

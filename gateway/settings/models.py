@@ -303,13 +303,24 @@ class TokenEntry(Entry):
     """True: it is told to be blocked."""
 
 
+class HolderEntry(Entry):
+    """Whose id tokens are: nobody else may ask for promises to their vehicles."""
+
+    id: str = Field(min_length=1, max_length=80)
+    """The name of an API token, as `headroom token --name` gave it."""
+    id_tokens: tuple[Annotated[str, Field(min_length=1, max_length=36)], ...] = Field(min_length=1)
+    """What stations read of its vehicles; upper and lower case are the same."""
+
+
 class AuthorizeEntry(Entry):
-    """Who may charge."""
+    """Who may charge, and whose id tokens are."""
 
     accept: Literal["all", "list", "station"] = "all"
     """`all`: every token; `list`: those in `tokens`; `station`: what a station decides by a list of its own."""
     tokens: tuple[TokenEntry, ...] = ()
     """With `accept: list`: the tokens that may."""
+    holders: tuple[HolderEntry, ...] = ()
+    """Whose id tokens are. Of one that is named by none the first to ask is promised something."""
 
 
 class ListenEntry(Entry):

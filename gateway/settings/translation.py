@@ -104,8 +104,13 @@ def translate(file: SiteFile, *, path: Path) -> Settings:
 
 
 def _make_policy(file: SiteFile) -> TokenPolicy:
+    holders = {
+        id_token.casefold(): holder.id
+        for holder in file.authorize.holders
+        for id_token in holder.id_tokens
+    }
     if file.authorize.accept != "list":
-        return TokenPolicy(TokenMode(file.authorize.accept))
+        return TokenPolicy(TokenMode(file.authorize.accept), holders=holders)
     zone = ZoneInfo(file.site.timezone)
     return TokenPolicy.of_list(
         tuple(
@@ -116,7 +121,8 @@ def _make_policy(file: SiteFile) -> TokenPolicy:
                 is_blocked=token.blocked,
             )
             for token in file.authorize.tokens
-        )
+        ),
+        holders,
     )
 
 

@@ -17,6 +17,7 @@ from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality, Need, Objective
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.tokens import TokenPolicy
 from gateway.planning.answers import (
     HoldExpiredError,
     KeyReusedError,
@@ -56,6 +57,7 @@ def booking(
     memory: Memory | None = None,
     stations: int = 3,
     feed: Feed | None = None,
+    tokens: TokenPolicy | None = None,
 ) -> Booking:
     return Booking(
         Wiring.of(small_site(stations)),
@@ -64,6 +66,7 @@ def booking(
         feed=feed or Feed(clock),
         ledger=ledger,
         remembered=None if memory is None else memory.promises,
+        tokens=tokens,
     )
 
 
@@ -235,6 +238,41 @@ def test_a_vehicle_is_not_promised_to_two_holders_at_one_time() -> None:
         await confirmed(made, replace(later, id_token="van-7"), DRONES)
         await confirmed(made, there, VANS)
         assert len(made.book.promises) == 3
+
+    run_virtual(test())
+
+
+def test_a_vehicle_is_promised_to_nobody_but_whose_it_is() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        tokens = TokenPolicy(holders={"van-7": VANS.name})
+        made = booking(clock, tokens=tokens)
+        now_s = clock.now_at().timestamp()
+        own = OwnEnvelope(
+            connector="CP-02/1", profile=((now_s, now_s + 3_600, 11_040),), id_token="van-7"
+        )
+        for name in ("van-7", "VAN-7"):
+            with pytest.raises(NotAllowedError, match=rf"{name} is another token's by the site"):
+                made.quote(replace(need(clock), id_token=name), DRONES)
+            with pytest.raises(NotAllowedError, match="ask without id_token"):
+                await made.hold(replace(own, id_token=name), DRONES)
+        await confirmed(made, replace(need(clock), id_token="van-7"), VANS)
+        await confirmed(made, replace(need(clock, kwh=2), connector=SECOND), DRONES)
+
+    run_virtual(test())
+
+
+def test_a_token_is_the_same_in_upper_and_in_lower_case() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        promise = await confirmed(made, replace(need(clock, from_h=0), id_token="04a1"), VANS)
+        there = replace(need(clock, kwh=2), connector=SECOND, id_token="04A1")
+        with pytest.raises(NotAllowedError, match="promised something in that time"):
+            await confirmed(made, there, DRONES)
+        made.hear(started(FIRST, id_token="04A1"))
+        await asyncio.sleep(1)
+        assert made.book.promises[promise.id].state is PromiseState.ARRIVED
 
     run_virtual(test())
 

@@ -263,6 +263,14 @@ FIT = [
     ("loads:", "authorize: {accept: list, tokens: [{id: ab, valid_until: 2027-02-30}]}\nloads:", [
         "11:58: authorize.tokens.ab.valid_until: takes a day, such as 2027-01-31, not '2027-02-30'",
     ]),
+    ("loads:", "authorize: {holders: [{id: a, id_tokens: [ab, c]}, {id: b, id_tokens: [d, AB]}]}\nloads:", [
+        "11:75: authorize.holders.b.id_tokens[1]: is of holder a already",
+    ]),
+    ("loads:", "authorize: {holders: [{id: a, id_tokens: []}, {id: a, id_tokens: [42]}]}\nloads:", [
+        "11:42: authorize.holders.a.id_tokens: is empty",
+        "11:49: authorize.holders.a.id: a second holder is called a",
+        "11:64: authorize.holders.a.id_tokens[0]: takes text, not 42 (put it in quotes)",
+    ]),
     ("loads:", "authorize: {accept: lists}\nloads:", [
         "11:21: authorize.accept: takes all, list or station, not 'lists' (did you mean list?)",
     ]),

@@ -245,6 +245,20 @@ def test_who_decides_of_tokens_can_be_said(accept: str, tmp_path: Path) -> None:
     assert read(AUTHORIZE % accept, tmp_path).tokens == TokenPolicy(TokenMode(accept))
 
 
+@pytest.mark.parametrize("accept", ["all", "list"])
+def test_whose_id_tokens_are_can_be_said(accept: str, tmp_path: Path) -> None:
+    holders = "holders: [{id: drones, id_tokens: [aB, c]}, {id: vans, id_tokens: [d]}]"
+
+    policy = read(AUTHORIZE % f"{accept}, {holders}", tmp_path).tokens
+
+    assert [policy.holder_of(name) for name in ("Ab", "c", "D", "e")] == [
+        "drones",
+        "drones",
+        "vans",
+        None,
+    ]
+
+
 TRIP = """
 buses: [{id: lan, tcp: {host: 10.0.0.5}}]
 circuits:
