@@ -18,7 +18,7 @@ from gateway.adapters.session_key import session_key
 from gateway.adapters.status_socket import Answer, Question
 from gateway.adapters.token_file import TokenRegister
 from gateway.api.app import api_app
-from gateway.api.calls import understood
+from gateway.api.calls import FindAccess, understood
 from gateway.api.endpoints import Sources
 from gateway.api.models import QuoteRequest
 from gateway.api.problems import ProblemError
@@ -141,12 +141,9 @@ class FrontDesk:
         self._news, self._absences = LimitNews(self._feed), Absences()
         self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
-        register = None
+        self._find_access: FindAccess = lambda _: None
         if folder is not None:
-            register = TokenRegister(folder, on_problem=self._on_token_problem)
-        self._find_access: Callable[[str], Access | None] = (
-            (lambda _: None) if register is None else register.find
-        )
+            self._find_access = TokenRegister(folder, on_problem=self._on_token_problem).find
 
     def _wire_forecasting(
         self, state: SiteState, folder: Path | None, ledger: Ledger | None, memory: Memory

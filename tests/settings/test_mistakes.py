@@ -268,8 +268,8 @@ FIT = [
     ]),
     ("loads:", "authorize: {holders: [{id: a, id_tokens: []}, {id: a, id_tokens: [42]}]}\nloads:", [
         "11:42: authorize.holders.a.id_tokens: is empty",
-        "11:49: authorize.holders.a.id: a second holder is called a",
-        "11:64: authorize.holders.a.id_tokens[0]: takes text, not 42 (put it in quotes)",
+        "11:52: authorize.holders.a.id: a second holder is called a",
+        "11:67: authorize.holders.a.id_tokens[0]: takes text, not 42 (put it in quotes)",
     ]),
     ("loads:", "authorize: {accept: lists}\nloads:", [
         "11:21: authorize.accept: takes all, list or station, not 'lists' (did you mean list?)",
