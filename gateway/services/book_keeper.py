@@ -95,10 +95,10 @@ class BookKeeper:
 
     def hold_offer(
         self, promise: Reservation, found: OfferAnswer, need: Need, now_s: float
-    ) -> Reservation:
-        """Add the promise of an offer; return it, as sure as it is now. If it does not fit nothing changes.
+    ) -> tuple[Reservation, tuple[Reservation, ...]]:
+        """Add the promise of an offer; return it, as sure as it is now, and those moved for it.
 
-        Others are given the envelopes the offer names, which are written down.
+        They are given the envelopes the offer names. If it does not fit nothing changes.
 
         Raises:
             BookError: it does not fit, is less sure than was asked, or another would lose energy by it.
@@ -111,11 +111,8 @@ class BookKeeper:
         held = as_sure_as_asked(book.promises[promise.id], beside, found.outlet, asked_ratio)
         self.book = book
         self.say(held)
-        for name in envelopes:
-            now = self.book.promises.get(name)
-            if now is not None and now != before[name]:
-                self.shelf.note(replace(self.shelf.of(name), promise=now))
-        return held
+        named = (book.promises[name] for name in envelopes if name in before)
+        return held, tuple(now for now in named if now != before[now.id])
 
     def become(self, promise: Reservation, state: PromiseState) -> Reservation:
         """Change the state of a promise; return it. One that is closed leaves the book.

@@ -231,20 +231,22 @@ class Booking:
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
-        before = gone = None
+        before, gone = None, list[Reservation]()
         if replaces is not None:
             before = self._keeper.book.promises.get(self._shelf.find(replaces, by).id)
-            gone = self._cancelled(self._shelf.find(replaces, by), by, now_s)
+            gone = [self._cancelled(self._shelf.find(replaces, by), by, now_s)]
         try:
-            promise = self._held(wanted, by, now_s)
+            promise, moved = self._held(wanted, by, now_s)
         except BaseException:  # A mistake of our own must not take a promise away either.
             if before is not None:
                 self._keeper.put_back(before)
             raise
-        return await self._shelf.write(promise, by=by, key=key, instead_of=gone)
+        return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
 
-    def _held(self, wanted: str | OwnEnvelope, by: Access, now_s: float) -> Reservation:
-        """Return what is held in the book from now on."""
+    def _held(
+        self, wanted: str | OwnEnvelope, by: Access, now_s: float
+    ) -> tuple[Reservation, tuple[Reservation, ...]]:
+        """Return what is held in the book from now on, and those that are moved for it."""
         open_count = sum(p.holder == by.name for p in self._keeper.book.promises.values())
         if open_count >= MAX_OPEN_A_HOLDER:
             message = f"{by.name} has {open_count} open reservations: cancel some first"
@@ -256,7 +258,7 @@ class Booking:
             if found is not None:
                 return self._keeper.hold_offer(promise, found, need, now_s)
             asked = self._asked(need, now_s)  # Its window is tested as that of a quote.
-            return self._keeper.hold_own(promise, asked.outlets[0], need, now_s)
+            return self._keeper.hold_own(promise, asked.outlets[0], need, now_s), ()
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(need, by)

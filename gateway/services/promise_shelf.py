@@ -110,11 +110,11 @@ class PromiseShelf:
         *,
         by: Access,
         key: UsedKey | None,
-        instead_of: Reservation | None = None,
+        others: Iterable[Reservation] = (),
     ) -> Reservation:
         """Write down what somebody has made of a promise; return it once it is durable.
 
-        With `instead_of`, which is closed by it: both or neither outlive us.
+        With `others`, which became what they are by it: all or none outlive us.
 
         Raises:
             NotDurableError: the ledger cannot be written for now.
@@ -125,10 +125,8 @@ class PromiseShelf:
             used = PromiseKey(holder=by.name, key=key.key, digest=key.digest, state=promise.state)
             keys = (*keys, used)
             self._remember_key(used, promise)
-        memories = [replace(memory, promise=promise, keys=keys)]
-        if instead_of is not None:
-            memories.insert(0, replace(self._memory[instead_of.id], promise=instead_of))
-        self.note(*memories, by=by.name)
+        changed = [replace(self._memory[other.id], promise=other) for other in others]
+        self.note(*changed, replace(memory, promise=promise, keys=keys), by=by.name)
         return await self.durable(promise)
 
     def note(self, *memories: PromiseMemory, by: str = "") -> None:

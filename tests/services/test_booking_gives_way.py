@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from traceback import walk_stack
 
@@ -33,11 +34,16 @@ LEFT_MA = 40_000  # 95 A set-point, less 40 A of base at its worst, less 15 A of
 
 
 class PromptLedger(PaperLedger):
-    """One whose disk takes everything at once."""
+    """One whose disk takes everything at once; `left` is what a kill after each commit leaves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[Mapping[str, Reservation]] = []
 
     def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
         written = super().keep_durably(*entries)
         self.commit()
+        self.left.append({name: m.promise for name, m in self.memory.promises.items()})
         return written
 
 
@@ -89,6 +95,27 @@ def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
         assert moved.envelope != van.envelope
         assert ledger.memory.promises[van.id].promise.envelope == moved.envelope
         assert made.book.room.left_ma.min() >= 0
+
+    asyncio.run(test())  # A thread thinks it over: that is real time.
+
+
+def test_who_is_moved_what_is_replaced_and_for_what_is_one_commit() -> None:
+    async def test() -> None:
+        clock, ledger = VirtualClock(), PromptLedger()
+        made = booking(clock, ledger)
+        van = await confirmed(made, need(clock, "CP-01", 4, 20), VANS)
+        before = await confirmed(made, need(clock, "CP-02", 1, 2), DRONES)
+        drone = need(clock, "CP-03", 1, 15, criticality=Criticality.CRITICAL)
+        quote = await made.quote_thoroughly(drone, DRONES)
+        assert "it moves 2 promises in time" in quote.reason
+        ledger.left.clear()
+        held = await made.hold(quote.offers[0].id, DRONES, replaces=before.id)
+
+        assert made.book.promises[van.id].envelope != van.envelope
+        for left in ledger.left:
+            is_moved = left[van.id].envelope != van.envelope
+            is_gone = left[before.id].state is PromiseState.CANCELLED
+            assert is_moved == is_gone == (held.id in left)
 
     asyncio.run(test())  # A thread thinks it over: that is real time.
 
