@@ -10,7 +10,7 @@ from gateway.control.shut_out import ShutOut, Until, shut_out
 from gateway.control.three_phase import JoinedBy
 from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
 from gateway.domain.electric import PerPhase
-from gateway.settings.amperes import PHASE_NAMES, Amperes, Present, ma_up, spread
+from gateway.settings.amperes import PHASE_NAMES, Amperes, Present, ma_down, ma_up, spread
 from gateway.settings.mistakes import Finding, Route
 from gateway.settings.models import CircuitEntry, ConnectorEntry, SiteFile
 from gateway.settings.site_settings import Settings
@@ -116,6 +116,9 @@ def _doubt_circuits(file: SiteFile) -> Iterator[Finding]:
         if circuit.parent is None and circuit.meter is None:
             problem = "no meter measures this supply: its worst-case base always counts in full"
             yield Finding(route=route, problem=problem)
+        feeder = None if circuit.parent is None else named.get(circuit.parent)
+        if feeder is not None and (excess := _find_excess(circuit, feeder, present)):
+            yield Finding(route=(*route, "rating_a"), problem=excess)
         usual = SET_POINT_RATIO[OvercurrentDevice(circuit.device)]
         if circuit.set_point_ratio is not None and circuit.set_point_ratio > usual:
             problem = (
@@ -125,6 +128,23 @@ def _doubt_circuits(file: SiteFile) -> Iterator[Finding]:
         below = [child for child in named.values() if child.parent == circuit.id]
         if shortfall := _find_shortfall(circuit, below, present):
             yield Finding(route=(*route, "worst_case_base_a"), problem=shortfall)
+
+
+def _find_excess(
+    circuit: CircuitEntry, feeder: CircuitEntry, present: Mapping[str, Present]
+) -> str | None:
+    """Return on which phase a circuit is rated for more than what feeds it, if on any."""
+    rated_ma, fed_ma = (
+        spread(entry.rating_a, present[entry.id], to_ma=ma_down) for entry in (circuit, feeder)
+    )
+    rows = zip(PHASE_NAMES, present[circuit.id], rated_ma, fed_ma, strict=True)
+    for phase, is_there, own_ma, above_ma in rows:
+        if is_there and own_ma > above_ma:
+            return (
+                f"{own_ma / 1_000:g} A on {phase} is more than the {above_ma / 1_000:g} A that "
+                f"{feeder.id}, which feeds it, is rated for"
+            )
+    return None
 
 
 def _find_shortfall(

@@ -63,6 +63,13 @@ DOUBTS = [
         ],
     ),
     (
+        "rating_a: [20, 20, 16], device: mcb",
+        "rating_a: [100, 125, 16], device: mcb",
+        [
+            "10:45: circuits.carpark.rating_a: 125 A on L2 is more than the 100 A that supply, which feeds it, is rated for"
+        ],
+    ),
+    (
         "worst_case_a: 3, interlock: fans",
         "worst_case_a: 3",
         ["12:62: loads.fan-1.interlock: fan-1 is alone in the interlock group fans"],
