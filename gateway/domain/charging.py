@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class OcppVersion(StrEnum):
@@ -45,6 +46,10 @@ class EndCause(StrEnum):
     REPLACED = "replaced"  # Another began on its connector.
     DENIED = "denied"  # Asked, its station knew nothing of it.
     LOST_IN_REBOOT = "lost in a reboot"  # Its station booted, and has the connector free since.
+
+
+FINAL: Final = frozenset({EndCause.TOLD, EndCause.REPLACED})
+"""After any other a transaction may be found running after all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

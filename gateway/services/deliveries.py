@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from gateway.domain.charging import FINAL
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
@@ -34,6 +35,7 @@ class Deliveries:
         """Know of nothing yet."""
         self._sessions: dict[str, Session] = {}
         self._gone_since_s: dict[str, float] = {}
+        self._set_aside: dict[str, Session] = {}
         self._registers_wh: dict[str, float] = {}
         self._powers: dict[str, tuple[float, float]] = {}
 
@@ -46,6 +48,10 @@ class Deliveries:
             # Told again, such as when its station is back: it has not come anew.
             id_token = known.id_token if fact.id_token is None else fact.id_token
             self._sessions[place] = replace(known, id_token=id_token)
+            return
+        before = self._set_aside.pop(place, None)
+        if before is not None and before.transaction == fact.transaction:
+            self._sessions[place] = before  # It was taken to be over, and was not.
             return
         self._sessions[place] = Session(
             connector=fact.connector,
@@ -61,6 +67,8 @@ class Deliveries:
         if session is not None and session.transaction == fact.transaction:
             del self._sessions[place]
             self._gone_since_s[place] = now_s
+            if fact.cause not in FINAL:
+                self._set_aside[place] = session
 
     def occupied(self) -> frozenset[str]:
         """Return the connectors that have a vehicle."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from gateway.control.appetite import is_at_rest
 from gateway.control.state import ConnectorBelief, SiteState
 from gateway.domain.acceptance import NOT_KNOWN, Acceptance
+from gateway.domain.charging import FINAL
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -57,6 +58,8 @@ class Visits:
         self._clock, self._keep = clock, keep
         self._classes = VehicleClasses(tokens or TokenPolicy())
         self._sessions: dict[ConnectorRef, _Session] = {}
+        self._set_aside: dict[ConnectorRef, tuple[_Session, float]] = {}
+        """Sessions taken to be over, and since when: they may be found running after all."""
         self._followed = defaultdict[StationId, Followed](Followed)
         self._followings: dict[StationId, Following] = {}
         for memory in remembered:
@@ -66,21 +69,9 @@ class Visits:
         """Take note of a fact; return whether a vehicle has come or gone by it. Never waits."""
         match fact:
             case TransactionStarted():
-                known = self._sessions.get(fact.connector)
-                if known is not None and known.transaction == fact.transaction:
-                    known.id_token = fact.id_token or known.id_token
-                    return False
-                self._sessions[fact.connector] = _Session(
-                    transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
-                )
-                return True
+                return self._begin(fact)
             case TransactionEnded():
-                session = self._sessions.get(fact.connector)
-                if session is None or session.transaction != fact.transaction:
-                    return False
-                del self._sessions[fact.connector]
-                self._close(fact.connector, session)
-                return True
+                return self._end(fact)
             case ConnectorMetered():
                 session = self._sessions.get(fact.connector)
                 if session is not None:
@@ -88,6 +79,37 @@ class Visits:
                 return False
             case _:
                 return False
+
+    def _begin(self, fact: TransactionStarted) -> bool:
+        """Take note of a vehicle; return whether it was not known to be there."""
+        ref = fact.connector
+        known = self._sessions.get(ref)
+        if known is not None and known.transaction == fact.transaction:
+            known.id_token = fact.id_token or known.id_token
+            return False
+        before, left_at_s = self._set_aside.pop(ref, (None, 0.0))
+        if before is not None and before.transaction == fact.transaction:
+            before.id_token = fact.id_token or before.id_token
+            self._sessions[ref] = before
+            return True
+        if before is not None:
+            self._close(ref, before, left_at_s)
+        self._sessions[ref] = _Session(
+            transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
+        )
+        return True
+
+    def _end(self, fact: TransactionEnded) -> bool:
+        """Take note that a vehicle has gone; return whether it was known to be there."""
+        session = self._sessions.get(fact.connector)
+        if session is None or session.transaction != fact.transaction:
+            return False
+        del self._sessions[fact.connector]
+        if fact.cause in FINAL:
+            self._close(fact.connector, session, self._now_s())
+        else:
+            self._set_aside[fact.connector] = session, self._now_s()
+        return True
 
     def say(self, connector: ConnectorRef, statement: Statement) -> bool:
         """Take what somebody says of the vehicle at a connector; return whether there is one."""
@@ -197,11 +219,11 @@ class Visits:
             following=self.following(ref.station),
         )
 
-    def _close(self, ref: ConnectorRef, session: _Session) -> None:
-        """Learn of a session that is over now, and have it remembered."""
+    def _close(self, ref: ConnectorRef, session: _Session, left_at_s: float) -> None:
+        """Learn of a session that is over, and have it remembered."""
         memory = SessionMemory(
             began_at_s=session.began_at_s,
-            left_at_s=self._now_s(),
+            left_at_s=left_at_s,
             delivered_wh=session.delivered_wh,
             said=session.said,
             acceptance=session.intake.acceptance(),

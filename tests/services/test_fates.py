@@ -8,6 +8,7 @@ import pytest
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
+from gateway.domain.charging import EndCause
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
@@ -76,12 +77,18 @@ class House:
             )
         )
 
-    def leaves(self, connector: ConnectorRef = FIRST, number: int = 1) -> None:
+    def leaves(
+        self,
+        connector: ConnectorRef = FIRST,
+        number: int = 1,
+        cause: EndCause = EndCause.TOLD,
+    ) -> None:
         self.booking.hear(
             TransactionEnded(
                 at_s=self.clock.monotonic_s(),
                 connector=connector,
                 transaction=TransactionId(str(number)),
+                cause=cause,
             )
         )
 
@@ -286,6 +293,22 @@ def test_a_station_that_is_back_has_no_new_vehicle() -> None:
         await house.passes(1)
         assert house.of(promise).excuse is None
         assert house.of(promise).arrived_at_s == promise.from_at_s
+
+    run_virtual(test())
+
+
+def test_a_vehicle_that_was_taken_to_be_gone_and_charges_on_has_not_come_anew() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7", reference="order 12")
+        house.comes(FIRST, "borrowed card")
+        house.booking.tie("CP-01/1", "order 12")
+        await house.passes(30)
+        house.leaves(cause=EndCause.LOST_IN_REBOOT)
+        await house.passes(1)
+        house.comes()  # Its station tells no token when it is found running.
+        await house.passes(31)
+        assert house.of(promise).state is PromiseState.ARRIVED
 
     run_virtual(test())
 

@@ -11,7 +11,7 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.ledger_db import LedgerDb
 from gateway.control.fold import evolve
 from gateway.control.state import SiteState
-from gateway.domain.charging import ConnectorStatus
+from gateway.domain.charging import ConnectorStatus, EndCause
 from gateway.domain.events import (
     ConnectorMetered,
     ConnectorStatusChanged,
@@ -181,6 +181,52 @@ def test_one_that_said_when_it_leaves_is_taken_at_its_word_until_then_and_stays_
     assert hall.visit().leaves_at_s == NOON.timestamp() + 600.0
     hall.clock.at_s = 700.0
     assert hall.visit().leaves_at_s == NOON.timestamp() + 700.0 + STAYS_ON_S
+
+
+def test_a_session_that_was_taken_to_be_over_and_is_found_running_is_the_same_one() -> None:
+    hall, transaction = Hall(), TransactionId("on")
+    hall.come(0.0, "on")
+    hall.visits.say(PLUG, Statement(energy_wh=8_000.0))
+    hall.read(60.0, 16.0, 100_000.0, None)
+    hall.read(600.0, 16.0, 103_000.0, None)
+    hall.happen(
+        TransactionEnded(
+            at_s=700.0, connector=PLUG, transaction=transaction, cause=EndCause.LOST_IN_REBOOT
+        ),
+        ConnectorStatusChanged(at_s=700.0, connector=PLUG, status=ConnectorStatus.AVAILABLE),
+    )
+    assert hall.visits.sessions() == ()
+    hall.happen(
+        ConnectorStatusChanged(at_s=760.0, connector=PLUG, status=ConnectorStatus.OCCUPIED),
+        TransactionStarted(at_s=760.0, connector=PLUG, transaction=transaction),
+    )
+    hall.read(800.0, 16.0, 103_500.0, None)
+    visit = hall.visit()
+
+    assert (visit.since_at_s, visit.delivered_wh) == (NOON.timestamp(), 3_500.0)
+    assert (visit.wants_wh, visit.id_token) == (4_500.0, "van")
+    hall.leave(900.0, "on")
+    (kept,) = hall.kept  # It is learnt of once.
+    assert kept.session is not None
+    assert kept.session.delivered_wh == 3_500.0
+
+
+def test_a_session_that_was_taken_to_be_over_is_learnt_of_once_another_begins() -> None:
+    hall = Hall()
+    hall.come(0.0, "lost")
+    hall.read(60.0, 16.0, 100_000.0, None)
+    hall.read(600.0, 16.0, 103_000.0, None)
+    hall.happen(
+        TransactionEnded(
+            at_s=700.0, connector=PLUG, transaction=TransactionId("lost"), cause=EndCause.DENIED
+        )
+    )
+    assert hall.kept == []
+    hall.come(2_000.0, "next")
+
+    (kept,) = hall.kept
+    assert kept.session is not None
+    assert kept.session.left_at_s == NOON.timestamp() + 700.0
 
 
 def test_another_vehicle_with_the_same_card_is_seen_to_be_another() -> None:
