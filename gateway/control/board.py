@@ -62,11 +62,16 @@ class Board:
 
     def __post_init__(self) -> None:
         """Find who can be moved where."""
-        self.movable = [[] for _ in self.room_ma]
+        alike: dict[tuple[int, ...], list[int]] = {}
         for at, may_move in enumerate(self.may_move):
             if may_move:
-                for row in self.rows[at]:
-                    self.movable[row].append(at)
+                alike.setdefault(self.rows[at], []).append(at)
+        self.movable = [[] for _ in self.room_ma]
+        for rows, ats in alike.items():
+            for row in rows:
+                self.movable[row] += ats
+        for on_row in self.movable:
+            on_row.sort()
 
     def counted_ma(self, at: int, limit_ma: int) -> int:
         """Return what a limit of a connector is counted at."""
@@ -165,12 +170,18 @@ class Board:
         """Return whether a connector has something, and gives way even with its minimum."""
         return self.limit_ma[at] > 0 and not self.comes_first(at)
 
-    def pausable_on(self, row: int) -> int:
-        """Return what a row would gain, were all paused who can be."""
-        if row not in self.pausable_ma:
-            paused = [at for at in self.movable[row] if self.may_be_paused(at)]
-            self.pausable_ma[row] = sum([self.gives_ma(at, 0) for at in paused])
-        return self.pausable_ma[row]
+    def may_gain(self, row: int, need_ma: int) -> bool:
+        """Return whether a row would gain what is needed, were all paused who can be."""
+        gained_ma = self.pausable_ma.get(row)
+        if gained_ma is None:
+            gained_ma = 0
+            for at in self.movable[row]:
+                if gained_ma >= need_ma:
+                    return True  # Nearly always, and told by the first few.
+                if self.may_be_paused(at):
+                    gained_ma += self.gives_ma(at, 0)
+            self.pausable_ma[row] = gained_ma
+        return gained_ma >= need_ma
 
     def last_served(self, row: int) -> list[int]:
         """Return who on a row can be paused for those that come first, in order.

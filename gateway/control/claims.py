@@ -119,6 +119,8 @@ def board_of(moment: Moment) -> Board:
         if state.priorities:
             priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
             rank = _rank(state, priority)
+        if belief.resting_since_s is not None and is_at_rest(state, belief, now_s):
+            rank = AT_REST
         cap_ma, trial = _cap_ma(state, at, moment.caps[at]), moment.trials[at]
         limit_ma = min(cap_ma, told_ma(belief, station) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
@@ -131,11 +133,11 @@ def board_of(moment: Moment) -> Board:
             for row in wiring.own_rows[at][seen.masks[at]]:
                 more_ma[row] += claim_ma - high_ma
                 raises_ma[row] += max(0, counted_ma - high_ma)
-        awake_ma[at] = max(high_ma, _awake_ma(state, at, now_s))
+        if len(belief.limits) > 1 and not station.is_proven:
+            awake_ma[at] = max(high_ma, _awake_ma(state, at, now_s))
         may_move[at], in_watts[at] = confirmable, station.takes_watts
-        limits_ma[at], caps_ma[at] = limit_ma, cap_ma
-        ranks[at] = AT_REST if is_at_rest(state, belief, now_s) else rank
-        floors_ma[at] = _floor_ma(ranks[at], priority, cap_ma)
+        limits_ma[at], caps_ma[at], ranks[at] = limit_ma, cap_ma, rank
+        floors_ma[at] = _floor_ma(rank, priority, cap_ma)
     more_ma, raises_ma = wiring.with_all_below(more_ma), wiring.with_all_below(raises_ma)
     return Board(
         rows=[rows[mask] for rows, mask in zip(wiring.rows, seen.masks, strict=True)],
@@ -165,12 +167,10 @@ def board_of(moment: Moment) -> Board:
 def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     """Return what one that is told more is counted at, though it counts less while it rests.
 
-    Its old limits are then in force again, until its station is proven to obey.
+    Its old limits are then in force again, as its station is not proven to obey.
     """
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
-    if len(belief.limits) == 1 or station.is_proven:
-        return 0
     if is_pause_seen(belief, station, state.parameters, now_s):
         return 0
     return counted_in_force_ma(connector, belief, station, belief.limits)

@@ -92,11 +92,6 @@ def _is_ready(moment: Moment, at: int) -> bool:
     state, now_s, parameters = moment.state, moment.now_s, moment.state.parameters
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     newest, station = belief.limits[-1], moment.stations[at]
-    if any(
-        moment.seen.rows[row].available_ma - moment.seen.claimed_ma[row] < more_ma
-        for row, more_ma in may_add_ma(moment, at).items()
-    ):
-        return False
     if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:
@@ -108,4 +103,10 @@ def _is_ready(moment: Moment, at: int) -> bool:
     if not reading_is_current(belief, station, parameters, now_s):
         return False
     drawn_ma = draw_as_limit_ma(belief.draw, connector, belief)
-    return drawn_ma is not None and drawn_ma >= belief.fallback_ma + parameters.lapse_shows_ma
+    if drawn_ma is None or drawn_ma < belief.fallback_ma + parameters.lapse_shows_ma:
+        return False
+    rows, claimed_ma = moment.seen.rows, moment.seen.claimed_ma
+    return all(
+        rows[row].available_ma - claimed_ma[row] >= more_ma
+        for row, more_ma in may_add_ma(moment, at).items()
+    )

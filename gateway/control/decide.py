@@ -266,8 +266,8 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
 def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> None:
     """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh."""
     state, after_s = moment.state, moment.state.parameters.raise_after_s
-    for at, is_moved in enumerate(moment.controlled):
-        if not is_moved or not board.limit_ma[at]:
+    for at in moment.moved:
+        if not board.takes_watts[at] or not board.limit_ma[at]:
             continue
         if not may_need_all_phases(state, at, moment.caps[at]):
             continue

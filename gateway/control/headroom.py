@@ -153,8 +153,11 @@ def _part(state: SiteState, at: Position, circuits_read_at_s: list[float], now_s
     connector, station = wiring.connectors[at], state.stations[wiring.station_of[at]]
     read_at_s, low, is_over = -ENDLESS_S, NOTHING, False
     if belief.draws:
+        newest = belief.draws[-1]
         is_current = reading_is_current(belief, station, parameters, now_s)
-        is_over = is_current and is_overdrawn(connector, belief, station, parameters)
+        # Nearly always within the highest limit that may be in force, and told at once.
+        if is_current and (newest.highest_ma is None or newest.highest_ma > belief.in_force_ma):
+            is_over = is_overdrawn(connector, belief, station, parameters)
         is_current = is_current and not is_unsteady(station, parameters, now_s)
         draw = counted_draw(belief, circuits_read_at_s[wiring.paths[at][0]])
         low = low_ma(draw, is_current=is_current)

@@ -213,7 +213,7 @@ def _could_start(board: Board, waiting: int) -> bool:
     """Return whether one waiting could be started if all who can be paused were: else none need."""
     least_ma = board.start_ma(waiting)
     return all(
-        board.room_ma[row] >= least_ma or board.room_ma[row] + board.pausable_on(row) >= least_ma
+        board.room_ma[row] >= least_ma or board.may_gain(row, least_ma - board.room_ma[row])
         for row in board.rows[waiting]
     )
 
@@ -249,6 +249,7 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
     Nobody is paused for one that would still wait, for want of room elsewhere.
     """
     had_turn: dict[int, list[int]] = {}
+    gain_ma: dict[int, int] = {}
     for at in waiting:
         least_ma = board.start_ma(at)
         short = [row for row in board.rows[at] if board.room_ma[row] < least_ma]
@@ -257,11 +258,8 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
         for row in short:
             if row not in had_turn:
                 had_turn[row] = _had_turn(board, row, now_s - parameters.rotation_s)
-        if any(
-            board.room_ma[row] + sum([board.gives_ma(other, 0) for other in had_turn[row]])
-            < least_ma
-            for row in short
-        ):
+                gain_ma[row] = sum([board.gives_ma(other, 0) for other in had_turn[row]])
+        if any(board.room_ma[row] + gain_ma[row] < least_ma for row in short):
             continue
         for row in short:
             for other in pause(board, row, had_turn[row], least_ma):
