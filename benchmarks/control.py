@@ -3,8 +3,7 @@
 A busy site: a vehicle everywhere, every station on its way to being proven and then proven,
 meters with noise, base that steps now and then, a tenth of the stations reporting each second.
 The cold start (everybody plugs in at once) is told apart from the steady state, and so is the
-fold of facts. What the garbage collector costs is in the figures: it runs as it likes, over a
-heap that is frozen once the warm-up is over.
+fold of facts. What the garbage collector costs is in the figures: it runs as it does in the daemon.
 """
 
 import gc
@@ -13,6 +12,7 @@ import random
 import sys
 import time
 
+from gateway.cli.serving import collect_seldom
 from gateway.control.decide import Decision, LimitOrder, decide
 from gateway.control.explain import sentence
 from gateway.control.fold import ControlEvent, Decided, evolve_all
@@ -237,8 +237,7 @@ def measure() -> dict[str, object]:
         loop_ms = reference_ms()
         bench = Bench(count)
         cold = [bench.cycle() for _ in range(WARM_UP_CYCLES)]
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
         steady = [bench.cycle() for _ in range(CYCLES)]
         gc.unfreeze()
         loop_ms = min(loop_ms, reference_ms())

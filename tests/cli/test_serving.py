@@ -118,3 +118,24 @@ def test_what_hangs_in_whatever_way_is_ended(hang: str) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == b"told\n"
         assert process.wait(timeout=40) == 1
+
+
+FROZEN = """
+import gc
+from gateway.cli.serving import run_loop
+
+async def main():
+    print(gc.get_freeze_count())
+
+made = [[] for _ in range(5_000)]
+run_loop(main())
+"""
+
+
+def test_what_is_loaded_is_never_looked_through_for_garbage_again() -> None:
+    """Going through all of it would stall control for a tenth of a second, now and then."""
+    told = subprocess.run(
+        [sys.executable, "-c", FROZEN], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert int(told.stdout) > 5_000
