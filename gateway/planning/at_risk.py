@@ -8,6 +8,7 @@ named: that is which promises a lower limit breaks, told before they do.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,12 +16,20 @@ from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.absence import Away
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import QuoteAnswer
-from gateway.planning.asking import AskError, Places, asked_of
+from gateway.planning.asking import LATE_S, AskError, Places, asked_of
 from gateway.planning.book import Book, take, without
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.promising import need_of
-from gateway.planning.room import Ints, Outlet, Outlook, Room
+from gateway.planning.room import (
+    Floats,
+    Ints,
+    Outlet,
+    Outlook,
+    Room,
+    cumulated,
+    given_ma,
+)
 
 LEAST_DROP_RATIO = 0.1
 ROUNDING_WH = 1.0
@@ -110,11 +119,13 @@ def standings(
     promise whose place is no longer in the site is left out.
     """
     grid, from_at_s = book.room.grid, book.from_at_s
-    left_ma = book.room.left_ma.copy()
+    # Beside what those before it take, and beside what is promised to those behind it too.
+    left_ma, free_ma = book.room.left_ma.copy(), book.room.left_ma.copy()
     promises = sorted((p for p in book.promises.values() if p.state.is_open), key=matters)
     for promise in promises:
         take(left_ma, grid, from_at_s, promise, sign=-1)
     for promise in promises:
+        take(free_ma, grid, from_at_s, promise, sign=-1)
         try:
             outlet = _outlet(promise, places)
         except AskError:
@@ -125,6 +136,7 @@ def standings(
         chance = _Chance(
             promise=promise,
             room=replace(book.room, left_ma=left_ma),
+            free_ma=free_ma,
             outlet=outlet,
             from_at_s=from_at_s,
             now_s=now_s,
@@ -132,7 +144,9 @@ def standings(
             away=(away or {}).get(promise.place),
         )
         yield chance.standing()
-        take(left_ma, grid, from_at_s, chance.claim(), sign=1)
+        claim = chance.claim()
+        for rows_ma in (left_ma, free_ma):
+            take(rows_ma, grid, from_at_s, claim, sign=1)
 
 
 def alternatives(
@@ -177,13 +191,18 @@ def _outlet(promise: Reservation, places: Places) -> Outlet:
 
 
 class _Chance:
-    """One promise in the room that those which matter more leave."""
+    """One promise in the room that those which matter more leave.
+
+    `free_ma` (rows, slots) is what is left beside all others, those that matter less too. A vehicle
+    that came late is not made up for (design §3: floors first): beyond its envelope that is all it has.
+    """
 
     def __init__(
         self,
         *,
         promise: Reservation,
         room: Room,
+        free_ma: Ints,
         outlet: Outlet,
         from_at_s: float,
         now_s: float,
@@ -195,9 +214,34 @@ class _Chance:
         self._away = away if away is not None and away.spoils(promise.from_at_s, now_s) else None
         self._begins_s = max(now_s, promise.from_at_s, busy_until_s) - from_at_s
         self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
-        self._room = _within(room, outlet, self._begins_s, self._ends_s)
+        slots = _slots(room, self._begins_s, self._ends_s)
+        self._room, self._free_ma = _within(room, outlet, slots), free_ma[:, slots]
+        taken_ma = np.zeros_like(self._room.left_ma)
+        take(taken_ma, self._room.grid, from_at_s, promise, sign=-1)
+        self._own_ma: Ints = taken_ma[promise.rows[0]]
+        comes_at_s = _comes_at_s(promise, from_at_s + self._begins_s)
+        self._is_late = comes_at_s > promise.from_at_s + LATE_S
         self._outlook = Outlook.of(self._room, outlet)
+        if self._is_late:
+            self._outlook = self._beside_all()
         self._missing_wh = KEPT_RATIO * promise.energy_wh - promise.delivered_wh - ROUNDING_WH
+
+    def _beside_all(self) -> Outlook:
+        """Return the outlook with what it was promised, or what is free if that is more."""
+        outlook = self._outlook
+        free = Outlook.of(replace(self._room, left_ma=self._free_ma), self._outlet)
+        own_wh = self._own_ma * self._outlet.power_w(1.0) * np.diff(outlook.edges_s) / HOUR_S
+
+        def given_wh(summed_wh: Floats, free_wh: Floats) -> Floats:
+            floor_wh = np.minimum(np.diff(summed_wh), own_wh)
+            return cumulated(np.maximum(floor_wh, np.diff(free_wh)))
+
+        return replace(
+            outlook,
+            current_ma=np.maximum(np.minimum(outlook.current_ma, self._own_ma), free.current_ma),
+            energy_wh=given_wh(outlook.energy_wh, free.energy_wh),
+            path_energy_wh=given_wh(outlook.path_energy_wh, free.path_energy_wh),
+        )
 
     def standing(self) -> Standing:
         """Return how the promise stands."""
@@ -216,7 +260,9 @@ class _Chance:
         if confidence_ratio < 1.0:
             danger = self._danger()
         if danger is Danger.ROOM:
-            shortage = _shortage(self._room, outlook, begins_s, ends_s, from_at_s=self._from_at_s)
+            left_ma = self._free_ma if self._is_late else self._room.left_ma
+            room = replace(self._room, left_ma=left_ma)
+            shortage = _shortage(room, outlook, begins_s, ends_s, from_at_s=self._from_at_s)
         return Standing(
             promise=self._promise,
             confidence_ratio=confidence_ratio,
@@ -237,45 +283,74 @@ class _Chance:
     def claim(self) -> Reservation:
         """Return the promise with what it takes from those behind it.
 
-        That is its envelope while it can be followed, else all it can have until it has enough.
+        That is its envelope as far as it can be followed. What it is short of then it takes as soon
+        as it can of what is free, and only what that has not from those behind it.
         """
-        promise = self._promise
-        is_late = self._from_at_s + self._begins_s > promise.from_at_s
-        if not is_late:
-            left_ma = self._room.left_ma.copy()
-            take(left_ma, self._room.grid, self._from_at_s, promise, sign=1)
-            # Where nothing is taken less than nothing may be left already.
-            of_rows_ma = left_ma[list(promise.rows)]
-            if not (
-                (of_rows_ma < 0) & (of_rows_ma != self._room.left_ma[list(promise.rows)])
-            ).any():
-                return promise
-        enough_wh = max(0.0, promise.energy_wh - promise.delivered_wh)
-        finish_s = self._outlook.finish_s(self._begins_s, enough_wh)
-        ends_s = self._ends_s if finish_s is None else min(finish_s, self._ends_s)
+        promise, outlet = self._promise, self._outlet
+        missing_wh = promise.energy_wh - promise.delivered_wh
+        if missing_wh <= 0:
+            return replace(promise, envelope=())
+        left_ma, is_to_come = self._outlook.left_ma, self._now_s <= promise.from_at_s
+        if is_to_come and not self._is_late and (left_ma >= self._own_ma).all():
+            return promise
+        edges_s = self._outlook.edges_s.clip(self._begins_s, self._ends_s)
+        wh_per_ma = outlet.power_w(1.0) * np.diff(edges_s) / HOUR_S
+        free_ma = self._free_ma[list(promise.rows)].min(axis=0)
+        could_ma = given_ma(left_ma, outlet)
+        claims_ma = np.where(left_ma >= self._own_ma, self._own_ma, could_ma)
+        for most_ma in (given_ma(free_ma, outlet), *(() if self._is_late else (could_ma,))):
+            short_wh = missing_wh - float(claims_ma @ wh_per_ma)
+            spare_ma = (most_ma - claims_ma).clip(0)
+            claims_ma = claims_ma + _caught_up_ma(spare_ma, wh_per_ma, short_wh)
+        parts = zip(pairwise(edges_s.tolist()), claims_ma.tolist(), strict=True)
         envelope = tuple(
             Stretch(
-                from_at_s=self._from_at_s + rectangle.from_s,
-                until_at_s=self._from_at_s + rectangle.until_s,
-                current_ma=rectangle.current_ma,
+                from_at_s=self._from_at_s + from_s,
+                until_at_s=self._from_at_s + until_s,
+                current_ma=current_ma,
             )
-            for rectangle in self._outlook.profile(self._begins_s, ends_s)
+            for (from_s, until_s), current_ma in parts
+            if current_ma and from_s < until_s
         )
         return replace(promise, envelope=envelope)
 
 
-def _within(room: Room, outlet: Outlet, begins_s: float, ends_s: float) -> Room:
-    """Return the slots of a room that have a part in a window: the others need not be looked at."""
+def _comes_at_s(promise: Reservation, begins_at_s: float) -> float:
+    """Return when (epoch s) a vehicle has come, or comes at the soonest."""
+    if promise.state is PromiseState.ARRIVED and promise.arrived_at_s is not None:
+        return promise.arrived_at_s
+    return begins_at_s
+
+
+def _caught_up_ma(spare_ma: Ints, wh_per_ma: Floats, short_wh: float) -> Ints:
+    """Return how much of what is spare is taken per slot, the first ones first, until it is enough.
+
+    Of a slot in which it is enough before its end no more than that is taken on average.
+    """
+    summed_wh = np.minimum((spare_ma * wh_per_ma).cumsum(), max(0.0, short_wh))
+    taken_ma = np.zeros(len(spare_ma))
+    np.divide(np.diff(summed_wh, prepend=0.0), wh_per_ma, out=taken_ma, where=wh_per_ma > 0)
+    whole_ma: Ints = np.ceil(taken_ma - 1e-6).astype(np.int64)
+    return whole_ma
+
+
+def _slots(room: Room, begins_s: float, ends_s: float) -> slice:
+    """Return the slots of a room that have a part in a window, one at least."""
     edges_s = np.array(room.grid.edges_s)
     last_slot = room.grid.slot_count - 1
     first = min(last_slot, max(0, int(edges_s.searchsorted(begins_s, side="right")) - 1))
     last = max(first + 1, min(last_slot + 1, int(edges_s.searchsorted(ends_s, side="left"))))
+    return slice(first, last)
+
+
+def _within(room: Room, outlet: Outlet, slots: slice) -> Room:
+    """Return a part of a room: its other slots need not be looked at."""
     return Room(
         version=room.version,
-        grid=Grid(edges_s=room.grid.edges_s[first : last + 1]),
-        left_ma=room.left_ma[:, first:last],
+        grid=Grid(edges_s=room.grid.edges_s[slots.start : slots.stop + 1]),
+        left_ma=room.left_ma[:, slots],
         base_paths_ma={
-            row: room.base_paths_ma[row][:, first:last]
+            row: room.base_paths_ma[row][:, slots]
             for row in outlet.rows
             if row in room.base_paths_ma
         },

@@ -124,13 +124,13 @@ class Outlook:
         left_ma = of_rows_ma.min(axis=0)
         edges_s = np.array(room.grid.edges_s)
         hours = np.diff(edges_s) / HOUR_S
-        current_ma = _given_ma(left_ma, outlet)
+        current_ma = given_ma(left_ma, outlet)
         paths_ma = [
             room.left_ma[row] - room.base_paths_ma[row] for row in rows if row in room.base_paths_ma
         ]
         if paths_ma:
             path_left_ma = np.minimum(np.minimum.reduce(paths_ma), left_ma_without(room, rows))
-            path_ma = _given_ma(path_left_ma, outlet)
+            path_ma = given_ma(path_left_ma, outlet)
         else:
             path_ma = current_ma[np.newaxis]
         return Outlook(
@@ -243,7 +243,7 @@ def left_ma_without(room: Room, rows: list[int]) -> Ints:
     return least_ma
 
 
-def _given_ma(left_ma: Ints, outlet: Outlet) -> Ints:
+def given_ma(left_ma: Ints, outlet: Outlet) -> Ints:
     """Return what an outlet gives of what is left: whole steps, and nothing below its least."""
     capped_ma = np.minimum(left_ma, outlet.max_ma) // outlet.step_ma * outlet.step_ma
     given_ma: Ints = np.where(capped_ma >= outlet.min_ma, capped_ma, 0)

@@ -93,11 +93,60 @@ def test_what_matters_least_and_came_last_gives_way() -> None:
 
     assert list(stand(book(0, *promises))) == ["p2", "p1", "p4", "p3"]
     assert kept(64) == kept(32) == ["p2", "p1", "p4", "p3"]
-    # What is charged in the second hour instead is charged by one alone.
-    assert kept(31) == ["p2", "p1"]
+    # One is short of 1 A in the first hour; of the second hour it takes that, the next one the rest.
+    assert kept(31) == ["p2", "p1", "p4"]
     assert kept(16) == ["p2", "p1"]
     assert kept(15) == ["p2"]
     assert kept(7) == []
+
+
+def test_who_came_late_makes_up_for_it_beside_those_behind_it() -> None:
+    soon_over = promise(2).envelope[:1]
+    behind = promise(2, state=PromiseState.ARRIVED, envelope=soon_over, delivered_wh=2_760.0)
+    behind = replace(behind, arrived_at_s=behind.from_at_s)
+    came = promise(1, state=PromiseState.ARRIVED, arrived_at_s=BEGINS_S + 2.2 * HOUR_S)
+    for late in (promise(1), came):
+        found = stand(book(32_000, late, behind), at_h=2.25)
+
+        # It catches up once the other is done: until then both have what they were promised.
+        assert [name for name, standing in found.items() if standing.is_at_risk] == []
+
+    # What it was promised and has not had yet is its own all the same.
+    found = stand(book(31_000, promise(1), behind), at_h=2.25)
+    assert [name for name, standing in found.items() if standing.is_at_risk] == ["p2"]
+    # Nobody gives way to it beyond that: of two that are over soon the late one is told.
+    late = promise(1, envelope=soon_over)
+    found = stand(book(32_000, late, behind), at_h=2.25)
+    assert [name for name, standing in found.items() if standing.is_at_risk] == ["p1"]
+
+
+def test_who_came_in_time_and_was_given_little_is_made_up_for_by_those_behind_it() -> None:
+    soon_over = promise(2).envelope[:1]
+    arrived_at_s = soon_over[0].from_at_s
+    first, second = (
+        promise(
+            number,
+            state=PromiseState.ARRIVED,
+            envelope=soon_over,
+            arrived_at_s=arrived_at_s,
+            **more,
+        )
+        for number, more in ((1, {}), (2, {"delivered_wh": 2_760.0}))
+    )
+    found = stand(book(32_000, first, second), at_h=2.25)
+
+    assert [name for name, standing in found.items() if standing.is_at_risk] == ["p2"]
+
+
+def test_what_takes_a_part_of_a_slot_leaves_the_rest_of_it() -> None:
+    """Three that are short of 1 Ah each take it of one slot."""
+    promises = [
+        replace(promise(number), delivered_wh=10_000.0, state=PromiseState.ARRIVED)
+        for number in (1, 2, 3)
+    ]
+    found = stand(book(13_000, *promises), at_h=3.5)
+
+    assert [name for name, standing in found.items() if standing.is_at_risk] == []
 
 
 def test_a_row_that_is_short_is_named_with_when() -> None:
