@@ -17,37 +17,69 @@ BREATHES_EVERY_S = 15.0
 """A stream with nothing to tell says so: otherwise nobody would notice that it is dead."""
 
 
+class _Place:
+    """The place of a stream; once it `is_lost` the stream ends."""
+
+    def __init__(self) -> None:
+        self.is_lost = False
+
+
 class Followers:
-    """Those who follow, counted."""
+    """Those who follow: so many streams in all, and of each token no more than leaves others a place."""
 
     def __init__(self) -> None:
         """Begin with nobody."""
-        self._count = 0
+        self._places_of: dict[str, list[_Place]] = {}
 
     async def events(self, call: Call) -> Response:
         """Answer with a stream of what changes from now on, or after the Last-Event-ID."""
-        notices = call.sources.notices
+        notices, holder = call.sources.notices, call.access.name
         last = call.request.headers.get("last-event-id", "")
         after_number = int(last) if last.isdecimal() else notices.newest_number
-        if self._count >= MAX_FOLLOWERS:
+        if self._is_full() and self._who_gives_way(holder) is None:
             raise ProblemError(
                 "too-many-followers",
-                f"{MAX_FOLLOWERS} streams are open already: close one, or ask again later",
+                f"{MAX_FOLLOWERS} streams are open already, {len(self._places(holder))} of them with"
+                " this token: close one, or ask again later",
                 headers={"Retry-After": "30"},
             )
         return StreamingResponse(
-            self._counted(told(notices, after_number, call.access)),
+            self._told(notices, after_number, call.access),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
 
-    async def _counted(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self._count += 1
+    async def _told(
+        self, notices: Notices, after_number: int, access: Access
+    ) -> AsyncIterator[bytes]:
+        if self._is_full():
+            others = self._who_gives_way(access.name)
+            if others is None:  # The last place went to another a moment ago.
+                return
+            self._places(others).pop(0).is_lost = True
+        place = _Place()
+        self._places(access.name).append(place)
         try:
-            async for part in parts:
+            async for part in told(notices, after_number, access):
+                if place.is_lost:
+                    yield b": others wait for this place, and this token has most: ask again\n\n"
+                    return
                 yield part
         finally:
-            self._count -= 1
+            if not place.is_lost:
+                self._places(access.name).remove(place)
+
+    def _is_full(self) -> bool:
+        return sum(map(len, self._places_of.values())) >= MAX_FOLLOWERS
+
+    def _places(self, holder: str) -> list[_Place]:
+        return self._places_of.setdefault(holder, [])
+
+    def _who_gives_way(self, holder: str) -> str | None:
+        """Return who has most streams, if that is more still when one of theirs is this holder's."""
+        most = max(self._places_of, key=lambda name: len(self._places(name)))
+        gives_way = len(self._places(most)) > len(self._places(holder)) + 1
+        return most if gives_way else None
 
     def endpoint(self) -> Endpoint:
         """Return the path of the stream."""

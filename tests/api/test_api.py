@@ -1,8 +1,10 @@
 """The API over real sockets: what is asked is answered, and what is wrong is told with what to do."""
 
+import http.client
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ import pytest
 from gateway.api.app import PREFIX
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
+from gateway.api.sse import MAX_FOLLOWERS
 from gateway.domain.access import Role
 from gateway.domain.events import TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -392,6 +395,36 @@ def test_changes_are_streamed_to_whom_they_concern(desk: Desk) -> None:
     ((number, kind, said),) = events(desk, screen, 1, **everything)
     assert (number, kind, said["subject"]) == (3, "limit", "CP-01/1")
     assert (said["data"], said["holder"]) == ({"limit_ma": 0}, None)
+
+
+def test_no_token_takes_every_stream_there_is(desk: Desk) -> None:
+    greedy, vans, drones = (desk.token(name) for name in ("greedy", "vans", "drones"))
+
+    def follow(token: str) -> http.client.HTTPResponse:
+        connection = desk.connection()
+        closing.callback(connection.close)
+        connection.request("GET", f"{PREFIX}/events", headers={"Authorization": f"Bearer {token}"})
+        answer = closing.enter_context(connection.getresponse())
+        if answer.status == 200:
+            assert answer.readline().startswith(b": what changes is told")
+        return answer
+
+    def is_open(answer: http.client.HTTPResponse) -> bool:
+        """Return whether a stream goes on once something has been told."""
+        while line := answer.readline():
+            if line.startswith(b"event: "):
+                return True
+        return False
+
+    with ExitStack() as closing:
+        first = [follow(greedy) for _ in range(MAX_FOLLOWERS)]
+        others = [follow(token) for token in (vans, drones)]
+        assert {answer.status for answer in (*first, *others)} == {200}
+        assert follow(greedy).status == 503
+        desk.loop.call_soon_threadsafe(lambda: desk.feed.tell("limit", "CP-01/1", limit_ma=0))
+        # Those that were open longest gave way.
+        assert [is_open(answer) for answer in first[:3]] == [False, False, True]
+        assert [is_open(answer) for answer in others] == [True, True]
 
 
 def test_whose_promise_is_at_risk_is_told_to_its_holder_and_to_operators(desk: Desk) -> None:
