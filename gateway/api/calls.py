@@ -42,7 +42,8 @@ def admitted(
     """Return who asks, if they may ask that now; the body is not touched.
 
     `opens` says of a word whether it is the link of the session that is asked about; it may be
-    in the address as `token`, too, for people follow links.
+    in the address as `token`, too, for people follow links. Who sends a token and a link may do
+    what the stronger of the two lets them.
 
     Raises:
         ProblemError: they are not known, may not, or have asked too often.
@@ -51,8 +52,9 @@ def admitted(
     said = token.strip() if scheme.lower() == "bearer" else ""
     access = find_access(said)
     is_occupant = False
-    if access is None and opens is not None:
-        is_occupant = opens(said or request.query_params.get("token", ""))
+    if opens is not None and (access is None or not access.role.includes(role)):
+        words = (said, request.query_params.get("token", ""))
+        is_occupant = any(opens(word) for word in words if word)
         if is_occupant:
             session_id = request.path_params["session_id"]
             access = Access(

@@ -83,6 +83,19 @@ def test_an_occupant_says_when_the_vehicle_leaves_and_what_it_needs(desk: Desk) 
     assert (again.said["wants_wh"], again.said["depart_at"]) == (18_000, None)
 
 
+def test_a_link_is_worth_as_much_beside_a_token_that_is_worth_less(desk: Desk) -> None:
+    desk.hear(started())
+    path, word = followed(listed(desk)[0])
+    viewer, operator = desk.token("screen", Role.VIEWER), desk.token("desk", Role.OPERATOR)
+
+    said = desk.ask("PUT", f"{path}/need?token={word}", {"energy_wh": 5_000}, token=viewer)
+    assert (said.status, said.said["link"]) == (200, None)
+    assert desk.ask("GET", f"{path}?token={word}", token="a word of nobody's").status == 200
+    assert desk.ask("GET", f"{path}?token={word}", token=operator).said["link"] is not None
+    assert desk.ask("GET", path, token=viewer).status == 403
+    assert desk.ask("GET", f"{path}?token={word}x", token=viewer).status == 403
+
+
 def test_a_link_is_for_its_session_alone_and_ends_with_it(desk: Desk) -> None:
     desk.hear(started())
     desk.hear(started(SECOND, "18"))
