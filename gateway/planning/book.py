@@ -54,17 +54,20 @@ class Book:
     from_at_s: float
     room: Room
     promises: Mapping[str, Reservation]
-    _of_places: dict[str, list[Reservation]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
+    _of_places: list[Mapping[str, Sequence[Reservation]]] = field(
+        default_factory=list, init=False, repr=False, compare=False
     )
 
     def at(self, place: str) -> Sequence[Reservation]:
         """Return the open promises on a place; whose those are is worked out when first asked."""
         if not self._of_places:
+            found: dict[str, list[Reservation]] = {}
             for promise in self.promises.values():
                 if promise.state.is_open:
-                    self._of_places.setdefault(promise.place, []).append(promise)
-        return self._of_places.get(place, ())
+                    found.setdefault(promise.place, []).append(promise)
+            # All at once: another thread may ask while this one works it out.
+            self._of_places.append(found)
+        return self._of_places[0].get(place, ())
 
     @property
     def version(self) -> int:

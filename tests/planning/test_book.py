@@ -1,7 +1,11 @@
 """The book of promises: never more than there is, whatever order acts come in."""
 
 import random
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +73,34 @@ def test_a_connector_is_promised_once_at_a_time() -> None:
     with pytest.raises(BookError, match="CP-1 is promised to a"):
         hold(held, promise("b", from_h=1.9, until_h=3))
     hold(held, promise("b", from_h=2, until_h=3))
+
+
+class Halting(dict[str, Reservation]):
+    """Promises of which the first look at all of them halts before the second until it may go on."""
+
+    def __init__(self, promises: Iterable[Reservation]) -> None:
+        super().__init__({promise.id: promise for promise in promises})
+        self.has_halted, self.may_go_on = threading.Event(), threading.Event()
+
+    def values(self) -> Any:
+        is_first = not self.has_halted.is_set()
+        for at, known in enumerate(super().values()):
+            if at == 1 and is_first:
+                self.has_halted.set()
+                assert self.may_go_on.wait(20.0)
+            yield known
+
+
+def test_a_book_that_another_thread_has_begun_to_read_is_whole() -> None:
+    promises = Halting([promise("a"), promise("b", place="CP-2")])
+    read = replace(book(), promises=promises)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read.at, "CP-2")
+        assert promises.has_halted.wait(20.0)
+        with pytest.raises(BookError, match="CP-2 is promised to b"):
+            hold(read, promise("c", place="CP-2"))
+        promises.may_go_on.set()
+        assert [p.id for p in reading.result()] == [p.id for p in read.at("CP-2")] == ["b"]
 
 
 def test_an_older_version_does_not_matter_where_it_still_fits() -> None:
