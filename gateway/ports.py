@@ -240,6 +240,9 @@ class Bookings(Protocol):
     def risk(self, reservation_id: str) -> Risk | None:
         """Return how a promise stood at the last look; None before its first, and once it is closed."""
 
+    def waits_for(self, promise: Reservation) -> str:
+        """Return whose leaving an open promise needs as things are now, empty if nobody's."""
+
     def broken_by(self, constraints: Iterable[Constraint]) -> tuple[Standing, ...]:
         """Return the promises that would be at risk under limits beside those that hold now."""
 

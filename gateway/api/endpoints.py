@@ -202,7 +202,8 @@ async def reservations(call: Call) -> ReservationsView:
 
 
 def _view(promise: Reservation, bookings: Bookings) -> ReservationView:
-    return reservation_view(promise, bookings.places, bookings.risk(promise.id))
+    waits_for = bookings.waits_for(promise)
+    return reservation_view(promise, bookings.places, bookings.risk(promise.id), waits_for)
 
 
 def _reservation_id(call: Call) -> str:

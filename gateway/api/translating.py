@@ -135,7 +135,9 @@ def _offer_view(answer: OfferAnswer, from_at_s: float, places: Places) -> OfferV
     )
 
 
-def reservation_view(promise: Reservation, places: Places, risk: Risk | None) -> ReservationView:
+def reservation_view(
+    promise: Reservation, places: Places, risk: Risk | None, waits_for: str
+) -> ReservationView:
     """Return a reservation as it is answered; `risk` is how it stood at the last look."""
     connector, circuit = place_of(promise.place)
     per_ma_w = places.site.voltage_v * promise.phase_count / 1_000
@@ -160,7 +162,7 @@ def reservation_view(promise: Reservation, places: Places, risk: Risk | None) ->
         profile=steps(promise.envelope, per_ma_w=per_ma_w),
         id_token=promise.id_token,
         reference=promise.reference,
-        waits_for=promise.waits_for,
+        waits_for=waits_for,
         cause=promise.cause,
     )
 

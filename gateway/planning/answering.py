@@ -122,6 +122,11 @@ def answer(
     )
 
 
+def occupied_said(name: str, until: str) -> str:
+    """Return in a clause that a vehicle is at a connector, and until when that is taken to be so."""
+    return f"{name} is occupied now, it is taken to be free from {until}"
+
+
 def free_from_s(here: Circumstances) -> dict[str, float]:
     """Return when (epoch s) connectors that are of no use now are taken to be so again."""
     takers = {name: _useless(name, here.now_s, here) for name in (*here.occupied, *here.away)}
@@ -140,7 +145,7 @@ class _Taker:
         until = clock_said(self.until_s, here.now_s, here.zone)
         match self.by:
             case None:
-                return f"{name} is occupied now, it is taken to be free from {until}"
+                return occupied_said(name, until)
             case Away() as away:
                 return away.said(here.now_s, here.zone)
             case Reservation() as promise:

@@ -22,7 +22,7 @@ from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.absence import BACK_WITHIN_S, Away
-from gateway.planning.answering import Circumstances, answer, free_from_s
+from gateway.planning.answering import Circumstances, answer, free_from_s, occupied_said
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
@@ -39,7 +39,7 @@ from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.claiming import check_claim, check_vehicle
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
 from gateway.planning.quote import Verdict
-from gateway.planning.quote_words import refusal_said
+from gateway.planning.quote_words import clock_said, refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
@@ -139,6 +139,14 @@ class Booking:
         """Return how a promise stood at the last look; None before its first, and once it is closed."""
         is_open = reservation_id in self._keeper.book.promises
         return self._risks.risk(reservation_id) if is_open else None
+
+    def waits_for(self, promise: Reservation) -> str:
+        """Return whose leaving an open promise needs as things are now, empty if nobody's."""
+        now_s = self._now_s()
+        until_s = self._other_until_s(promise, now_s)
+        if until_s is None or not promise.state.is_open:
+            return promise.waits_for
+        return occupied_said(promise.place, clock_said(until_s, now_s, self._zone))
 
     # What is asked.
 
@@ -431,12 +439,16 @@ class Booking:
 
     def _others_until_s(self, now_s: float) -> dict[str, float]:
         """Return the connectors of promises at which another vehicle is, and for how long."""
-        occupied, leaves_at_s = self._deliveries.occupied(), self._leaves_at_s()
-        return {
-            promise.place: max(now_s, leaves_at_s.get(promise.place, now_s + OCCUPIED_FOR_S))
-            for promise in self._keeper.book.promises.values()
-            if promise.place in occupied and self._deliveries.place_of(promise) != promise.place
-        }
+        promises = self._keeper.book.promises.values()
+        found = ((p.place, self._other_until_s(p, now_s)) for p in promises)
+        return {place: until_s for place, until_s in found if until_s is not None}
+
+    def _other_until_s(self, promise: Reservation, now_s: float) -> float | None:
+        """Return until when another vehicle is at the connector of a promise; None if none is."""
+        place = promise.place
+        if place not in self._deliveries.sessions or self._deliveries.place_of(promise) == place:
+            return None
+        return max(now_s, self._leaves_at_s().get(place, now_s + OCCUPIED_FOR_S))
 
     def _circumstances(self, now_s: float, *, solver_s: float = 0.0) -> Circumstances:
         return Circumstances(

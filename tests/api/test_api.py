@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
 from gateway.api.sse import MAX_FOLLOWERS
 from gateway.domain.access import Role
-from gateway.domain.events import TransactionStarted
+from gateway.domain.events import TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality
@@ -358,6 +359,27 @@ def test_headroom_knows_which_connectors_nobody_can_use_now(desk: Desk) -> None:
         "2026-01-05T08:20:00Z",
     ]
     assert third[0] == {"start_at": "2026-01-05T08:00:00Z", "power_w": 22_080}
+
+
+def test_a_reservation_says_whose_leaving_it_needs_as_it_is_now(desk: Desk) -> None:
+    token = desk.token("vans")
+    offer = quote(desk, token, connector="CP-01/1", id_token="van-7")["offers"][0]["offer_id"]
+    held = desk.ask("POST", "/reservations", {"offer_id": offer}, token=token).said
+    path = f"/reservations/{held['reservation_id']}"
+    assert held["waits_for"] == ""
+    came = TransactionStarted(
+        at_s=0.0,
+        connector=ConnectorRef(StationId("CP-01"), 1),
+        transaction=TransactionId("1"),
+        id_token="walk-up",
+    )
+    desk.hear(came)
+    now = desk.ask("GET", path, token=token).said
+    assert now["waits_for"] == "CP-01/1 is occupied now, it is taken to be free from 09:00"
+    desk.hear(TransactionEnded(at_s=0.0, connector=came.connector, transaction=came.transaction))
+    assert desk.ask("GET", path, token=token).said["waits_for"] == ""
+    desk.hear(replace(came, transaction=TransactionId("2"), id_token="VAN-7"))
+    assert desk.ask("GET", path, token=token).said["waits_for"] == ""
 
 
 def events(desk: Desk, token: str, count: int, **headers: str) -> list[tuple[int, str, Any]]:
