@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drivers.sim.faults import Fault, FaultKind
+from drivers.sim.faults import METER_FAULTS, Fault, FaultKind
 from drivers.sim.judge import Judge
 from drivers.sim.station import Station
 from gateway.domain.circuits import Site
@@ -13,7 +13,6 @@ WATCHED_AFTER_S = 300.0  # How long after its end a fault may still be answered.
 SETTLED_AFTER_S = 45.0  # What a fault does to the currents has shown by then.
 WITHIN_RATIO = 1.005  # Of the set-point: the noise of a load is no overload.
 
-_METERS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
 _GO_BY_THEMSELVES = frozenset({FaultKind.STATION_LOST, FaultKind.BASE_STEP, FaultKind.STOP_PRESSED})
 _RESTARTS = frozenset(
     {
@@ -77,13 +76,13 @@ class FaultLog:
 
     def _watched_until_s(self, fault: Fault) -> float:
         # With the meter or the station back, or the load gone, there is nothing left to answer.
-        ends = fault.kind in _METERS or fault.kind in _GO_BY_THEMSELVES
+        ends = fault.kind in METER_FAULTS or fault.kind in _GO_BY_THEMSELVES
         return fault.until_s if ends else fault.until_s + WATCHED_AFTER_S
 
     def _answered_s(self, record: FaultRecord, at_s: float) -> float | None:
         """Return when the fault was answered, once that is known."""
         fault = record.fault
-        if fault.kind in _METERS:
+        if fault.kind in METER_FAULTS:
             below = self._stations_below(self._metered_by(fault))
             return at_s if all(self._is_at_fallback(station) for station in below) else None
         if fault.kind is FaultKind.STATION_LOST:

@@ -10,6 +10,7 @@ class FaultKind(StrEnum):
     METER_LOST = "meter_lost"  # A meter gives no answer.
     METER_FROZEN = "meter_frozen"  # A meter repeats its values to the last bit.
     METER_NAN = "meter_nan"  # A meter answers without a value that can be trusted.
+    METER_MISWIRED = "meter_miswired"  # Its clamps show `value` times the truth; -1 is backwards.
     STATION_LOST = "station_lost"  # The link is down; the station keeps to what it stores.
     STATION_DISOBEDIENT = "station_disobedient"  # Accepts limits, keeps to the one before.
     STATION_RUNAWAY = "station_runaway"  # Accepts limits, offers its installed maximum.
@@ -25,6 +26,16 @@ class FaultKind(StrEnum):
     GATEWAY_KILL = "gateway_kill"  # The gateway is dead for the length of the fault.
     STOP_PRESSED = "stop_pressed"  # The stop input is closed for the length of the fault.
     BASE_STEP = "base_step"  # The base of circuit `subject` changes by `value` A on its phases.
+
+
+METER_FAULTS = frozenset(
+    {
+        FaultKind.METER_LOST,
+        FaultKind.METER_FROZEN,
+        FaultKind.METER_NAN,
+        FaultKind.METER_MISWIRED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from random import Random
 
-from drivers.sim.faults import Fault, FaultKind
+from drivers.sim.faults import METER_FAULTS, Fault, FaultKind
 from drivers.sim.scenario import (
     BaseTraits,
     Scenario,
@@ -361,7 +361,7 @@ def _faults(
     if not _circuits_with_room(base, reserve_a):
         impossible.add(FaultKind.BASE_STEP)
     if not site.meters:
-        impossible |= {FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN}
+        impossible |= METER_FAULTS
     bag: list[FaultKind] = []
     for _ in range(count):
         if not bag:

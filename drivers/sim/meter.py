@@ -32,7 +32,7 @@ class CircuitMeter:
     """A meter that averages over `AVERAGED_OVER_S`: `open_window`, and half a second later `read`.
 
     While lost it gives no answer; while frozen it repeats its last values to the last bit; while
-    NaN it answers without values.
+    NaN it answers without values; while miswired it shows a part of what flows, or its reverse.
     """
 
     def __init__(
@@ -101,16 +101,22 @@ class CircuitMeter:
             )
             for p in (0, 1, 2)
         )
+        shown = self._shown_ratio()
         one_w, two_w, three_w = (
-            amps * self._voltage_v[p] * self._wires.power_factor(p)
+            amps * shown * self._voltage_v[p] * self._wires.power_factor(p)
             for p, amps in enumerate((one_a, two_a, three_a))
         )
         self._last = MeterReading(
             meter=self.declared.id,
             at_s=at_s,
-            current_a=(one_a, two_a, three_a),
+            current_a=(one_a * abs(shown), two_a * abs(shown), three_a * abs(shown)),
             power_w=(one_w, two_w, three_w),
             voltage_v=self._voltage_v,
             import_energy_wh=self._wires.energy_wh(at_s),
         )
         return self._last
+
+    def _shown_ratio(self) -> float:
+        """Return what its clamps show of what flows: 1 as they should be, -1 the wrong way round."""
+        wrong = [f.value for f in self.faults if f.kind is FaultKind.METER_MISWIRED]
+        return wrong[-1] if wrong else 1.0

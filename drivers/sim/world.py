@@ -7,7 +7,7 @@ from drivers.sim.agenda import Agenda
 from drivers.sim.answers import FaultLog
 from drivers.sim.building import BaseLoad
 from drivers.sim.evse import Evse
-from drivers.sim.faults import Fault, FaultKind
+from drivers.sim.faults import METER_FAULTS, Fault, FaultKind
 from drivers.sim.judge import GATEWAY_BLIND_S, METER_BLIND_S, Judge
 from drivers.sim.meter import CircuitMeter
 from drivers.sim.scenario import LimitAt, Scenario, StepAt
@@ -19,7 +19,6 @@ from gateway.domain.ids import CircuitId, MeterId, StationId
 TICK_S = 1.0
 RELINK_AFTER_S = (1.0, 15.0)
 
-METER_FAULTS = frozenset({FaultKind.METER_LOST, FaultKind.METER_FROZEN, FaultKind.METER_NAN})
 _GATEWAY_FAULTS = frozenset(
     {FaultKind.GATEWAY_KILL, FaultKind.WALL_CLOCK_JUMP, FaultKind.STOP_PRESSED}
 )

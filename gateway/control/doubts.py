@@ -6,18 +6,29 @@ from gateway.control.parameters import ControlParameters
 
 
 def unseen_ma(
-    current_ma: int, surely_ma: int, rating_ma: int, parameters: ControlParameters
+    current_ma: int, drawn_ma: int, fed_ma: int, rating_ma: int, parameters: ControlParameters
 ) -> int:
     """Return what surely flows and a meter does not show, beyond what all may be wrong by, else 0.
 
-    Where current flows out nothing can be said: what nobody declared may feed what is below. One
-    that shows an overload is believed in that.
+    At least what is drawn below flows in, less what sources there give. One that shows an
+    overload is believed in that.
     """
     noise_ma = rating_ma * parameters.meter_noise_ratio
-    wrong_by_ma = noise_ma + surely_ma * parameters.doubted_ratio
-    if not -noise_ma <= current_ma <= rating_ma or surely_ma - current_ma <= wrong_by_ma:
-        return 0
-    return surely_ma - current_ma
+    wrong_by_ma = noise_ma + (drawn_ma + fed_ma) * parameters.doubted_ratio
+    hidden_ma = drawn_ma - fed_ma - current_ma
+    return 0 if current_ma > rating_ma or hidden_ma <= wrong_by_ma else hidden_ma
+
+
+def backwards_since_s(
+    before_s: float | None, told_ma: int, noise_ma: float, at_s: float
+) -> float | None:
+    """Return since when a meter tells of a flow out, where nothing declared feeds what is below.
+
+    It is over once the meter tells of a flow in: what is next to nothing has no direction.
+    """
+    if told_ma > noise_ma:
+        return None
+    return at_s if before_s is None and told_ma < -noise_ma else before_s
 
 
 def unseen_since_s(

@@ -159,7 +159,7 @@ def _of_safety(reason: Reason) -> str:
 
 def too_little(unseen_ma: int | None) -> str:
     """Return what is wrong with a meter that does not show so much of what surely flows."""
-    return f"shows {amps(unseen_ma)} less than what connectors below surely draw"
+    return f"shows {amps(unseen_ma)} less than what surely flows there"
 
 
 def amps(current_ma: int | None) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gateway.control.bites import with_bite_seen
 from gateway.control.bounds import high_ma, is_overdrawn, reading_is_current, undrawn_ma
+from gateway.control.doubts import backwards_since_s
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
     Change,
@@ -71,11 +72,17 @@ def _signed_ma(event: MeterRead, phase: int) -> int | None:
 
 def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead) -> PhaseState:
     before = state.circuits[circuit_at].phases[phase]
-    at_s, current_ma = event.reading.at_s, _signed_ma(event, phase)
-    if current_ma is None or at_s <= before.read_at_s:
+    at_s, told_ma = event.reading.at_s, _signed_ma(event, phase)
+    if told_ma is None or at_s <= before.read_at_s:
         return before
     circuit, parameters = state.wiring.circuits[circuit_at], state.parameters
-    rating_ma = circuit.rating_ma[phase]
+    rating_ma, current_ma = circuit.rating_ma[phase], told_ma
+    backwards_s = None
+    if not state.wiring.is_fed_below(circuit_at, phase):
+        # A clamp the wrong way round must not hide what is drawn.
+        current_ma = abs(told_ma)
+        noise_ma = rating_ma * parameters.meter_noise_ratio
+        backwards_s = backwards_since_s(before.backwards_since_s, told_ma, noise_ma, at_s)
     if not rating_ma:  # A phase the circuit does not have: what is measured there is nothing.
         return replace(before, read_at_s=at_s, changed_at_s=at_s)
     is_first = before.read_at_s < 0 and before.changed_at_s < 0 and not before.level_ma
@@ -93,6 +100,7 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
         power_w=power_w,
         read_at_s=at_s,
         changed_at_s=before.changed_at_s if told == told_before else at_s,
+        backwards_since_s=backwards_s,
         theta_ratio=theta_after(
             before.theta_ratio,
             ratio=abs(before.current_ma) / rating_ma,

@@ -66,7 +66,7 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
     hidden_ma, doubted_s = 0, 0.0
     if age_s is not None and lows_ma - fed_ma > measured.current_ma:
         if now_s - measured.read_at_s <= parameters.stale_no_raises_s:
-            hidden_ma = unseen_ma(measured.current_ma, lows_ma - fed_ma, rating_ma, parameters)
+            hidden_ma = unseen_ma(measured.current_ma, lows_ma, fed_ma, rating_ma, parameters)
         if hidden_ma:
             doubted_s = doubted_for_s(state.memory.unseen_since_s[at], parameters, now_s)
         if doubted_s:

@@ -184,7 +184,7 @@ class PhaseState:
     """One phase of a metered circuit."""
 
     current_ma: int = 0
-    """Signed: import is positive."""
+    """Signed: import is positive, and all is where nothing that is declared feeds the phase."""
     voltage_v: float | None = None
     power_w: float | None = None
     read_at_s: float = NEVER_S
@@ -198,6 +198,8 @@ class PhaseState:
     over_since_s: float | None = None
     """Since when it has been over the rating in force."""
     over_own_since_s: float | None = None
+    backwards_since_s: float | None = None
+    """Since when its meter tells of a flow out, though nothing that is declared feeds it."""
     """Since when it has been over the device's own rating, whatever the calendar says."""
     rises: RiseHistory = field(default_factory=RiseHistory)
     """How much base rose within one reaction chain."""

@@ -117,6 +117,11 @@ class Wiring:
             worst_case_ma=tuple(ma for circuit in site.circuits for ma in uncontrolled[circuit.id]),
         )
 
+    def is_fed_below(self, circuit: Position, phase: int) -> bool:
+        """Return whether a declared source feeds a phase of a circuit from below."""
+        sources = self.site.sources
+        return any(sources[at].nameplate_ma[phase] for at in self.sources[circuit])
+
     def with_all_below(self, own_ma: list[int]) -> list[int]:
         """Return, per row, the sum of what is the circuit's own and what is that of all below."""
         summed_ma = own_ma.copy()

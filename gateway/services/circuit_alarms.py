@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from gateway.control.explain import amps
+from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
@@ -19,7 +20,7 @@ class CircuitAlarms:
 
     def follow(self, cycle: Cycle) -> None:
         """Sound what this decision says, and end what it says no more."""
-        told = {**_void_proofs(cycle), **_lockouts(cycle), **_doubts(cycle)}
+        told = {**_void_proofs(cycle), **_lockouts(cycle), **_doubts(cycle), **_backwards(cycle)}
         told |= _trips(cycle, self._fitted)
         for name in self._said - told.keys():
             self._alarms.end(name)
@@ -58,14 +59,37 @@ def _doubts(cycle: Cycle) -> dict[str, str]:
     """Return the circuits whose meter does not show what surely flows below it."""
     return {
         f"meter of {circuit.id}": (
-            f"the meter of circuit {circuit.id} shows less than what connectors below surely draw"
-            " and is not believed: see whether its clamps are closed, and on the phases declared;"
+            f"the meter of circuit {circuit.id} shows less than what surely flows there, by what"
+            " connectors below draw and declared sources give, and is not believed: see whether its"
+            " clamps are closed, the right way round, and on the phases declared;"
             " whether a station below tells more than it draws; and whether something that is not"
             " declared (sources) feeds the circuit"
         )
         for at, circuit in enumerate(cycle.state.wiring.circuits)
         if any(row.is_doubted for row in cycle.decision.survey.rows[3 * at : 3 * at + 3])
     }
+
+
+def _backwards(cycle: Cycle) -> dict[str, str]:
+    """Return the circuits whose meter tells of a flow out, though nothing declared feeds them."""
+    told, after_s = {}, cycle.state.parameters.doubted_after_s
+    for circuit, seen in zip(cycle.state.wiring.circuits, cycle.state.circuits, strict=True):
+        since_s = {
+            phase: of.backwards_since_s for phase, of in zip(Phase, seen.phases, strict=True)
+        }
+        phases = [
+            phase.name
+            for phase, began_s in since_s.items()
+            if began_s is not None and cycle.decision.at_s - began_s >= after_s
+        ]
+        if phases:
+            told[f"direction of {circuit.id}"] = (
+                f"the meter of circuit {circuit.id} tells of power that flows out on"
+                f" {' and '.join(phases)}, and nothing that is declared feeds it: it is counted as"
+                " drawn. Turn that clamp round (where all phases are the wrong way: `invert: true`);"
+                " if PV or a battery feeds the circuit, declare it (sources)"
+            )
+    return told
 
 
 def _trips(cycle: Cycle, fitted: Collection[CircuitId]) -> dict[str, str]:

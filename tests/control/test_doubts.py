@@ -69,7 +69,7 @@ def test_a_clamp_that_is_off_takes_the_circuit_to_its_fallback_step_by_step() ->
     reason = board.decide().reasons[ref(1)]
     assert (reason.kind, reason.limit_ma) == (ReasonKind.METER_DOUBTED, 6_000)
     assert "the meter of board L1 shows " in sentence(reason)
-    assert " less than what connectors below surely draw; " in sentence(reason)
+    assert " less than what surely flows there; " in sentence(reason)
 
 
 def test_from_the_first_vehicle_on_nothing_is_raised_by_such_a_meter() -> None:
@@ -108,12 +108,8 @@ def test_within_what_meters_differ_by_nothing_is_said() -> None:
     assert set(shown(board, 40, 0.9 * drawn_a)) == {0}
 
 
-def test_where_current_flows_out_nothing_is_said() -> None:
-    assert set(shown(charging(), 40, -20.0)) == {0}
-
-
-@pytest.mark.parametrize(("roof_a", "is_explained"), [(40.0, True), (4.0, False)])
-def test_a_source_explains_as_much_as_it_gives(*, roof_a: float, is_explained: bool) -> None:
+def below_a_roof() -> OneCircuit:
+    """Return the board with a roof of 50 A a phase declared, and a vehicle told 32 A."""
     source = Source(
         id=SourceId("roof"),
         circuit=BOARD,
@@ -124,9 +120,38 @@ def test_a_source_explains_as_much_as_it_gives(*, roof_a: float, is_explained: b
     board = OneCircuit(of=replace(site(), sources=(source,)))
     board.prove(1)
     board.send(1, 32_000)
-    unseen_ma = shown(board, 30, 0.3, roof_a=roof_a)
+    return board
+
+
+@pytest.mark.parametrize(("roof_a", "is_explained"), [(40.0, True), (4.0, False)])
+def test_a_source_explains_as_much_as_it_gives(*, roof_a: float, is_explained: bool) -> None:
+    unseen_ma = shown(below_a_roof(), 30, 0.3, roof_a=roof_a)
 
     assert (unseen_ma[-1] == 0) is is_explained
+
+
+def test_more_may_flow_out_than_sources_leave_and_no_meter_says_so() -> None:
+    # 32 A drawn and 45 A given: what flows out is 13 A, not 32 A more than that.
+    assert shown(below_a_roof(), 30, -13.0, roof_a=45.0)[-1] == 0
+    assert shown(below_a_roof(), 30, -45.0, roof_a=45.0)[-1] > 25_000
+
+
+def test_where_nothing_feeds_a_clamp_the_wrong_way_round_hides_no_base() -> None:
+    board = charging()
+    drawn_a = board.told_ma(1) / 1_000
+    shown(board, 3, -(40.0 + drawn_a))
+
+    assert board.decide().survey.rows[0].base_ma >= 40_000
+
+
+def test_one_the_wrong_way_round_gives_nobody_room_that_is_not_there() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    for _ in range(120):
+        shown(board, 1, -(60.0 + board.told_ma(1) / 1_000))
+
+    assert board.told_ma(1) <= 95_000 - 60_000
+    assert (board.decide().survey.rows[0].current_ma or 0) > 60_000
 
 
 def test_a_vehicle_that_stops_before_its_next_reading_raises_no_doubt() -> None:

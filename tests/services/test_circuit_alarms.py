@@ -35,6 +35,25 @@ def test_a_meter_that_does_not_show_what_surely_flows_is_an_alarm() -> None:
     assert (heard[15], heard[29], heard[59]) == (set(), {f"meter of {BOARD}"}, set())
 
 
+def test_power_that_flows_out_where_nothing_feeds_is_an_alarm_that_says_what_to_do() -> None:
+    board, alarms = OneCircuit(), Alarms(SystemClock())
+    of_circuits, heard = CircuitAlarms(alarms), []
+    for second in range(90):
+        board.now_s += 1.0
+        power_w = 4_600.0
+        if second < 30:
+            power_w = -4_600.0
+        current_a = 0.4 if 30 <= second < 60 else 20.0
+        board.flow(current_a + 0.001 * (second % 7), power_w=power_w if current_a > 1 else -90.0)
+        of_circuits.follow(Cycle(decision=board.decide(), state=board.state))
+        heard.append([alarm.text for alarm in alarms.sounding()])
+
+    (told,) = heard[29]
+    assert "flows out on L1 and L2 and L3" in told
+    assert "it is counted as drawn. Turn that clamp round" in told
+    assert (heard[15], heard[59], heard[89]) == ([], [told], [])
+
+
 def test_an_alarm_sounds_while_its_reason_lasts() -> None:
     alarms = Alarms(SystemClock())
     of_circuits = CircuitAlarms(alarms)

@@ -36,6 +36,8 @@ from tests.simulation.harness import HARM, knowing_base
 from tests.simulation.stories import (
     base_above_its_worst_case,
     base_above_the_rating_thrice,
+    clamps_that_come_off,
+    clamps_the_wrong_way_round,
     cloud_over_the_roof,
     cuts_while_answers_are_late,
     large_rise_while_the_gateway_is_gone,
@@ -110,6 +112,10 @@ def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _meters_are_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "doubted_for_s", lambda *_: 0.0)
+
+
+def _any_circuit_may_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Wiring, "is_fed_below", lambda *_: True)
 
 
 def _falls_are_base(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,6 +374,17 @@ MUTANTS = (
         rule="a frozen meter is stale",
         scenarios=(step_behind_a_frozen_meter,),
         patch=_frozen_meters_are_believed,
+    ),
+    Mutant(
+        rule="a meter that shows too little is doubted",
+        scenarios=(clamps_that_come_off,),
+        patch=_meters_are_not_doubted,
+    ),
+    Mutant(
+        rule="what flows where nothing feeds is drawn",
+        scenarios=(clamps_the_wrong_way_round,),
+        patch=_any_circuit_may_give,
+        first_line=_meters_are_not_doubted,
     ),
     Mutant(
         rule="all phases count until learnt",

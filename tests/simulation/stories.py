@@ -97,6 +97,25 @@ def step_behind_a_frozen_meter() -> Scenario:
     return _step_behind(FaultKind.METER_FROZEN)
 
 
+def _behind_clamps_that_show(ratio: float, from_s: float) -> Scenario:
+    park = _full_car_park(800.0)
+    meter = park.site.meters[0].id
+    wrong = Fault(
+        kind=FaultKind.METER_MISWIRED, at_s=from_s, until_s=800.0, subject=meter, value=ratio
+    )
+    return replace(park, faults=(wrong,), steps=_climb(park, BUSY_S + 60.0, 20.0))
+
+
+def clamps_that_come_off() -> Scenario:
+    """Return a full car park whose meter shows a tenth of what flows, before its base rises."""
+    return _behind_clamps_that_show(0.1, BUSY_S)
+
+
+def clamps_the_wrong_way_round() -> Scenario:
+    """Return a full car park whose meter takes what is drawn for what is given, from the start."""
+    return _behind_clamps_that_show(-1.0, 0.0)
+
+
 def step_beyond_reserve() -> Scenario:
     """Return a car park whose base steps up by more than the reserve."""
     park = _busy_car_park(700.0)
