@@ -1,8 +1,8 @@
-"""Watts told for every phase, to a vehicle that drew nothing of its minimum on one.
+"""Watts told for every phase while it is not known which are used: where one alone has too few.
 
 A vehicle that charges on three phases only needs three times the minimum to begin, where its
-station divides watts by the phases in use. Until it is known which those are, all the watts
-may flow on any of them, and are counted so.
+station divides watts by the phases in use, and three times the maximum to have all it can. Until
+it is known which phases those are, all the watts may flow on any of them, and are counted so.
 """
 
 from gateway.control.state import SiteState
@@ -37,6 +37,17 @@ def may_need_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
         return False
     shows_from_s = belief.started_at_s + parameters.start_settling_s
     return draw.at_s - parameters.sample_age_s >= shows_from_s
+
+
+def counts_no_more(state: SiteState, at: int, limit_ma: int, cap: Reason | None) -> bool:
+    """Return whether a limit told for every phase counts no more than the same told for one.
+
+    So it is at the installed maximum: no phase carries more, however the station divides watts.
+    """
+    connector = state.wiring.connectors[at]
+    if not state.stations[connector.ref.station].takes_watts or _is_capped(cap):
+        return False
+    return state.connectors[at].mask is None and limit_ma == connector.max_ma
 
 
 def _is_capped(cap: Reason | None) -> bool:

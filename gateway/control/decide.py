@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from gateway.control.all_phases import may_need_all_phases
+from gateway.control.all_phases import counts_no_more, may_need_all_phases
 from gateway.control.appetite import uses_its_limit
 from gateway.control.board import Board
 from gateway.control.caps import chargeable_ma
@@ -96,6 +96,8 @@ def decide(state: SiteState, now_s: float) -> Decision:
         memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
     _tell_all_phases(moment, board, memory)
     memory = replace(memory, dues=(*dues, *_raise(moment, board, steps)))
+    memory = replace(memory, tells_all_phases=_tells_all_phases(board))
+    _tell_all_that_costs_nothing(moment, board)
     orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(moment)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
@@ -108,12 +110,6 @@ def decide(state: SiteState, now_s: float) -> Decision:
         ),
         lapse=lapse,
         trial_at_s=tuple([None if trial is None else trial.since_s for trial in moment.trials]),
-        tells_all_phases=tuple(
-            limit_ma > 0 and count > known
-            for limit_ma, count, known in zip(
-                board.limit_ma, board.phase_count, board.known_count, strict=True
-            )
-        ),
         asked_at_s=tuple(
             [
                 now_s if at in asked else before_s
@@ -274,6 +270,26 @@ def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> Non
         since_s = [memory.headroom_since_s[row] for row in board.rows[at]]
         if all(s is not None and moment.now_s - s >= after_s for s in since_s):
             board.tell_for(at, MIN_CHARGING_MA, len(state.wiring.connectors[at].phases))
+
+
+def _tells_all_phases(board: Board) -> tuple[bool, ...]:
+    """Return, per connector, whether its watts are told for more phases than it is known to use."""
+    counts = zip(board.limit_ma, board.phase_count, board.known_count, strict=True)
+    return tuple([limit_ma > 0 and count > known for limit_ma, count, known in counts])
+
+
+def _tell_all_that_costs_nothing(moment: Moment, board: Board) -> None:
+    """Tell watts for all phases where that counts no more; anew each second, while it does not."""
+    state = moment.state
+    for at in moment.moved:
+        if not board.takes_watts[at]:
+            continue
+        if not counts_no_more(state, at, board.limit_ma[at], moment.caps[at]):
+            continue
+        count, newest = len(state.wiring.connectors[at].phases), state.connectors[at].limits[-1]
+        is_told = newest.phase_count == count
+        if is_told or all(_is_fresh(state, moment.seen, row) for row in board.rows[at]):
+            board.phase_count[at] = count
 
 
 def _tell_needs(moment: Moment, board: Board) -> None:

@@ -200,6 +200,8 @@ def after_sending(
         if newest.limit_ma == 0:
             # Learnt again after every pause (design §3): it may come back on other phases.
             belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
+    if event.phase_count != newest.phase_count:
+        belief = replace(belief, phase_count=None)  # By what it was told for, watts fitted so many.
     paused_at_s = None if event.limit_ma else (belief.paused_at_s or event.at_s)
     return replace(
         belief,

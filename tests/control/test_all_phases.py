@@ -88,10 +88,10 @@ class Hall:
 
 def test_who_draws_nothing_on_one_phase_is_told_watts_for_all_and_its_phases_are_learnt() -> None:
     hall = Hall()
-    hall.run(45)
-    assert told(hall.board) == (16_000, 1)  # 3,680 W: too few for three phases.
+    hall.run(25)
+    assert told(hall.board) == (6_000, 1)  # 1,380 W: too few for three phases.
 
-    hall.run(15)
+    hall.run(35)
     assert told(hall.board)[1] == 3
 
     hall.run(60)
@@ -175,6 +175,53 @@ def test_a_station_not_yet_proven_is_proven_on_three_phases() -> None:
             hall.tell()
 
     assert hall.board.state.stations[ref(1).station].is_proven
+
+
+class DividedHall(Hall):
+    """A hall whose station gives what it is told in watts in equal parts to a vehicle's phases."""
+
+    def __init__(self, *, phase_count: int = 3, takes_a: float = 32.0) -> None:
+        super().__init__(base_a=5.0, tells_watts=True, max_ma=32_000, begins_at_w=0.0)
+        self.phase_count, self.takes_a = phase_count, takes_a
+
+    def draw_a(self) -> tuple[float, float, float]:
+        limit_ma, told_count = told(self.board)
+        each_a = min(self.takes_a, limit_ma * told_count / self.phase_count / 1_000)
+        each_a = 0.0 if each_a < 2 else each_a
+        one, two, three = (each_a if phase < self.phase_count else 0.0 for phase in range(3))
+        return one, two, three
+
+
+def test_what_costs_no_more_is_told_too_one_that_divides_its_watts_gives_all_its_phases() -> None:
+    hall = DividedHall()
+    hall.run(200)
+
+    assert hall.draw_a() == (32.0, 32.0, 32.0)
+    assert hall.board.seen().claimed_ma == [35_556] * 3  # As one phase with 7.4 kW would count.
+    assert not hall.board.seen().overdrawn[0]
+
+
+def test_one_that_takes_less_than_its_share_of_that_is_not_said_to_disobey() -> None:
+    hall = DividedHall(takes_a=16.0)
+    hall.run(400)
+
+    assert hall.draw_a() == (16.0, 16.0, 16.0)
+    assert hall.board.state.stations[ref(1).station].is_proven
+
+
+def test_what_no_longer_fits_is_told_for_one_phase_again_and_nobody_is_paused() -> None:
+    hall = DividedHall(phase_count=1)
+    hall.run(200)
+    assert told(hall.board) == (32_000, 3)
+
+    hall.base_a = 60.0
+    for _ in range(60):
+        hall.run(1)
+        assert told(hall.board)[0] >= 6_000
+
+    assert told(hall.board)[1] == 1
+    seen = hall.board.seen()
+    assert seen.claimed_ma[0] <= seen.rows[0].available_ma + ControlParameters().dead_band_ma
 
 
 def test_no_watts_for_all_phases_are_told_under_a_veto_one_phase_may_exceed() -> None:
