@@ -25,7 +25,7 @@ from gateway.control.bounds import (
     reading_is_current,
 )
 from gateway.control.rows import Row, row_of
-from gateway.control.state import SiteState
+from gateway.control.state import NEVER_S, SiteState
 from gateway.control.three_phase import within_three_phase_bounds
 from gateway.control.wants import Claims
 from gateway.control.wiring import Mask, Position
@@ -206,10 +206,18 @@ def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
 
 
 def _read_at_s(state: SiteState, now_s: float) -> list[float]:
-    """Return, per circuit, when the oldest of the readings of it and of those above is from."""
+    """Return, per circuit, when the oldest of the readings of it and of those above is from.
+
+    A phase that was never read is none of them: its worst case counts, and no low is taken off.
+    """
     wiring = state.wiring
     own_s = [
-        now_s if circuit.meter is None else min([phase.read_at_s for phase in measured.phases])
+        now_s
+        if circuit.meter is None
+        else min(
+            [phase.read_at_s for phase in measured.phases if phase.read_at_s > NEVER_S],
+            default=NEVER_S,
+        )
         for circuit, measured in zip(wiring.circuits, state.circuits, strict=True)
     ]
     return [

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.domain.charging import ConnectorStatus
+from gateway.domain.electric import Phase
 from gateway.domain.events import (
     ConnectorStatusChanged,
     ConstraintLifted,
@@ -98,6 +99,18 @@ def test_subtract_lows_count_highs() -> None:
     row = site.seen().rows[0]
 
     assert row.base_ma == 26_000 - 6_000 + 300  # What the station's meter may be wrong by.
+
+
+def test_a_meter_of_one_phase_alone_shows_what_the_newest_reading_draws() -> None:
+    board = OneCircuit(of=site_of(phases=(Phase.L1,)))
+    board.prove(1)
+    for drawn_a in (6.0, 20.0):
+        board.now_s += 10.0
+        board.draw_on_phases(1, (drawn_a, None, None))
+        board.now_s += 1.0
+        board.flow_on_phases((drawn_a + 5.0, None, None))
+
+    assert board.seen().low_ma[0][0] > 19_000
 
 
 def test_headroom_is_raised_into_after_thirty_seconds_in_steps() -> None:

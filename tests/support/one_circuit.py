@@ -176,7 +176,10 @@ class OneCircuit:
         self.draw_on_phases(number, (current_a, current_a, current_a), outlet)
 
     def draw_on_phases(
-        self, number: int, current_a: tuple[float, float, float], outlet: int = 1
+        self,
+        number: int,
+        current_a: tuple[float | None, float | None, float | None],
+        outlet: int = 1,
     ) -> None:
         """Let a station report a draw on each of its connector's own phases."""
         connector = ref(number, outlet)
@@ -187,10 +190,15 @@ class OneCircuit:
         self.flow_on_phases((current_a, current_a, current_a), power_w=power_w)
 
     def flow_on_phases(
-        self, current_a: tuple[float, float, float], *, power_w: float | None = None
+        self,
+        current_a: tuple[float | None, float | None, float | None],
+        *,
+        power_w: float | None = None,
     ) -> None:
-        """Let the circuit's meter report a current of each phase, and the power it makes."""
-        one, two, three = (a * 230 if power_w is None else power_w for a in current_a)
+        """Let the circuit's meter report a current of each phase it has, and the power it makes."""
+        one, two, three = (
+            a * 230 if power_w is None and a is not None else power_w for a in current_a
+        )
         reading = MeterReading(
             meter=METER,
             at_s=self.now_s,
