@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.proof_view import explain_failures, proof_json, proof_table
+from gateway.cli.proof_view import explain_failures, explain_watts, proof_json, proof_table
 from gateway.cli.wording import counted
 from gateway.settings import (
     Mistake,
@@ -111,6 +111,9 @@ def _show_settings(terminal: Console, settings: Settings, credentials: Credentia
     )
     terminal.print("Worst case if Headroom, a meter or the network fails; amperes per phase:\n")
     terminal.print(proof_table(site, proof))
+    in_watts = explain_watts(site)
+    if in_watts is not None:
+        terminal.print(in_watts + "\n", soft_wrap=True)
     if not proof.holds:
         for line in explain_failures(site, proof):
             terminal.print(line, soft_wrap=True)

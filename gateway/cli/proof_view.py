@@ -8,7 +8,12 @@ from rich.text import Text
 
 from gateway.control.proof import FallbackTerm, PhaseProof, SiteProof, lower_fallbacks
 from gateway.domain.circuits import Circuit, Site
-from gateway.domain.electric import PerPhase
+from gateway.domain.electric import (
+    LOWEST_VOLTAGE_PCT,
+    MIN_CHARGING_MA,
+    PerPhase,
+    in_amperes_ma,
+)
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.rating_calendar import lowest_rating
 
@@ -51,6 +56,21 @@ def explain_failures(site: Site, proof: SiteProof) -> Iterator[str]:
     yield from _list_remedy(site)
 
 
+def explain_watts(site: Site) -> str | None:
+    """Return what fallbacks told in watts count, and whose those are; None where none is."""
+    stations = [station.id for station in site.stations if station.takes_watts]
+    if not stations:
+        return None
+    lowest_v = site.voltage_v * LOWEST_VOLTAGE_PCT / 100
+    counted_a = in_amperes_ma(MIN_CHARGING_MA) / 1_000
+    names = ", ".join(stations[:MANY])
+    names += f" and {len(stations) - MANY} more" if len(stations) > MANY else ""
+    return (
+        f"Fallbacks told in watts count at the lowest voltage, where {MIN_CHARGING_MA / 1_000:g} A of"
+        f" {site.voltage_v:g} V are {counted_a:.1f} A of {lowest_v:g} V: {names}."
+    )
+
+
 def proof_json(site: Site, proof: SiteProof) -> dict[str, object]:
     """Return the proof for programs; currents in amperes."""
     remedy = lower_fallbacks(site)
@@ -83,7 +103,11 @@ def _row_json(row: PhaseProof) -> dict[str, object]:
         "declared_base_a": row.declared_base_ma / 1_000,
         "circuits_below_a": row.circuits_below_ma / 1_000,
         "fallbacks": [
-            {"connector": str(term.connector), "fallback_a": term.fallback_ma / 1_000}
+            {
+                "connector": str(term.connector),
+                "fallback_a": term.fallback_ma / 1_000,
+                "counted_a": term.counted_ma / 1_000,
+            }
             for term in row.fallbacks
         ],
         "loads": [
@@ -134,15 +158,17 @@ def _describe_base(row: PhaseProof) -> str:
 
 def _list_fallbacks(terms: tuple[FallbackTerm, ...]) -> str:
     """Return the connectors by their fallback, the long lists cut."""
-    by_fallback: dict[int, list[ConnectorRef]] = {}
+    by_fallback: dict[tuple[int, int], list[ConnectorRef]] = {}
     for term in terms:
         if term.fallback_ma:
-            by_fallback.setdefault(term.fallback_ma, []).append(term.connector)
+            counted = by_fallback.setdefault((term.counted_ma, term.fallback_ma), [])
+            counted.append(term.connector)
     parts = []
-    for fallback_ma, refs in sorted(by_fallback.items(), reverse=True):
+    for (counted_ma, fallback_ma), refs in sorted(by_fallback.items(), reverse=True):
         names = ", ".join(str(ref) for ref in refs[:MANY])
         names += f" and {len(refs) - MANY} more" if len(refs) > MANY else ""
-        parts.append(f"{len(refs)} × {fallback_ma / 1_000:g} ({names})")
+        in_watts = f"; {fallback_ma / 1_000:g} A told in watts" if counted_ma > fallback_ma else ""
+        parts.append(f"{len(refs)} × {round(counted_ma / 1_000, 1):g} ({names}{in_watts})")
     return " + ".join(parts) or "none"
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from gateway.control.bounds import in_watts_ma, on_one_phase_ma
-from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.control.bounds import on_one_phase_ma
+from gateway.domain.electric import MIN_CHARGING_MA, in_watts_ma
 
 Rank = tuple[int, float]
 """Criticality class and laxity: smaller is served first."""

@@ -4,10 +4,9 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, StandingLimit, StationBelief
 from gateway.control.wiring import Mask
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import NOTHING, PerPhase
+from gateway.domain.electric import NOTHING, PerPhase, in_amperes_ma
 
 ENDLESS_S = float("inf")
-LOWEST_VOLTAGE_PCT = 90  # EN 50160: the nominal voltage less 10 %.
 
 
 def tolerance_ma(current_ma: int, parameters: ControlParameters) -> int:
@@ -44,16 +43,6 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
 def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
     """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
     return in_amperes_ma(limit_ma) if station.takes_watts else limit_ma
-
-
-def in_amperes_ma(limit_ma: int) -> int:
-    """Return the current that a limit allows which was told in watts at the nominal voltage."""
-    return -(-limit_ma * 100 // LOWEST_VOLTAGE_PCT)
-
-
-def in_watts_ma(current_ma: int) -> int:
-    """Return the highest limit told in watts that never allows more than a current."""
-    return current_ma * LOWEST_VOLTAGE_PCT // 100
 
 
 def on_one_phase_ma(limit_ma: int, *, times: int, max_ma: int) -> int:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from gateway.control.bounds import draw_as_limit_ma, in_watts_ma
+from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.headroom import Survey
 from gateway.control.state import SiteState
 from gateway.control.thermal import projected_ratio
-from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase, in_watts_ma
 from gateway.domain.limits import Constraint
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 

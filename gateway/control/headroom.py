@@ -15,6 +15,7 @@ from typing import NamedTuple
 from gateway.control.attribution import Attribution
 from gateway.control.bounds import (
     counted_draw,
+    counted_limit_ma,
     fallback_ma,
     high_ma,
     is_idle,
@@ -199,7 +200,9 @@ def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
     wiring, idle_ma = state.wiring, [0] * len(state.wiring.rating_ma)
     for at, (high, _, _, mask, _) in enumerate(parts):
         if not high and is_idle(state.connectors[at]):
+            station = state.stations[wiring.station_of[at]]
             starts_ma = fallback_ma(wiring.connectors[at], state.connectors[at])
+            starts_ma = counted_limit_ma(starts_ma, station)
             for row in wiring.rows[at][mask]:
                 idle_ma[row] = max(idle_ma[row], starts_ma)
     return idle_ma

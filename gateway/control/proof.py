@@ -6,7 +6,7 @@ the lowest rating its calendar ever gives it.
 What each term means, exactly:
 
 * *fallback*: every connector anywhere below the circuit that is wired to the phase counts its
-  fallback, in full.
+  fallback, in full; at a station that takes watts, what those are at the lowest voltage.
 * *base*: `Circuit.worst_case_base_ma` is what the circuit's own feed would show with every
   connector and every declared load off, *the base of the circuits below included*: the figure
   a clamp on that feed gives. Where the circuits below declare more than it, their sum counts:
@@ -23,7 +23,15 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from gateway.domain.circuits import Circuit, Load, Site
-from gateway.domain.electric import MIN_CHARGING_MA, NOTHING, STEP_MA, PerPhase, Phase
+from gateway.domain.electric import (
+    MIN_CHARGING_MA,
+    NOTHING,
+    STEP_MA,
+    PerPhase,
+    Phase,
+    in_amperes_ma,
+    in_watts_ma,
+)
 from gateway.domain.ids import CircuitId, ConnectorRef, LoadId
 
 
@@ -40,10 +48,14 @@ class LoadTerm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackTerm:
-    """What a connector adds on one phase once its lease has lapsed."""
+    """What a connector adds on one phase once its lease has lapsed.
+
+    `fallback_ma` is as declared, `counted_ma` what may flow: more than that if it is told in watts.
+    """
 
     connector: ConnectorRef
     fallback_ma: int
+    counted_ma: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +80,7 @@ class PhaseProof:
     @property
     def fallback_ma(self) -> int:
         """Return what all connectors below draw in silence."""
-        return sum(term.fallback_ma for term in self.fallbacks)
+        return sum(term.counted_ma for term in self.fallbacks)
 
     @property
     def base_ma(self) -> int:
@@ -169,20 +181,27 @@ def lower_fallbacks(site: Site) -> dict[ConnectorRef, int] | None:
     """
     now_ma = {connector.ref: connector.fallback_ma for connector in site.connectors}
     changed_ma: dict[ConnectorRef, int] = {}
+    in_watts = _told_in_watts(site)
+
+    def counted_ma(connector: ConnectorRef, fallback_ma: int) -> int:
+        return in_amperes_ma(fallback_ma) if connector in in_watts else fallback_ma
+
     # Children first: what helps a child helps its parent, and nothing is ever raised.
     for row in reversed(prove(site).failures):
         present = [term.connector for term in row.fallbacks if now_ma[term.connector]]
-        excess_ma = sum(now_ma[connector] for connector in present) + row.worst_case_ma
+        excess_ma = sum(counted_ma(c, now_ma[c]) for c in present) + row.worst_case_ma
         excess_ma -= row.fallback_ma + row.set_point_ma
         by_fallback = sorted(present, key=lambda connector: -now_ma[connector])
         steps = [(c, MIN_CHARGING_MA) for c in by_fallback] + [(c, 0) for c in reversed(present)]
         for connector, floor_ma in steps:
             if excess_ma <= 0:
                 break
-            wanted_ma = max(0, now_ma[connector] - excess_ma) // STEP_MA * STEP_MA
-            lowered_ma = max(wanted_ma, floor_ma) if floor_ma else 0
+            has_ma = counted_ma(connector, now_ma[connector])
+            left_ma = max(0, has_ma - excess_ma)
+            wanted_ma = in_watts_ma(left_ma) if connector in in_watts else left_ma
+            lowered_ma = max(wanted_ma // STEP_MA * STEP_MA, floor_ma) if floor_ma else 0
             if lowered_ma < now_ma[connector]:
-                excess_ma -= now_ma[connector] - lowered_ma
+                excess_ma -= has_ma - counted_ma(connector, lowered_ma)
                 now_ma[connector] = changed_ma[connector] = lowered_ma
         if excess_ma > 0:
             return None
@@ -197,7 +216,7 @@ def _prove_phase(
     below: Mapping[CircuitId, frozenset[CircuitId]],
     base_ma: Mapping[CircuitId, PerPhase],
 ) -> PhaseProof:
-    here = below[circuit.id]
+    here, in_watts = below[circuit.id], _told_in_watts(site)
     return PhaseProof(
         circuit=circuit.id,
         phase=phase,
@@ -205,7 +224,13 @@ def _prove_phase(
         set_point_ma=circuit.lowest_set_point_ma[phase],
         by_calendar=circuit.lowest_set_point_ma[phase] < circuit.set_point_ma[phase],
         fallbacks=tuple(
-            FallbackTerm(connector=connector.ref, fallback_ma=connector.fallback_ma)
+            FallbackTerm(
+                connector=connector.ref,
+                fallback_ma=connector.fallback_ma,
+                counted_ma=in_amperes_ma(connector.fallback_ma)
+                if connector.ref in in_watts
+                else connector.fallback_ma,
+            )
             for connector in site.connectors
             if connector.circuit in here and phase in connector.phases
         ),
@@ -238,6 +263,11 @@ def _load_terms(loads: list[Load], phase: Phase) -> tuple[LoadTerm, ...]:
                 )
             )
     return tuple(terms)
+
+
+def _told_in_watts(site: Site) -> frozenset[ConnectorRef]:
+    """Return the connectors whose fallback is told in watts."""
+    return frozenset(c.ref for s in site.stations if s.takes_watts for c in s.connectors)
 
 
 def _circuits_below(site: Site) -> dict[CircuitId, frozenset[CircuitId]]:

@@ -165,10 +165,14 @@ class Connector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargingStation:
-    """A charging station as declared: a set of connectors behind one OCPP identity."""
+    """A charging station as declared: a set of connectors behind one OCPP identity.
+
+    One that `takes_watts` has its limits told in watts, at the nominal voltage.
+    """
 
     id: StationId
     connectors: tuple[Connector, ...]
+    takes_watts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ PerPhase = tuple[int, int, int]
 NOTHING: PerPhase = (0, 0, 0)
 MIN_CHARGING_MA = 6_000  # IEC 61851-1: an EV offered less than 6 A must not draw.
 STEP_MA = 100  # OCPP 1.6 limits carry one decimal.
+LOWEST_VOLTAGE_PCT = 90  # EN 50160: the nominal voltage less 10 %.
 
 
 class Phase(IntEnum):
@@ -21,6 +22,16 @@ class Phase(IntEnum):
 def power_w(current_ma: int, *, voltage_v: float, phase_count: int) -> int:
     """Return the real power of `current_ma` on each of `phase_count` phases, rounded down."""
     return int(current_ma * voltage_v * phase_count / 1_000)
+
+
+def in_amperes_ma(limit_ma: int) -> int:
+    """Return the current that a limit allows which was told in watts at the nominal voltage."""
+    return -(-limit_ma * 100 // LOWEST_VOLTAGE_PCT)
+
+
+def in_watts_ma(current_ma: int) -> int:
+    """Return the highest limit told in watts that never allows more than a current."""
+    return current_ma * LOWEST_VOLTAGE_PCT // 100
 
 
 def current_ma(power_w: float, *, voltage_v: float, phase_count: int) -> int:

@@ -1,10 +1,13 @@
 """What control sees of circuits that wants a person: an alarm each, for as long as it lasts."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from gateway.control.explain import amps
+from gateway.control.proof import prove
+from gateway.domain.circuits import Site
 from gateway.domain.electric import Phase
-from gateway.domain.ids import CircuitId
+from gateway.domain.ids import CircuitId, StationId
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
 
@@ -17,16 +20,48 @@ class CircuitAlarms:
         self._alarms = alarms
         self._fitted = frozenset(fitted)
         self._said: set[str] = set()
+        self._in_watts: tuple[frozenset[StationId], dict[str, str]] = (frozenset(), {})
 
     def follow(self, cycle: Cycle) -> None:
         """Sound what this decision says, and end what it says no more."""
         told = {**_void_proofs(cycle), **_lockouts(cycle), **_doubts(cycle), **_backwards(cycle)}
-        told |= _trips(cycle, self._fitted)
+        told |= _trips(cycle, self._fitted) | self._fallbacks(cycle)
         for name in self._said - told.keys():
             self._alarms.end(name)
         for name, text in told.items():
             self._alarms.sound(name, text)
         self._said = set(told)
+
+    def _fallbacks(self, cycle: Cycle) -> dict[str, str]:
+        """Return the circuits that fallbacks do not fit, as stations say that they take watts."""
+        stations = cycle.state.stations.items()
+        in_watts = frozenset(station for station, belief in stations if belief.takes_watts)
+        if in_watts != self._in_watts[0]:
+            self._in_watts = in_watts, _told_in_watts(cycle.state.wiring.site, in_watts)
+        return self._in_watts[1]
+
+
+def _told_in_watts(site: Site, in_watts: frozenset[StationId]) -> dict[str, str]:
+    """Return the circuits whose proof does not hold where these stations are told watts."""
+    undeclared = sorted(s.id for s in site.stations if s.id in in_watts and not s.takes_watts)
+    if not undeclared:
+        return {}
+    counted = replace(
+        site,
+        stations=tuple(
+            replace(station, takes_watts=station.takes_watts or station.id in in_watts)
+            for station in site.stations
+        ),
+    )
+    return {
+        f"fallbacks of {row.circuit}": (
+            f"{', '.join(undeclared)} take watts alone, which are more amperes at a lower voltage:"
+            f" in silence {row.circuit} {row.phase.name} may carry {amps(row.worst_case_ma)}, and its"
+            f" set-point is {amps(row.set_point_ma)}. Declare it (`limits_in: watts`), and lower their"
+            " fallbacks as `headroom check` then says"
+        )
+        for row in prove(counted).failures
+    }
 
 
 def _void_proofs(cycle: Cycle) -> dict[str, str]:

@@ -241,6 +241,8 @@ class StationEntry(Entry):
     """The circuit that feeds it."""
     connectors: tuple[ConnectorEntry, ...] = Field(min_length=1)
     """Its sockets and cables."""
+    limits_in: Literal["amperes", "watts"] = "amperes"
+    """What it takes its limits in. In watts its fallbacks count 11 % more: as many amperes as they are at the lowest voltage."""
     auth: (
         Annotated[
             Annotated[Literal["none"], Tag("<none>")]

@@ -251,6 +251,7 @@ def _make_station(entry: StationEntry) -> ChargingStation:
     station = StationId(entry.id)
     return ChargingStation(
         id=station,
+        takes_watts=entry.limits_in == "watts",
         connectors=tuple(
             Connector(
                 ref=ConnectorRef(station, connector.id),

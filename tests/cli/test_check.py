@@ -81,6 +81,27 @@ def test_the_way_out_offered_is_one(site: Path) -> None:
     assert check(str(site)).exit_code == 0
 
 
+def test_fallbacks_told_in_watts_count_at_the_lowest_voltage_in_words(site: Path) -> None:
+    in_watts = SITE.replace("id: A, circuit", "id: A, limits_in: watts, circuit")
+    site.write_text(in_watts.replace("fallback_a: 8", "fallback_a: 10.5"))
+
+    done = check(str(site))
+
+    # 2,415 W are 10.5 A at 230 V and 11.7 A at 207 V; 11 A fit.
+    assert done.exit_code == 2
+    assert "    fallbacks     11.7 A   1 × 11.7 (A/1; 10.5 A told in watts)\n" in done.output
+    assert "  A/1: fallback_a: 9.9   (now 10.5)\n" in done.output
+
+    site.write_text(in_watts.replace("fallback_a: 8", "fallback_a: 9.9"))
+    done = check(str(site))
+
+    assert done.exit_code == 0
+    assert (
+        "Fallbacks told in watts count at the lowest voltage, where 6 A of 230 V are 6.7 A of 207 V:"
+        " A.\n"
+    ) in done.output
+
+
 def test_where_no_fallback_helps_it_is_said(site: Path) -> None:
     site.write_text(SITE.replace("[40, 70, 70]", "[40, 90, 70]"))
 
@@ -165,7 +186,7 @@ def test_programs_get_all_of_it(site: Path) -> None:
         "holds": True,
         "declared_base_a": 70.0,
         "circuits_below_a": 0.0,
-        "fallbacks": [{"connector": "A/1", "fallback_a": 8.0}],
+        "fallbacks": [{"connector": "A/1", "fallback_a": 8.0, "counted_a": 8.0}],
         "loads": [{"load": "fan-1", "interlock": "fans", "worst_case_a": 14.0, "off": ["fan-2"]}],
     }
     assert [(thing["kind"], thing["id"]) for thing in document["unproven"]] == [

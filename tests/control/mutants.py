@@ -9,6 +9,7 @@ from gateway.control import board, bounds, decide, draws, fold, headroom, share,
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, SiteState, StationBelief
 from gateway.control.wiring import Mask
+from gateway.domain import electric
 from gateway.domain.circuits import Connector
 from gateway.domain.events import LimitSent
 from gateway.domain.ids import StationId
@@ -97,7 +98,7 @@ def _lost_stations_count_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _watts_count_at_nominal_voltage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "LOWEST_VOLTAGE_PCT", 100)
+    monkeypatch.setattr(electric, "LOWEST_VOLTAGE_PCT", 100)
 
 
 def _a_new_vehicle_ends_old_leases(monkeypatch: pytest.MonkeyPatch) -> None:

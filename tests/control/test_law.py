@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.control.explain import sentence
-from gateway.domain.charging import ConnectorStatus
+from gateway.domain.charging import ConnectorStatus, RateUnit
 from gateway.domain.electric import Phase
 from gateway.domain.events import (
     ConnectorStatusChanged,
@@ -33,6 +33,15 @@ def test_an_idle_connector_counts_nothing_and_its_fallback_is_in_the_reserve() -
     assert seen.high_ma == [0, 0, 0]
     assert seen.rows[0].reserve_ma == 15_000
     assert seen.rows[0].available_ma == 95_000 - 20_000 - 15_000
+
+
+def test_the_fallback_of_one_that_takes_watts_is_in_the_reserve_at_the_lowest_voltage() -> None:
+    board = OneCircuit(of=site_of(fallback_ma=18_000))
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.flow(20.0)
+
+    # 4,140 W are 18 A at 230 V, and 20 A at 207 V.
+    assert board.seen().rows[0].reserve_ma == 20_000
 
 
 def test_an_unproven_station_counts_its_installed_maximum_and_gets_the_minimum() -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from gateway.adapters.clock import SystemClock
 from gateway.control.decide import decide
+from gateway.domain.charging import RateUnit
 from gateway.services.alarms import Alarms
 from gateway.services.circuit_alarms import CircuitAlarms
 from gateway.services.control_loop import Cycle
-from tests.support.one_circuit import BOARD, OneCircuit
+from tests.support.one_circuit import BOARD, OneCircuit, site
 
 
 def cycle_of(*, lockout_s: float, base_seen_ma: int) -> Cycle:
@@ -52,6 +53,26 @@ def test_power_that_flows_out_where_nothing_feeds_is_an_alarm_that_says_what_to_
     assert "flows out on L1 and L2 and L3" in told
     assert "it is counted as drawn. Turn that clamp round" in told
     assert (heard[15], heard[59], heard[89]) == ([], [told], [])
+
+
+def test_a_station_that_takes_watts_undeclared_is_an_alarm_where_its_fallback_then_does_not_fit() -> (
+    None
+):
+    alarms = Alarms(SystemClock())
+    of_circuits = CircuitAlarms(alarms)
+    board = OneCircuit(of=site(fallback_ma=8_000))  # 70 A of base and 24 A are inside 95 A.
+    board.flow(20.0)
+    of_circuits.follow(Cycle(decision=board.decide(), state=board.state))
+    assert alarms.sounding() == ()
+
+    for number in (1, 2):
+        board.is_capable(number, unit=RateUnit.WATTS)
+    of_circuits.follow(Cycle(decision=board.decide(), state=board.state))
+
+    (alarm,) = alarms.sounding()
+    assert alarm.name == f"fallbacks of {BOARD}"
+    assert alarm.text.startswith("CP-1, CP-2 take watts alone")
+    assert f"in silence {BOARD} L3 may carry 95.8 A, and its set-point is 95.0 A" in alarm.text
 
 
 def test_an_alarm_sounds_while_its_reason_lasts() -> None:
