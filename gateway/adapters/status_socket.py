@@ -17,7 +17,7 @@ SOCKET_NAME = "headroom.sock"
 SNAPSHOT = "snapshot"
 RELEASE = "release"
 CIRCUIT = "circuit"
-"""In the words of a release: the circuit whose trip output is to be closed; else it is the stop."""
+"""In the words of a release: the circuit that may go on; without one it is the stop."""
 
 MAX_QUESTION_BYTES = 1_024
 MAX_ANSWER_BYTES = 64 * 2**20

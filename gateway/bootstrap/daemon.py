@@ -65,6 +65,7 @@ from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
 from gateway.services.recollection import Recollection
 from gateway.services.recording import Recorder
+from gateway.services.releases import Releases
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
 from gateway.services.stop_watch import StopWatch
@@ -147,6 +148,7 @@ class Daemon:
             metrics=self._metrics,
             is_forgiving=True,
         )
+        self._releases = self._wire_releases()
 
     def _wire_calendar(self, folder: Path | None) -> Calendar | None:
         if folder is None or self._ledger is None or self._history is None:
@@ -424,10 +426,11 @@ class Daemon:
         return Service(name="status", run=run, is_restartable=False)
 
     def _release(self, question: Question) -> bytes:
-        """Release the stop, or a circuit's trip output, for whoever asks on the socket."""
+        """Release the stop, or a circuit, for whoever asks on the socket."""
         if CIRCUIT in question.words:
-            self._trip_outputs.release(CircuitId(str(question.words[CIRCUIT])), question.by)
-            return msgspec.json.encode({"released": True})
+            done = self._releases.release(CircuitId(str(question.words[CIRCUIT])), question.by)
+            said = {"closes": done.closes, "lockout_left_s": done.lockout_left_s}
+            return msgspec.json.encode({"released": True, **said})
         self._stop_watch.release(question.by)
         if self._ledger is not None:
             site = self._settings.site.name
@@ -455,6 +458,15 @@ class Daemon:
             clock=self._clock,
             post=self._post,
             alarms=self.alarms,
+        )
+
+    def _wire_releases(self) -> Releases:
+        return Releases(
+            self._trip_outputs,
+            latest=lambda: self._control.latest,
+            clock=self._clock,
+            ledger=self._ledger,
+            post=self._inbox.post,
         )
 
     def _wire_trip_outputs(self, memory: Memory) -> TripOutputs:

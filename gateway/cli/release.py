@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -37,7 +38,7 @@ def release_command(
 ) -> None:
     """Let the site charge again after its stop input stopped everything.
 
-    With CIRCUIT: close the trip output that opened that circuit.
+    With CIRCUIT: close the trip output that opened that circuit, and end its lockout.
 
     Make sure first that what it was pressed, or opened, for is over. It is refused while the input
     still asks for a stop or the circuit is over its rating, or while either does not answer.
@@ -47,23 +48,31 @@ def release_command(
     headroom release carpark
     headroom release --by "J. Smith, fire warden"
 
-    Exits with 1 when it is refused, nothing is stopped or open, or no daemon runs here.
+    Exits with 1 when it is refused, nothing is stopped, open or locked out, or no daemon runs here.
     """  # noqa: D301 - click's own mark
     try:
-        release(state, by=by or who_asks(), circuit=circuit)
+        answer = release(state, by=by or who_asks(), circuit=circuit)
     except (StatusUnavailableError, NotReleasedError) as error:
         if as_json:
             click.echo(json.dumps({"error": str(error)}))
         click.echo(f"Error: {error}", err=True)
         sys.exit(FAILED)
-    said = "Released: the site charges again."
-    if circuit is not None:
-        said = f"Released: the trip output of {circuit} is told to close."
-    click.echo(json.dumps({"released": True}) if as_json else said)
+    click.echo(json.dumps(answer) if as_json else _in_words(answer, circuit))
 
 
-def release(state: Path | None, *, by: str, circuit: str | None = None) -> None:
-    """Ask the running daemon to let the site charge again, or to close a trip output.
+def _in_words(answer: Mapping[str, object], circuit: str | None) -> str:
+    """Return what a release has done, for people."""
+    if circuit is None:
+        return "Released: the site charges again."
+    done = [f"the trip output of {circuit} is told to close"] if answer.get("closes") else []
+    left_s = answer.get("lockout_left_s")
+    if isinstance(left_s, int | float):
+        done.append(f"the lockout of {circuit}, which had {left_s / 60:.0f} min to go, is over")
+    return f"Released: {', and '.join(done)}."
+
+
+def release(state: Path | None, *, by: str, circuit: str | None = None) -> Mapping[str, object]:
+    """Ask the running daemon to let the site, or a circuit, go on; return what it has done.
 
     Raises:
         StatusUnavailableError: no daemon answers, or not in our words.
@@ -80,7 +89,7 @@ def release(state: Path | None, *, by: str, circuit: str | None = None) -> None:
             continue
         answer = _understood(said, folder)
         if "released" in answer:
-            return
+            return answer
         raise NotReleasedError(str(answer.get("error", "the daemon does not say why")))
     raise failures[0]
 

@@ -56,6 +56,7 @@ from gateway.domain.events import (
     LimitRejected,
     LimitSent,
     LimitUnanswered,
+    LockoutEnded,
     MeterRead,
     StationBooted,
     StationConnected,
@@ -134,6 +135,8 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             return _after_recall(state, event)
         case CircuitTripped():
             return _after_trip(state, event)
+        case LockoutEnded():
+            return _after_lockout(state, event)
         case StopInputChanged(is_stopped=is_stopped, cause=cause):
             return replace(state, is_stopped=is_stopped, stop_cause=cause if is_stopped else None)
         case Decided(memory=memory):
@@ -156,6 +159,16 @@ def _after_trip(state: SiteState, event: CircuitTripped) -> SiteState:
     circuit = replace(state.circuits[at], lockout_until_s=until_s)
     circuits = (*state.circuits[:at], circuit, *state.circuits[at + 1 :])
     return replace(state, circuits=circuits)
+
+
+def _after_lockout(state: SiteState, event: LockoutEnded) -> SiteState:
+    """Return the state with the circuit's lockout over, and none of its excursions counted."""
+    at = state.wiring.circuit_at.get(event.circuit)
+    if at is None:
+        return state
+    until_s = min(state.circuits[at].lockout_until_s, event.at_s)
+    circuit = replace(state.circuits[at], lockout_until_s=until_s, excursions_at_s=())
+    return replace(state, circuits=(*state.circuits[:at], circuit, *state.circuits[at + 1 :]))
 
 
 def _after_recall(state: SiteState, event: CircuitRecalled) -> SiteState:

@@ -221,6 +221,14 @@ class CircuitTripped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockoutEnded:
+    """A person has said that all is well on a circuit: its lockout is over, its excursions past."""
+
+    at_s: float
+    circuit: CircuitId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitRecalled:
     """What was remembered of a circuit at the start is older than it seemed then.
 
@@ -258,6 +266,7 @@ SiteEvent = (
     | ConstraintLifted
     | StopInputChanged
     | CircuitTripped
+    | LockoutEnded
     | CircuitRecalled
 )
 """What meters and people post, and the clock."""

@@ -83,7 +83,7 @@ def _lockouts(cycle: Cycle) -> dict[str, str]:
     return {
         f"lockout of {circuit.id}": (
             f"circuit {circuit.id} was over its rating too long or too often and is held at its"
-            " fallbacks: find out what draws there"
+            f" fallbacks: find out what draws there; then `headroom release {circuit.id}` ends it"
         )
         for circuit, seen in zip(cycle.state.wiring.circuits, cycle.state.circuits, strict=True)
         if seen.lockout_until_s > cycle.decision.at_s

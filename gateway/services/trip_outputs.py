@@ -112,6 +112,11 @@ class TripOutputs:
                 watched.has_news.set()
             self._tell(circuit, watched)
 
+    def is_held_open(self, circuit: CircuitId) -> bool:
+        """Return whether a circuit has an output that is open, or tripped, until it is released."""
+        watched = self._outputs.get(circuit)
+        return watched is not None and (watched.latch.is_tripped or watched.latch.is_open is True)
+
     def release(self, circuit: CircuitId, by: str) -> None:
         """Have the output of a circuit closed after a trip; `by` is who says that all is well.
 

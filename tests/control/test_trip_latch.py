@@ -1,14 +1,23 @@
 """What is known of a trip output, and what a person is told of it; and the lockout a trip begins."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from gateway.control.decide import decide
 from gateway.control.fold import evolve
+from gateway.control.restore import remember_circuit
 from gateway.control.stop_latch import ReleaseRefusedError
 from gateway.control.trip_latch import TripLatch, TripState
-from gateway.domain.events import CircuitTripped
+from gateway.domain.events import CircuitTripped, LockoutEnded
 from gateway.domain.ids import CircuitId
+from gateway.domain.moments import Moment
 from tests.support.one_circuit import BOARD, OneCircuit
+
+NOW = Moment(
+    wall_at=datetime(2026, 1, 5, 12, tzinfo=UTC), boot_id="x", boot_s=1.0, is_synchronised=True
+)
 
 
 def test_what_was_tripped_is_not_closed_by_any_run_of_events_without_a_release() -> None:
@@ -57,6 +66,22 @@ def test_a_trip_begins_a_lockout_and_shortens_none() -> None:
     assert tripped.circuits[0].lockout_until_s == 100.0 + lockout_s
     assert again.circuits[0].lockout_until_s == 100.0 + lockout_s
     assert elsewhere == board.state
+
+
+def test_a_release_ends_a_lockout_and_what_it_was_for_counts_no_more() -> None:
+    board = OneCircuit()
+    tripped = evolve(board.state, CircuitTripped(at_s=100.0, circuit=BOARD))
+    (circuit,) = tripped.circuits
+    tripped = replace(tripped, circuits=(replace(circuit, excursions_at_s=(50.0, 90.0)),))
+
+    released = evolve(tripped, LockoutEnded(at_s=200.0, circuit=BOARD))
+
+    assert released.circuits[0].lockout_until_s <= 200.0
+    assert released.circuits[0].excursions_at_s == ()
+    # It is remembered as one that is over, in the place of the one that was not.
+    memory = remember_circuit(released, 0, now=NOW, now_s=201.0)
+    assert memory is not None
+    assert memory.lockout_left_s is None
 
 
 def test_a_circuit_whose_meter_has_fallen_silent_is_not_opened_for_what_it_said_last() -> None:
