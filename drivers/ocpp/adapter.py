@@ -78,7 +78,10 @@ Answer = Mapping[str, object] | bytes
 
 
 class Later(NamedTuple):
-    """An answer that may be given only once something is done: the future ends it, or never does."""
+    """An answer that may be given only once something is done: the future ends it, or never does.
+
+    A call that is sent again may wait for the same future as the one before.
+    """
 
     answer: Answer
     after: asyncio.Future[None]

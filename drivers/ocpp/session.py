@@ -84,6 +84,7 @@ class Session:
         "_interview",
         "_is_interview_due",
         "_is_lost",
+        "_later",
         "_log_lines",
         "_loop",
         "_queue",
@@ -126,6 +127,8 @@ class Session:
         self._gone: dict[str, None] = {}
         # By the call's id: what it said, and the answer, None while that waits.
         self._answered: dict[str, tuple[int, bytes | None]] = {}
+        # By what they wait for: the calls to be answered then, and the answers.
+        self._later: dict[asyncio.Future[None], dict[str, bytes]] = {}
         self._bad_frames = MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
         self._log_lines = MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
@@ -149,6 +152,9 @@ class Session:
             flight.end(Ending.CONNECTION_LOST)
         if self._interview is not None:
             self._interview.cancel()
+        for after in self._later:
+            after.remove_done_callback(self._send_later)
+        self._later.clear()
 
     def close(self, code: int, reason: str) -> None:
         """Lose the connection; the closing handshake goes on behind."""
@@ -230,14 +236,23 @@ class Session:
         if later.after.done():
             return None if later.after.cancelled() else frame
 
-        def send(after: asyncio.Future[None]) -> None:
-            if not after.cancelled() and not self._is_lost:
-                self._note_answer(call.id, frame)
-                self._connection.transmit(frame)
-
-        self._counters["answered-later"] += 1
-        later.after.add_done_callback(send)
+        waiting = self._later.get(later.after)
+        if waiting is None:
+            waiting = self._later[later.after] = {}
+            self._counters["answered-later"] += 1
+            later.after.add_done_callback(self._send_later)
+        waiting[call.id] = frame
+        if len(waiting) > CACHED_ANSWERS:
+            del waiting[next(iter(waiting))]  # Its station has long given up on it.
         return None
+
+    def _send_later(self, after: asyncio.Future[None]) -> None:
+        """Send the answers that waited for a future."""
+        waiting = self._later.pop(after)
+        if not after.cancelled():
+            for call_id, frame in waiting.items():
+                self._note_answer(call_id, frame)
+                self._connection.transmit(frame)
 
     def _encode(self, call: Call, answer: Answer) -> bytes:
         if not isinstance(answer, bytes):

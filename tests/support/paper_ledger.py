@@ -48,6 +48,11 @@ class PaperLedger:
         return future
 
     @property
+    def waiting(self) -> tuple[Entry, ...]:
+        """Return what waits for the disk."""
+        return tuple(self._waiting)
+
+    @property
     def is_asked(self) -> bool:
         """Return whether somebody waits for the disk."""
         return bool(self._futures)

@@ -110,6 +110,26 @@ def test_a_start_is_answered_once_it_is_safe_and_nobody_else_waits() -> None:
     assert (kept.id_token, kept.reason) == ("CARD", "EVDisconnected")
 
 
+def test_a_start_sent_again_and_again_waits_once_and_has_few_answers() -> None:
+    ledger = PaperLedger()
+
+    async def test(hall: Hall) -> None:
+        async with hall.connect("CP-01") as one:
+            for number in range(40):
+                await send(one, start(f"again-{number}"))
+            await send(one, start("other", timestamp="2026-01-05T13:00:00Z"))
+            assert await answers(one) == []
+            starts = [kept for kept in ledger.waiting if isinstance(kept, TransactionMemory)]
+            assert len({kept.transaction for kept in starts if not kept.is_over}) == 2
+            assert len([kept for kept in starts if kept.told is not None]) == 2
+            ledger.commit()
+            told = [frame[1] for frame in await answers(one)]
+            # On the first of so many its station has long given up.
+            assert told == [f"again-{number}" for number in range(24, 40)] + ["other"]
+
+    in_hall(test, ledger=ledger)
+
+
 def test_the_same_in_2_0_1_and_what_goes_on_in_between_waits_for_nothing() -> None:
     ledger = PaperLedger()
 
