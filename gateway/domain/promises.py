@@ -54,7 +54,8 @@ class Reservation:
     `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
     confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
     `allowed_wh` is what its limits would have carried while its vehicle was there.
-    `max_ma` is the most its vehicle takes (None: the highest of the envelope). `is_binding` says
+    `max_ma` is the most its vehicle takes (None: the highest of the envelope), and `taper` from how
+    many Wh delivered on it takes at most how many mA. `is_binding` says
     whether the building was short in its window in at least one scenario when it was made, and
     `excuse` what its vehicle did if it was not kept for that. `cause` says why it became what it
     is, where that is not plain.
@@ -77,6 +78,7 @@ class Reservation:
     allowed_wh: float = 0.0
     phase_count: int = 3
     max_ma: int | None = None
+    taper: tuple[tuple[float, int], ...] = ()
     is_binding: bool = False
     is_fixed: bool = False
     waits_for: str = ""

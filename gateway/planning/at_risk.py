@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import LATE_S, AskError, Places, asked_of
 from gateway.planning.book import Book, take, without
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.coming import coming
 from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.promising import need_of
 from gateway.planning.room import (
@@ -184,10 +186,17 @@ def matters(promise: Reservation) -> tuple[int, bool, float, str]:
 
 
 def _outlet(promise: Reservation, places: Places) -> Outlet:
-    """Return where a promise draws, with no more than its vehicle takes."""
-    outlet = places.at(promise.place, promise.phase_count)
+    """Return where a promise draws, with no more than its vehicle takes after what it has had."""
+    outlet, had_wh = places.at(promise.place, promise.phase_count), promise.delivered_wh
     most_ma = promise.max_ma or max(stretch.current_ma for stretch in promise.envelope)
-    return replace(outlet, rows=promise.rows, max_ma=min(outlet.max_ma, most_ma))
+    if had_wh > 0:
+        outlet = replace(outlet, settling_s=0.0, ramp_ma_per_s=inf)  # It has started.
+    return replace(
+        outlet,
+        rows=promise.rows,
+        max_ma=min(outlet.max_ma, most_ma),
+        taper=tuple((max(0.0, from_wh - had_wh), ma) for from_wh, ma in promise.taper),
+    )
 
 
 class _Chance:
@@ -253,8 +262,9 @@ class _Chance:
                 danger=Danger.STATION,
                 away=self._away,
             )
-        begins_s, ends_s, outlook = self._begins_s, self._ends_s, self._outlook
-        paths_wh = outlook.path_energies_wh(begins_s, ends_s)
+        ends_s, outlook = self._ends_s, self._outlook
+        begins_s, takes = coming(outlook, self._begins_s)
+        paths_wh = takes.path_energies_wh(begins_s, ends_s)
         confidence_ratio = float((paths_wh >= self._missing_wh).mean())
         danger, shortage = None, None
         if confidence_ratio < 1.0:
@@ -262,20 +272,22 @@ class _Chance:
         if danger is Danger.ROOM:
             left_ma = self._free_ma if self._is_late else self._room.left_ma
             room = replace(self._room, left_ma=left_ma)
-            shortage = _shortage(room, outlook, begins_s, ends_s, from_at_s=self._from_at_s)
+            shortage = _shortage(room, outlook, self._begins_s, ends_s, from_at_s=self._from_at_s)
         return Standing(
             promise=self._promise,
             confidence_ratio=confidence_ratio,
-            can_wh=self._promise.delivered_wh + outlook.energy_within_wh(begins_s, ends_s),
+            can_wh=self._promise.delivered_wh + takes.energy_within_wh(begins_s, ends_s),
             danger=danger,
             shortage=shortage,
         )
 
     def _danger(self) -> Danger:
-        most_w = self._outlet.power_w(self._outlet.max_ma)
         if self._busy_until_s > max(self._now_s, self._promise.from_at_s):
             return Danger.OCCUPIED
-        if most_w * (self._ends_s - self._begins_s) / HOUR_S >= self._missing_wh:
+        endless_ma = np.full_like(self._room.left_ma, self._outlet.max_ma)
+        endless = replace(self._room, left_ma=endless_ma, base_paths_ma={})
+        begins_s, takes = coming(Outlook.of(endless, self._outlet), self._begins_s)
+        if takes.energy_within_wh(begins_s, self._ends_s) >= self._missing_wh:
             return Danger.ROOM
         is_there = self._promise.state is PromiseState.ARRIVED
         return Danger.SLOW if is_there else Danger.LATE

@@ -29,6 +29,7 @@ def of_offer(
         rows=outlet.rows,
         phase_count=outlet.phase_count,
         max_ma=outlet.max_ma,
+        taper=outlet.taper,
         is_fixed=need.is_fixed,
         waits_for=found.offer.waits_for,
         envelope=found.floor,

@@ -28,6 +28,7 @@ def remembered(name: str, *, closed_ago: timedelta | None = None) -> PromiseMemo
         hold_until_at_s=NOW_S + 120,
         holder="drones",
         id_token="04A1",
+        taper=((9_000.0, 6_000),),
     )
     key = PromiseKey(holder="drones", key="k", digest="d", state=PromiseState.HELD)
     if closed_ago is not None:

@@ -187,7 +187,8 @@ def test_a_vehicle_that_does_not_come_makes_it_less_sure_until_it_cannot_be_kept
     assert stand(made, at_h=3.4)["p1"].confidence_ratio == 1.0
     late = stand(made, at_h=3.6)["p1"]
     assert (late.confidence_ratio, late.danger) == (0.0, Danger.LATE)
-    assert late.can_wh == pytest.approx(0.4 * 22_080)
+    starts_h = PLACES.outlet("CP-01/1", phase_count=None, max_power_w=None).start_s / HOUR_S
+    assert late.can_wh == pytest.approx((0.4 - starts_h) * 22_080)
 
 
 def test_a_vehicle_that_was_given_too_little_is_told_while_something_can_be_done() -> None:
@@ -233,6 +234,28 @@ def test_a_vehicle_that_takes_little_cannot_make_up_for_what_it_missed() -> None
 
     assert not stand(book(40_000, little), at_h=2.9)["p1"].is_at_risk
     assert stand(book(40_000, little), at_h=3.2)["p1"].is_at_risk
+
+
+def test_a_vehicle_that_takes_less_as_it_fills_up_makes_up_for_less() -> None:
+    fills_up = promise(1, taper=((9_000.0, 6_000),))
+
+    # 9 kWh at 32 A take 25 minutes, the rest at 6 A another 27.
+    assert not stand(book(40_000, fills_up), at_h=3.1)["p1"].is_at_risk
+    late = stand(book(40_000, fills_up), at_h=3.3)["p1"]
+    assert (late.is_at_risk, late.danger) == (True, Danger.LATE)
+    # What has been delivered is on the way to full.
+    here = replace(fills_up, state=PromiseState.ARRIVED, delivered_wh=9_500.0)
+    assert not stand(book(40_000, here), at_h=3.6)["p1"].is_at_risk
+    slow = stand(book(40_000, here), at_h=3.75)["p1"]
+    assert (slow.is_at_risk, slow.danger) == (True, Danger.SLOW)
+
+
+def test_a_start_costs_what_it_does_in_a_quote() -> None:
+    starts_s = PLACES.outlet("CP-01/1", phase_count=None, max_power_w=None).start_s
+    made = book(40_000, promise(1))
+    takes_s = 0.98 * 1_800.0
+    assert stand(made, at_h=4.0 - (takes_s + starts_s + 1.0) / HOUR_S)["p1"].danger is None
+    assert stand(made, at_h=4.0 - (takes_s + starts_s - 1.0) / HOUR_S)["p1"].danger is Danger.LATE
 
 
 @pytest.mark.parametrize(

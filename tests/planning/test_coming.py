@@ -17,6 +17,7 @@ from gateway.planning.coming import coming
 from gateway.planning.following import Following
 from gateway.planning.grid import even_grid
 from gateway.planning.problem import delivered_wh
+from gateway.planning.promising import of_offer
 from gateway.planning.quote import Ask, Verdict, quote
 from gateway.planning.room import Outlet, Room
 from gateway.planning.shifting import as_demand
@@ -119,5 +120,8 @@ def test_who_is_known_to_fill_up_slowly_is_not_promised_it_fast() -> None:
     begins_s = 60.0 + 16_000 / (32_000 / 6) / 2
     slow_s = 2 * HOUR_S - begins_s - (14_000 / 11_040 + 4_000 / 6_900) * HOUR_S
     assert known.offers[0].offer.energy_wh == pytest.approx(18_000 + slow_s / HOUR_S * 4_140, 0.01)
+    # What is promised of it is looked at again by how it fills up.
+    held = of_offer(known.offers[0], known.need, name="r", holder="", hold_until_at_s=0.0)
+    assert held.taper == known.offers[0].outlet.taper != ()
     assert "has not been seen" not in known.reason
     assert "above 80 % of its battery has not been seen yet" in stranger.reason
