@@ -126,18 +126,18 @@ def weighed(promise: Reservation, book: Book, places: Places) -> Reservation:
 
 
 def as_sure_as_asked(
-    promise: Reservation, beside: Book, outlet: Outlet, asked_ratio: float
+    promise: Reservation, beside: Book, outlet: Outlet, asked_ratio: float, *, now_s: float
 ) -> Reservation:
     """Return a promise offered at an outlet with how surely it is kept beside those of a book.
 
-    That is by the model of the quote, and never more than was offered: others may have been held
-    since.
+    That is by the model of the quote, from the epoch second `now_s` on, and never more than was
+    offered: others may have been held since.
 
     Raises:
         BookError: that is less than was asked for.
     """
-    from_s, until_s = promise.from_at_s - beside.from_at_s, promise.until_at_s - beside.from_at_s
-    begins_s, outlook = coming(beside.room.outlook(outlet), from_s)
+    from_s, until_s = max(now_s, promise.from_at_s), promise.until_at_s - beside.from_at_s
+    begins_s, outlook = coming(beside.room.outlook(outlet), from_s - beside.from_at_s)
     return _sure(promise, outlook.path_energies_wh(begins_s, until_s), asked_ratio)
 
 

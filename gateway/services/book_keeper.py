@@ -108,7 +108,8 @@ class BookKeeper:
         asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
         # Where nobody moved, what is beside it is the book before, whose outlooks are known.
         beside = without(book, promise.id) if envelopes else self.book
-        held = as_sure_as_asked(book.promises[promise.id], beside, found.outlet, asked_ratio)
+        offered = book.promises[promise.id]
+        held = as_sure_as_asked(offered, beside, found.outlet, asked_ratio, now_s=now_s)
         self.book = book
         self.say(held)
         named = (book.promises[name] for name in envelopes if name in before)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -87,6 +88,28 @@ def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
         again = await made.hold(fresh.offers[0].id, VANS)
         assert again.energy_wh < 20_000
         assert again.confidence_ratio >= asked_ratio
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(("after_s", "is_held"), [(30.0, True), (240.0, False)])
+def test_what_has_gone_by_since_an_offer_was_made_is_no_time_to_charge_in(
+    *, after_s: float, is_held: bool
+) -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock)
+        depart_at = clock.now_at() + timedelta(hours=1)
+        wanted = Need(depart_at=depart_at, connector=ConnectorRef(StationId("CP-01"), 1))
+        most = made.quote(replace(wanted, energy_wh=30_000), VANS).offers[0]
+        await asyncio.sleep(after_s)
+
+        if is_held:
+            await made.hold(most.id, VANS)
+            return
+        with pytest.raises(NoLongerFitsError, match=r"0\.0% sure now") as refused:
+            await made.hold(most.id, VANS)
+        assert refused.value.fresh.offers[0].offer.energy_wh < 0.98 * most.offer.energy_wh
 
     run_virtual(test())
 
