@@ -193,7 +193,7 @@ class Limits:
         now_s = self._station.clock.monotonic_s()
         until_s = now_s + valid_for.total_seconds()
         if transaction is None:
-            self._station.flash.count(now_s)
+            self._station.flash.count()
         is_urgent = self._is_cut(number, limit) or not connector.is_leased(now_s)
         profile = make_lease(
             number,
@@ -294,7 +294,7 @@ class Limits:
     @property
     def _is_flash_spent(self) -> bool:
         """Return whether the day's writes, of leases and fallbacks together, are spent."""
-        return self._station.flash.is_spent(self._station.clock.monotonic_s())
+        return self._station.flash.is_spent()
 
     def _quantise(self, limit: CurrentLimit) -> int:
         return quantise_ma(limit.limit_ma, step_ma=self._station.quirks.step_ma)
@@ -343,7 +343,7 @@ class Limits:
         kinds += [Kind.ABSOLUTE] if self._station.quirks.has_absolute else []
         status = ""
         for kind in kinds:
-            self._station.flash.count(self._station.clock.monotonic_s())
+            self._station.flash.count()
             status = await self._install(
                 make_fallback(number, limit, form=self._station.form, kind=kind),
                 priority=Priority.SAFETY,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway.domain.ids import StationId
-from gateway.domain.memory import Entry, Memory, StationMemory, TransactionMemory
+from gateway.domain.memory import Entry, FlashMemory, Memory, StationMemory, TransactionMemory
 
 # Numbers count seconds from here: above any of an earlier run, below 2³¹ until 2092.
 FIRST_NUMBER_AT: Final = datetime(2024, 1, 1, tzinfo=UTC)
@@ -37,6 +37,7 @@ class StationPast:
     """What an earlier run knew of a station; `who` is None if it had never met it."""
 
     who: StationMemory | None = None
+    flash: FlashMemory | None = None
     transactions: tuple[TransactionMemory, ...] = ()
 
 
@@ -57,9 +58,10 @@ class Past:
             stations={
                 station: StationPast(
                     who=memory.stations.get(station),
+                    flash=memory.flash.get(station),
                     transactions=tuple(transactions.get(station, ())),
                 )
-                for station in {*memory.stations, *transactions}
+                for station in {*memory.stations, *memory.flash, *transactions}
             },
             last_number=memory.last_given_number,
         )

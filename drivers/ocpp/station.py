@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from drivers.ocpp.adapter import Link, Priority, StationContext
@@ -26,7 +27,7 @@ from gateway.domain.events import (
     TransactionEnded,
 )
 from gateway.domain.ids import ConnectorRef, TransactionId
-from gateway.domain.memory import TransactionMemory
+from gateway.domain.memory import FlashMemory, TransactionMemory
 
 MAX_CONNECTORS: Final = 64  # A station that counts further is answered and not listened to.
 MAX_FLASH_WRITES_A_DAY: Final = 10  # Design §3: profile writes that reach flash.
@@ -80,22 +81,34 @@ class ToldConnector:
             self.default_until_s, self.default_ma = until_s, lease_ma
 
 
-@dataclass(slots=True)
 class FlashWrites:
-    """Profile writes that end up in the station's flash memory, which bears few."""
+    """Profile writes that end up in the station's flash memory, which bears few, over restarts."""
 
-    total: int = 0
-    _recent_s: list[float] = field(default_factory=list)
+    __slots__ = ("_context", "_recent_s", "total")
 
-    def is_spent(self, now_s: float) -> bool:
+    def __init__(self, context: StationContext) -> None:
+        """Begin with what an earlier run has written; what seems yet to come was just now."""
+        past, clock = context.past.flash, context.clock
+        now_s, now_at = clock.monotonic_s(), clock.now_at()
+        written_at = () if past is None else past.written_at
+        ages_s = [max(0.0, (now_at - at).total_seconds()) for at in written_at]
+        self._context = context
+        self._recent_s = sorted(now_s - age_s for age_s in ages_s)[-MAX_FLASH_WRITES_A_DAY:]
+        self.total = 0
+
+    def is_spent(self) -> bool:
         """Return whether the last day had as many as a day may have."""
-        recent = self._recent_s
+        recent, now_s = self._recent_s, self._context.clock.monotonic_s()
         return len(recent) == MAX_FLASH_WRITES_A_DAY and now_s - recent[0] < DAY_S
 
-    def count(self, now_s: float) -> None:
-        """Count one that is about to be sent."""
+    def count(self) -> None:
+        """Count one that is about to be sent, and have it remembered."""
+        clock = self._context.clock
+        now_s, now_at = clock.monotonic_s(), clock.now_at()
         self.total += 1
         self._recent_s = [*self._recent_s, now_s][-MAX_FLASH_WRITES_A_DAY:]
+        written_at = tuple(now_at - timedelta(seconds=now_s - at_s) for at_s in self._recent_s)
+        self._context.ledger.keep(FlashMemory(station=self._context.station, written_at=written_at))
 
 
 class Signal:
@@ -168,7 +181,7 @@ class StationRecord:
         self.quirks: Quirks = PLAIN
         self.lacks_tx_profile = False
         self.connectors: dict[int, ToldConnector] = {}
-        self.flash = FlashWrites()
+        self.flash = FlashWrites(context)
         self.is_cleared = False  # Since its boot, of what others left for the whole of it.
         self.is_learnt = False
         self.known = Signal()

@@ -14,6 +14,7 @@ from gateway.domain.memory import (
     CallMemory,
     CircuitMemory,
     ConnectorMemory,
+    FlashMemory,
     ForecastMemory,
     LearntMemory,
     Memory,
@@ -30,6 +31,7 @@ from gateway.domain.memory import (
 Record = (
     ConnectorMemory
     | StationMemory
+    | FlashMemory
     | CircuitMemory
     | LearntMemory
     | ForecastMemory
@@ -46,6 +48,7 @@ Key = tuple[str, str]
 KINDS: Final[dict[str, type[Record]]] = {
     "connector": ConnectorMemory,
     "station": StationMemory,
+    "flash": FlashMemory,
     "circuit": CircuitMemory,
     "learnt": LearntMemory,
     "forecast": ForecastMemory,
@@ -67,6 +70,8 @@ def keys_of(record: Record) -> tuple[Key, ...]:
             return (("connector", str(record.connector)),)
         case StationMemory():
             return (("station", record.station),)
+        case FlashMemory():
+            return (("flash", record.station),)
         case CircuitMemory():
             return (("circuit", record.circuit),)
         case LearntMemory():
@@ -145,6 +150,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     problems: list[str] = []
     connectors: dict[ConnectorRef, ConnectorMemory] = {}
     stations: dict[StationId, StationMemory] = {}
+    flash: dict[StationId, FlashMemory] = {}
     circuits: dict[CircuitId, CircuitMemory] = {}
     learnt: dict[CircuitId, LearntMemory] = {}
     forecasts: dict[CircuitId, ForecastMemory] = {}
@@ -160,6 +166,8 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
                 connectors[record.connector] = record
             case StationMemory():
                 stations[record.station] = record
+            case FlashMemory():
+                flash[record.station] = record
             case CircuitMemory():
                 circuits[record.circuit] = record
             case LearntMemory():
@@ -184,6 +192,7 @@ def read_memory(connection: sqlite3.Connection) -> Memory:
     return Memory(
         connectors=connectors,
         stations=stations,
+        flash=flash,
         circuits=circuits,
         learnt=learnt,
         forecasts=forecasts,

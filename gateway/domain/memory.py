@@ -53,6 +53,14 @@ class StationMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlashMemory:
+    """When a station's flash memory was last written to, oldest first, by the wall clock."""
+
+    station: StationId
+    written_at: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitMemory:
     """A circuit's excursions and lockout, as they were at `noted`."""
 
@@ -231,6 +239,7 @@ class RunMemory:
 Entry = (
     ConnectorMemory
     | StationMemory
+    | FlashMemory
     | CircuitMemory
     | LearntMemory
     | ForecastMemory
@@ -257,6 +266,7 @@ class Memory:
 
     connectors: dict[ConnectorRef, ConnectorMemory] = field(default_factory=dict)
     stations: dict[StationId, StationMemory] = field(default_factory=dict)
+    flash: dict[StationId, FlashMemory] = field(default_factory=dict)
     circuits: dict[CircuitId, CircuitMemory] = field(default_factory=dict)
     learnt: dict[CircuitId, LearntMemory] = field(default_factory=dict)
     forecasts: dict[CircuitId, ForecastMemory] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from gateway.domain.memory import (
     CircuitMemory,
     ConnectorMemory,
     Entry,
+    FlashMemory,
     ForecastMemory,
     LearntMemory,
     Memory,
@@ -76,6 +77,8 @@ class PaperLedger:
                 self.memory = replace(known, connectors=connectors)
             case StationMemory():
                 self.memory = replace(known, stations={**known.stations, entry.station: entry})
+            case FlashMemory():
+                self.memory = replace(known, flash={**known.flash, entry.station: entry})
             case CircuitMemory():
                 self.memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
             case LearntMemory():

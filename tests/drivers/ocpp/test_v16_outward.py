@@ -20,9 +20,11 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
-from gateway.ports import Clock
+from gateway.domain.memory import Memory
+from gateway.ports import Clock, Ledger
 from tests.support.ocpp16_station import Station16, station16
 from tests.support.ocpp_hall import Hall, JumpingClock, PassingClock, in_hall, wait_until
+from tests.support.paper_ledger import PaperLedger
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
 LEASE = timedelta(seconds=60)
@@ -43,6 +45,8 @@ def with_station(
     vendor: str = "Vendor",
     call_deadline_s: float = 10.0,
     clock: Clock | None = None,
+    ledger: Ledger | None = None,
+    memory: Memory | None = None,
     **options: Any,
 ) -> None:
     """Run a scene with a station that has booted and been interviewed."""
@@ -53,7 +57,7 @@ def with_station(
             await wait_until(lambda: hall.facts_of(CapabilitiesRead))
             await scene(hall, station)
 
-    in_hall(run, call_deadline_s=call_deadline_s, clock=clock)
+    in_hall(run, call_deadline_s=call_deadline_s, clock=clock, ledger=ledger, memory=memory)
 
 
 def lease_end(profile: dict[str, Any]) -> datetime:
@@ -448,6 +452,25 @@ def test_flash_is_written_ten_times_a_day_and_then_only_to_cut() -> None:
         assert [period["limit"] for period in limits[-2:]] == [8, 0]
 
     with_station(scene)
+
+
+def test_what_was_written_before_a_restart_is_of_the_same_day() -> None:
+    ledger = PaperLedger()
+
+    async def before(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        for _ in range(9):
+            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        ledger.commit()
+
+    async def after(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        with pytest.raises(LimitRejectedError, match="flash"):
+            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+
+    with_station(before, ledger=ledger)
+    with_station(after, memory=Memory(flash=ledger.memory.flash))
 
 
 def test_a_vehicle_at_rest_below_its_fallback_wears_no_flash_over_and_over() -> None:
