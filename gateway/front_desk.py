@@ -21,7 +21,7 @@ from gateway.api.app import api_app
 from gateway.api.calls import FindAccess, understood
 from gateway.api.endpoints import Sources
 from gateway.api.models import QuoteRequest
-from gateway.api.problems import ProblemError
+from gateway.api.problems import ProblemError, crowded_response
 from gateway.api.readings import Live, site_view
 from gateway.api.translating import need_of, quote_view
 from gateway.control.fold import PrioritySet
@@ -286,6 +286,7 @@ class FrontDesk:
             port=self._address.port,
             purpose="the API",
             max_connections=MAX_CONNECTIONS,
+            crowded=crowded_response(),
         )
         await keep_listening(
             listener,

@@ -6,13 +6,21 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gateway.domain.errors import HeadroomError
 
 BACKLOG = 64
 MAX_CONNECTIONS = 32
 ENDS_WITHIN_S = 2
+SAYS_WITHIN_S = 5
+"""Who is connected and has asked nothing for so long is let go, so that it keeps no place."""
+
+CROWDED = PlainTextResponse(
+    "Too many are connected: try again.\n", status_code=503, headers={"Connection": "close"}
+)
 
 
 class CannotListenError(HeadroomError):
@@ -26,6 +34,28 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protocol]:
+    """Return what serves a connection: `crowded` where it is one too many, and who came first.
+
+    One address has three quarters of the places at most, so that none shuts out all others.
+    """
+    max_of_address = max(1, max_connections * 3 // 4)
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.timeout_keep_alive_task = self.loop.call_later(
+                SAYS_WITHIN_S, self.timeout_keep_alive_handler
+            )
+            address = self.client and self.client[0]
+            clients = [c.client for c in self.connections if isinstance(c, H11Protocol)]
+            of_address = [client for client in clients if client and client[0] == address]
+            if len(clients) > max_connections or len(of_address) > max_of_address:
+                self.app = crowded
+
+    return Connection
+
+
 class HttpListener:
     """Serves an application on an address; port 0 takes any free one."""
 
@@ -37,16 +67,18 @@ class HttpListener:
         port: int,
         purpose: str,
         max_connections: int = MAX_CONNECTIONS,
+        crowded: ASGIApp = CROWDED,
     ) -> None:
         """Open nothing yet: `run` does. `purpose` says in an error what is missing without it.
 
-        Whoever connects beyond `max_connections` is answered with 503.
+        Whoever connects beyond `max_connections`, or as one of too many of an address, is
+        answered by `crowded`, which closes the connection.
         """
         self._app = app
         self._host = host
         self._port = port
         self._purpose = purpose
-        self._max_connections = max_connections
+        self._connection_class = _connection_class(max_connections, crowded)
 
     async def run(self, on_listening: Callable[[str], None]) -> None:
         """Serve until cancelled; may be run again after it has failed.
@@ -60,7 +92,7 @@ class HttpListener:
         server = _Server(
             uvicorn.Config(
                 self._app,
-                http="h11",
+                http=self._connection_class,
                 ws="none",
                 interface="asgi3",
                 lifespan="off",
@@ -70,7 +102,7 @@ class HttpListener:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=self._max_connections,
+                timeout_keep_alive=SAYS_WITHIN_S,
                 timeout_graceful_shutdown=ENDS_WITHIN_S,
                 backlog=BACKLOG,
             )

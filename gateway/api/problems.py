@@ -72,6 +72,7 @@ _KINDS = (
     Kind(name="too-many-events", status=429, title="Too many events to come"),
     Kind(name="too-many-reservations", status=429, title="Too many open reservations"),
     Kind(name="unexpected", status=500, title="Something went wrong that should not"),
+    Kind(name="too-many-connections", status=503, title="Too many are connected"),
     Kind(name="too-many-followers", status=503, title="Too many follow already"),
     Kind(name="not-durable", status=503, title="Nothing can be promised now"),
     Kind(name="not-ready", status=503, title="The daemon has only just started"),
@@ -169,3 +170,10 @@ def problem_response(problem: ProblemError) -> Response:
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **problem.headers},
     )
+
+
+def crowded_response() -> Response:
+    """Return the answer to one connection too many, which is closed with it."""
+    detail = "the API serves as many connections as it can: use fewer at once, and try again"
+    headers = {"Connection": "close", "Retry-After": "5"}
+    return problem_response(ProblemError("too-many-connections", detail, headers=headers))

@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from gateway.adapters import http_listener
 from gateway.adapters.http_listener import CannotListenError, HttpListener
 from tests.support.http_asking import get
 
@@ -28,7 +30,7 @@ APP = Starlette(routes=[Route("/", say_hello)])
 
 
 @asynccontextmanager
-async def serving(**more: int) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
+async def serving(**more: Any) -> AsyncIterator[tuple[str, "asyncio.Task[None]"]]:
     loop = asyncio.get_running_loop()
     address: asyncio.Future[str] = loop.create_future()
     listener = HttpListener(APP, host="127.0.0.1", port=0, purpose="tests", **more)
@@ -62,6 +64,51 @@ def test_who_floods_it_writes_nothing_into_the_log(caplog: pytest.LogCaptureFixt
 
     asyncio.run(test())
     assert [record.message for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_whoever_comes_when_all_places_are_taken_is_told_as_the_listener_says() -> None:
+    crowded = PlainTextResponse("come back", status_code=503, headers={"Connection": "close"})
+
+    async def test() -> None:
+        async with serving(max_connections=4, crowded=crowded) as (url, _):
+            port = int(url.rpartition(":")[2])
+            first = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+            others = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            assert (await get(url, "/")).body == b"come back"
+            # Who was there before goes on being served.
+            first[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await first[0].readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            for _, writer in (first, *others):
+                writer.close()
+
+    asyncio.run(test())
+
+
+def test_one_address_never_has_all_places() -> None:
+    async def test() -> None:
+        async with serving(max_connections=4) as (url, _):
+            port = int(url.rpartition(":")[2])
+            greedy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            assert (await get(url, "/")).status == 503
+            other = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+            other[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await other[0].readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            for _, writer in (other, *greedy):
+                writer.close()
+
+    asyncio.run(test())
+
+
+def test_who_says_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_listener, "SAYS_WITHIN_S", 0.2)
+
+    async def test() -> None:
+        async with serving() as (url, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(test())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

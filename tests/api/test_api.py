@@ -23,7 +23,7 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality
 from gateway.planning.absence import Away
 from gateway.planning.standing_plan import StandingPlan
-from tests.support.api_desk import BEGINS_AT, Desk, Reply, api_desk
+from tests.support.api_desk import BEGINS_AT, MAX_CONNECTIONS, Desk, Reply, api_desk
 from tests.support.small_site import CARPARK
 
 
@@ -447,6 +447,17 @@ def test_no_token_takes_every_stream_there_is(desk: Desk) -> None:
         # Those that were open longest gave way.
         assert [is_open(answer) for answer in first[:3]] == [False, False, True]
         assert [is_open(answer) for answer in others] == [True, True]
+
+
+def test_one_connection_too_many_is_told_as_a_problem(tmp_path: Path) -> None:
+    with api_desk(tmp_path) as desk, ExitStack() as closing:
+        for _ in range(MAX_CONNECTIONS):
+            closing.enter_context(socket.create_connection(("127.0.0.1", desk.port)))
+        answer = desk.ask("GET", "/site")
+
+    assert (answer.status, answer.said["type"]) == (503, f"{TYPE_PREFIX}too-many-connections")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "try again" in answer.said["detail"]
 
 
 def test_whose_promise_is_at_risk_is_told_to_its_holder_and_to_operators(desk: Desk) -> None:

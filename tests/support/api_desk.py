@@ -15,6 +15,7 @@ from gateway.adapters.session_key import session_key
 from gateway.adapters.token_file import TokenRegister, make_token
 from gateway.api.app import api_app
 from gateway.api.endpoints import Sources
+from gateway.api.problems import crowded_response
 from gateway.api.readings import Live
 from gateway.control.decide import decide
 from gateway.control.fold import evolve
@@ -32,6 +33,7 @@ from gateway.services.session_desk import SessionDesk
 from gateway.services.visits import Visits
 from tests.support.small_site import at_start, main_read, small_site
 
+MAX_CONNECTIONS = 64
 PATIENCE_S = 20.0
 BEGINS_AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
@@ -184,7 +186,14 @@ def api_desk(folder: Path) -> Iterator[Desk]:
         effects_of=desk.effects_of,
     )
     app = api_app(sources, find_access=register.find)
-    listener = HttpListener(app, host="127.0.0.1", port=0, purpose="tests", max_connections=64)
+    listener = HttpListener(
+        app,
+        host="127.0.0.1",
+        port=0,
+        purpose="tests",
+        max_connections=MAX_CONNECTIONS,
+        crowded=crowded_response(),
+    )
     is_up = threading.Event()
 
     def on_listening(url: str) -> None:
