@@ -1,4 +1,4 @@
-"""The daemon is killed while four writers make promises: what was answered stands, what was not is done once."""
+"""The daemon is killed while four writers make and replace promises: what was answered stands, the rest is done once."""
 
 import asyncio
 import contextlib
@@ -71,9 +71,16 @@ class Writer:
         if not quote["offers"]:
             return
         offer = self.rng.choice(quote["offers"])["offer_id"]
-        status, held = self.write("POST", "/reservations", {"offer_id": offer})
+        body = {"offer_id": offer}
+        confirmed = [name for name, state in self.known.items() if state == "confirmed"]
+        if confirmed and self.rng.random() < 0.5:
+            body["replaces"] = self.rng.choice(confirmed)
+        status, held = self.write("POST", "/reservations", body)
         if status != 201:
             return
+        if "replaces" in body:
+            self.known[body["replaces"]] = "cancelled"
+            self.answered.add((body["replaces"], "cancelled"))
         path = f"/reservations/{held['reservation_id']}"
         if self.rng.random() < 0.7:
             self.write("POST", f"{path}/confirm")
@@ -172,10 +179,14 @@ def look(writers: list[Writer], port: int) -> int:
             writer.known[name] = now["state"]
         if writer.pending is not None:
             method, path, body, key = writer.pending
+            replaced = (body or {}).get("replaces")
             first = writer.ask(method, path, body, key=key)
             # An offer does not outlive the daemon; a hold it was made of does.
             assert first[0] in (200, 201, 404, 409, 410), first
             assert writer.ask(method, path, body, key=key) == first
+            # What was to give way to it has, or stands: never neither, never both.
+            if replaced is not None:
+                assert (writer.known[replaced] == "cancelled") == (first[0] == 201), first
             if first[0] in (200, 201):
                 writer.known[first[1]["reservation_id"]] = first[1]["state"]
             writer.pending = None
