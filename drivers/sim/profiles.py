@@ -94,8 +94,8 @@ class _Stored:
 class ProfileStore:
     """The charging profiles of one station.
 
-    `nominal_v` is what it divides watts by; `write_count` counts the
-    profiles of the purposes that always go to flash.
+    `nominal_v` is what it divides watts by; unless it `lapses`, a profile with an end has none
+    here; `write_count` counts the profiles of the purposes that always go to flash.
     """
 
     version: OcppVersion
@@ -105,6 +105,7 @@ class ProfileStore:
     profile_count: int = 8
     period_count: int = 24
     keeps_tx_profiles: bool = False
+    lapses: bool = True
     write_count: int = 0
     _stored: list[_Stored] = field(default_factory=list)
 
@@ -125,6 +126,8 @@ class ProfileStore:
         if profile.purpose is Purpose.TX and profile.transaction is None:
             # 1.6 5.16.2: without a transactionId it is for the transaction that runs.
             profile = replace(profile, transaction=transaction)
+        if not self.lapses:
+            profile = replace(profile, duration_s=None, valid_to_s=None)
         kept = [s for s in self._stored if not self._replaces(connector_number, profile, s)]
         if self.version is OcppVersion.V201 and any(
             _collides(connector_number, profile, s) for s in kept

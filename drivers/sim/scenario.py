@@ -59,7 +59,7 @@ class StationTraits:
     Meter values come every `sample_interval_s`, first at `sample_phase_s`, and are `meter_ratio`
     times the truth; `clock_skew_s` is what its clock is ahead. TxDefaultProfiles always survive a
     reboot of `boot_s` seconds, TxProfiles if `keeps_tx_profiles`; the transaction goes on after
-    it if `resumes_transaction`. A commissioned station starts with its fallback written and its
+    it if `resumes_transaction`. What is told for a time holds beyond it unless it `lapses`. A commissioned station starts with its fallback written and its
     dead-man proven.
     """
 
@@ -75,6 +75,7 @@ class StationTraits:
     offers_whole_amps: bool = False
     is_watts_only: bool = False
     sends_meter_values: bool = True
+    lapses: bool = True
     is_commissioned: bool = True
 
 

@@ -52,6 +52,7 @@ class Station:
             version=traits.ocpp_version,
             rate_units=frozenset(units),
             keeps_tx_profiles=traits.keeps_tx_profiles,
+            lapses=traits.lapses,
         )
         self.evses = {c.ref.number: Evse(c) for c in declared.connectors}
         self._agenda = agenda

@@ -45,6 +45,7 @@ from tests.simulation.stories import (
     limit_on_imbalance,
     limit_on_power,
     limit_on_the_neutral,
+    lost_station_that_keeps_its_limit,
     room_while_answers_are_late,
     seed,
     silent_station_whose_vehicle_stops,
@@ -60,7 +61,7 @@ from tests.simulation.stories import (
     step_while_the_gateway_is_gone,
     stop_pressed_and_the_gateway_killed,
     vehicle_at_a_large_fallback,
-    vehicles_that_stop_at_once,
+    vehicles_that_stop_while_answers_are_late,
 )
 
 NEVER_S = 1e9
@@ -99,6 +100,22 @@ def _without_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _unreachable_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "_high_unreachable_ma", lambda *_: 0)
+
+
+def _every_dead_man_is_taken_for_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = bounds._high_unreachable_ma
+
+    def high_unreachable_ma(
+        connector: Connector,
+        belief: ConnectorBelief,
+        station: StationBelief,
+        parameters: ControlParameters,
+        now_s: float,
+    ) -> int:
+        proven = replace(station, is_dead_man_proven=True)
+        return original(connector, belief, proven, parameters, now_s)
+
+    monkeypatch.setattr(bounds, "_high_unreachable_ma", high_unreachable_ma)
 
 
 def _overdraw_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,10 +199,6 @@ def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         return belief.wanted_ma
 
     monkeypatch.setattr(bounds, "_high_unreachable_ma", high_ma)
-
-
-def _nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "to_ask", lambda *_: set())
 
 
 def _nothing_is_cut_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,6 +356,12 @@ MUTANTS = (
         patch=_unreachable_counts_nothing,
     ),
     Mutant(
+        rule="an unproven dead-man counts the installed maximum",
+        scenarios=(lost_station_that_keeps_its_limit,),
+        patch=_every_dead_man_is_taken_for_proven,
+        told=TOLD - {"old_limit"},  # That it keeps an old limit is the story.
+    ),
+    Mutant(
         rule="a station above its limit counts its maximum",
         scenarios=(station_that_obeys_no_more, seed("faults", 11, until_s=1_600.0)),
         patch=_overdraw_is_not_seen,
@@ -351,13 +370,11 @@ MUTANTS = (
         rule="an old reading is not counted low",
         scenarios=(silent_station_whose_vehicle_stops,),
         patch=_old_readings_count,
-        first_line=_meters_are_not_doubted,
     ),
     Mutant(
         rule="a fall is taken from the lows",
-        scenarios=(vehicles_that_stop_at_once,),
+        scenarios=(vehicles_that_stop_while_answers_are_late,),
         patch=_falls_are_base,
-        first_line=_nobody_is_asked,
         seen_s=5.0,
     ),
     Mutant(
@@ -390,7 +407,7 @@ MUTANTS = (
         rule="all phases count until learnt",
         scenarios=(slow_reports,),
         patch=_one_phase_counts,
-        first_line=_nobody_is_asked,
+        seen_s=10.0,
     ),
     Mutant(
         rule="what is not confirmed is taken elsewhere",

@@ -162,13 +162,20 @@ def vehicles_that_stop_at_once() -> Scenario:
     return replace(park, visits=visits)
 
 
+def vehicles_that_stop_while_answers_are_late() -> Scenario:
+    """Return the same car park whose stations tell late what they are asked."""
+    park = vehicles_that_stop_at_once()
+    return replace(park, faults=_of_all_stations(park, FaultKind.STATION_LATE, 300.0))
+
+
 def silent_station_whose_vehicle_stops() -> Scenario:
     """Return a car park of which every station falls silent before its vehicle stops.
 
-    Long after, a small load on the same circuit comes on: the fall is history by then.
+    Just before it does, at 1,654 s, base takes as much on its phase: the meter goes on showing what
+    the last reading would explain.
     """
     park = vehicles_that_stop_at_once()
-    step = StepAt(at_s=1_800.0, circuit=park.site.circuits[0].id, delta_a=(4.0, 4.0, 4.0))
+    step = StepAt(at_s=1_640.0, circuit=park.site.circuits[0].id, delta_a=(0.0, 28.0, 0.0))
     silent = tuple(
         Fault(kind=FaultKind.STATION_SILENT, at_s=BUSY_S, until_s=2_400.0, subject=station.station)
         for station in park.stations
@@ -407,6 +414,17 @@ def station_that_nothing_cuts() -> Scenario:
         steps=(_step(park, 505.0, 17.0),),
         faults=(rogue,),
     )
+
+
+def lost_station_that_keeps_its_limit() -> Scenario:
+    """Return a full car park of which a station is lost that never falls back, and was never tried."""
+    park = _full_car_park(800.0)
+    lost = Fault(kind=FaultKind.STATION_LOST, at_s=BUSY_S, until_s=790.0, subject=ROGUE)
+    stations = tuple(
+        replace(traits, lapses=False, is_commissioned=False) if traits.station == ROGUE else traits
+        for traits in park.stations
+    )
+    return replace(park, site=one_circuit(fallback_ma=0), stations=stations, faults=(lost,))
 
 
 def killed_while_a_station_is_away() -> Scenario:
