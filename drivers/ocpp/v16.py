@@ -1,6 +1,5 @@
 """OCPP 1.6: one station's messages translated to facts, and limits to its charging profiles."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -77,15 +76,13 @@ def _storable(value: int | None) -> int | None:
 class V16Adapter(VersionAdapter[V16Station]):
     """One station that speaks OCPP 1.6."""
 
-    __slots__ = ("_book", "_questions", "_waiting")
+    __slots__ = ("_book", "_questions")
 
     def __init__(self, context: StationContext) -> None:
         """Know nothing of the station yet."""
         station = V16Station(context)
         self._questions = V16Questions(station)
         self._book = station.book
-        self._waiting: dict[int, tuple[StartKey, asyncio.Future[None]]] = {}
-        """By connector: the start answered last, and what that answer waits for."""
         super().__init__(context, station, V16Words(station), self._questions)
 
     def answer(self, action: str, payload: object) -> Answer | Later:
@@ -197,12 +194,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         )
         judgement = self._judge(key.id_tag, has_begun=True)
         answer = {"transactionId": transaction, "idTagInfo": token_info(judgement)}
-        known, waits_for = self._waiting.get(key.number, (None, None))
-        if known == key and waits_for is not None and not waits_for.done():
-            return Later(answer, waits_for)  # It is being made safe: sent again, it waits once.
-        later = self._answer_after(answer, begun)
-        self._waiting[key.number] = key, later.after
-        return later
+        return self._answer_after(answer, begun)
 
     def _on_stop(self, stop: messages.StopTransaction) -> Later:
         self._station.observe_age_s(stop.timestamp)

@@ -1,5 +1,6 @@
 """What the adapters of both versions do alike: boots, ages, facts, and the way to limits."""
 
+import asyncio
 from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from typing import Final, Generic, Protocol, TypeVar
@@ -54,6 +55,7 @@ class VersionAdapter(Generic[StationT]):
         "_station",
         "_status_at_s",
         "_words",
+        "_writing",
     )
 
     def __init__(
@@ -69,6 +71,8 @@ class VersionAdapter(Generic[StationT]):
         self._post = context.post
         self._counters = context.counters
         self._status_at_s: dict[Hashable, float] = {}
+        self._writing: dict[TransactionMemory, asyncio.Future[None]] = {}
+        """By what the ledger is asked to keep, and has not yet: when it has."""
 
     # Inward: synchronous, and no calls out.
 
@@ -106,10 +110,20 @@ class VersionAdapter(Generic[StationT]):
         after.add_done_callback(lambda _: self._station.welcome())
         return Later(answer, after)
 
-    def _answer_after(self, answer: Answer, *entries: Entry) -> Later:
-        """Return the answer, to be given once what it acknowledges is safe."""
-        self._station.answering = self._context.ledger.keep_durably(*entries)
-        return Later(answer, self._station.answering)
+    def _answer_after(self, answer: Answer, entry: Entry | None = None) -> Later:
+        """Return the answer, to be given once what it acknowledges is safe.
+
+        What is told again of a transaction while it is being made safe is not written twice.
+        """
+        told = entry if isinstance(entry, TransactionMemory) else None
+        after = None if told is None else self._writing.get(told)
+        if after is None:
+            after = self._context.ledger.keep_durably(*([] if entry is None else [entry]))
+            if told is not None:
+                self._writing[told] = after
+                after.add_done_callback(lambda _: self._writing.pop(told, None))
+        self._station.answering = after
+        return Later(answer, after)
 
     def _judge(self, id_token: str | None, *, has_begun: bool) -> Judgement:
         """Return what the station is told of a token; what is refused is counted."""

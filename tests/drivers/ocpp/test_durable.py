@@ -130,6 +130,36 @@ def test_a_start_sent_again_and_again_waits_once_and_has_few_answers() -> None:
     in_hall(test, ledger=ledger)
 
 
+def test_a_stop_and_what_2_0_1_tells_wait_once_too() -> None:
+    ledger = PaperLedger()
+
+    async def test(hall: Hall) -> None:
+        async with (
+            hall.connect("CP-01") as one,
+            hall.connect("CP-02", version=OcppVersion.V201) as two,
+        ):
+            await send(one, start("a"))
+            await wait_until(lambda: ledger.is_asked)
+            ledger.commit()
+            ((_, _, started),) = await answers(one)
+            before = len(ledger.waiting)
+            for number in range(20):
+                await send(one, stop(f"s-{number}", started["transactionId"]))
+                await send(two, [2, f"e-{number}", "TransactionEvent", STARTED])
+            assert await answers(one) == await answers(two) == []
+            told = [
+                kept
+                for kept in ledger.waiting[before:]
+                if isinstance(kept, TransactionMemory) and (kept.ended_at or kept.began_at)
+            ]
+            assert len(told) == 2
+            ledger.commit()
+            assert (await answers(one))[-1][1] == "s-19"
+            assert (await answers(two))[-1][1] == "e-19"
+
+    in_hall(test, ledger=ledger)
+
+
 def test_the_same_in_2_0_1_and_what_goes_on_in_between_waits_for_nothing() -> None:
     ledger = PaperLedger()
 
