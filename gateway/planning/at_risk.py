@@ -286,11 +286,17 @@ class _Chance:
             return Danger.OCCUPIED
         endless_ma = np.full_like(self._room.left_ma, self._outlet.max_ma)
         endless = replace(self._room, left_ma=endless_ma, base_paths_ma={})
-        begins_s, takes = coming(Outlook.of(endless, self._outlet), self._begins_s)
-        if takes.energy_within_wh(begins_s, self._ends_s) >= self._missing_wh:
+        # What circuits have would do, but for those behind it, who do not give way to who is late.
+        is_for_being_late = self._is_late and self._is_enough(self._room)
+        if self._is_enough(endless) and not is_for_being_late:
             return Danger.ROOM
         is_there = self._promise.state is PromiseState.ARRIVED
         return Danger.SLOW if is_there else Danger.LATE
+
+    def _is_enough(self, room: Room) -> bool:
+        """Return whether a room would give what is missing."""
+        begins_s, takes = coming(Outlook.of(room, self._outlet), self._begins_s)
+        return takes.energy_within_wh(begins_s, self._ends_s) >= self._missing_wh
 
     def claim(self) -> Reservation:
         """Return the promise with what it takes from those behind it.

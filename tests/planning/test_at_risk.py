@@ -118,6 +118,9 @@ def test_who_came_late_makes_up_for_it_beside_those_behind_it() -> None:
     late = promise(1, envelope=soon_over)
     found = stand(book(32_000, late, behind), at_h=2.25)
     assert [name for name, standing in found.items() if standing.is_at_risk] == ["p1"]
+    # It is late: what circuits leave it would have been enough in time.
+    assert (found["p1"].danger, found["p1"].shortage) == (Danger.LATE, None)
+    assert stand(book(13_000, late), at_h=2.25)["p1"].danger is Danger.ROOM
 
 
 def test_who_came_in_time_and_was_given_little_is_made_up_for_by_those_behind_it() -> None:
