@@ -78,7 +78,7 @@ class Chronicle:
     def _tell_circuits(self, state: SiteState, decision: Decision) -> None:
         rows, most_s = decision.survey.rows, state.parameters.stale_worst_case_s
         for at, circuit in enumerate(state.wiring.circuits):
-            seen = rows[3 * at : 3 * at + 3]
+            seen = [row for row in rows[3 * at : 3 * at + 3] if row.rating_ma]
             is_blind = any(row.age_s is not None and row.age_s > most_s for row in seen)
             # At the start nothing was read yet, and nothing is lost.
             is_young = decision.at_s - state.started_at_s <= most_s

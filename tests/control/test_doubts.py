@@ -6,6 +6,7 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.domain.circuits import Source, SourceKind
+from gateway.domain.electric import Phase
 from gateway.domain.events import MeterRead
 from gateway.domain.ids import MeterId, SourceId
 from gateway.domain.metering import MeterReading
@@ -99,6 +100,19 @@ def test_it_is_said_by_the_log_and_by_readiness(caplog: pytest.LogCaptureFixture
     (problem,) = work_problems(cycle, now_s=board.now_s, is_listening=True)
     assert problem.startswith(f"meter {METER} of circuit {BOARD} shows ")
     assert any("its meter shows " in record.getMessage() for record in caplog.records)
+
+
+def test_a_phase_that_a_circuit_does_not_have_is_no_meter_that_is_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    board = OneCircuit(of=site(rating_ma=(40_000, 0, 0), phases=(Phase.L1,)))
+    for _ in range(20):
+        board.now_s += 1.0
+        board.flow_on_phases((10.0 + 0.001 * (board.now_s % 7), None, None))
+    with caplog.at_level("WARNING"):
+        Chronicle().tell(board.state, board.decide())
+
+    assert [r for r in caplog.records if "meter" in r.getMessage()] == []
 
 
 def test_within_what_meters_differ_by_nothing_is_said() -> None:
