@@ -16,6 +16,7 @@ import gateway
 from gateway.adapters.promise_families import PromiseFigures, promise_families
 from gateway.control.condition import condition_of
 from gateway.control.decide import Decision
+from gateway.control.obedience import excess_of
 from gateway.control.rows import Row
 from gateway.control.state import ConnectorBelief, SiteState
 from gateway.control.thermal import budget_spent_ratio
@@ -204,6 +205,11 @@ def _connectors(seen: Observed) -> Iterator[Metric]:
         "What the connector surely draws, in A.",
         labels=[*labels, "phase"],
     )
+    beyond = GaugeMetricFamily(
+        "headroom_connector_excess_amperes",
+        "What the connector draws above what it was told and had time to follow, in A; else 0.",
+        labels=labels,
+    )
     told = GaugeMetricFamily(
         "headroom_connector_state",
         "Always 1; the label state says how the connector is. Only the state it is in is told.",
@@ -226,11 +232,14 @@ def _connectors(seen: Observed) -> Iterator[Metric]:
         for phase in sorted(connector.phases):
             low_ma = min(high_ma, decision.survey.low_ma[at][phase])
             low.add_metric([*names, phase.name], low_ma / 1_000)
+        excess = excess_of(connector, belief, state.parameters, decision.at_s)
+        beyond_ma = 0 if excess is None else excess.drawn_ma - excess.told_ma
+        beyond.add_metric(names, beyond_ma / 1_000)
         station = state.stations[connector.ref.station]
         condition = condition_of(belief, station, limit_ma=why.limit_ma)
         told.add_metric([*names, str(condition)], 1)
         reason.add_metric([*names, str(why.kind)], 1)
-    yield from (limit, most, high, low, told, reason)
+    yield from (limit, most, high, low, beyond, told, reason)
     yield from _draws(seen)
 
 

@@ -63,6 +63,7 @@ from gateway.services.inbox import Inbox
 from gateway.services.listening import keep_listening
 from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
+from gateway.services.obedience_alarms import ObedienceAlarms
 from gateway.services.recollection import Recollection
 from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
@@ -104,9 +105,9 @@ class Daemon:
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
-        self._circuit_alarms = CircuitAlarms(
-            self.alarms, fitted=[output.circuit for output in settings.trip_outputs]
-        )
+        fitted = [output.circuit for output in settings.trip_outputs]
+        self._circuit_alarms = CircuitAlarms(self.alarms, fitted=fitted)
+        self._obedience_alarms = ObedienceAlarms(self.alarms)
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._status, self._inbox = status, Inbox()
@@ -232,6 +233,7 @@ class Daemon:
         self._heartbeat.beat(cycle)
         self._trip_outputs.follow(cycle)
         self._circuit_alarms.follow(cycle)
+        self._obedience_alarms.follow(cycle)
         self._ratings.look()
         self._desk.note(cycle)
         if self._remembrance is not None:

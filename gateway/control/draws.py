@@ -8,6 +8,7 @@ from gateway.control.bounds import (
     is_overdrawn,
     tolerance_ma,
 )
+from gateway.control.obedience import above_since_s, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
@@ -96,7 +97,7 @@ def after_reading(
     """Return the belief after a reading, and whether it proves the station obeys."""
     if draw.current_ma is None and draw.power_ma is None:
         return belief, False  # Energy alone tells nothing of the draw.
-    before, newest = belief.draw, belief.limits[-1]
+    before, newest, was_above = belief.draw, belief.limits[-1], is_above(belief, parameters)
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     belief = with_draw(belief, draw)
     if drawn_ma is None:
@@ -119,7 +120,8 @@ def after_reading(
         belief = without_older(belief, station, parameters, only_newest, draw.at_s)
     is_over = is_overdrawn(connector, belief, station, parameters)
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
-    belief = replace(belief, over_since_s=over_since_s)
+    told_since_s = above_since_s(connector, belief, station, parameters, was_above=was_above)
+    belief = replace(belief, over_since_s=over_since_s, above_since_s=told_since_s)
     belief = _with_phase_count(belief, connector, draw, parameters)
     belief = _learn(belief, draw, drawn_ma, parameters)
     if belief.resting_since_s is not None and station.takes_watts:

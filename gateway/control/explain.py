@@ -4,55 +4,61 @@ from typing import assert_never
 
 from gateway.control.stop_latch import SILENT_AFTER_S
 from gateway.domain.electric import MIN_CHARGING_MA
-from gateway.domain.reasons import Reason, ReasonKind, RowFigures
+from gateway.domain.reasons import Excess, Reason, ReasonKind, RowFigures
 from gateway.domain.stops import StopCause
 
 
 def sentence(reason: Reason) -> str:
     """Return why the limit is what it is, with its numbers, in one sentence."""
-    limit = amps(reason.limit_ma)
+    beyond = ""
+    if reason.excess is not None and reason.kind is not ReasonKind.STATION_DISOBEYS:
+        beyond = f"; the vehicle {beyond_told(reason.excess)}"
+    return f"{amps(reason.limit_ma)}: {_why(reason)}{beyond}."
+
+
+def _why(reason: Reason) -> str:
     match reason.kind:  # The usual ones first.
         case ReasonKind.CIRCUIT_AT_SET_POINT | ReasonKind.MAKES_ROOM | ReasonKind.RAISED_IN_STEPS:
-            return f"{limit}: {_of_sharing(reason)}."
+            return _of_sharing(reason)
         case ReasonKind.WAITS_FOR_HEADROOM | ReasonKind.WAITS_FOR_TURN:
-            return f"{limit}: {_of_sharing(reason)}."
+            return _of_sharing(reason)
         case ReasonKind.OTHERS_COME_FIRST:
-            return f"{limit}: {_of_sharing(reason)}."
+            return _of_sharing(reason)
         case ReasonKind.AT_MAXIMUM:
-            return f"{limit}: the connector's maximum."
+            return "the connector's maximum"
         case ReasonKind.STOPPED:
-            return f"{limit}: {_of_stop(reason)}."
+            return _of_stop(reason)
         case ReasonKind.OUTSIDE_LIMIT:
-            return f"{limit}: {reason.name}{_in_watts(reason)}."
+            return f"{reason.name}{_in_watts(reason)}"
         case ReasonKind.NOT_CONNECTED:
             holds = (
                 "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
             )
-            return f"{limit}: no vehicle is connected; {holds}."
+            return f"no vehicle is connected; {holds}"
         case ReasonKind.STATUS_UNKNOWN:
-            return f"{limit}: the station has not said yet whether a vehicle is connected."
+            return "the station has not said yet whether a vehicle is connected"
         case ReasonKind.RAISE_HELD:
             return (
-                f"{limit}: the raise to {amps(reason.current_ma)} is held, as the reading of a "
-                f"circuit above leaves no room for it yet{_after(reason.row)}."
+                f"the raise to {amps(reason.current_ma)} is held, as the reading of a "
+                f"circuit above leaves no room for it yet{_after(reason.row)}"
             )
         case ReasonKind.AWAITS_STATIONS:
             left = _seconds(reason.remaining_s)
             return (
-                f"{limit}: not raised until {reason.name} has come back, or {left} more have passed: "
-                "a limit of before the restart may still be in force there."
+                f"not raised until {reason.name} has come back, or {left} more have passed: "
+                "a limit of before the restart may still be in force there"
             )
         case ReasonKind.VEHICLE_TAKES_LESS:
             takes = amps(reason.current_ma)
-            return f"{limit}: the vehicle takes {takes} at most; the rest is left to others."
+            return f"the vehicle takes {takes} at most; the rest is left to others"
         case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
-            return f"{limit}: {_of_station(reason)}."
+            return _of_station(reason)
         case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:
-            return f"{limit}: {_of_station(reason)}."
+            return _of_station(reason)
         case ReasonKind.METER_STALE | ReasonKind.METER_DOUBTED | ReasonKind.THERMAL_BUDGET:
-            return f"{limit}: {_of_safety(reason)}."
+            return _of_safety(reason)
         case ReasonKind.OVER_RATING | ReasonKind.LOCKOUT:
-            return f"{limit}: {_of_safety(reason)}."
+            return _of_safety(reason)
         case _:
             assert_never(reason.kind)
 
@@ -122,9 +128,17 @@ def _of_station(reason: Reason) -> str:
             "the station has not yet been seen to obey a cut; until then it gets "
             f"{_trial_of(reason.limit_ma)} and is counted at {counted}"
         )
+    if reason.excess is not None:
+        return f"the station {beyond_told(reason.excess)}"
     return (
         f"the station draws {counted}, more than it was allowed, for {_seconds(reason.elapsed_s)}"
     )
+
+
+def beyond_told(excess: Excess) -> str:
+    """Return what is drawn beyond what was told, and for how long."""
+    drawn, told = amps(excess.drawn_ma), amps(excess.told_ma)
+    return f"draws {drawn} where {told} was told, for {_seconds(excess.elapsed_s)}"
 
 
 def _trial_of(limit_ma: int) -> str:

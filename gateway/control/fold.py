@@ -433,6 +433,7 @@ def _unplugged(
         transaction=None,
         charging_state=ChargingState.IDLE,
         over_since_s=None,
+        above_since_s=None,
         paused_at_s=None,
         resting_since_s=None,
     )

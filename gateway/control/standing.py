@@ -96,6 +96,7 @@ def after_reboot(connector: Connector, belief: ConnectorBelief, at_s: float) -> 
         mask_seen=None,
         phase_count=None,
         over_since_s=None,
+        above_since_s=None,
         resting_since_s=None,
         # What it kept may be gone with the boot: it is written again.
         fallback_ma=None,

@@ -101,6 +101,9 @@ class ConnectorBelief:
     """When it last got its minimum after nothing: plugged in or resumed."""
     paused_at_s: float | None = None
     over_since_s: float | None = None
+    """Since when its readings are above every limit that may be in force."""
+    above_since_s: float | None = None
+    """Since when they are above the newest one that had time to be followed (see `obedience`)."""
     unused_since_s: float | None = None
     unused_peak_ma: int = 0
     accepts_ma: int | None = None

@@ -7,6 +7,7 @@ from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
 from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
+from gateway.control.obedience import excess_of
 from gateway.control.share import least_climb_ma
 from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.wiring import Position
@@ -66,8 +67,22 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
                 figures_of_row = row_figures(_tightest_row(board, at))
                 of_rows[alike] = _of_row(moment, board, memory, at, figures_of_row)
             reason = of_rows[alike]
-        reasons[connector.ref] = reason
+        reasons[connector.ref] = _with_excess(state, at, reason, now_s)
     return reasons
+
+
+def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Reason:
+    """Return the reason with what is drawn beyond it; who does not obey is no more said to be new."""
+    belief = state.connectors[at]
+    if belief.above_since_s is None:  # Nearly always.
+        return reason
+    excess = excess_of(state.wiring.connectors[at], belief, state.parameters, now_s)
+    if excess is None:
+        return reason
+    if reason.kind is ReasonKind.STATION_UNPROVEN:
+        kind = ReasonKind.STATION_DISOBEYS
+        reason = replace(reason, kind=kind, current_ma=excess.drawn_ma, elapsed_s=excess.elapsed_s)
+    return replace(reason, excess=excess)
 
 
 def _still_gives(state: SiteState, giver: Position, due: Due) -> bool:

@@ -54,13 +54,23 @@ class RowFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """What a connector draws, though it was told less and had time to follow; for how long."""
+
+    drawn_ma: int
+    told_ma: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """Why a connector's limit is `limit_ma`.
 
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
     over the limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
-    of a stop.
+    of a stop. `excess` is there for as long as the connector does not keep to what it was told,
+    whatever the kind.
     """
 
     kind: ReasonKind
@@ -72,3 +82,4 @@ class Reason:
     budget_ratio: float | None = None
     name: str | None = None
     stop: StopCause | None = None
+    excess: Excess | None = None

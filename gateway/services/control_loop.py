@@ -157,6 +157,7 @@ class ControlLoop:
                     limit_ma=limit_ma,
                     current_ma=reason.limit_ma,
                     row=reason.row,
+                    excess=reason.excess,
                 )
         return self._held(replace(decision, orders=orders, reasons=reasons))
 
@@ -176,6 +177,7 @@ class ControlLoop:
                     limit_ma=order.limit.limit_ma,
                     name=f"{awaited[0]} and {others} more" if others else awaited[0],
                     remaining_s=max(self._awaited[station] for station in awaited) - now_s,
+                    excess=reasons[order.connector].excess,
                 )
         return replace(decision, orders=orders, reasons=reasons)
 

@@ -150,6 +150,19 @@ def test_a_connector_is_told_with_its_limit_its_draw_its_bounds_and_one_reason()
         assert len(samples[name]) == len(board.state.connectors)
 
 
+def test_what_is_drawn_beyond_what_was_told_is_told_once_it_has_lasted() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.run(15, base_a=20.0, draws_a={1: 6.0})
+    told_a = board.told_ma(1) / 1_000
+    before = text_of(observed(board))
+    board.run(60, base_a=20.0, draws_a={1: told_a + 3.0})
+    after = text_of(observed(board))
+
+    name, labels = "headroom_connector_excess_amperes", {"connector": "CP-1/1", "circuit": BOARD}
+    assert (value_of(before, name, **labels), value_of(after, name, **labels)) == (0.0, 3.0)
+
+
 def test_watts_are_told_where_a_station_gives_no_currents() -> None:
     board = OneCircuit()
     board.plug_in(1)

@@ -330,7 +330,8 @@ def test_a_station_that_disobeys_for_long_has_to_prove_itself_anew() -> None:
 
     assert not site.state.stations[ref(1).station].is_proven
     assert site.seen().high_ma[0] == 32_000
-    assert reason_of(site, 1).kind is ReasonKind.STATION_UNPROVEN
+    # What it has lost the proof of it is not said to have yet to show.
+    assert reason_of(site, 1).kind is ReasonKind.STATION_DISOBEYS
 
 
 def test_a_reading_from_before_a_cut_has_settled_is_no_disobedience() -> None:

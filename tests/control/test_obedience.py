@@ -1,0 +1,155 @@
+"""Who draws more than it was told is named with both numbers, for as long as it does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.domain.charging import RateUnit
+from gateway.domain.events import ConnectorMetered, StopInputChanged
+from gateway.domain.reasons import ReasonKind
+from gateway.domain.stops import StopCause
+from tests.support.one_circuit import OneCircuit, ref
+
+MINUTE_S = 60
+AMPS_A_S = 4.0  # How fast a vehicle follows.
+
+
+class Driven:
+    """The board with one vehicle whose draw is what its station makes of what it is told."""
+
+    def __init__(self, offers_a: Callable[[float], float]) -> None:
+        """Begin charging; the station offers `offers_a(told)`."""
+        self.board = OneCircuit()
+        self.board.is_capable(1, interval_s=10)
+        self.board.prove(1)
+        self.board.begin(1, "one")
+        self.offers_a = offers_a
+        self.draw_a, self.second = 6.0, 0
+
+    def run(self, seconds: int) -> list[str]:
+        """Let seconds pass; return each one's sentence."""
+        said = []
+        for _ in range(seconds):
+            self.second += 1
+            self.board.now_s += 1.0
+            offered_a = self.offers_a(self.board.told_ma(1) / 1_000)
+            self.draw_a += max(-AMPS_A_S, min(AMPS_A_S, offered_a - self.draw_a))
+            self.board.flow(40.0 + self.draw_a + 0.001 * (self.second % 7))
+            if self.second % 10 == 0:
+                self.board.draw(1, self.draw_a)
+            said.append(sentence(self.board.decide().reasons[ref(1)]))
+        return said
+
+
+def three_more_a(told_a: float) -> float:
+    """Return what a station offers that is wrong by 3 A."""
+    return told_a + 3.0 if told_a else 0.0
+
+
+def test_a_station_that_offers_more_is_said_to_disobey_for_as_long_as_it_does() -> None:
+    driven = Driven(three_more_a)
+
+    driven.run(2 * MINUTE_S)
+    said = driven.run(10 * MINUTE_S)
+
+    assert all("the station draws 9.0 A where 6.0 A was told, for " in s for s in said)
+
+
+def test_one_that_obeys_again_is_said_so_no_more() -> None:
+    driven = Driven(three_more_a)
+    driven.run(5 * MINUTE_S)
+
+    driven.offers_a = lambda told_a: told_a
+    said = driven.run(MINUTE_S)[20:]
+
+    assert not any("where" in s for s in said)
+
+
+def test_who_obeys_is_never_said_to_draw_more_than_it_was_told() -> None:
+    driven = Driven(lambda told_a: told_a + (0.9 if told_a else 0.3))
+
+    assert not any("where" in s for s in driven.run(10 * MINUTE_S))
+
+
+def test_a_stop_that_is_not_obeyed_is_told_in_its_sentence() -> None:
+    driven = Driven(lambda told_a: max(6.0, told_a))
+    driven.run(MINUTE_S)
+    board = driven.board
+    board.learn(StopInputChanged(at_s=board.now_s, is_stopped=True, cause=StopCause.ACTIVE))
+
+    driven.run(MINUTE_S)
+    said = driven.run(10 * MINUTE_S)
+
+    stop = "0.0 A: the stop input asks for a stop; the vehicle draws 6.0 A where 0.0 A was told"
+    assert all(s.startswith(stop) for s in said)
+    board.leave(1)
+    assert "where" not in sentence(board.decide().reasons[ref(1)])
+
+
+def test_one_that_never_obeyed_is_named_too() -> None:
+    board = OneCircuit()
+    board.plug_in(1)
+
+    reason = board.run(MINUTE_S, base_a=20.0, draws_a={1: 20.0}).reasons[ref(1)]
+
+    assert reason.kind is ReasonKind.STATION_DISOBEYS
+    assert "draws 20.0 A where 6.0 A was told" in sentence(reason)
+
+
+def test_a_raise_on_its_way_neither_begins_nor_ends_it() -> None:
+    driven = Driven(three_more_a)
+    driven.run(5 * MINUTE_S)
+    board = driven.board
+
+    board.send(1, 10_000)  # 9 A are inside that, once it holds.
+    board.now_s += 1.0
+    board.draw(1, 9.0)
+    reason = board.decide().reasons[ref(1)]
+
+    assert reason.excess is not None
+    assert (reason.excess.drawn_ma, reason.excess.told_ma) == (9_000, 6_000)
+
+
+def test_what_one_reading_shows_is_not_told() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.run(30, base_a=20.0, draws_a={1: 6.0})
+    board.draw(1, 12.0)
+
+    assert board.decide().reasons[ref(1)].excess is None
+    board.now_s += 14.0
+    board.draw(1, 12.0)
+    assert board.decide().reasons[ref(1)].excess is None
+    board.now_s += 2.0
+    board.draw(1, 12.0)
+    assert board.decide().reasons[ref(1)].excess is not None
+
+
+def test_a_fallback_that_may_hold_after_a_lease_is_no_disobedience() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.begin(1, "one")
+    board.send(1, 0)
+    board.now_s += 90.0  # Nobody has renewed it: the fallback of 6 A holds.
+    for _ in range(6):
+        board.now_s += 5.0
+        board.draw(1, 6.0)
+
+    assert board.state.connectors[0].above_since_s is None
+
+
+@pytest.mark.parametrize(("power_w", "is_above"), [(4_600.0, False), (9_000.0, True)])
+def test_watts_are_compared_at_the_lowest_voltage(power_w: float, *, is_above: bool) -> None:
+    board = OneCircuit()
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.prove(1)
+    for second in range(90):
+        board.now_s += 1.0
+        board.flow(30.0 + 0.001 * (second % 7))
+        if second % 10 == 0:
+            watts = ConnectorMetered(at_s=board.now_s, connector=ref(1), power_w=power_w)
+            board.learn(watts)
+        board.decide()
+
+    assert (board.state.connectors[0].above_since_s is not None) is is_above
