@@ -4,7 +4,7 @@ The daemon and the building are those of `whole_daemon`: 100 stations, each with
 charges, 20 meters. In one run: four connections of a client ask for quotes as fast as they are
 answered, with a token that may; sixteen ask as fast as they can with one that may ask 600 times a
 minute, with bodies of 32 kB: what is too much is refused before the body is read, and the connection
-closed. How long control cycles took is told by the daemon's own metrics, so a quantile
+closed; six ask for what is critical and fits nowhere, which is thought over with everybody's charging. How long control cycles took is told by the daemon's own metrics, so a quantile
 lies between two bounds of a distribution; both are told. Of 60 cycles a p99 is the longest: nobody
 asks before the flood and after it, so that what others do to the machine can be told from it. The
 client is a process of its own.
@@ -30,21 +30,30 @@ import uvloop
 from benchmarks.whole_daemon import STATIONS, Building, Daemon, building, daemon, phase, site_text
 from gateway.adapters.token_file import make_token
 from gateway.domain.access import Access, Role
+from gateway.domain.needs import Criticality
 
 MUST_PER_S: Final = 500
 LASTS_S: Final = 60.0
 FLOOD_BYTES: Final = 32_768
+MOST_WH: Final = 90_000
 OFTEN_A_MIN: Final = 1_000_000
-CONNECTIONS: Final = {"asking": 4, "flood": 16}
-ASKS: Final = (("asking", OFTEN_A_MIN), ("nobody", None), ("flood", 600), ("nobody_again", None))
+CONNECTIONS: Final = {"asking": 4, "flood": 16, "critical": 6}
+ASKS: Final = (
+    ("asking", OFTEN_A_MIN),
+    ("nobody", None),
+    ("flood", 600),
+    ("nobody_again", None),
+    ("critical", OFTEN_A_MIN),
+)
 
 
 class Client:
     """Some connections that ask for quotes, each as soon as it is answered."""
 
-    def __init__(self, port: int, token: str, *, body_bytes: int) -> None:
+    def __init__(self, port: int, token: str, *, body_bytes: int, is_critical: bool) -> None:
         """Ask with a token; bodies have `body_bytes` at least."""
         self._port, self._token, self._body_bytes = port, token, body_bytes
+        self._is_critical = is_critical
         self._chance = Random(1)
         self._answers: Counter[int] = Counter()
         self._took_s: list[float] = []
@@ -95,6 +104,8 @@ class Client:
             "energy_wh": chance.randrange(2_000, 15_000),
             "connector": f"CP-{chance.randrange(STATIONS)}/1",
         }
+        if self._is_critical:
+            wanted |= {"criticality": Criticality.CRITICAL, "energy_wh": MOST_WH}
         body = json.dumps(wanted).encode().ljust(self._body_bytes)
         head = (
             f"POST /api/v1/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
@@ -136,7 +147,12 @@ def measure() -> dict[str, object]:
                 if quota is None:
                     figures[how] = _told(running, house)
                     continue
-                access = Access(name=how, role=Role.VEHICLE_OPERATOR, quota_per_min_count=quota)
+                access = Access(
+                    name=how,
+                    role=Role.VEHICLE_OPERATOR,
+                    criticality=Criticality.CRITICAL,
+                    quota_per_min_count=quota,
+                )
                 token = make_token(state, access, now_at=datetime.now(UTC))
                 figures[how] = _asked(running, house, int(found[1]), token, how)
             return {**figures, "load_average": round(os.getloadavg()[0], 1)}
@@ -144,9 +160,13 @@ def measure() -> dict[str, object]:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
+        how = sys.argv[3]
         asked = Client(
-            int(sys.argv[1]), sys.argv[2], body_bytes=FLOOD_BYTES * (sys.argv[3] == "flood")
+            int(sys.argv[1]),
+            sys.argv[2],
+            body_bytes=FLOOD_BYTES * (how == "flood"),
+            is_critical=how == "critical",
         )
-        print(json.dumps(uvloop.run(asked.run(CONNECTIONS[sys.argv[3]], LASTS_S))))
+        print(json.dumps(uvloop.run(asked.run(CONNECTIONS[how], LASTS_S))))
     else:
         print(json.dumps(measure(), indent=2))
