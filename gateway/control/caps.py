@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.headroom import Survey
-from gateway.control.state import SiteState
+from gateway.control.metered import rating_in_force_ma
+from gateway.control.parameters import ControlParameters
+from gateway.control.state import CircuitState, SiteState
 from gateway.control.thermal import projected_ratio
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase, in_watts_ma
 from gateway.domain.limits import Constraint
@@ -26,11 +28,12 @@ class RowCap:
 
 def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
     """Return a row's arithmetic for a reason."""
-    measured = survey.rows[row]
+    measured, circuit = survey.rows[row], state.wiring.circuits[row // 3].id
     return RowFigures(
-        circuit=state.wiring.circuits[row // 3].id,
+        circuit=circuit,
         phase=Phase(row % 3),
         rating_ma=measured.rating_ma,
+        in_force_ma=rating_in_force_ma(state, circuit, measured.rating_ma, row % 3),
         set_point_ma=measured.set_point_ma,
         bound_ma=measured.bound_ma,
         bound_source=measured.bound_source,
@@ -39,6 +42,16 @@ def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
         available_ma=measured.available_ma,
         claimed_ma=survey.claimed_ma[row],
     )
+
+
+def excursion_count(circuit: CircuitState, parameters: ControlParameters) -> int | None:
+    """Return how often a circuit was over its rating, where that has locked it out.
+
+    None: once was enough, it was over for too long.
+    """
+    from_s = circuit.lockout_until_s - parameters.lockout_s - parameters.excursion_window_s
+    count = len([at_s for at_s in circuit.excursions_at_s if at_s > from_s])
+    return count if count >= parameters.excursion_count else None
 
 
 def row_caps(state: SiteState, survey: Survey, now_s: float) -> dict[int, tuple[RowCap, ...]]:
@@ -61,6 +74,7 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
                 limit_ma=0,
                 row=figures(state, survey, row),
                 remaining_s=circuit.lockout_until_s - now_s,
+                excursion_count=excursion_count(circuit, parameters),
             ),
         )
     if seen.age_s is None:

@@ -158,17 +158,25 @@ def _of_safety(reason: Reason) -> str:
     if reason.kind is ReasonKind.METER_DOUBTED:
         return f"the meter of {where} {too_little(reason.current_ma)}; {arithmetic}"
     if reason.kind is ReasonKind.OVER_RATING:
-        return f"{where} has been over its rating for {_seconds(reason.elapsed_s)}; {arithmetic}"
+        rating = "" if reason.row is None else f" of {amps(reason.row.in_force_ma)}"
+        lasted = _seconds(reason.elapsed_s)
+        return f"{where} has been over its rating{rating} for {lasted}; {arithmetic}"
     if reason.kind is ReasonKind.LOCKOUT:
+        circuit = "its circuit" if reason.row is None else reason.row.circuit
         return (
-            f"{where} was over its rating too often and is held at its fallback for "
-            f"{_seconds(reason.remaining_s)} more"
+            f"{circuit} was over its rating {too_much(reason.excursion_count)} and is held at its "
+            f"fallback for {_seconds(reason.remaining_s)} more"
         )
     share = 0.0 if reason.budget_ratio is None else reason.budget_ratio
     return (
         f"the overcurrent device of {where} would have spent {share:.0%} of its thermal budget; "
         f"{arithmetic}"
     )
+
+
+def too_much(excursion_count: int | None) -> str:
+    """Return what locked a circuit out: how often it was over its rating, or for how long."""
+    return "for too long" if excursion_count is None else f"too often ({excursion_count} times)"
 
 
 def too_little(unseen_ma: int | None) -> str:
@@ -204,8 +212,11 @@ def _arithmetic(row: RowFigures | None) -> str:
     bound = f"set-point {amps(row.bound_ma)}"
     if row.bound_source is not None:
         bound = f"{row.bound_source} {amps(row.bound_ma)}"
+    rating = f"rating {amps(row.rating_ma)}"
+    if row.in_force_ma < row.rating_ma:
+        rating = f"rating {amps(row.in_force_ma)} now of {amps(row.rating_ma)}"
     return (
         f"{row.circuit} {row.phase.name} has {amps(max(0, row.available_ma))} for charging "
-        f"(rating {amps(row.rating_ma)}, {bound}, base {amps(row.base_ma)}, "
+        f"({rating}, {bound}, base {amps(row.base_ma)}, "
         f"reserve {amps(row.reserve_ma)}) and {amps(row.claimed_ma)} is claimed"
     )

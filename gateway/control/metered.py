@@ -89,7 +89,7 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     # Over a silence in which the circuit has fallen back, or was opened, nothing is known to last.
     is_lasting = at_s - before.read_at_s <= parameters.stale_fallback_s
     since_s = (before.over_since_s, before.over_own_since_s) if is_lasting else (None, None)
-    in_force_ma = _rating_in_force_ma(state, circuit.id, rating_ma, phase)
+    in_force_ma = rating_in_force_ma(state, circuit.id, rating_ma, phase)
     voltage_v, power_w = event.reading.voltage_v[phase], event.reading.power_w[phase]
     told = current_ma, voltage_v, power_w
     told_before = before.current_ma, before.voltage_v, before.power_w
@@ -126,7 +126,7 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     return _with_rise(after, max(0, unexplained_ma), rating_ma, parameters)
 
 
-def _rating_in_force_ma(state: SiteState, circuit: CircuitId, own_ma: int, phase: int) -> int:
+def rating_in_force_ma(state: SiteState, circuit: CircuitId, own_ma: int, phase: int) -> int:
     """Return a circuit's rating as it is now, by its calendar where that lowers it."""
     lower_ma = [
         constraint.rating_ma[phase]

@@ -39,11 +39,15 @@ class ReasonKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFigures:
-    """The arithmetic of one phase of one circuit at the time of the decision."""
+    """The arithmetic of one phase of one circuit at the time of the decision.
+
+    `in_force_ma` is its rating as its calendar has it now: `rating_ma` or less.
+    """
 
     circuit: CircuitId
     phase: Phase
     rating_ma: int
+    in_force_ma: int
     set_point_ma: int
     bound_ma: int
     bound_source: str | None
@@ -80,6 +84,8 @@ class Reason:
     remaining_s: float | None = None
     current_ma: int | None = None
     budget_ratio: float | None = None
+    excursion_count: int | None = None
+    """How often a circuit was over its rating, where that is why; None: once, for too long."""
     name: str | None = None
     stop: StopCause | None = None
     excess: Excess | None = None

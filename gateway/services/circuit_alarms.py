@@ -3,7 +3,8 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from gateway.control.explain import amps
+from gateway.control.caps import excursion_count
+from gateway.control.explain import amps, too_much
 from gateway.control.proof import prove
 from gateway.domain.circuits import Site
 from gateway.domain.electric import Phase
@@ -82,7 +83,8 @@ def _void_proofs(cycle: Cycle) -> dict[str, str]:
 def _lockouts(cycle: Cycle) -> dict[str, str]:
     return {
         f"lockout of {circuit.id}": (
-            f"circuit {circuit.id} was over its rating too long or too often and is held at its"
+            f"circuit {circuit.id} was over its rating"
+            f" {too_much(excursion_count(seen, cycle.state.parameters))} and is held at its"
             f" fallbacks: find out what draws there; then `headroom release {circuit.id}` ends it"
         )
         for circuit, seen in zip(cycle.state.wiring.circuits, cycle.state.circuits, strict=True)

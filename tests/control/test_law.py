@@ -266,7 +266,7 @@ def test_a_lockout_after_a_pause_gives_the_fallback_once_it_fits_and_no_more() -
     told = sentence(reason)
 
     assert (reason.kind, reason.limit_ma) == (ReasonKind.LOCKOUT, 6_000)
-    assert told.startswith("6.0 A: board L1 was over its rating too often and is held at its fall")
+    assert told.startswith("6.0 A: board was over its rating too often (3 times) and is held ")
     site.run(300, base_a=20.0, draws_a={1: 6.0})
     assert site.told_ma(1) == 6_000
 

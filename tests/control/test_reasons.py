@@ -11,6 +11,7 @@ from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason, ReasonKind
 from tests.support.hungry_site import HungrySite, circuit, ref
+from tests.support.one_circuit import BOARD, OneCircuit
 
 MINUTE_S = 60
 CRITICAL, NORMAL = 0, 2
@@ -108,6 +109,57 @@ def test_a_connector_that_has_not_told_its_status_is_not_said_to_be_free() -> No
     status = ConnectorStatus.AVAILABLE
     site.learn(ConnectorStatusChanged(at_s=site.now_s, connector=ref(1), status=status))
     assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
+
+
+def calendar_rating(rating_ma: int) -> Constraint:
+    """Return the bound by which a calendar of 60 A is told; half a minute ahead of that too."""
+    return Constraint(
+        subject=BOARD,
+        limit_ma=(57_000,) * 3,
+        authority=Authority.SITE,
+        source="calendar",
+        rating_ma=(rating_ma,) * 3,
+    )
+
+
+def test_what_is_over_by_its_calendar_is_told_with_the_rating_in_force() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(60, base_a=62.0, draws_a={1: 6.0})
+    site.learn(ConstraintSet(at_s=site.now_s, constraint=calendar_rating(100_000)))
+    before = sentence(site.run(30, base_a=62.0, draws_a={1: 0.0}).reasons[ref(1)])
+    site.learn(ConstraintSet(at_s=site.now_s, constraint=calendar_rating(60_000)))
+
+    after = sentence(site.run(40, base_a=62.0, draws_a={1: 0.0}).reasons[ref(1)])
+
+    assert "(rating 100.0 A, calendar 57.0 A, base" in before
+    assert "board L1 has been over its rating of 60.0 A for 39 s" in after
+    assert "(rating 60.0 A now of 100.0 A, calendar 57.0 A, base" in after
+
+
+def lockout_of(site: OneCircuit) -> str:
+    """Return what is said of the lockout, a minute after what led to it."""
+    reason = site.run(60, base_a=20.0, draws_a={1: 0.0}).reasons[ref(1)]
+    assert reason.kind is ReasonKind.LOCKOUT
+    return sentence(reason)
+
+
+def test_over_for_too_long_is_not_said_to_be_too_often() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(70, base_a=104.0, draws_a={1: 0.0})
+
+    assert "board was over its rating for too long and is held at its fallback" in lockout_of(site)
+
+
+def test_over_too_often_is_said_with_how_often() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    for _ in range(3):
+        site.run(60, base_a=20.0, draws_a={1: 0.0})
+        site.run(20, base_a=104.0, draws_a={1: 0.0})
+
+    assert "board was over its rating too often (3 times) and is held" in lockout_of(site)
 
 
 @pytest.mark.parametrize("free_a", [5.0, 9.0, 14.0, 26.0, 40.0, 80.0])
