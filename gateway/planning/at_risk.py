@@ -123,7 +123,8 @@ def standings(
     grid, from_at_s = book.room.grid, book.from_at_s
     # Beside what those before it take, and beside what is promised to those behind it too.
     left_ma, free_ma = book.room.left_ma.copy(), book.room.left_ma.copy()
-    promises = sorted((p for p in book.promises.values() if p.state.is_open), key=matters)
+    opened = (_as_drawn(p, now_s) for p in book.promises.values() if p.state.is_open)
+    promises = sorted(opened, key=matters)
     for promise in promises:
         take(left_ma, grid, from_at_s, promise, sign=-1)
     for promise in promises:
@@ -183,6 +184,19 @@ def matters(promise: Reservation) -> tuple[int, bool, float, str]:
     """Return what promises are put in order by: class, what is confirmed, who was first."""
     is_held = promise.state is PromiseState.HELD
     return promise.criticality.rank, is_held, promise.hold_until_at_s, promise.id
+
+
+def _as_drawn(promise: Reservation, now_s: float) -> Reservation:
+    """Return a promise with what is taken to be drawn of it by now, where nobody measures that."""
+    if not promise.is_plain_draw:
+        return promise
+    whole, before = (
+        sum(
+            s.current_ma * max(0.0, min(s.until_at_s, at_s) - s.from_at_s) for s in promise.envelope
+        )
+        for at_s in (promise.until_at_s, now_s)
+    )
+    return replace(promise, delivered_wh=promise.energy_wh * before / whole if whole else 0.0)
 
 
 def _outlet(promise: Reservation, places: Places) -> Outlet:
@@ -335,6 +349,8 @@ class _Chance:
 
 def _comes_at_s(promise: Reservation, begins_at_s: float) -> float:
     """Return when (epoch s) a vehicle has come, or comes at the soonest."""
+    if promise.is_plain_draw:
+        return promise.from_at_s  # Nobody has to come.
     if promise.state is PromiseState.ARRIVED and promise.arrived_at_s is not None:
         return promise.arrived_at_s
     return begins_at_s

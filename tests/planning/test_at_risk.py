@@ -253,6 +253,17 @@ def test_a_vehicle_that_takes_less_as_it_fills_up_makes_up_for_less() -> None:
     assert (slow.is_at_risk, slow.danger) == (True, Danger.SLOW)
 
 
+def test_what_is_drawn_plainly_is_taken_to_be_drawn() -> None:
+    """Nobody comes for it, and nobody measures it."""
+    kitchen = promise(1, place="circuit:carpark#p1", max_ma=16_000)
+    kitchen = replace(kitchen, envelope=kitchen.envelope[:1])
+
+    for at_h in (1.0, 2.1, 2.9, 2.99):
+        assert not stand(book(16_000, kitchen), at_h=at_h)["p1"].is_at_risk
+    found = stand(book(8_000, kitchen), at_h=2.1)["p1"]
+    assert (found.is_at_risk, found.danger) == (True, Danger.ROOM)
+
+
 def test_a_start_costs_what_it_does_in_a_quote() -> None:
     starts_s = PLACES.outlet("CP-01/1", phase_count=None, max_power_w=None).start_s
     made = book(40_000, promise(1))
