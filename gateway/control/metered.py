@@ -115,15 +115,16 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     delta_ma = current_ma - before.level_ma
     if abs(delta_ma) <= rating_ma * parameters.meter_noise_ratio:
         return _with_rise(after, 0, rating_ma, parameters)
-    unexplained_ma = delta_ma
     if delta_ma > 0:
         expected_ma = _expected_rise_ma(state, circuit_at, phase, at_s) - _given_ma(before, at_s)
         unexplained_ma = max(0, delta_ma - max(0, expected_ma))
+    else:
+        unexplained_ma = min(0, delta_ma + _expected_fall_ma(state, circuit_at, phase, at_s))
     change = Change(at_s=at_s, delta_ma=delta_ma, unexplained_ma=unexplained_ma)
     kept = tuple(c for c in before.changes if c.at_s > at_s - KEPT_CHANGE_S)
     changes = (*kept[-KEPT_CHANGES + 1 :], change)
     after = replace(after, level_ma=current_ma, changes=changes)
-    return _with_rise(after, max(0, unexplained_ma), rating_ma, parameters)
+    return _with_rise(after, unexplained_ma, rating_ma, parameters)
 
 
 def rating_in_force_ma(state: SiteState, circuit: CircuitId, own_ma: int, phase: int) -> int:
@@ -165,6 +166,30 @@ def _given_ma(measured: PhaseState, at_s: float) -> int:
     )
 
 
+def _expected_fall_ma(state: SiteState, circuit_at: int, phase: int, at_s: float) -> int:
+    """Return what connectors just cut may still take off this phase.
+
+    A cut that follows a rise of base must not hide it from the rise that comes next.
+    """
+    wiring, expected_ma, since_s = state.wiring, 0, at_s
+    for at in wiring.below[circuit_at]:
+        belief = state.connectors[at]
+        sent_at_s = belief.limits[-1].sent_at_s
+        if at_s - sent_at_s > state.parameters.reaction_s or not wiring.wired[at][phase]:
+            continue
+        told_ma = [draw.current_ma[phase] for draw in belief.draws if draw.current_ma is not None]
+        is_told = bool(told_ma) and belief.raised_at_s < belief.draws[-1].at_s
+        fall_ma = (max(told_ma) if is_told else belief.in_force_ma) - belief.wanted_ma
+        if fall_ma > 0:
+            expected_ma, since_s = expected_ma + fall_ma, min(since_s, sent_at_s)
+    taken_ma = sum(
+        change.unexplained_ma - change.delta_ma
+        for change in state.circuits[circuit_at].phases[phase].changes
+        if change.delta_ma < 0 and change.at_s > since_s
+    )
+    return max(0, expected_ma - taken_ma)
+
+
 def _after_excursion(
     circuit: CircuitState, parameters: ControlParameters, at_s: float
 ) -> CircuitState:
@@ -191,24 +216,24 @@ def _after_excursion(
 
 
 def _with_rise(
-    measured: PhaseState, rise_ma: int, rating_ma: int, parameters: ControlParameters
+    measured: PhaseState, moved_ma: int, rating_ma: int, parameters: ControlParameters
 ) -> PhaseState:
-    """Return the phase with its rise histories one reading further."""
+    """Return the phase with its rise histories one reading further; base has moved so far."""
     at_s = measured.read_at_s
-    rises = _after_rise(
-        measured.rises, rise_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.reaction_s
+    rises = _after_move(
+        measured.rises, moved_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.reaction_s
     )
-    lease_rises = _after_rise(
-        measured.lease_rises, rise_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.gone_s
+    lease_rises = _after_move(
+        measured.lease_rises, moved_ma, rating_ma, parameters, at_s=at_s, window_s=parameters.gone_s
     )
     if rises is measured.rises and lease_rises is measured.lease_rises:
         return measured
     return replace(measured, rises=rises, lease_rises=lease_rises)
 
 
-def _after_rise(
+def _after_move(
     history: RiseHistory,
-    rise_ma: int,
+    moved_ma: int,
     rating_ma: int,
     parameters: ControlParameters,
     *,
@@ -217,20 +242,26 @@ def _after_rise(
 ) -> RiseHistory:
     """Return the history one reading further.
 
-    The rise of a window is the sum of the unexplained rises in it: falls between them are left
-    out, which errs upwards.
+    The rise of a window is the most that base stood above the lowest it had been before in it.
     """
     if at_s < history.window_until_s:
-        if not rise_ma:
+        if not moved_ma:
             return history
-        return replace(history, window_rise_ma=history.window_rise_ma + rise_ma)
+        above_ma = max(0, history.above_lowest_ma + moved_ma)
+        rise_ma = max(history.window_rise_ma, above_ma)
+        return replace(history, above_lowest_ma=above_ma, window_rise_ma=rise_ma)
     closed = _with_window(history, rating_ma) if history.since_s is not None else history
     if at_s - closed.day_since_s >= DAY_S:
         days = (*closed.days[-KEPT_DAYS + 1 :], (0,) * RISE_BINS)
         closed = replace(closed, days=days, day_since_s=at_s)
         closed = replace(closed, quantile_ma=_quantile_ma(closed, rating_ma, at_s, parameters))
-    since_s = at_s if closed.since_s is None else closed.since_s
-    return replace(closed, since_s=since_s, window_until_s=at_s + window_s, window_rise_ma=rise_ma)
+    return replace(
+        closed,
+        since_s=at_s if closed.since_s is None else closed.since_s,
+        window_until_s=at_s + window_s,
+        above_lowest_ma=max(0, moved_ma),
+        window_rise_ma=max(0, moved_ma),
+    )
 
 
 def _with_window(history: RiseHistory, rating_ma: int) -> RiseHistory:

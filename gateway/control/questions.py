@@ -35,14 +35,14 @@ def _lately_unexplained_at_s(state: SiteState, now_s: float) -> list[float]:
 
 
 def _unexplained_at_s(state: SiteState) -> list[float]:
-    """Return, per circuit, when its current last changed by more than noise and raises."""
+    """Return, per circuit, when its current last fell, or rose by more than noise and raises."""
     return [
         max(
             (
                 change.at_s
                 for phase in circuit.phases
                 for change in phase.changes[-3:]
-                if change.unexplained_ma
+                if change.unexplained_ma or change.delta_ma < 0
             ),
             default=NEVER_S,
         )

@@ -162,7 +162,10 @@ class StationBelief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A step of a circuit's current beyond the meter's noise; `unexplained_ma` is base's part."""
+    """A step of a circuit's current beyond the meter's noise; `unexplained_ma` is base's part.
+
+    As far as was known then: of a fall, all that no cut explains.
+    """
 
     at_s: float
     delta_ma: int
@@ -175,7 +178,10 @@ class RiseHistory:
 
     since_s: float | None = None
     window_until_s: float = NEVER_S
+    above_lowest_ma: int = 0
+    """How far base stands above the lowest it has been in the window."""
     window_rise_ma: int = 0
+    """The most that has been so far."""
     days: tuple[tuple[int, ...], ...] = ()
     day_since_s: float = NEVER_S
     quantile_ma: int | None = None

@@ -1,12 +1,13 @@
-"""What is learnt of vehicles and stations is what the plant's really are: tapers, maxima, starts."""
+"""What is learnt of base, vehicles and stations is what the plant's really are."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from drivers.sim.generator import generate
 from drivers.sim.observations import Observation
-from drivers.sim.scenario import ScenarioKind, VehicleTraits
+from drivers.sim.scenario import ScenarioKind, StepAt, VehicleTraits
 from drivers.sim.vehicle import accepted_a
 from gateway.control.fold import ControlEvent
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
@@ -64,3 +65,20 @@ def test_what_is_learnt_of_a_day_is_what_its_vehicles_are(monkeypatch: pytest.Mo
             assert most_ma == pytest.approx(truly_ma, rel=0.3, abs=1_000), (name, below_wh)
     assert visits._followings
     assert all(f.settling_s <= SLOWEST_S for f in visits._followings.values())
+
+
+def test_a_base_that_goes_up_and_down_is_learnt_to_rise_by_what_it_does() -> None:
+    day = generate(ScenarioKind.HARSH, seed=1, duration_s=1_200.0)
+    on = [
+        StepAt(at_s=6.0 * number, circuit=day.site.circuits[0].id, delta_a=(10.0, 10.0, 10.0))
+        for number in range(1, 200)
+    ]
+    off = [replace(step, at_s=step.at_s + 3.0, delta_a=(-10.0, -10.0, -10.0)) for step in on]
+    steps = tuple(sorted((*on, *off), key=lambda step: step.at_s))
+    run = Run.of(replace(day, steps=steps))
+    run.to_end(day.duration_s)
+
+    for phase in run.state.circuits[0].phases:
+        risen_by_a = [a for a, count in enumerate(phase.rises.days[-1]) for _ in range(count)]
+        # Of 100 A each bin is one; while vehicles are cut for it, it may seem to rise by more.
+        assert 10 <= risen_by_a[len(risen_by_a) // 2] <= 12
