@@ -102,9 +102,10 @@ def _of_sharing(reason: Reason) -> str:
     if reason.kind is ReasonKind.WAITS_FOR_HEADROOM:
         return f"{arithmetic}; raised after {_seconds(reason.remaining_s)} more of fresh headroom"
     if reason.kind is ReasonKind.WAITS_FOR_TURN:
+        since = "" if reason.elapsed_s is None else f" since {_seconds(reason.elapsed_s)}"
         return (
-            f"waits for its turn since {_seconds(reason.elapsed_s)}, as "
-            f"{amps(MIN_CHARGING_MA)} for everyone does not fit; {arithmetic}"
+            f"waits for its turn{since}, as {amps(MIN_CHARGING_MA)} for everyone does not fit; "
+            f"{arithmetic}"
         )
     return arithmetic
 

@@ -143,7 +143,7 @@ def _of_row(
             kind=ReasonKind.WAITS_FOR_TURN,
             limit_ma=0,
             row=figures_of_row,
-            elapsed_s=0.0 if since_s is None else now_s - since_s,
+            elapsed_s=None if since_s is None else now_s - since_s,
         )
     timers = memory.headroom_since_s if limit_ma else memory.start_room_since_s
     since_s = timers[row]

@@ -111,6 +111,27 @@ def test_a_connector_that_has_not_told_its_status_is_not_said_to_be_free() -> No
     assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
 
 
+def test_who_is_not_seen_to_pause_is_not_said_to_have_waited_for_no_time() -> None:
+    site, drawn_a, said = OneCircuit(), {1: 6.0, 2: 6.0, 3: 6.0}, []
+    site.prove(1, 2, 3)
+    for second in range(15 * MINUTE_S):
+        site.now_s += 1.0
+        for number in drawn_a:
+            told_a = site.told_ma(number) / 1_000
+            drawn_a[number] = max(6.0, told_a) if number == 1 else told_a
+        is_short = 5 * MINUTE_S < second < 6 * MINUTE_S
+        base_a = 74.0 if is_short else 40.0
+        site.flow(base_a + sum(drawn_a.values()) + 0.001 * (second % 7))
+        if second % 10 == 0:
+            for number, current_a in drawn_a.items():
+                site.draw(number, current_a)
+        said.append(sentence(site.decide().reasons[ref(1)]))
+
+    assert not any("waits for its turn since 0 s" in told for told in said)
+    untold = sentence(Reason(kind=ReasonKind.WAITS_FOR_TURN, limit_ma=0))
+    assert untold.startswith("0.0 A: waits for its turn, as 6.0 A for everyone does not fit")
+
+
 def calendar_rating(rating_ma: int) -> Constraint:
     """Return the bound by which a calendar of 60 A is told; half a minute ahead of that too."""
     return Constraint(
