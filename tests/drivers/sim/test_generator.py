@@ -122,8 +122,13 @@ def test_everything_goes_wrong_in_six_hours() -> None:
     for seed in SEEDS:
         scenario = generate(ScenarioKind.FAULTS, seed)
         kinds = {fault.kind for fault in scenario.faults}
-        # A stop is pressed by a story of its own: nothing else would be seen of that day.
-        assert kinds == set(FaultKind) - {FaultKind.STATION_WATTS_ONLY, FaultKind.STOP_PRESSED}
+        # A stop is pressed, and clamps are on wrong, in stories of their own: nothing else would be
+        # seen of such a day.
+        assert kinds == set(FaultKind) - {
+            FaultKind.STATION_WATTS_ONLY,
+            FaultKind.STOP_PRESSED,
+            FaultKind.METER_MISWIRED,
+        }
         assert set(LENGTHS_S) == kinds
         assert sum(traits.is_watts_only for traits in scenario.stations) == 1
         assert sum(not traits.sends_meter_values for traits in scenario.stations) == 1
