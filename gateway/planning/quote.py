@@ -17,6 +17,7 @@ from gateway.planning.problem import Rectangle
 from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 
 FINISH_BLOCK = 12
+ROUNDING_WH = 1e-6
 MOST_STARTS = 12
 """So many starts are looked at, the nearest first, when one is asked for as surely as the first."""
 LEAST_STAY_S = 900.0
@@ -142,8 +143,7 @@ def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -
     gives_wh = within_wh(outlook.energy_wh)
     if not outlook.is_certain:
         paths_wh = np.array([within_wh(summed_wh) for summed_wh in outlook.path_energy_wh])
-        rank = _rank(len(paths_wh), ask.confidence_ratio)
-        gives_wh = np.minimum(gives_wh, np.partition(paths_wh, rank, axis=0)[rank] / KEPT_RATIO)
+        gives_wh = np.minimum(gives_wh, _surely_wh(paths_wh, ask.confidence_ratio))
     most_wh = float(gives_wh.max())
     wanted_wh = most_wh if ask.energy_wh is None else min(most_wh, ask.energy_wh)
     from_s, until_s = min(
@@ -167,17 +167,18 @@ def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
     """Return the offer in the window that was asked for, None when there is nothing in it."""
     begins_s, outlook = coming(outlook, ask.from_s)
     offered_wh = outlook.energy_within_wh(begins_s, ask.until_s)
-    paths_wh = None if outlook.is_certain else outlook.path_energies_wh(begins_s, ask.until_s)
-    if paths_wh is not None:
-        offered_wh = min(offered_wh, _at_confidence_wh(paths_wh, ask.confidence_ratio))
     if ask.energy_wh is not None:
         offered_wh = min(offered_wh, ask.energy_wh)
+    sure_ratio = 1.0
+    if not outlook.is_certain:
+        paths_wh = outlook.path_energies_wh(begins_s, ask.until_s)
+        sure_ratio = _sure_ratio(paths_wh, offered_wh)
+        if sure_ratio < ask.confidence_ratio:
+            offered_wh = min(offered_wh, float(_surely_wh(paths_wh, ask.confidence_ratio)))
+            sure_ratio = _sure_ratio(paths_wh, offered_wh)
     if offered_wh < 1.0:
         return None
     finish_s = _finish_s(outlook, replace(ask, from_s=begins_s), offered_wh)
-    sure_ratio = 1.0
-    if paths_wh is not None:
-        sure_ratio = float((paths_wh >= KEPT_RATIO * offered_wh - 1e-6).mean())
     ends_s = ask.until_s if finish_s is None else min(finish_s, ask.until_s)
     return Offer(
         way=Way.AS_ASKED,
@@ -191,16 +192,28 @@ def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
     )
 
 
-def _at_confidence_wh(paths_wh: Floats, confidence_ratio: float) -> float:
-    """Return the most energy that would be kept in so many of the scenarios."""
-    rank = _rank(len(paths_wh), confidence_ratio)
-    return float(np.partition(paths_wh, rank)[rank]) / KEPT_RATIO
+def _surely_wh(paths_wh: Floats, confidence_ratio: float) -> Floats:
+    """Return the most energy that would be kept in so many of the scenarios, along the first axis.
+
+    The scenario that just keeps it is counted among those that do not: it was chosen by that, so
+    another day like those seen is as likely below it as above the next. Where none may fail the
+    energy is the least there is in any, without what may lack of a promise that is kept.
+    """
+    may_fail = int((1.0 - confidence_ratio) * len(paths_wh) + 1e-9)
+    if not may_fail:
+        least_wh: Floats = paths_wh.min(axis=0)
+        return least_wh
+    rank = min(may_fail, len(paths_wh)) - 1
+    surely_wh: Floats = np.partition(paths_wh, rank, axis=0)[rank] / KEPT_RATIO
+    return surely_wh
 
 
-def _rank(count: int, confidence_ratio: float) -> int:
-    """Return which of so many scenarios, the worst first, a confidence stands on."""
-    may_fail = int((1.0 - confidence_ratio) * count + 1e-9)
-    return min(may_fail, count - 1)
+def _sure_ratio(paths_wh: Floats, energy_wh: float) -> float:
+    """Return how surely an energy is kept, by scenarios; one that it was chosen by says nothing."""
+    over_wh = paths_wh - KEPT_RATIO * energy_wh
+    kept_count = int((over_wh >= -ROUNDING_WH).sum())
+    is_chosen = bool((np.abs(over_wh) <= ROUNDING_WH).any())
+    return (kept_count - is_chosen) / len(paths_wh)
 
 
 def _finish_s(outlook: Outlook, ask: Ask, energy_wh: float) -> float | None:
@@ -215,11 +228,10 @@ def _finish_s(outlook: Outlook, ask: Ask, energy_wh: float) -> float | None:
     edges_s = outlook.edges_s
     first = int(np.searchsorted(edges_s, planned_s - 1e-6))
     begun_wh = outlook.path_energy_at(ask.from_s)
-    rank = _rank(len(begun_wh), ask.confidence_ratio)
     # In blocks: mostly the first edge after the planned one will do.
     for begins in range(first, len(edges_s), FINISH_BLOCK):
         gained_wh = outlook.path_energy_wh[:, begins : begins + FINISH_BLOCK] - begun_wh[:, None]
-        surely_wh = np.partition(gained_wh, rank, axis=0)[rank] / KEPT_RATIO
+        surely_wh = _surely_wh(gained_wh, ask.confidence_ratio)
         enough = np.flatnonzero(surely_wh >= energy_wh - 1e-6)
         if len(enough):
             return max(planned_s, float(edges_s[begins + enough[0]]))
@@ -262,8 +274,8 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
         begins_s, of_vehicle = coming(outlook, start_s)
         paths_wh = of_vehicle.path_energies_wh(begins_s, start_s + length_s)
         planned_wh = of_vehicle.energy_within_wh(begins_s, start_s + length_s)
-        surely_wh = _at_confidence_wh(paths_wh, ask.confidence_ratio)
-        if min(planned_wh, surely_wh) >= ask.energy_wh:
+        sure_ratio = _sure_ratio(paths_wh, ask.energy_wh)
+        if planned_wh >= ask.energy_wh and sure_ratio >= ask.confidence_ratio:
             return float(start_s)
     return None
 

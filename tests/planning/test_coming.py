@@ -64,7 +64,7 @@ def test_where_base_may_be_higher_it_fills_up_later_and_no_offer_forgets_it() ->
     sure = quote(room(0, 24_000), CAR, ask).offers[0]
     eight_a = delivered_wh(replace(as_demand(CAR, ask), max_ma=8_000), [8_000] * 8, GRID.hours[:8])
 
-    assert sure.energy_wh == pytest.approx(eight_a / 0.98, rel=0.002)
+    assert sure.energy_wh == pytest.approx(eight_a, rel=0.002)
 
 
 def test_nothing_starts_before_there_is_anything_for_it() -> None:
