@@ -18,8 +18,9 @@ from gateway.planning.absence import Away
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import LATE_S, AskError, Places, asked_of
-from gateway.planning.book import Book, take, without
+from gateway.planning.book import Book, without
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.claims import claimed, take
 from gateway.planning.coming import coming
 from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.promising import need_of
@@ -122,11 +123,9 @@ def standings(
     """
     grid, from_at_s = book.room.grid, book.from_at_s
     # Beside what those before it take, and beside what is promised to those behind it too.
-    left_ma, free_ma = book.room.left_ma.copy(), book.room.left_ma.copy()
+    room, free_ma = book.unpromised, book.room.left_ma.copy()
     opened = (_as_drawn(p, now_s) for p in book.promises.values() if p.state.is_open)
     promises = sorted(opened, key=matters)
-    for promise in promises:
-        take(left_ma, grid, from_at_s, promise, sign=-1)
     for promise in promises:
         take(free_ma, grid, from_at_s, promise, sign=-1)
         try:
@@ -138,7 +137,7 @@ def standings(
             busy_until_s = 0.0
         chance = _Chance(
             promise=promise,
-            room=replace(book.room, left_ma=left_ma),
+            room=room,
             free_ma=free_ma,
             outlet=outlet,
             from_at_s=from_at_s,
@@ -148,8 +147,8 @@ def standings(
         )
         yield chance.standing()
         claim = chance.claim()
-        for rows_ma in (left_ma, free_ma):
-            take(rows_ma, grid, from_at_s, claim, sign=1)
+        take(free_ma, grid, from_at_s, claim, sign=1)
+        room = chance.leaves(room, claim)
 
 
 def alternatives(
@@ -345,6 +344,15 @@ class _Chance:
             if current_ma and from_s < until_s
         )
         return replace(promise, envelope=envelope)
+
+    def leaves(self, room: Room, claim: Reservation) -> Room:
+        """Return the room that is left behind a claim; who is late makes up in no scenario."""
+        from_at_s, voltage_v = self._from_at_s, self._outlet.voltage_v
+        if not self._is_late:
+            return claimed(room, claim, from_at_s=from_at_s, voltage_v=voltage_v)[0]
+        left_ma = room.left_ma.copy()
+        take(left_ma, room.grid, from_at_s, claim, sign=1)
+        return replace(room, left_ma=left_ma)
 
 
 def _comes_at_s(promise: Reservation, begins_at_s: float) -> float:

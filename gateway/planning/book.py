@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.domain.promises import PromiseState, Reservation, Stretch
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.claims import PathClaim, claimed, released, touched
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints, Room
+
+NOMINAL_V = 230.0
 
 ALLOWED: Mapping[PromiseState, frozenset[PromiseState]] = {
     PromiseState.HELD: frozenset(
@@ -54,6 +57,11 @@ class Book:
     from_at_s: float
     room: Room
     promises: Mapping[str, Reservation]
+    unpromised: Room
+    """The room as if no promise had been made."""
+    voltage_v: float = NOMINAL_V
+    path_claims: Mapping[str, PathClaim] = field(default_factory=dict)
+    """What promises take of scenarios: what `room` has of them is without that."""
     _of_places: list[Mapping[str, Sequence[Reservation]]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
@@ -83,18 +91,30 @@ def opened(
     promises: Mapping[str, Reservation] | None = None,
     version: int = 1,
     base_paths_ma: Mapping[int, Ints] | None = None,
+    voltage_v: float = NOMINAL_V,
 ) -> Book:
     """Return a book with what rows have (rows, slots) and the promises already made.
 
-    A promise stays in the book whether it still fits or not: what is left is negative then.
+    A promise stays in the book whether it still fits or not: what is left is negative then. In
+    scenarios each takes what those before it leave.
     """
-    kept = dict(promises or {})
-    left_ma = available_ma.copy()
-    for promise in kept.values():
+    kept, claims = dict(promises or {}), dict[str, PathClaim]()
+    room = unpromised = Room(
+        version=version, grid=grid, left_ma=available_ma, base_paths_ma=base_paths_ma or {}
+    )
+    for name, promise in kept.items():
         if promise.state.is_open:
-            take(left_ma, grid, from_at_s, promise, sign=1)
-    room = Room(version=version, grid=grid, left_ma=left_ma, base_paths_ma=base_paths_ma or {})
-    return Book(from_at_s=from_at_s, room=room, promises=kept)
+            room, claim = claimed(room, promise, from_at_s=from_at_s, voltage_v=voltage_v)
+            if claim is not None:
+                claims[name] = claim
+    return Book(
+        from_at_s=from_at_s,
+        room=room,
+        promises=kept,
+        unpromised=unpromised,
+        voltage_v=voltage_v,
+        path_claims=claims,
+    )
 
 
 def hold(book: Book, promise: Reservation) -> Book:
@@ -113,18 +133,17 @@ def hold(book: Book, promise: Reservation) -> Book:
     if rival is not None:
         message = f"{promise.place} is promised to {rival.id} in that time"
         raise BookError(message)
-    left_ma = book.room.left_ma.copy()
-    take(left_ma, book.room.grid, book.from_at_s, promise, sign=1)
+    held = with_promise(book, replace(promise, state=PromiseState.HELD))
     rows = list(promise.rows)
     # Elsewhere less than nothing may be left already, by no fault of this one.
-    touched = _slots_of(book.room.grid, book.from_at_s, promise)
-    if touched:
-        of_rows_ma = left_ma[np.ix_(rows, touched)]
+    slots = _slots_of(book.room.grid, book.from_at_s, promise)
+    if slots:
+        of_rows_ma = held.room.left_ma[np.ix_(rows, slots)]
         if of_rows_ma.min() < 0:
             row, slot = np.unravel_index(int(of_rows_ma.argmin()), of_rows_ma.shape)
-            at_s = book.from_at_s + book.room.grid.edges_s[touched[int(slot)]]
+            at_s = book.from_at_s + book.room.grid.edges_s[slots[int(slot)]]
             raise NoRoomError(rows[int(row)], at_s, -int(of_rows_ma.min()))
-    return _next(book, left_ma, replace(promise, state=PromiseState.HELD))
+    return _next(held)
 
 
 def become(
@@ -142,13 +161,12 @@ def become(
     if state not in ALLOWED.get(promise.state, frozenset()):
         message = f"promise {promise_id} is {promise.state}: it cannot become {state}"
         raise BookError(message)
-    left_ma = book.room.left_ma
-    if not state.is_open:
-        left_ma = left_ma.copy()
-        take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
     if delivered_wh is None:
         delivered_wh = promise.delivered_wh
-    return _next(book, left_ma, replace(promise, state=state, delivered_wh=delivered_wh))
+    became = replace(promise, state=state, delivered_wh=delivered_wh)
+    if not state.is_open:
+        book = without(book, promise_id)
+    return _next(replace(book, promises={**book.promises, promise_id: became}))
 
 
 def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
@@ -173,22 +191,26 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
 
 def without(book: Book, promise_id: str) -> Book:
     """Return the book as if a promise had never been made, to ask what could be had in its place."""
-    promise = book.promises[promise_id]
-    left_ma = book.room.left_ma.copy()
+    promise, room = book.promises[promise_id], book.room
+    claims = {name: claim for name, claim in book.path_claims.items() if name != promise_id}
     if promise.state.is_open:
-        take(left_ma, book.room.grid, book.from_at_s, promise, sign=-1)
+        claim = book.path_claims.get(promise_id)
+        room = released(room, promise, claim, from_at_s=book.from_at_s)
     promises = {name: p for name, p in book.promises.items() if name != promise_id}
-    return replace(book, room=replace(book.room, left_ma=left_ma), promises=promises)
+    return replace(book, room=room, promises=promises, path_claims=claims)
 
 
-def _next(book: Book, left_ma: Ints, promise: Reservation) -> Book:
-    room = Room(
-        version=book.version + 1,
-        grid=book.room.grid,
-        left_ma=left_ma,
-        base_paths_ma=book.room.base_paths_ma,
-    )
-    return replace(book, room=room, promises={**book.promises, promise.id: promise})
+def with_promise(book: Book, promise: Reservation) -> Book:
+    """Return the book with a promise more, behind those that are there; nothing is tested."""
+    from_at_s, voltage_v = book.from_at_s, book.voltage_v
+    room, claim = claimed(book.room, promise, from_at_s=from_at_s, voltage_v=voltage_v)
+    claims = book.path_claims if claim is None else {**book.path_claims, promise.id: claim}
+    promises = {**book.promises, promise.id: promise}
+    return replace(book, room=room, promises=promises, path_claims=claims)
+
+
+def _next(book: Book) -> Book:
+    return replace(book, room=replace(book.room, version=book.version + 1))
 
 
 def _rival(book: Book, promise: Reservation) -> Reservation | None:
@@ -206,28 +228,6 @@ def _slots_of(grid: Grid, from_at_s: float, promise: Reservation) -> list[int]:
             slot
             for stretch in promise.envelope
             if stretch.current_ma
-            for slot in _touched(grid, from_at_s, stretch)
+            for slot in touched(grid, from_at_s, stretch)
         }
     )
-
-
-def _touched(grid: Grid, from_at_s: float, stretch: Stretch) -> range:
-    """Return the slots a stretch touches: a part of a slot takes all of it."""
-    edges_s = np.array(grid.edges_s)
-    first = int(edges_s.searchsorted(stretch.from_at_s - from_at_s, side="right")) - 1
-    last = int(edges_s.searchsorted(stretch.until_at_s - from_at_s, side="left"))
-    return range(max(0, first), min(grid.slot_count, max(0, last)))
-
-
-def take(left_ma: Ints, grid: Grid, from_at_s: float, promise: Reservation, *, sign: int) -> None:
-    """Take an envelope off what is left (`sign` 1), or give it back (-1), in place.
-
-    Where stretches meet within a slot, the higher counts.
-    """
-    of_slots_ma: dict[int, int] = {}
-    for stretch in promise.envelope:
-        for slot in _touched(grid, from_at_s, stretch):
-            of_slots_ma[slot] = max(of_slots_ma.get(slot, 0), stretch.current_ma)
-    if of_slots_ma:
-        slots = list(of_slots_ma)
-        left_ma[np.ix_(list(promise.rows), slots)] -= sign * np.array(list(of_slots_ma.values()))

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from gateway.domain.promises import CIRCUIT_PLACE, Reservation, Stretch
-from gateway.planning.book import Book, BookError, NoRoomError, hold, take
+from gateway.planning.book import Book, BookError, NoRoomError, hold, with_promise, without
 from gateway.planning.charging import Charging
 from gateway.planning.check import check
+from gateway.planning.claims import take
 from gateway.planning.grid import Grid
 from gateway.planning.improve import place
 from gateway.planning.linear import solve
@@ -268,16 +269,10 @@ def _carries_mah(promise: Reservation, from_at_s: float) -> float:
 
 def rewritten(book: Book, envelopes: Mapping[str, tuple[Stretch, ...]]) -> Book:
     """Return the book in which promises have other envelopes; nothing is tested."""
-    left_ma, promises = book.room.left_ma.copy(), dict(book.promises)
+    version, order = book.version + 1, tuple(book.promises)
     for name, envelope in envelopes.items():
-        grid, from_at_s = book.room.grid, book.from_at_s
-        take(left_ma, grid, from_at_s, promises[name], sign=-1)
-        promises[name] = replace(promises[name], envelope=envelope)
-        take(left_ma, grid, from_at_s, promises[name], sign=1)
-    room = Room(
-        version=book.version + 1,
-        grid=book.room.grid,
-        left_ma=left_ma,
-        base_paths_ma=book.room.base_paths_ma,
-    )
-    return replace(book, room=room, promises=promises)
+        promise = replace(book.promises[name], envelope=envelope)
+        book = with_promise(without(book, name), promise)
+    # Who was promised something first comes first.
+    promises = {name: book.promises[name] for name in order}
+    return replace(book, room=replace(book.room, version=version), promises=promises)

@@ -9,7 +9,7 @@ from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.answers import OfferAnswer, WrongStateError
 from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
-from gateway.planning.book import Book, BookError, become, hold, opened, take, without
+from gateway.planning.book import Book, BookError, become, hold, opened, with_promise, without
 from gateway.planning.grid import grid_of
 from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
 from gateway.planning.quote_words import place_said
@@ -134,13 +134,7 @@ class BookKeeper:
 
     def put_back(self, promise: Reservation) -> None:
         """Add a promise that was taken out and not given up in the end, as it was."""
-        left_ma = self.book.room.left_ma.copy()
-        take(left_ma, self.book.room.grid, self.book.from_at_s, promise, sign=1)
-        self.book = replace(
-            self.book,
-            room=replace(self.book.room, left_ma=left_ma),
-            promises={**self.book.promises, promise.id: promise},
-        )
+        self.book = with_promise(self.book, promise)
 
     def say(self, promise: Reservation) -> None:
         """Have the book say this of a promise, its room being the same."""
@@ -180,6 +174,7 @@ class BookKeeper:
             promises=promises,
             version=version,
             base_paths_ma=seen.base_paths_ma,
+            voltage_v=self._places.site.voltage_v,
         )
 
     def _restored(

@@ -154,16 +154,14 @@ def test_what_takes_a_part_of_a_slot_leaves_the_rest_of_it() -> None:
 
 def test_a_row_that_is_short_is_named_with_when() -> None:
     short = book(40_000, promise(1))
-    left_ma = short.room.left_ma.copy()
-    left_ma[ROWS[0], 3:] = 8_000 - 16_000
-    left_ma[ROWS[0], 6:] = 8_000
-    found = stand(replace(short, room=replace(short.room, left_ma=left_ma)))["p1"]
+    has_ma = short.unpromised.left_ma.copy()
+    has_ma[ROWS[0], 3:] = 8_000
+    found = stand(replace(short, unpromised=replace(short.unpromised, left_ma=has_ma)))["p1"]
 
     # 8 A from 2 h to 4 h carries all of it: as late as that it is still kept.
     assert found.confidence_ratio == 1.0
-    left_ma[ROWS[0], 4:8] = 3_000 - 16_000
-    left_ma[ROWS[0], 6:8] = 3_000
-    found = stand(replace(short, room=replace(short.room, left_ma=left_ma)))["p1"]
+    has_ma[ROWS[0], 4:8] = 3_000
+    found = stand(replace(short, unpromised=replace(short.unpromised, left_ma=has_ma)))["p1"]
     assert (found.confidence_ratio, found.danger) == (0.0, Danger.ROOM)
     assert found.shortage is not None
     assert (found.shortage.row, found.shortage.left_ma) == (ROWS[0], 3_000)

@@ -80,7 +80,7 @@ def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
             assert risk is not None
             assert risk.confidence_ratio == held.confidence_ratio
             return
-        with pytest.raises(NoLongerFitsError, match=r"73\.5% sure now, and 95\.0% was") as refused:
+        with pytest.raises(NoLongerFitsError, match=r"76\.5% sure now, and 95\.0% was") as refused:
             await made.hold(second.offers[0].id, VANS)
         assert made.book is before
         fresh = refused.value.fresh
