@@ -4,8 +4,8 @@ What is simplified: recorded loads are hourly, so base is each hour's mean, movi
 within ten minutes, alike on each phase. One supply, three-phase vehicles that draw what they may, no
 faults. Stations are known to obey, and base never to have risen by more than the least reserve. Plans
 are the greedy ones, from forecasts by the hour without a learnt offset. Leases last ten minutes and
-readings come each 15 s. For 45 s after a limit moved, or somebody came or went, the law runs each 3 s,
-else each 15 s, where the daemon runs it each second.
+readings come each 15 s at best. For 45 s after a limit moved, or somebody came or went, the law runs each 3 s,
+else each 30 s, where the daemon runs it each second.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,7 @@ MAX_MA, FALLBACK_MA = 16_000, 6_000
 BASE_MOVES_S: Final = 600.0
 NOISE_A: Final = 0.3
 READS_EVERY_S: Final = 15.0
-QUIET_S: Final = 15.0
+QUIET_S: Final = 30.0
 BUSY_S, BUSY_FOR_S = 3.0, 45.0
 TOLD_EVERY_S: Final = 15.0
 PLANS_EVERY_S: Final = 900.0

@@ -7,8 +7,10 @@ recorded sessions, at seeded instants), and the real control law gives what it g
 (`_promised_building` says what is simplified). A promise is kept if 98 % of it was delivered; those
 that bind in at least one scenario are scored. Windows in which fewer than three bind are left out.
 
-Beside it stand what the recorded load alone would have left for each promise, and what quantiles of
-base hour by hour would have offered. The data are hourly: nothing is said about peaks within the hour.
+Beside it stand what the recorded load alone would have left for each promise in its turn, and what
+quantiles of base hour by hour would have offered. For what was not kept though that load would have
+kept it, the hours are lived through once more, without walk-ups and then without anybody else: that
+tells why. The data are hourly: nothing is said about peaks within the hour.
 Promises of one window share its base, so the intervals are narrower than they would be if all were
 apart. HEADROOM_BENCH=short lives through one window in twenty.
 """
@@ -17,10 +19,12 @@ import gc
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -47,8 +51,9 @@ from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.sessions import Statement
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.asking import Places, asked_of
-from gateway.planning.book import Book, become, hold, opened
+from gateway.planning.book import Book, become, hold, opened, with_promise
 from gateway.planning.calibrate import KEPT_RATIO, Z_95, excuse_of, wilson
+from gateway.planning.coming import coming
 from gateway.planning.forecast import Forecast, LoadHistory, forecast
 from gateway.planning.grid import HOUR_S, Grid, even_grid
 from gateway.planning.promising import of_offer, weighed
@@ -63,10 +68,12 @@ WINDOWS_H: Final = ((1, 4), (6, 4), (12, 4))  # From so many hours ahead, so man
 HISTORY_H: Final = 14 * 7 * 24
 EVERY_H: Final = 17
 SHORT_EVERY: Final = 20
+PARTS: Final = 5
 PROMISED, WALKED_UP = 6, 2
 LEAST_BINDING: Final = 3  # Windows in which fewer promises bind are not lived through.
 SUPPLY_RATIO: Final = 1.05  # Of the 99 % quantile of the year before.
 WARMS_UP_S: Final = 600.0
+ROUNDING_WH: Final = 1.0
 FREE_FOR_S: Final = 1_800.0  # On average, between two walk-ups at one connector.
 MAX_W: Final = 11_040.0
 PARAMETERS: Final = ControlParameters()
@@ -80,6 +87,15 @@ PROMISED_TRAITS: Final = VehicleTraits(
     draw_ratio=1.0,
     ripple_a=0.1,
 )
+
+
+class Cause(StrEnum):
+    """Why a promise was not kept: the first of these without which it would have been."""
+
+    BASE = "base was higher than foreseen"
+    WALK_UPS = "walk-ups"
+    OTHERS = "others that were promised something"
+    LAW = "start, climb and what the law leaves, alone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +151,10 @@ class Window:
 class Made:
     """A promise that was made, and what else would have come of it.
 
-    `recorded_wh` is what the recorded load alone would have left for it, `by_slots_wh` what would
-    have been offered in its place if each hour's load were taken at a quantile, and
-    `by_slots_of_all_wh` the same of a supply of which control left nothing unused.
+    `recorded_wh` is what the recorded load alone would have left for it, those promised before it
+    having taken theirs, `by_slots_wh` what would have been offered in its place if each hour's load
+    were taken at a quantile, and `by_slots_of_all_wh` the same of a supply of which control left
+    nothing unused. `cause` says why it was not kept.
     """
 
     promise: Reservation
@@ -145,6 +162,12 @@ class Made:
     recorded_wh: float
     by_slots_wh: float
     by_slots_of_all_wh: float
+    cause: Cause | None = None
+
+    @property
+    def would_be_kept(self) -> bool:
+        """Return whether the recorded load alone would have kept it."""
+        return self.recorded_wh >= KEPT_RATIO * self.promise.energy_wh - ROUNDING_WH
 
     @property
     def is_kept(self) -> bool:
@@ -163,7 +186,8 @@ def measure() -> dict[str, object]:
     all_made: list[Made] = []
     # What is thrown away in a replay has no cycles in it, and there is much of it.
     with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=gc.disable) as pool:
-        for lived, not_lived_too in pool.map(lived_through, files):
+        parts = [(file, part) for part in range(PARTS) for file in files]
+        for lived, not_lived_too in pool.map(lived_through, parts):
             made += lived
             all_made += not_lived_too
             print(f"  {len(made)} promises", file=sys.stderr, flush=True)
@@ -184,7 +208,8 @@ def row(made: list[Made], level: float) -> dict[str, object]:
     kept, count = sum(m.is_kept for m in scored), max(1, len(scored))
     low, high = wilson(kept, len(scored), Z_95)
     offered_wh = sum(m.promise.energy_wh for m in binding)
-    recorded = sum(m.recorded_wh >= KEPT_RATIO * m.promise.energy_wh for m in scored)
+    recorded = sum(m.would_be_kept for m in scored)
+    causes = Counter(m.cause for m in scored if m.cause is not None)
     return {
         "promises": len(scored),
         "said": round(sum(m.promise.confidence_ratio for m in scored) / count, 3),
@@ -192,6 +217,8 @@ def row(made: list[Made], level: float) -> dict[str, object]:
         "kept_low_95": round(low, 3),
         "kept_high_95": round(high, 3),
         "kept_by_recorded_load": round(recorded / count, 3),
+        "kept_though_base_was_higher": sum(m.is_kept and not m.would_be_kept for m in scored),
+        "not_kept": {cause.value: causes[cause] for cause in Cause},
         "took_less_than_allowed": len(binding) - len(scored),
         "energy_against_quantiles_per_slot": round(
             offered_wh / max(1.0, sum(m.by_slots_wh for m in binding)), 3
@@ -205,7 +232,7 @@ def row(made: list[Made], level: float) -> dict[str, object]:
 def by_recorded_load(made: list[Made], level: float) -> dict[str, float]:
     """Return how many binding promises of a level the recorded load would have kept."""
     binding = [m for m in made if m.asked_ratio == level and m.promise.is_binding]
-    kept = sum(m.recorded_wh >= KEPT_RATIO * m.promise.energy_wh for m in binding)
+    kept = sum(m.would_be_kept for m in binding)
     said = sum(m.promise.confidence_ratio for m in binding)
     count = max(1, len(binding))
     return {
@@ -215,18 +242,28 @@ def by_recorded_load(made: list[Made], level: float) -> dict[str, float]:
     }
 
 
-def lived_through(first_year: Path) -> tuple[list[Made], list[Made]]:
-    """Return what became of a building's promises in its second year, and all that were made."""
+def lived_through(part: tuple[Path, int]) -> tuple[list[Made], list[Made]]:
+    """Return what became of promises in a building's second year, and all that were made.
+
+    Each part has one window of so many.
+    """
+    first_year, nth = part
     building = building_of(first_year)
     sessions = tuple(
         session
         for file in sorted(first_year.parent.parent.glob("ev-sessions/*.csv.gz"))
         for session in read_sessions(file, max_w=MAX_W).sessions
     )
-    windows = list(windows_of(building))
     every = SHORT_EVERY if os.environ.get("HEADROOM_BENCH") == "short" else 1
-    lived = [made for window in windows[::every] for made in kept_of(building, window, sessions)]
-    return lived, [made for window in windows for made in promised(building, window)]
+    lived, all_made = list[Made](), list[Made]()
+    for at, window in enumerate(windows_of(building)):
+        if at % PARTS != nth:
+            continue
+        made = promised(building, window)
+        all_made += made
+        if at % every == 0 and sum(one.promise.is_binding for one in made) >= LEAST_BINDING:
+            lived += with_causes(building, window, kept_of(building, window, made, sessions))
+    return lived, all_made
 
 
 def windows_of(building: Building) -> Iterator[Window]:
@@ -256,15 +293,18 @@ def promised(building: Building, window: Window) -> list[Made]:
     hours = window.ahead_h + window.long_h
     seen, grid = building.seen(window.origin, hours), even_grid(hours, HOUR_S)
     planned_ma = building.planned_ma(seen)
-    paths_ma = seen.paths.astype(np.int64) - planned_ma
-    book = opened(
-        grid,
-        np.repeat(_promisable_ma(planned_ma)[np.newaxis], 3, axis=0),
-        from_at_s=window.origin * HOUR_S,
-        base_paths_ma=dict.fromkeys(range(3), paths_ma),
+    came = np.ceil(building.load_ma[np.newaxis, window.origin : window.origin + hours])
+    # The book as it is seen, and as if it were known what base will be.
+    book, known = (
+        opened(
+            grid,
+            np.repeat(_promisable_ma(planned_ma)[np.newaxis], 3, axis=0),
+            from_at_s=window.origin * HOUR_S,
+            base_paths_ma=dict.fromkeys(range(3), paths.astype(np.int64) - planned_ma),
+        )
+        for paths in (seen.paths, came)
     )
     places = _places()
-    came_ma = building.load_ma[window.origin : window.origin + hours]
     made: list[Made] = []
     for at in range(PROMISED):
         level = LEVELS[(at + window.turn) % len(LEVELS)]
@@ -277,12 +317,13 @@ def promised(building: Building, window: Window) -> list[Made]:
             Made(
                 promise=promise,
                 asked_ratio=level,
-                recorded_wh=_left_wh(book, promise, places, planned_ma - came_ma),
+                recorded_wh=_known_wh(known, promise, places),
                 by_slots_wh=_left_wh(book, promise, places, less_ma),
                 by_slots_of_all_wh=_left_wh(book, promise, places, less_ma + left_unused_ma),
             )
         )
         book = become(hold(book, promise), promise.id, PromiseState.CONFIRMED)
+        known = with_promise(known, promise)
     return made
 
 
@@ -330,6 +371,14 @@ def _wiring() -> Wiring:
     return Wiring.of(_places().site)
 
 
+def _known_wh(known: Book, promise: Reservation, places: Places) -> float:
+    """Return what a promise is left where it is known what base will be, and what others take."""
+    from_s, until_s = promise.from_at_s - known.from_at_s, promise.until_at_s - known.from_at_s
+    outlet = places.at(promise.place, promise.phase_count)
+    begins_s, outlook = coming(known.room.outlook(outlet), from_s)
+    return float(outlook.path_energies_wh(begins_s, until_s)[0])
+
+
 def _left_wh(book: Book, promise: Reservation, places: Places, more_ma: Floats) -> float:
     """Return what a connector would be left in a promise's window, with so much more than planned."""
     left_ma = book.room.left_ma + np.floor(more_ma).astype(np.int64)
@@ -347,18 +396,14 @@ def _left_wh(book: Book, promise: Reservation, places: Places, more_ma: Floats) 
 def kept_of(
     building: Building,
     window: Window,
+    made: Sequence[Made],
     sessions: Sequence[RecordedSession],
-    *,
-    least_binding: int = LEAST_BINDING,
     **steps: float,
 ) -> list[Made]:
-    """Return what is promised of a window, with what was delivered and allowed.
+    """Return what was promised of a window, with what was delivered and allowed.
 
-    Nothing where too few promises bind.
+    Without `sessions` nobody walks up.
     """
-    made = promised(building, window)
-    if sum(one.promise.is_binding for one in made) < least_binding:
-        return []
     places, seed = _places(), f"{building.name}/{window.origin}"
     stays = [
         Stay(
@@ -370,7 +415,8 @@ def kept_of(
         )
         for one in made
     ]
-    stays += walk_ups(Random(seed), sessions, window.from_s - WARMS_UP_S, window.until_s)
+    if sessions:
+        stays += walk_ups(Random(seed), sessions, window.from_s - WARMS_UP_S, window.until_s)
 
     def available(grid: Grid, from_at_s: float) -> tuple[tuple[int, ...], ...]:
         return _available(building, grid, from_at_s)
@@ -387,6 +433,32 @@ def kept_of(
     )
     lived.run(window.until_s)
     return [replace(one, promise=lived.promises[one.promise.id]) for one in made]
+
+
+def with_causes(building: Building, window: Window, lived: Sequence[Made]) -> list[Made]:
+    """Return what became of promises with why those that bind were not kept."""
+    found = list(lived)
+    for at, one in enumerate(lived):
+        if not one.promise.is_binding or one.is_kept:
+            continue
+        cause = Cause.BASE
+        if one.would_be_kept:
+            cause = _cause(building, window, at, lived)
+        found[at] = replace(one, cause=cause)
+    return found
+
+
+def _cause(building: Building, window: Window, at: int, lived: Sequence[Made]) -> Cause:
+    """Return without whom a promise would have been kept, which base did not break."""
+    asked = [replace(one, promise=_not_begun(one.promise)) for one in lived]
+    if kept_of(building, window, asked, ())[at].is_kept:
+        return Cause.WALK_UPS
+    (alone,) = kept_of(building, window, [asked[at]], ())
+    return Cause.OTHERS if alone.is_kept else Cause.LAW
+
+
+def _not_begun(promise: Reservation) -> Reservation:
+    return replace(promise, delivered_wh=0.0, allowed_wh=0.0, arrived_at_s=None)
 
 
 def _available(building: Building, grid: Grid, from_at_s: float) -> tuple[tuple[int, ...], ...]:

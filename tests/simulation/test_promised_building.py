@@ -12,10 +12,13 @@ from benchmarks.promises_delivered import (
     AVAILABLE_MA,
     HISTORY_H,
     Building,
+    Cause,
     Made,
     Window,
     kept_of,
+    promised,
     row,
+    with_causes,
 )
 from gateway.planning.recorded import RecordedSession
 
@@ -50,10 +53,15 @@ def sessions() -> tuple[RecordedSession, ...]:
     )
 
 
+def two_hours(*, hour: int, day: int) -> Window:
+    """Return two hours for which promises are asked an hour ahead."""
+    return Window(origin=FIRST_H + 24 * day + hour - 1, ahead_h=1, long_h=2)
+
+
 def lived(building: Building, *, hour: int, day: int, **steps: float) -> list[Made]:
-    """Return what became of the promises of two hours that were asked for an hour ahead."""
-    window = Window(origin=FIRST_H + 24 * day + hour - 1, ahead_h=1, long_h=2)
-    return kept_of(building, window, sessions(), least_binding=1, **steps)
+    """Return what became of the promises of two hours."""
+    window = two_hours(hour=hour, day=day)
+    return kept_of(building, window, promised(building, window), sessions(), **steps)
 
 
 def test_of_a_week_promises_are_kept_as_a_rule_and_none_gets_more_than_it_could_draw() -> None:
@@ -71,13 +79,17 @@ def test_promises_break_where_base_is_what_nobody_foresaw_those_made_last_first(
     load_ma = office().load_ma.copy()
     begins = FIRST_H + 24 + 10
     load_ma[begins : begins + 2] += 0.1 * AVAILABLE_MA
-    made = lived(replace(office(), load_ma=load_ma), hour=10, day=1)
+    building = replace(office(), load_ma=load_ma)
+    made = lived(building, hour=10, day=1)
     kept = [one.is_kept for one in made]
 
     assert kept[0]
     assert not kept[-1]
     assert kept == sorted(kept, reverse=True)
     assert made[-1].recorded_wh < made[-1].promise.energy_wh
+    found = with_causes(building, two_hours(hour=10, day=1), made)
+    assert [one.cause is None for one in found] == kept
+    assert found[-1].cause is Cause.BASE
 
 
 def test_run_each_second_the_law_delivers_as_much() -> None:
