@@ -12,7 +12,7 @@ quantiles of base hour by hour would have offered. For what was not kept though 
 kept it, the hours are lived through once more, without walk-ups and then without anybody else: that
 tells why. The data are hourly: nothing is said about peaks within the hour.
 Promises of one window share its base, so the intervals are narrower than they would be if all were
-apart. HEADROOM_BENCH=short lives through one window in twenty.
+apart. HEADROOM_BENCH=short lives through one window in five.
 """
 
 import gc
@@ -67,7 +67,7 @@ LEVELS: Final = (0.8, 0.9, 0.95)
 WINDOWS_H: Final = ((1, 4), (6, 4), (12, 4))  # From so many hours ahead, so many hours long.
 HISTORY_H: Final = 14 * 7 * 24
 EVERY_H: Final = 17
-SHORT_EVERY: Final = 20
+SHORT_EVERY: Final = 5
 PARTS: Final = 5
 PROMISED, WALKED_UP = 6, 2
 LEAST_BINDING: Final = 3  # Windows in which fewer promises bind are not lived through.
