@@ -53,6 +53,8 @@ class Board:
     """Connector cut -> connector it was cut for."""
     crowded: set[int] = field(default_factory=set)
     """Rows where not even everyone's minimum fits."""
+    kept_ma: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Row -> connector -> what is kept free there for it: nobody else is raised into it."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
     """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
     pausable_ma: dict[int, int] = field(default_factory=dict)
@@ -145,8 +147,14 @@ class Board:
         if not self.limit_ma[at]:
             lacks_ma = max(lacks_ma, self.start_ma(at))
         for row in self.rows[at]:
-            self.proven_room_ma[row] -= lacks_ma
             self.room_ma[row] -= lacks_ma
+            self.keep_proven(row, at, lacks_ma)
+
+    def keep_proven(self, row: int, at: int, kept_ma: int) -> None:
+        """Keep free for a connector what is proven free on a row."""
+        self.proven_room_ma[row] -= kept_ma
+        of_row = self.kept_ma.setdefault(row, {})
+        of_row[at] = of_row.get(at, 0) + kept_ma
 
     def fits(self, at: int, limit_ma: int) -> bool:
         """Return whether every row the connector loads has room for it, claims counted high.

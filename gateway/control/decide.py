@@ -86,7 +86,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
         at = state.wiring.connector_at[lapse.connector]
         board.cap_ma[at] = min(board.cap_ma[at], state.connectors[at].wanted_ma)
         for row, more_ma in may_add_ma(moment, at).items():
-            board.proven_room_ma[row] -= more_ma
+            board.keep_proven(row, at, more_ma)
     steps = Steps.of(memory.climb_ma, state.wiring.rating_ma, state.parameters)
     dues = _owe_promised(moment, board, steps)
     awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]

@@ -216,8 +216,9 @@ def _arithmetic(row: RowFigures | None) -> str:
     rating = f"rating {amps(row.rating_ma)}"
     if row.in_force_ma < row.rating_ma:
         rating = f"rating {amps(row.in_force_ma)} now of {amps(row.rating_ma)}"
+    kept = "" if row.kept_for is None else f", {amps(row.kept_ma)} kept for {row.kept_for}"
     return (
         f"{row.circuit} {row.phase.name} has {amps(max(0, row.available_ma))} for charging "
         f"({rating}, {bound}, base {amps(row.base_ma)}, "
-        f"reserve {amps(row.reserve_ma)}) and {amps(row.claimed_ma)} is claimed"
+        f"reserve {amps(row.reserve_ma)}) and {amps(row.claimed_ma)} is claimed{kept}"
     )

@@ -150,7 +150,7 @@ def start_waiting(
             # What is left there is no use to others for long: they would be cut for it again.
             for row in short if _could_start(board, at) else ():
                 board.crowded.add(row)
-                board.proven_room_ma[row] = min(0, board.proven_room_ma[row])
+                board.keep_proven(row, at, max(0, board.proven_room_ma[row]))
             continue
         for row in board.rows[at]:
             if board.room_ma[row] < board.start_ma(at):

@@ -11,7 +11,7 @@ from gateway.control.obedience import excess_of
 from gateway.control.share import least_climb_ma
 from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.wiring import Position
-from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.needs import Criticality
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
@@ -27,7 +27,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
 
     def row_figures(row: int) -> RowFigures:
         if row not in known:
-            known[row] = figures(state, seen, row)
+            known[row] = _with_kept(state, board, row, figures(state, seen, row))
         return known[row]
 
     for due in memory.dues:
@@ -69,6 +69,17 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = of_rows[alike]
         reasons[connector.ref] = _with_excess(state, at, reason, now_s)
     return reasons
+
+
+def _with_kept(state: SiteState, board: Board, row: int, of_row: RowFigures) -> RowFigures:
+    """Return a row's arithmetic with what of the rest is kept, and for whom first: not all may fit."""
+    kept = {at: kept_ma for at, kept_ma in board.kept_ma.get(row, {}).items() if kept_ma > 0}
+    kept_ma = min(sum(kept.values()), of_row.available_ma - of_row.claimed_ma)
+    if kept_ma < STEP_MA:
+        return of_row
+    name, others = str(state.wiring.connectors[next(iter(kept))].ref), len(kept) - 1
+    kept_for = f"{name} and {others} more" if others else name
+    return replace(of_row, kept_ma=kept_ma, kept_for=kept_for)
 
 
 def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Reason:

@@ -41,7 +41,9 @@ class ReasonKind(StrEnum):
 class RowFigures:
     """The arithmetic of one phase of one circuit at the time of the decision.
 
-    `in_force_ma` is its rating as its calendar has it now: `rating_ma` or less.
+    `in_force_ma` is its rating as its calendar has it now: `rating_ma` or less. `kept_ma` of what is
+    not claimed is kept free for the connector that `kept_for` names, and for others too where it
+    says so.
     """
 
     circuit: CircuitId
@@ -55,6 +57,8 @@ class RowFigures:
     reserve_ma: int
     available_ma: int
     claimed_ma: int
+    kept_ma: int = 0
+    kept_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

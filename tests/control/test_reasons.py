@@ -67,6 +67,20 @@ def test_who_was_cut_for_a_share_is_told_for_whose_until_it_has_it() -> None:
     assert {reason.name for reason in said} == {str(ref(2))}
 
 
+def test_room_that_is_kept_for_another_is_said_to_be_and_for_whom() -> None:
+    site = board(free_a=9.0)
+    site.run(4 * MINUTE_S)
+    site.base_a["board"] -= 5.0
+    for _ in range(30):  # What comes free is fresh for half a minute before a start.
+        told = sentence(site.step().reasons[ref(1)])
+        assert "6.0 A is claimed" in told
+        assert "A kept for CP-2/1." in told
+
+    site.run(30)
+
+    assert "12.0 A is claimed." in sentence(site.reasons()[1])
+
+
 def test_a_veto_on_a_circuit_is_not_a_matter_of_turns() -> None:
     site = board(free_a=40.0)
     site.run(5 * MINUTE_S)
@@ -204,6 +218,8 @@ def test_the_numbers_of_every_reason_fit_each_other(free_a: float) -> None:
                 continue
             assert row.available_ma == row.bound_ma - row.base_ma - row.reserve_ma
             assert row.bound_ma <= row.set_point_ma <= row.rating_ma
+            assert (row.kept_ma > 0) is (row.kept_for is not None)
+            assert row.kept_ma <= max(0, row.available_ma - row.claimed_ma)
             if reason.kind is ReasonKind.RAISED_IN_STEPS:
                 assert row.claimed_ma < row.available_ma
             if reason.kind is ReasonKind.WAITS_FOR_TURN:
