@@ -2,8 +2,10 @@
 
 A station that is lost counts its installed maximum once its lease is over, unless it was seen
 to fall back by itself (design §3). One connector at a time, long after it began and while it
-draws well above its fallback, is not renewed. What is tried may fail: it is begun only where all
-that the connector may draw has room, which nobody else is raised into meanwhile.
+draws well above its fallback, is not renewed. It must draw so until the lease may be over, come
+down to the fallback then, and come up again once it is renewed: a vehicle that tapers or ends does
+not. What is tried may fail: it is begun only where all that the connector may draw has room, which
+nobody else is raised into meanwhile.
 """
 
 from dataclasses import replace
@@ -11,6 +13,7 @@ from dataclasses import replace
 from gateway.control.bounds import (
     counted_limit_ma,
     draw_as_limit_ma,
+    interval_of_s,
     reading_is_current,
     tolerance_ma,
 )
@@ -25,6 +28,8 @@ from gateway.domain.ids import StationId
 def lapse_of(moment: Moment) -> tuple[Lapse, StationId | None]:
     """Return the trial as it goes on, and the station whose dead-man it has just proven."""
     state, lapse, now_s = moment.state, moment.state.memory.lapse, moment.now_s
+    if lapse.returning is not None:
+        return _after_return(moment, state.wiring.connector_at[lapse.returning])
     if lapse.connector is None:
         return _begun(moment), None
     at = state.wiring.connector_at[lapse.connector]
@@ -35,27 +40,57 @@ def lapse_of(moment: Moment) -> tuple[Lapse, StationId | None]:
         return over, None
     if newest.lease_until_s is None or state.is_stopped:
         return over, None
-    lapsed_at_s = newest.lease_until_s + state.parameters.settling_s
+    parameters = state.parameters
+    if now_s < newest.renewed_at_s + parameters.lease_s - parameters.lease_margin_s:
+        return (lapse if _is_well_above(moment, at) else over), None
+    lapsed_at_s = newest.lease_until_s + parameters.settling_s
     draw = belief.draw
-    if draw is None or draw.at_s - state.parameters.sample_age_s < lapsed_at_s:
-        is_late = now_s > lapsed_at_s + state.parameters.start_settling_s
+    if draw is None or draw.at_s - parameters.sample_age_s < lapsed_at_s:
+        is_late = now_s > lapsed_at_s + parameters.start_settling_s
         return (over if is_late else lapse), None
-    return over, _proven_by(state, at)
+    if not _is_at_fallback(state, at):
+        return over, None
+    return replace(over, returning=lapse.connector, since_s=now_s), None
 
 
-def _proven_by(state: SiteState, at: int) -> StationId | None:
-    """Return the station, when its connector's reading after the lapse shows the fallback."""
+def _after_return(moment: Moment, at: Position) -> tuple[Lapse, StationId | None]:
+    """Return the trial of one that has fallen back: it is proven once it draws more again."""
+    state, lapse = moment.state, moment.state.memory.lapse
+    parameters, draw = state.parameters, state.connectors[at].draw
+    over = replace(lapse, returning=None)
+    if not moment.controlled[at]:
+        return over, None
+    if draw is not None and draw.at_s > lapse.since_s and _is_well_above(moment, at):
+        return over, state.wiring.connectors[at].ref.station
+    interval_s = interval_of_s(moment.stations[at], parameters)
+    is_late = moment.now_s - lapse.since_s > parameters.start_settling_s + interval_s
+    return (over if is_late else lapse), None
+
+
+def _is_well_above(moment: Moment, at: Position) -> bool:
+    """Return whether the connector surely draws more than it would at its fallback."""
+    state, belief = moment.state, moment.state.connectors[at]
+    if belief.fallback_ma is None or belief.draw is None:
+        return False
+    if not reading_is_current(belief, moment.stations[at], state.parameters, moment.now_s):
+        return False
+    drawn_ma = draw_as_limit_ma(belief.draw, state.wiring.connectors[at], belief)
+    return drawn_ma is not None and drawn_ma >= belief.fallback_ma + state.parameters.lapse_shows_ma
+
+
+def _is_at_fallback(state: SiteState, at: Position) -> bool:
+    """Return whether the connector's reading after the lapse is what its fallback would leave."""
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     fallback, draw = belief.fallback_ma, belief.draw
     drawn_ma = None if draw is None else draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or fallback is None:
-        return None
+        return False
     if drawn_ma > fallback + tolerance_ma(fallback, state.parameters):
-        return None
+        return False
+    if fallback >= MIN_CHARGING_MA:
+        return drawn_ma >= fallback // 2
     # A vehicle that has ended by itself draws nothing too: only the station can tell then.
-    is_held_back = belief.charging_state is ChargingState.SUSPENDED_EVSE
-    is_charging = fallback >= MIN_CHARGING_MA and drawn_ma >= fallback // 2
-    return connector.ref.station if is_charging or is_held_back else None
+    return belief.charging_state is ChargingState.SUSPENDED_EVSE
 
 
 def _begun(moment: Moment) -> Lapse:
@@ -90,9 +125,9 @@ def may_add_ma(moment: Moment, at: Position) -> dict[int, int]:
 def _is_ready(moment: Moment, at: int) -> bool:
     """Return whether a lapse would show: it draws well above the fallback that is written."""
     state, now_s, parameters = moment.state, moment.now_s, moment.state.parameters
-    connector, belief = state.wiring.connectors[at], state.connectors[at]
-    newest, station = belief.limits[-1], moment.stations[at]
-    if belief.fallback_ma is None or belief.draw is None or len(belief.limits) > 1:
+    belief = state.connectors[at]
+    newest = belief.limits[-1]
+    if belief.fallback_ma is None or len(belief.limits) > 1:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:
         return False  # It would be paused, and might come back on phases not counted now.
@@ -100,10 +135,7 @@ def _is_ready(moment: Moment, at: int) -> bool:
         return False
     if newest.confirmed_at_s < newest.renewed_at_s:
         return False
-    if not reading_is_current(belief, station, parameters, now_s):
-        return False
-    drawn_ma = draw_as_limit_ma(belief.draw, connector, belief)
-    if drawn_ma is None or drawn_ma < belief.fallback_ma + parameters.lapse_shows_ma:
+    if not _is_well_above(moment, at):
         return False
     rows, claimed_ma = moment.seen.rows, moment.seen.claimed_ma
     return all(

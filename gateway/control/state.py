@@ -248,9 +248,13 @@ class Priority:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lapse:
-    """The trial of a dead-man: whose lease is left to lapse, since when, and what was tried."""
+    """The trial of a dead-man: whose lease is left to lapse, since when, and what was tried.
+
+    `returning` is who was seen at its fallback then, and must draw more now that it is renewed.
+    """
 
     connector: ConnectorRef | None = None
+    returning: ConnectorRef | None = None
     since_s: float = NEVER_S
     tried_at_s: tuple[tuple[StationId, float], ...] = ()
 
