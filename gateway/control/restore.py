@@ -353,12 +353,19 @@ def last_alive(run: RunMemory | None, now: Moment) -> Moment | None:
 
 
 def hold_raises(orders: tuple[LimitOrder, ...], state: SiteState) -> tuple[LimitOrder, ...]:
-    """Return the orders with every raise held where it is; cuts and renewals pass."""
+    """Return the orders with every raise held where it is; cuts and renewals pass.
+
+    Watts told for more phases are a raise too: some stations give them all on one.
+    """
     held = []
     for order in orders:
-        told_ma = state.connectors[state.wiring.connector_at[order.connector]].wanted_ma
-        limit_ma = min(order.limit.limit_ma, told_ma)
-        held.append(replace(order, limit=replace(order.limit, limit_ma=limit_ma)))
+        told = state.connectors[state.wiring.connector_at[order.connector]].limits[-1]
+        limit_ma = min(order.limit.limit_ma, told.limit_ma)
+        phase_count = order.limit.phase_count
+        if limit_ma * phase_count > told.limit_ma * told.phase_count:
+            phase_count = min(phase_count, told.phase_count)
+        limit = replace(order.limit, limit_ma=limit_ma, phase_count=phase_count)
+        held.append(replace(order, limit=limit))
     return tuple(held)
 
 
