@@ -21,24 +21,42 @@ def cut_to_fit(board: Board, may_pause: list[bool], parameters: ControlParameter
     pause, down to nothing, the longest served first; then what critical vehicles have above
     their floors, and the floors themselves.
     """
-    slack_ma = parameters.dead_band_ma
-    for row, room_ma in enumerate(board.room_ma):
-        if room_ma >= -slack_ma or not board.movable[row]:
-            continue
-        # A little more than needed, or the next breath of noise cuts again.
-        cut_above_floor(board, row, slack_ma - room_ma, step_ma=slack_ma, from_rank=AFTER_CRITICAL)
-        if board.room_ma[row] >= -slack_ma:
-            continue
-        if may_pause[row]:
-            board.crowded.add(row)
-            pause(board, row, board.last_served(row), -slack_ma)
-        elif any(board.may_be_paused(at) for at in board.movable[row]):
-            continue  # What is critical is not cut before it is known who must be paused.
-        if board.room_ma[row] < -slack_ma:
-            need_ma = slack_ma - board.room_ma[row]
-            cut_above_floor(board, row, need_ma, step_ma=slack_ma, from_rank=EVERYONE)
-        if board.room_ma[row] < -slack_ma and may_pause[row]:
-            _take_floors(board, row, slack_ma)
+    short = _short_by_more(board, parameters.dead_band_ma)
+    while short:
+        told_ma = board.limit_ma.copy()
+        for row in short:
+            _fit(board, row, may_pause, parameters.dead_band_ma)
+        # Who was waited for on one row may have been paused for another.
+        short = [] if board.limit_ma == told_ma else _short_by_more(board, parameters.dead_band_ma)
+
+
+def _short_by_more(board: Board, slack_ma: int) -> list[int]:
+    return [
+        row
+        for row, room_ma in enumerate(board.room_ma)
+        if room_ma < -slack_ma and board.movable[row]
+    ]
+
+
+def _fit(board: Board, row: int, may_pause: list[bool], slack_ma: int) -> None:
+    """Lower limits until a row fits, as far as it is time for that."""
+    if board.room_ma[row] >= -slack_ma:
+        return
+    # A little more than needed, or the next breath of noise cuts again.
+    need_ma = slack_ma - board.room_ma[row]
+    cut_above_floor(board, row, need_ma, step_ma=slack_ma, from_rank=AFTER_CRITICAL)
+    if board.room_ma[row] >= -slack_ma:
+        return
+    if may_pause[row]:
+        board.crowded.add(row)
+        pause(board, row, board.last_served(row), -slack_ma)
+    elif any(board.may_be_paused(at) for at in board.movable[row]):
+        return  # What is critical is not cut before it is known who must be paused.
+    if board.room_ma[row] < -slack_ma:
+        need_ma = slack_ma - board.room_ma[row]
+        cut_above_floor(board, row, need_ma, step_ma=slack_ma, from_rank=EVERYONE)
+    if board.room_ma[row] < -slack_ma and may_pause[row]:
+        _take_floors(board, row, slack_ma)
 
 
 def _take_floors(board: Board, row: int, slack_ma: int) -> None:
