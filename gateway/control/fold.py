@@ -348,7 +348,8 @@ def _with_fallback(
         for limit in belief.limits
     )
     before_ma = fallback_ma(connector, belief)
-    if before_ma > written_ma and may_have_lapsed(limits, parameters, at_s):
+    has_fallen = at_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, at_s)
+    if before_ma > written_ma and has_fallen:
         # A vehicle that has fallen back to the one before takes seconds to follow, and no lease
         # that lapsed puts that out of force.
         lapsed = [replace(limit, acknowledged_at_s=None) for limit in limits]

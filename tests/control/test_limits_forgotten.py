@@ -349,6 +349,19 @@ def test_a_lapsed_lease_counts_until_the_limit_told_anew_has_settled() -> None:
     assert site.high_ma(1) == 0
 
 
+def test_what_was_drawn_by_a_lapsed_lease_counts_though_a_lower_fallback_is_written() -> None:
+    site = charging(6.0)
+    site.send(1, 0)
+    quiet(site, 12, 20.0)
+    site.draw(1, 0.0)
+    site.now_s += 61.0 - 12.0
+    site.send(1, 0)
+
+    site.learn(FallbackInstalled(at_s=site.now_s, connector=ref(1), fallback_ma=0))
+
+    assert site.high_ma(1) == 6_000
+
+
 def test_a_lapsed_lease_of_a_resting_vehicle_counts_until_it_is_told_anew() -> None:
     site = OneCircuit()
     site.flow(20.0)
