@@ -202,11 +202,14 @@ def _with_timers(moment: Moment, board: Board) -> ControlMemory:
 def _is_pause_over(moment: Moment, at: int) -> bool:
     """Return whether its old limit is out of force: till then its old phases are counted.
 
-    Nor is a pause made to see a station obey over before it could be seen.
+    Nor is a pause made to see a station obey over before it could be seen. After that one not
+    proven is started all the same: its old limit counts until it has been tried with another.
     """
     trial = moment.trials[at]
     if trial is not None and trial.is_held:
         return False
+    if not moment.stations[at].is_proven:
+        return True
     return moment.state.connectors[at].mask is None or not moment.seen.high_ma[at]
 
 
