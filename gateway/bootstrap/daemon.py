@@ -431,7 +431,11 @@ class Daemon:
         """Release the stop, or a circuit, for whoever asks on the socket."""
         if CIRCUIT in question.words:
             done = self._releases.release(CircuitId(str(question.words[CIRCUIT])), question.by)
-            said = {"closes": done.closes, "lockout_left_s": done.lockout_left_s}
+            said = {
+                "closes": done.closes,
+                "lockout_left_s": done.lockout_left_s,
+                "believed": done.is_believed,
+            }
             return msgspec.json.encode({"released": True, **said})
         self._stop_watch.release(question.by)
         if self._ledger is not None:

@@ -38,7 +38,8 @@ def release_command(
 ) -> None:
     """Let the site charge again after its stop input stopped everything.
 
-    With CIRCUIT: close the trip output that opened that circuit, and end its lockout.
+    With CIRCUIT: close the trip output that opened that circuit, end its lockout, and believe its
+    meter again where that was doubted.
 
     Make sure first that what it was pressed, or opened, for is over. It is refused while the input
     still asks for a stop or the circuit is over its rating, or while either does not answer.
@@ -48,7 +49,8 @@ def release_command(
     headroom release carpark
     headroom release --by "J. Smith, fire warden"
 
-    Exits with 1 when it is refused, nothing is stopped, open or locked out, or no daemon runs here.
+    Exits with 1 when it is refused, nothing is stopped, open, locked out or doubted, or no daemon runs
+    here.
     """  # noqa: D301 - click's own mark
     try:
         answer = release(state, by=by or who_asks(), circuit=circuit)
@@ -68,6 +70,8 @@ def _in_words(answer: Mapping[str, object], circuit: str | None) -> str:
     left_s = answer.get("lockout_left_s")
     if isinstance(left_s, int | float):
         done.append(f"the lockout of {circuit}, which had {left_s / 60:.0f} min to go, is over")
+    if answer.get("believed"):
+        done.append(f"the meter of {circuit} is believed again")
     return f"Released: {', and '.join(done)}."
 
 

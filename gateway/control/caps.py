@@ -84,10 +84,10 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
             limit_ma=None,
             never_raises=True,
             reason=Reason(
-                kind=ReasonKind.METER_DOUBTED if seen.is_doubted else ReasonKind.METER_STALE,
+                kind=ReasonKind.METER_DOUBTED if seen.doubted_ma else ReasonKind.METER_STALE,
                 limit_ma=0,
                 row=figures(state, survey, row),
-                current_ma=seen.unseen_ma,
+                current_ma=seen.doubted_ma or None,
                 elapsed_s=seen.age_s if seen.age_s < now_s - state.started_at_s else None,
             ),
         )

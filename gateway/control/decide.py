@@ -8,7 +8,7 @@ from gateway.control.board import Board
 from gateway.control.caps import chargeable_ma
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
 from gateway.control.dead_man import lapse_of, may_add_ma
-from gateway.control.doubts import unseen_since_s
+from gateway.control.doubts import doubts_of
 from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
 from gateway.control.headroom import Survey
 from gateway.control.proof_watch import base_seen, void_proofs
@@ -105,8 +105,11 @@ def decide(state: SiteState, now_s: float) -> Decision:
         memory,
         base_seen_ma=base_seen_ma,
         base_over=base_over,
-        unseen_since_s=unseen_since_s(
-            state.memory.unseen_since_s, [row.unseen_ma for row in moment.seen.rows], now_s
+        doubts=doubts_of(
+            state.memory.doubts,
+            [row.unseen_ma for row in moment.seen.rows],
+            state.parameters,
+            now_s,
         ),
         lapse=lapse,
         trial_at_s=tuple([None if trial is None else trial.since_s for trial in moment.trials]),

@@ -1,8 +1,12 @@
 """Whether a circuit's meter shows what surely flows below it: if not, it may not sit where it is declared."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gateway.control.parameters import ControlParameters
+from gateway.control.state import Doubt
+
+REMEMBERED_S = 86_400.0
 
 
 def unseen_ma(
@@ -31,16 +35,56 @@ def backwards_since_s(
     return at_s if before_s is None and told_ma < -noise_ma else before_s
 
 
-def unseen_since_s(
-    before_s: tuple[float | None, ...], unseen: Iterable[int], now_s: float
-) -> tuple[float | None, ...]:
-    """Return, per row, since when its meter has not shown what surely flows."""
+def doubts_of(
+    before: tuple[Doubt | None, ...],
+    unseen: Iterable[int],
+    parameters: ControlParameters,
+    now_s: float,
+) -> tuple[Doubt | None, ...]:
+    """Return, per row, the doubt in a meter that does not show what surely flows, or lately did not."""
     return tuple(
-        (now_s if since_s is None else since_s) if hidden_ma else None
-        for since_s, hidden_ma in zip(before_s, unseen, strict=True)
+        _after(doubt, hidden_ma, parameters, now_s)
+        for doubt, hidden_ma in zip(before, unseen, strict=True)
     )
 
 
-def doubted_for_s(since_s: float | None, parameters: ControlParameters, now_s: float) -> float:
-    """Return for how long a meter has been doubted that shows too little since `since_s`, else 0."""
-    return 0.0 if since_s is None else max(0.0, now_s - since_s - parameters.doubted_after_s)
+def _after(
+    doubt: Doubt | None, hidden_ma: int, parameters: ControlParameters, now_s: float
+) -> Doubt | None:
+    """Return a row's doubt after another look; one that has acted is remembered for a day."""
+    acted_count = 0 if doubt is None else doubt.acted_count
+    if hidden_ma:
+        is_on = doubt is not None and doubt.over_s is None
+        since_s = doubt.since_s if doubt is not None and is_on else now_s
+        return Doubt(since_s=since_s, unseen_ma=hidden_ma, acted_count=acted_count)
+    if doubt is None or is_held(doubt, parameters, now_s):
+        return doubt
+    if doubt.over_s is not None:
+        return doubt if now_s - doubt.over_s < REMEMBERED_S else None
+    acted_count += _held_for_s(doubt, parameters, now_s) >= 0.0
+    return replace(doubt, over_s=now_s, acted_count=acted_count) if acted_count else None
+
+
+def is_held(doubt: Doubt, parameters: ControlParameters, now_s: float) -> bool:
+    """Return whether a doubt lasts, whatever the meter shows.
+
+    Once it has taken a circuit to its fallbacks too little flows to tell a good meter from a bad
+    one. So it lasts for a while, each time twice as long as before; a person ends it.
+    """
+    lasts_s = parameters.doubted_for_s * (1 << doubt.acted_count)
+    return 0.0 <= _held_for_s(doubt, parameters, now_s) < min(lasts_s, parameters.doubted_most_s)
+
+
+def _held_for_s(doubt: Doubt, parameters: ControlParameters, now_s: float) -> float:
+    """Return for how long a doubt has kept a circuit at its fallbacks; negative while it has not."""
+    if doubt.over_s is not None:
+        return -1.0
+    acts_after_s = parameters.stale_fallback_s - parameters.stale_no_raises_s
+    return now_s - doubt.since_s - parameters.doubted_after_s - acts_after_s
+
+
+def doubted_for_s(doubt: Doubt, parameters: ControlParameters, now_s: float) -> float:
+    """Return for how long a meter has not been believed that shows too little, else 0."""
+    if doubt.over_s is not None:
+        return 0.0
+    return max(0.0, now_s - doubt.since_s - parameters.doubted_after_s)

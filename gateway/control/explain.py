@@ -182,7 +182,7 @@ def too_much(excursion_count: int | None) -> str:
 
 def too_little(unseen_ma: int | None) -> str:
     """Return what is wrong with a meter that does not show so much of what surely flows."""
-    return f"shows {amps(unseen_ma)} less than what surely flows there"
+    return f"showed {amps(unseen_ma)} less than what surely flowed there"
 
 
 def amps(current_ma: int | None) -> str:

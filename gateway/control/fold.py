@@ -162,13 +162,18 @@ def _after_trip(state: SiteState, event: CircuitTripped) -> SiteState:
 
 
 def _after_lockout(state: SiteState, event: LockoutEnded) -> SiteState:
-    """Return the state with the circuit's lockout over, and none of its excursions counted."""
+    """Return the state with the circuit's lockout over, no excursion counted, its meter believed."""
     at = state.wiring.circuit_at.get(event.circuit)
     if at is None:
         return state
     until_s = min(state.circuits[at].lockout_until_s, event.at_s)
     circuit = replace(state.circuits[at], lockout_until_s=until_s, excursions_at_s=())
-    return replace(state, circuits=(*state.circuits[:at], circuit, *state.circuits[at + 1 :]))
+    doubts = (*state.memory.doubts[: 3 * at], *(None,) * 3, *state.memory.doubts[3 * at + 3 :])
+    return replace(
+        state,
+        circuits=(*state.circuits[:at], circuit, *state.circuits[at + 1 :]),
+        memory=replace(state.memory, doubts=doubts),
+    )
 
 
 def _after_recall(state: SiteState, event: CircuitRecalled) -> SiteState:

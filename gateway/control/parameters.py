@@ -20,6 +20,8 @@ class ControlParameters:
     meter_noise_ratio: float = 0.012  # Of the rating: changes inside it are noise.
     doubted_after_s: float = 20.0  # One that shows less than surely flows, for so long,
     doubted_ratio: float = 0.10  # by more than noise and such a part: meters differ.
+    doubted_for_s: float = 300.0  # Once that has cut what flowed nothing can absolve it: for so
+    doubted_most_s: float = 4 * 3_600.0  # long, twice as long each time after, and this at most.
 
     # How a vehicle and its station follow a limit (IEC 61851-1: 5 s, and up to 6 s more).
     settling_s: float = 11.0

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.control.doubts import doubted_for_s, unseen_ma
+from gateway.control.doubts import doubted_for_s, is_held, unseen_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
@@ -47,8 +47,8 @@ class Row(NamedTuple):
     """What base and declared loads draw at worst: as declared, or as seen where that was more."""
     unseen_ma: int
     """What surely flows and the meter does not show, beyond what all may be wrong by."""
-    is_doubted: bool
-    """Whether it has not shown that for so long that its reading counts as an old one."""
+    doubted_ma: int
+    """What it did not show for so long that its reading counts as an old one; 0: it is believed."""
 
 
 def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
@@ -63,13 +63,14 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
     worst_case_ma = max(wiring.worst_case_ma[at], state.memory.base_seen_ma[at])
     age_s = None if circuit.meter is None else age_of_s(measured, lows_ma, parameters, now_s)
     fed_ma = _export_ma(state, circuit_at, phase, now_s) if wiring.sources[circuit_at] else 0
-    hidden_ma, doubted_s = 0, 0.0
-    if age_s is not None and lows_ma - fed_ma > measured.current_ma:
-        if now_s - measured.read_at_s <= parameters.stale_no_raises_s:
-            hidden_ma = unseen_ma(measured.current_ma, lows_ma, fed_ma, rating_ma, parameters)
-        if hidden_ma:
-            doubted_s = doubted_for_s(state.memory.unseen_since_s[at], parameters, now_s)
-        if doubted_s:
+    hidden_ma, doubted_ma, doubt = 0, 0, state.memory.doubts[at]
+    is_fresh = now_s - measured.read_at_s <= parameters.stale_no_raises_s
+    if age_s is not None and is_fresh and lows_ma - fed_ma > measured.current_ma:
+        hidden_ma = unseen_ma(measured.current_ma, lows_ma, fed_ma, rating_ma, parameters)
+    if age_s is not None and doubt is not None:
+        doubted_s = doubted_for_s(doubt, parameters, now_s)
+        if doubted_s and (hidden_ma or is_held(doubt, parameters, now_s)):
+            doubted_ma = hidden_ma or doubt.unseen_ma
             age_s = max(age_s, parameters.stale_no_raises_s + doubted_s)
     current_ma, export_ma, reserve_ma, reserve_for = None, 0, 0, None
     if age_s is None or age_s > parameters.stale_worst_case_s:
@@ -96,7 +97,7 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
         available_ma=bound_ma - base_ma - reserve_ma,
         worst_case_ma=worst_case_ma,
         unseen_ma=hidden_ma,
-        is_doubted=doubted_s > 0,
+        doubted_ma=doubted_ma,
     )
 
 

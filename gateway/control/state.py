@@ -274,6 +274,20 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Since when a meter shows less on a row than surely flows there, and by how much last.
+
+    `acted_count` is how often that has taken the circuit to its fallbacks before; `over_s` since
+    when it is over, and only remembered.
+    """
+
+    since_s: float
+    unseen_ma: int
+    acted_count: int = 0
+    over_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlMemory:
     """What one decision hands to the next: timers that start with a decision, not with a fact."""
 
@@ -294,8 +308,8 @@ class ControlMemory:
     """Per row: the most that base has surely been, where that was above its worst case."""
     base_over: tuple[tuple[float, int] | None, ...] = ()
     """Per row: since when base seems to be above its worst case, and the least since."""
-    unseen_since_s: tuple[float | None, ...] = ()
-    """Per row: since when its meter shows less than surely flows."""
+    doubts: tuple[Doubt | None, ...] = ()
+    """Per row: the doubt in its meter."""
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
     tells_all_phases: tuple[bool, ...] = ()
@@ -345,7 +359,7 @@ class SiteState:
                 short_since_s=(None,) * (3 * len(wiring.circuits)),
                 base_seen_ma=(0,) * (3 * len(wiring.circuits)),
                 base_over=(None,) * (3 * len(wiring.circuits)),
-                unseen_since_s=(None,) * (3 * len(wiring.circuits)),
+                doubts=(None,) * (3 * len(wiring.circuits)),
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),

@@ -222,7 +222,10 @@ class CircuitTripped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockoutEnded:
-    """A person has said that all is well on a circuit: its lockout is over, its excursions past."""
+    """A person has said that all is well on a circuit: its lockout is over, its excursions past.
+
+    So is the doubt in its meter.
+    """
 
     at_s: float
     circuit: CircuitId

@@ -86,7 +86,7 @@ class Chronicle:
                 continue
             if is_blind:
                 self._blind.add(circuit.id)
-                doubted = [row.unseen_ma for row in seen if row.is_doubted]
+                doubted = [row.doubted_ma for row in seen if row.doubted_ma]
                 said = f"has said nothing new for {most_s:.0f} s"
                 _log.warning(
                     "circuit %s: its meter %s; its declared worst case of %s counts",

@@ -96,14 +96,14 @@ def _doubts(cycle: Cycle) -> dict[str, str]:
     """Return the circuits whose meter does not show what surely flows below it."""
     return {
         f"meter of {circuit.id}": (
-            f"the meter of circuit {circuit.id} shows less than what surely flows there, by what"
-            " connectors below draw and declared sources give, and is not believed: see whether its"
-            " clamps are closed, the right way round, and on the phases declared;"
+            f"the meter of circuit {circuit.id} showed less than what surely flowed there, by what"
+            " connectors below draw and declared sources give, and is not believed for a while:"
+            " see whether its clamps are closed, the right way round, and on the phases declared;"
             " whether a station below tells more than it draws; and whether something that is not"
-            " declared (sources) feeds the circuit"
+            f" declared (sources) feeds the circuit; then `headroom release {circuit.id}` ends it"
         )
         for at, circuit in enumerate(cycle.state.wiring.circuits)
-        if any(row.is_doubted for row in cycle.decision.survey.rows[3 * at : 3 * at + 3])
+        if any(row.doubted_ma for row in cycle.decision.survey.rows[3 * at : 3 * at + 3])
     }
 
 

@@ -35,7 +35,7 @@ def _stale_meters(cycle: Cycle, fresh_s: float) -> list[str]:
             continue
         seen = [row for row in rows[3 * at : 3 * at + 3] if row.rating_ma]
         oldest_s = max((row.age_s for row in seen if row.age_s is not None), default=0.0)
-        doubted = [row.unseen_ma for row in seen if row.is_doubted]
+        doubted = [row.doubted_ma for row in seen if row.doubted_ma]
         if doubted:
             stale.append(
                 f"meter {circuit.meter} of circuit {circuit.id} {too_little(max(doubted))}"

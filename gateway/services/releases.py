@@ -17,10 +17,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What a release has done: whether it closes a trip output, and what was left of a lockout."""
+    """What a release has done: whether it closes a trip output, and what was left of a lockout.
+
+    `is_believed` is whether the circuit's meter was doubted, and is believed again.
+    """
 
     closes: bool
     lockout_left_s: float | None
+    is_believed: bool = False
 
 
 class Releases:
@@ -45,7 +49,7 @@ class Releases:
         self._post = post
 
     def release(self, circuit: CircuitId, by: str) -> Released:
-        """Close a circuit's trip output, and end its lockout; `by` is who says that all is well.
+        """Close a circuit's trip output, end its lockout, believe its meter; `by` says all is well.
 
         Raises:
             ReleaseRefusedError: it must not be, or nothing keeps the circuit from charging.
@@ -56,20 +60,25 @@ class Releases:
             raise ReleaseRefusedError(f"there is no circuit {circuit!r}, or none is known yet")
         left_s = cycle.state.circuits[at].lockout_until_s - now_s
         closes = self._outputs.is_held_open(circuit)
-        if not closes and left_s <= 0:
-            message = "neither is its trip output open nor is it locked out"
+        is_doubted = any(row.doubted_ma for row in cycle.decision.survey.rows[3 * at : 3 * at + 3])
+        if not closes and left_s <= 0 and not is_doubted:
+            message = "neither is its trip output open nor is it locked out, nor its meter doubted"
             raise ReleaseRefusedError(f"circuit {circuit}: {message}")
         if closes:
             self._outputs.release(circuit, by)
         elif _is_over(cycle, at):
             message = "it is still over its rating: find what draws there first"
             raise ReleaseRefusedError(f"circuit {circuit}: {message}")
+        if is_doubted:
+            _log.warning("the meter of circuit %s is believed again, by %s", circuit, by)
         if left_s > 0:
             _log.warning("the lockout of circuit %s is ended by %s", circuit, by)
+        if left_s > 0 or is_doubted:
             self._post(LockoutEnded(at_s=now_s, circuit=circuit))
             if self._ledger is not None:
                 self._ledger.keep(Act(kind="lockout-release", subject=circuit, by=by))
-        return Released(closes=closes, lockout_left_s=left_s if left_s > 0 else None)
+        left = left_s if left_s > 0 else None
+        return Released(closes=closes, lockout_left_s=left, is_believed=is_doubted)
 
 
 def _is_over(cycle: Cycle, at: int) -> bool:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.control.explain import sentence
+from gateway.control.parameters import ControlParameters
 from gateway.domain.circuits import Source, SourceKind
 from gateway.domain.electric import Phase
-from gateway.domain.events import MeterRead
+from gateway.domain.events import LockoutEnded, MeterRead
 from gateway.domain.ids import MeterId, SourceId
 from gateway.domain.metering import MeterReading
 from gateway.domain.reasons import ReasonKind
@@ -57,6 +58,16 @@ def shown(board: OneCircuit, seconds: int, current_a: float, *, roof_a: float = 
     return unseen_ma
 
 
+def mended(board: OneCircuit, seconds: int) -> None:
+    """Let seconds pass in which the meter shows what flows: what the vehicle draws, and 20 A."""
+    for _ in range(seconds):
+        board.now_s += 1.0
+        drawn_a = board.told_ma(1) / 1_000
+        board.learn(read(METER, 20.0 + drawn_a + 0.001 * (board.now_s % 7), board.now_s))
+        board.draw(1, drawn_a)
+        board.decide()
+
+
 def test_a_clamp_that_is_off_takes_the_circuit_to_its_fallback_step_by_step() -> None:
     board = charging()
     told_ma = board.told_ma(1)
@@ -69,8 +80,8 @@ def test_a_clamp_that_is_off_takes_the_circuit_to_its_fallback_step_by_step() ->
     shown(board, 5, 0.3)
     reason = board.decide().reasons[ref(1)]
     assert (reason.kind, reason.limit_ma) == (ReasonKind.METER_DOUBTED, 6_000)
-    assert "the meter of board L1 shows " in sentence(reason)
-    assert " less than what surely flows there; " in sentence(reason)
+    assert "the meter of board L1 showed " in sentence(reason)
+    assert " less than what surely flowed there; " in sentence(reason)
 
 
 def test_from_the_first_vehicle_on_nothing_is_raised_by_such_a_meter() -> None:
@@ -81,12 +92,53 @@ def test_from_the_first_vehicle_on_nothing_is_raised_by_such_a_meter() -> None:
     assert board.told_ma(1) == 6_000
 
 
-def test_it_is_believed_again_once_it_shows_what_flows() -> None:
+def test_it_is_believed_again_once_it_shows_what_flows_before_that_was_cut() -> None:
     board = charging()
-    shown(board, 40, 0.3)
-    shown(board, 90, 26.0)
+    told_ma = board.told_ma(1)
+    shown(board, 27, 0.3)
+    mended(board, 90)
 
     assert board.decide().survey.rows[0].base_ma < 21_000
+    assert board.told_ma(1) >= told_ma
+
+
+def test_once_what_flowed_is_cut_for_it_it_is_doubted_for_longer_each_time() -> None:
+    """What is left is too little to tell a good meter from a bad one."""
+    board, lasts_s = charging(), int(ControlParameters().doubted_for_s)
+    for _ in range(3):
+        shown(board, 40, 0.3)
+        assert board.told_ma(1) == 6_000
+
+        mended(board, lasts_s - 15)
+        assert board.told_ma(1) == 6_000
+        assert board.decide().survey.rows[0].doubted_ma > 0
+
+        mended(board, 90)
+        assert board.decide().survey.rows[0].doubted_ma == 0
+        assert board.told_ma(1) > 20_000
+        lasts_s *= 2
+
+
+def test_a_day_without_doubt_is_a_new_beginning() -> None:
+    board, lasts_s = charging(), int(ControlParameters().doubted_for_s)
+    shown(board, 40, 0.3)
+    mended(board, lasts_s + 90)
+    board.now_s += 86_400.0
+    mended(board, 90)
+    shown(board, 40, 0.3)
+
+    mended(board, lasts_s + 75)
+
+    assert board.told_ma(1) > 20_000
+
+
+def test_a_person_who_has_mended_it_ends_the_doubt() -> None:
+    board = charging()
+    shown(board, 40, 0.3)
+
+    board.learn(LockoutEnded(at_s=board.now_s, circuit=BOARD))
+    mended(board, 90)
+
     assert board.told_ma(1) > 6_000
 
 
@@ -98,8 +150,8 @@ def test_it_is_said_by_the_log_and_by_readiness(caplog: pytest.LogCaptureFixture
         chronicle.tell(cycle.state, cycle.decision)
 
     (problem,) = work_problems(cycle, now_s=board.now_s, is_listening=True)
-    assert problem.startswith(f"meter {METER} of circuit {BOARD} shows ")
-    assert any("its meter shows " in record.getMessage() for record in caplog.records)
+    assert problem.startswith(f"meter {METER} of circuit {BOARD} showed ")
+    assert any("its meter showed " in record.getMessage() for record in caplog.records)
 
 
 def test_a_phase_that_a_circuit_does_not_have_is_no_meter_that_is_silent(

@@ -31,7 +31,9 @@ class Contactor:
 class Cabinet:
     """A board that control looks at once, with a trip output if it is `fitted`."""
 
-    def __init__(self, *, fitted: bool, locked_s: float = 0.0, over_s: int = 0) -> None:
+    def __init__(
+        self, *, fitted: bool, locked_s: float = 0.0, over_s: int = 0, doubted_ma: int = 0
+    ) -> None:
         self.clock, self.ledger = VirtualClock(), PaperLedger()
         self.facts: list[Event] = []
         board = OneCircuit()
@@ -41,6 +43,10 @@ class Cabinet:
         until_s = self.clock.monotonic_s() + locked_s
         state = replace(board.state, circuits=(replace(circuit, lockout_until_s=until_s),))
         self.cycle = Cycle(state=state, decision=board.decide())
+        if doubted_ma:
+            rows = [row._replace(doubted_ma=doubted_ma) for row in self.cycle.decision.survey.rows]
+            seen = replace(self.cycle.decision.survey, rows=rows)
+            self.cycle = Cycle(state=state, decision=replace(self.cycle.decision, survey=seen))
         self.contactor = Contactor()
         output = FittedOutput(driver=self.contactor, trips_when_closed=False)
         self.outputs = TripOutputs(
@@ -85,6 +91,18 @@ def test_a_lockout_without_a_trip_output_is_ended_too() -> None:
 
         assert cabinet.release() == Released(closes=False, lockout_left_s=60.0)
         assert not any(isinstance(fact, CircuitTripped) for fact in cabinet.facts)
+
+    run_virtual(test())
+
+
+def test_a_meter_that_was_doubted_is_believed_again() -> None:
+    async def test() -> None:
+        cabinet = Cabinet(fitted=False, doubted_ma=5_000)
+
+        done = cabinet.release()
+
+        assert done == Released(closes=False, lockout_left_s=None, is_believed=True)
+        assert LockoutEnded(at_s=cabinet.clock.monotonic_s(), circuit=BOARD) in cabinet.facts
 
     run_virtual(test())
 
