@@ -260,10 +260,16 @@ def _draws(seen: Observed) -> Iterator[Metric]:
         "How old the connector's own reading is, in s. Absent until its vehicle was measured.",
         labels=labels,
     )
+    refused = CounterMetricFamily(
+        "headroom_connector_readings_refused",
+        "Readings of the connector that told of more than its circuits carried, taken for none.",
+        labels=labels,
+    )
     for connector, belief in zip(seen.state.wiring.connectors, seen.state.connectors, strict=True):
+        names = [str(connector.ref), connector.circuit]
+        refused.add_metric(names, belief.refused_count)
         if belief.draw is None:
             continue
-        names = [str(connector.ref), connector.circuit]
         age.add_metric(names, max(0.0, seen.now_s - belief.draw.at_s))
         if belief.draw.current_ma is not None:
             for phase in sorted(connector.phases):
@@ -271,7 +277,7 @@ def _draws(seen: Observed) -> Iterator[Metric]:
                 draw_a.add_metric([*names, phase.name], draw_ma / 1_000)
         if belief.draw.power_w is not None:
             draw_w.add_metric(names, belief.draw.power_w)
-    yield from (draw_a, draw_w, age)
+    yield from (draw_a, draw_w, age, refused)
 
 
 def _stations(seen: Observed) -> Iterator[Metric]:

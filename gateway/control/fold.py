@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from gateway.control.bounds import draw_as_limit_ma, fallback_ma, is_idle, may_have_lapsed
+from gateway.control.credible import is_above_maximum, is_refuted
 from gateway.control.draws import (
     CHARGING_MA,
     USED_PHASE_MA,
@@ -297,9 +298,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     is_proof = False
     match event:
         case ConnectorMetered():
-            draw = draw_of(event, connector, state.wiring.site.voltage_v, state.parameters)
-            belief = _after_drawing(belief, connector, station, draw)
-            belief, is_proof = after_reading(belief, connector, station, draw, state.parameters)
+            belief, is_proof = _after_metered(state, at, belief, event)
         case ConnectorStatusChanged():
             belief = _after_status(belief, connector, station, event)
         case TransactionStarted(transaction=transaction, at_s=at_s):
@@ -336,6 +335,28 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
     if is_proven is not station.is_proven:
         stations = {**stations, connector.ref.station: replace(station, is_proven=is_proven)}
     return replace(state, connectors=connectors, stations=stations)
+
+
+def _after_metered(
+    state: SiteState, at: int, belief: ConnectorBelief, event: ConnectorMetered
+) -> tuple[ConnectorBelief, bool]:
+    """Return the belief after a reading, and whether it proves the station obeys.
+
+    One that cannot be true is none; the next like it is one, lest a real overdraw be lost.
+    """
+    connector = state.wiring.connectors[at]
+    station = state.stations[connector.ref.station]
+    draw = draw_of(event, connector, state.wiring.site.voltage_v, state.parameters)
+    is_above, was_above = (
+        is_above_maximum(connector, draw, state.parameters),
+        belief.is_above_maximum,
+    )
+    if is_above is not was_above:
+        belief = replace(belief, is_above_maximum=is_above)
+    if is_above and not was_above and is_refuted(state, at, draw):
+        return replace(belief, refused_count=belief.refused_count + 1), False
+    belief = _after_drawing(belief, connector, station, draw)
+    return after_reading(belief, connector, station, draw, state.parameters)
 
 
 def _with_fallback(

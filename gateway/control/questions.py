@@ -57,8 +57,10 @@ def _is_needed(
     read_at_s: float,
     now_s: float,
 ) -> bool:
-    """Return whether a cut waits to be seen, or the last reading is about to be too old."""
+    """Return whether a cut waits to be seen, or the last reading is too much or soon too old."""
     parameters, newest = state.parameters, belief.limits[-1]
+    if belief.is_above_maximum:
+        return True
     is_open = len(belief.limits) > 1 or not station.is_proven
     if is_open and newest.acknowledged_at_s is not None and newest.last_sequence:
         settled_at_s = newest.acknowledged_at_s + parameters.settling_s

@@ -110,6 +110,10 @@ class ConnectorBelief:
     """The most the vehicle was seen to take when offered more, for a while."""
     accepts_at_s: float = NEVER_S
     resting_since_s: float | None = None
+    is_above_maximum: bool = False
+    """Whether its last reading told of more than it is built for."""
+    refused_count: int = 0
+    """How many such readings were taken for none, as a circuit above it carried less."""
     in_force_ma: int = field(init=False, repr=False)
     """The highest limit that may be in force."""
 

@@ -144,6 +144,7 @@ def test_a_connector_is_told_with_its_limit_its_draw_its_bounds_and_one_reason()
     assert 0 < max(low_a) <= high_a
     assert on_phases(text, "headroom_connector_draw_amperes", **labels) == [6.2] * 3
     assert value_of(text, "headroom_connector_draw_age_seconds", **labels) == 1.0
+    assert value_of(text, "headroom_connector_readings_refused_total", **labels) == 0.0
     assert value_of(text, "headroom_connector_state", state="charging", **labels) == 1
     assert value_of(text, "headroom_connector_reason", reason=str(reason.kind), **labels) == 1
     for name in ("headroom_connector_state", "headroom_connector_reason"):
