@@ -211,9 +211,9 @@ class PhaseState:
     over_since_s: float | None = None
     """Since when it has been over the rating in force."""
     over_own_since_s: float | None = None
+    """Since when it has been over the device's own rating, whatever the calendar says."""
     backwards_since_s: float | None = None
     """Since when its meter tells of a flow out, though nothing that is declared feeds it."""
-    """Since when it has been over the device's own rating, whatever the calendar says."""
     rises: RiseHistory = field(default_factory=RiseHistory)
     """How much base rose within one reaction chain."""
     lease_rises: RiseHistory = field(default_factory=RiseHistory)
