@@ -70,7 +70,7 @@ def test_a_circuit_that_stays_over_its_rating_is_opened_until_a_person_releases_
         await process.ocpp_port()
         code, _, error = await release(process)
         assert code == 1
-        assert error.endswith("supply: neither is its trip output open nor is it locked out\n")
+        assert error.endswith("nor is it locked out, nor its meter doubted\n")
         room.load = OVERLOAD
         await process.wait_for_line(r"ALARM overload of supply: .*its trip output opens")
         await process.wait_for_line(r"ALARM trip output of supply: .* has opened")
