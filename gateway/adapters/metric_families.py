@@ -232,10 +232,10 @@ def _connectors(seen: Observed) -> Iterator[Metric]:
         for phase in sorted(connector.phases):
             low_ma = min(high_ma, decision.survey.low_ma[at][phase])
             low.add_metric([*names, phase.name], low_ma / 1_000)
-        excess = excess_of(connector, belief, state.parameters, decision.at_s)
+        station = state.stations[connector.ref.station]
+        excess = excess_of(connector, belief, station, state.parameters, decision.at_s)
         beyond_ma = 0 if excess is None else excess.drawn_ma - excess.told_ma
         beyond.add_metric(names, beyond_ma / 1_000)
-        station = state.stations[connector.ref.station]
         condition = condition_of(belief, station, limit_ma=why.limit_ma)
         told.add_metric([*names, str(condition)], 1)
         reason.add_metric([*names, str(why.kind)], 1)

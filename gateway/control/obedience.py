@@ -11,6 +11,7 @@ from gateway.control.bounds import (
     fallback_ma,
     may_have_lapsed,
     overdraw_ma,
+    reading_is_current,
 )
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, StationBelief
@@ -64,10 +65,19 @@ def is_above(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
 
 
 def excess_of(
-    connector: Connector, belief: ConnectorBelief, parameters: ControlParameters, now_s: float
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    parameters: ControlParameters,
+    now_s: float,
 ) -> Excess | None:
-    """Return what a connector draws and what it was told, where people are to be told of it."""
+    """Return what a connector draws and what it was told, where people are to be told of it.
+
+    Nothing once its last reading is too old to say what it draws now.
+    """
     if belief.above_since_s is None or not is_above(belief, parameters):  # Nearly always.
+        return None
+    if not reading_is_current(belief, station, parameters, now_s):
         return None
     draw = belief.draws[-1]
     followed = _followed(belief, draw.at_s - parameters.sample_age_s, parameters)

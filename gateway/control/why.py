@@ -87,7 +87,9 @@ def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Rea
     belief = state.connectors[at]
     if belief.above_since_s is None:  # Nearly always.
         return reason
-    excess = excess_of(state.wiring.connectors[at], belief, state.parameters, now_s)
+    connector = state.wiring.connectors[at]
+    station = state.stations[connector.ref.station]
+    excess = excess_of(connector, belief, station, state.parameters, now_s)
     if excess is None:
         return reason
     if reason.kind is ReasonKind.STATION_UNPROVEN:

@@ -22,7 +22,8 @@ class ObedienceAlarms:
         """Sound what the readings show after this cycle, and end what they show no more."""
         state, now_s = cycle.state, cycle.decision.at_s
         for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True):
-            excess = excess_of(connector, belief, state.parameters, now_s)
+            station = state.stations[connector.ref.station]
+            excess = excess_of(connector, belief, station, state.parameters, now_s)
             said = self._said.get(connector.ref)
             if excess is None:
                 if said is not None:

@@ -56,6 +56,17 @@ def test_a_station_that_offers_more_is_said_to_disobey_for_as_long_as_it_does() 
     assert all("the station draws 9.0 A where 6.0 A was told, for " in s for s in said)
 
 
+def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
+    driven = Driven(three_more_a)
+    driven.run(2 * MINUTE_S)
+    board = driven.board
+
+    reason = board.run(10 * MINUTE_S, base_a=40.0, draws_a={}).reasons[ref(1)]
+
+    assert reason.excess is None
+    assert "where" not in sentence(reason)
+
+
 def test_one_that_obeys_again_is_said_so_no_more() -> None:
     driven = Driven(three_more_a)
     driven.run(5 * MINUTE_S)

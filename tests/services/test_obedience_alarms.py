@@ -25,12 +25,12 @@ class Heard:
         self.board.prove(1)
         self.board.begin(1, "one")
 
-    def run(self, seconds: int, draw_a: float) -> list[str]:
-        """Let seconds pass in which so much is drawn; return the alarms that then sound."""
+    def run(self, seconds: int, draw_a: float | None) -> list[str]:
+        """Let seconds pass in which so much is read, or nothing; return what then sounds."""
         for second in range(seconds):
             self.board.now_s += 1.0
             self.board.flow(70.0 + 0.001 * (second % 7))  # No room for a raise.
-            if second % 10 == 0:
+            if second % 10 == 0 and draw_a is not None:
                 self.board.draw(1, draw_a + 0.02 * (second % 3))
             decision = self.board.decide()
             self.of_connectors.follow(Cycle(state=self.board.state, decision=decision))
@@ -63,12 +63,20 @@ def test_a_stop_that_is_ignored_sounds() -> None:
     assert f"{ref(1)} draws 6.0 A where 0.0 A was told" in told
 
 
-def test_it_goes_on_while_the_station_is_out_of_reach_and_ends_with_the_vehicle() -> None:
+def test_it_ends_with_the_vehicle() -> None:
     heard = Heard()
-    heard.run(60, 9.0)
-    heard.board.lose(1)
-    assert len(heard.run(5, 9.0)) == 1
+    assert len(heard.run(60, 9.0)) == 1
 
     heard.board.leave(1)
 
     assert heard.run(1, 0.0) == []
+
+
+def test_it_ends_once_nothing_shows_it_any_more() -> None:
+    lost, silent = Heard(), Heard()
+    assert len(lost.run(60, 9.0)) == len(silent.run(60, 9.0)) == 1
+    lost.board.lose(1)
+
+    assert lost.run(1, None) == []
+    assert len(silent.run(20, None)) == 1  # Its next reading is not late yet.
+    assert silent.run(10 * 60, None) == []
