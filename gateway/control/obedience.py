@@ -7,6 +7,7 @@ anything by that, and still does not do as it was told.
 
 from gateway.control.bounds import (
     counted_in_force_ma,
+    counted_limit_ma,
     draw_as_limit_ma,
     fallback_ma,
     may_have_lapsed,
@@ -48,7 +49,7 @@ def above_since_s(
     most_ma = allowed_ma(followed, len(belief.limits))
     has_fallen = may_have_lapsed(belief.limits[followed:], parameters, draw.at_s)
     if has_fallen or draw.at_s - parameters.sample_age_s < belief.fallen_until_s:
-        most_ma = max(most_ma, fallback_ma(connector, belief))
+        most_ma = max(most_ma, counted_limit_ma(fallback_ma(connector, belief), station))
     if drawn_ma <= overdraw_ma(most_ma, parameters):
         return unknown_s
     return draw.at_s if since_s is None else since_s

@@ -9,7 +9,7 @@ from gateway.domain.charging import RateUnit
 from gateway.domain.events import ConnectorMetered, StopInputChanged
 from gateway.domain.reasons import ReasonKind
 from gateway.domain.stops import StopCause
-from tests.support.one_circuit import OneCircuit, ref
+from tests.support.one_circuit import OneCircuit, ref, site
 
 MINUTE_S = 60
 AMPS_A_S = 4.0  # How fast a vehicle follows.
@@ -146,6 +146,20 @@ def test_a_fallback_that_may_hold_after_a_lease_is_no_disobedience() -> None:
     for _ in range(6):
         board.now_s += 5.0
         board.draw(1, 6.0)
+
+    assert board.state.connectors[0].above_since_s is None
+
+
+def test_a_fallback_in_watts_that_holds_after_a_lease_is_none_at_the_lowest_voltage() -> None:
+    board = OneCircuit(of=site(fallback_ma=16_000))
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.prove(1)
+    board.begin(1, "one")
+    board.send(1, 8_000)
+    board.now_s += 90.0
+    for _ in range(6):
+        board.now_s += 5.0
+        board.draw(1, 16.0 * 230.0 / 207.0)
 
     assert board.state.connectors[0].above_since_s is None
 
