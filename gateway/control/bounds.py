@@ -100,7 +100,8 @@ def is_overdrawn(
 ) -> bool:
     """Return whether the last reading was above every limit that may be in force.
 
-    A sample taken before the oldest of them had settled still shows the limit before it.
+    A sample taken before the oldest of them had settled still shows the limit before it, and one
+    taken where no lease may have held any more, or just after, shows the fallback.
     """
     if not belief.draws:
         return False
@@ -109,10 +110,15 @@ def is_overdrawn(
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or drawn_ma <= in_force_ma:  # Nearly always, and told at once.
         return False
+    sampled_at_s = draw.at_s - parameters.sample_age_s
+    has_fallen = sampled_at_s < belief.fallen_until_s
+    if has_fallen or may_have_lapsed(belief.limits, parameters, draw.at_s):
+        fallen_to_ma = counted_limit_ma(fallback_ma(connector, belief), station)
+        in_force_ma = max(in_force_ma, fallen_to_ma)
     oldest = belief.limits[0]
     if oldest.acknowledged_at_s is not None:
         settled_at_s = oldest.acknowledged_at_s + parameters.settling_s
-        if draw.at_s - parameters.sample_age_s < settled_at_s:
+        if sampled_at_s < settled_at_s:
             return False
     return drawn_ma > overdraw_ma(in_force_ma, parameters)
 

@@ -12,6 +12,7 @@ from gateway.domain.stops import StopCause
 from tests.support.one_circuit import OneCircuit, ref, site
 
 MINUTE_S = 60
+NO_ROOM_A = 90.0
 AMPS_A_S = 4.0  # How fast a vehicle follows.
 
 
@@ -148,6 +149,65 @@ def test_a_fallback_that_may_hold_after_a_lease_is_no_disobedience() -> None:
         board.draw(1, 6.0)
 
     assert board.state.connectors[0].above_since_s is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "fallback_ma", "drawn_a"),
+    [(RateUnit.AMPERES, 6_000, 6.0), (RateUnit.WATTS, 16_000, 16.0 * 230.0 / 207.0)],
+)
+def test_a_connected_station_that_falls_back_as_it_must_keeps_its_proof(
+    unit: RateUnit, fallback_ma: int, drawn_a: float
+) -> None:
+    board = paused_unanswered(fallback_ma, unit)
+
+    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: drawn_a})
+
+    assert board.state.stations[ref(1).station].is_proven
+    assert not board.seen().overdrawn[0]
+
+    board.answers = True  # Its next sample may be from before it followed.
+    board.now_s += 1.0
+    board.send(1, 0)
+    board.now_s += 1.0
+    board.draw(1, drawn_a)
+    assert not board.seen().overdrawn[0]
+
+
+def test_a_connected_station_that_falls_back_to_more_counts_its_maximum() -> None:
+    board = paused_unanswered(6_000, RateUnit.AMPERES)
+
+    board.run(5, base_a=NO_ROOM_A, draws_a={1: 8.0})
+    assert board.seen().overdrawn[0]
+    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: 8.0})
+
+    assert not board.state.stations[ref(1).station].is_proven
+
+
+def test_the_fallback_excuses_nothing_while_a_lease_runs() -> None:
+    board = paused_unanswered(6_000, RateUnit.AMPERES)
+    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: 6.0})
+    board.answers = True
+    board.run(30, base_a=NO_ROOM_A, draws_a={1: 0.0})
+    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: 6.0})
+
+    assert board.told_ma(1) == 0
+    assert not board.state.stations[ref(1).station].is_proven
+
+
+def paused_unanswered(fallback_ma: int, unit: RateUnit) -> OneCircuit:
+    """Return the board with a proven station told a pause whose lease is over: nothing is answered.
+
+    Its connection stays.
+    """
+    board = OneCircuit(of=site(fallback_ma=fallback_ma))
+    board.is_capable(1, unit=unit)
+    board.prove(1)
+    board.begin(1, "one")
+    board.run(30, base_a=20.0, draws_a={1: 6.0})
+    board.send(1, 0)
+    board.answers = False
+    board.run(70, base_a=NO_ROOM_A, draws_a={1: 0.0})
+    return board
 
 
 def test_a_fallback_in_watts_that_holds_after_a_lease_is_none_at_the_lowest_voltage() -> None:
