@@ -286,7 +286,11 @@ def _after_reboot_of(state: SiteState, station: StationId, at_s: float) -> SiteS
     connectors = list(state.connectors)
     for at in state.wiring.connectors_of[station]:
         connectors[at] = after_reboot(state.wiring.connectors[at], connectors[at], at_s)
-    return replace(state, connectors=tuple(connectors))
+    memory, lapse = state.memory, state.memory.lapse
+    tried = lapse.connector or lapse.returning
+    if tried is not None and tried.station == station:  # What fell is not what would return.
+        memory = replace(memory, lapse=replace(lapse, connector=None, returning=None))
+    return replace(state, connectors=tuple(connectors), memory=memory)
 
 
 def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:

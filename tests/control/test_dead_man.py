@@ -2,7 +2,7 @@
 
 from gateway.control.decide import Decision
 from gateway.domain.charging import ChargingState
-from gateway.domain.events import ConnectorStatusChanged
+from gateway.domain.events import ConnectorStatusChanged, FallbackInstalled, StationBooted
 from tests.support.one_circuit import OneCircuit, ref, site
 
 
@@ -171,3 +171,19 @@ def test_one_held_back_by_its_station_proves_a_fallback_of_nothing() -> None:
     )
 
     assert proven(board.pass_time(120)) == [ref(1).station]
+
+
+def test_one_that_boots_between_its_fall_and_its_return_proves_nothing() -> None:
+    board = Lapsing(falls_back_to_a=6.0)
+    while board.state.memory.lapse.returning is None:
+        board.pass_time(1)
+    station = ref(1).station
+    board.learn(
+        StationBooted(at_s=board.now_s, station=station, firmware="2"),
+        FallbackInstalled(at_s=board.now_s, connector=ref(1), fallback_ma=6_000),
+    )
+
+    board.now_s += 1.0
+    board.draw(1, 16.0)  # What was seen to fall was firmware 1.
+
+    assert board.decide().dead_man_proven is None
