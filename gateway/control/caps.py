@@ -82,7 +82,7 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
     if seen.age_s > parameters.stale_fallback_s:
         yield RowCap(
             limit_ma=None,
-            never_raises=True,
+            never_raises=not seen.doubted_ma,
             reason=Reason(
                 kind=ReasonKind.METER_DOUBTED if seen.doubted_ma else ReasonKind.METER_STALE,
                 limit_ma=0,

@@ -145,8 +145,13 @@ def with_settled(state: SiteState, now_s: float) -> SiteState:
 
 
 def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
-    age_s = seen.rows[row].age_s
-    return age_s is None or age_s <= state.parameters.stale_no_raises_s
+    """Return whether a row's reading may be raised by: up to the fallbacks, though it is doubted."""
+    parameters, of_row = state.parameters, seen.rows[row]
+    if of_row.age_s is None or of_row.silent_s is None:
+        return True
+    is_capped = of_row.doubted_ma > 0 and of_row.age_s > parameters.stale_fallback_s
+    age_s = of_row.silent_s if is_capped else of_row.age_s
+    return age_s <= parameters.stale_no_raises_s
 
 
 def _short_since_s(moment: Moment, board: Board) -> tuple[float | None, ...]:
@@ -510,8 +515,8 @@ def _trips(moment: Moment) -> tuple[CircuitId, ...]:
     parameters, tripped = state.parameters, []
     for circuit_at, circuit in enumerate(state.circuits):
         for row, phase in enumerate(circuit.phases, 3 * circuit_at):
-            age_s, since_s = moment.seen.rows[row].age_s, phase.over_own_since_s
-            if since_s is None or age_s is None or age_s > parameters.stale_worst_case_s:
+            silent_s, since_s = moment.seen.rows[row].silent_s, phase.over_own_since_s
+            if since_s is None or silent_s is None or silent_s > parameters.stale_worst_case_s:
                 continue
             if now_s - since_s > parameters.over_rating_trip_s:
                 tripped.append(state.wiring.circuits[circuit_at].id)

@@ -37,7 +37,7 @@ def backwards_since_s(
 
 def doubts_of(
     before: tuple[Doubt | None, ...],
-    unseen: Iterable[int],
+    unseen: Iterable[int | None],
     parameters: ControlParameters,
     now_s: float,
 ) -> tuple[Doubt | None, ...]:
@@ -49,18 +49,20 @@ def doubts_of(
 
 
 def _after(
-    doubt: Doubt | None, hidden_ma: int, parameters: ControlParameters, now_s: float
+    doubt: Doubt | None, hidden_ma: int | None, parameters: ControlParameters, now_s: float
 ) -> Doubt | None:
     """Return a row's doubt after another look; one that has acted is remembered for a day."""
     acted_count = 0 if doubt is None else doubt.acted_count
     if hidden_ma:
         is_on = doubt is not None and doubt.over_s is None
         since_s = doubt.since_s if doubt is not None and is_on else now_s
-        return Doubt(since_s=since_s, unseen_ma=hidden_ma, acted_count=acted_count)
+        return Doubt(since_s=since_s, seen_s=now_s, unseen_ma=hidden_ma, acted_count=acted_count)
     if doubt is None or is_held(doubt, parameters, now_s):
         return doubt
     if doubt.over_s is not None:
         return doubt if now_s - doubt.over_s < REMEMBERED_S else None
+    if hidden_ma is None and now_s - doubt.seen_s <= parameters.stale_fallback_s:
+        return doubt  # A look that cannot tell absolves nobody.
     acted_count += _held_for_s(doubt, parameters, now_s) >= 0.0
     return replace(doubt, over_s=now_s, acted_count=acted_count) if acted_count else None
 
@@ -68,23 +70,28 @@ def _after(
 def is_held(doubt: Doubt, parameters: ControlParameters, now_s: float) -> bool:
     """Return whether a doubt lasts, whatever the meter shows.
 
-    Once it has taken a circuit to its fallbacks too little flows to tell a good meter from a bad
-    one. So it lasts for a while, each time twice as long as before; a person ends it.
+    Once it has cut what flowed too little is left to tell a good meter from a bad one. So it lasts
+    for a while, each time twice as long as before; a person ends it.
     """
     lasts_s = parameters.doubted_for_s * (1 << doubt.acted_count)
     return 0.0 <= _held_for_s(doubt, parameters, now_s) < min(lasts_s, parameters.doubted_most_s)
 
 
 def _held_for_s(doubt: Doubt, parameters: ControlParameters, now_s: float) -> float:
-    """Return for how long a doubt has kept a circuit at its fallbacks; negative while it has not."""
+    """Return for how long the worst case has counted for a doubt; negative while it has not."""
     if doubt.over_s is not None:
         return -1.0
-    acts_after_s = parameters.stale_fallback_s - parameters.stale_no_raises_s
+    acts_after_s = parameters.stale_worst_case_s - parameters.stale_no_raises_s
     return now_s - doubt.since_s - parameters.doubted_after_s - acts_after_s
 
 
-def doubted_for_s(doubt: Doubt, parameters: ControlParameters, now_s: float) -> float:
-    """Return for how long a meter has not been believed that shows too little, else 0."""
-    if doubt.over_s is not None:
-        return 0.0
-    return max(0.0, now_s - doubt.since_s - parameters.doubted_after_s)
+def doubted(
+    doubt: Doubt, hidden_ma: int | None, parameters: ControlParameters, now_s: float
+) -> tuple[int, float]:
+    """Return what a meter did not show (0: it is believed), mA, and for how long it is not believed."""
+    doubted_s = now_s - doubt.since_s - parameters.doubted_after_s
+    if doubt.over_s is not None or doubted_s <= 0.0:
+        return 0, 0.0
+    if hidden_ma == 0 and not is_held(doubt, parameters, now_s):
+        return 0, 0.0
+    return hidden_ma or doubt.unseen_ma, doubted_s

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from gateway.control.doubts import doubted_for_s, is_held, unseen_ma
+from gateway.control.doubts import doubted, unseen_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
@@ -45,8 +45,13 @@ class Row(NamedTuple):
     """What connectors may take in all here; negative when base alone is over."""
     worst_case_ma: int
     """What base and declared loads draw at worst: as declared, or as seen where that was more."""
-    unseen_ma: int
-    """What surely flows and the meter does not show, beyond what all may be wrong by."""
+    silent_s: float | None
+    """The age of the reading itself, whether it is believed or not: of a frozen one too."""
+    unseen_ma: int | None
+    """What surely flows and the meter does not show, beyond what all may be wrong by.
+
+    None where this look cannot tell: the reading is not fresh, or nothing surely flows.
+    """
     doubted_ma: int
     """What it did not show for so long that its reading counts as an old one; 0: it is believed."""
 
@@ -61,28 +66,35 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
     if state.constraints:
         bound_ma, source = _tightest(state, circuit.id, phase, bound_ma)
     worst_case_ma = max(wiring.worst_case_ma[at], state.memory.base_seen_ma[at])
-    age_s = None if circuit.meter is None else age_of_s(measured, lows_ma, parameters, now_s)
+    silent_s = None if circuit.meter is None else age_of_s(measured, lows_ma, parameters, now_s)
     fed_ma = _export_ma(state, circuit_at, phase, now_s) if wiring.sources[circuit_at] else 0
-    hidden_ma, doubted_ma, doubt = 0, 0, state.memory.doubts[at]
-    is_fresh = now_s - measured.read_at_s <= parameters.stale_no_raises_s
-    if age_s is not None and is_fresh and lows_ma - fed_ma > measured.current_ma:
-        hidden_ma = unseen_ma(measured.current_ma, lows_ma, fed_ma, rating_ma, parameters)
-    if age_s is not None and doubt is not None:
-        doubted_s = doubted_for_s(doubt, parameters, now_s)
-        if doubted_s and (hidden_ma or is_held(doubt, parameters, now_s)):
-            doubted_ma = hidden_ma or doubt.unseen_ma
-            age_s = max(age_s, parameters.stale_no_raises_s + doubted_s)
+    hidden_ma, doubted_ma, doubted_s = None, 0, 0.0
+    if silent_s is not None:
+        is_fresh = now_s - measured.read_at_s <= parameters.stale_no_raises_s
+        if is_fresh and lows_ma:
+            hidden_ma = unseen_ma(measured.current_ma, lows_ma, fed_ma, rating_ma, parameters)
+        doubt = state.memory.doubts[at]
+        if doubt is not None and silent_s <= parameters.stale_worst_case_s:
+            doubted_ma, doubted_s = doubted(doubt, hidden_ma, parameters, now_s)
+    age_s = silent_s
+    if silent_s is not None and doubted_ma:
+        age_s = max(silent_s, parameters.stale_no_raises_s + doubted_s)
     current_ma, export_ma, reserve_ma, reserve_for = None, 0, 0, None
-    if age_s is None or age_s > parameters.stale_worst_case_s:
-        # With no reading to trust the worst case stands, and needs no reserve.
-        base_ma = worst_case_ma
-    else:
+    # With no reading to trust the worst case stands, and needs no reserve.
+    base_ma = worst_case_ma
+    if silent_s is not None and silent_s <= parameters.stale_worst_case_s:
         current_ma = measured.current_ma
         export_ma = fed_ma
         base_ma = max(0, current_ma - lows_ma + export_ma)
-        reserve_ma, reserve_for = _reserve_ma(measured, circuit, rating_ma, bound_ma, parameters)
-        if idle_ma > reserve_ma:
-            reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
+        if age_s is not None and age_s > parameters.stale_worst_case_s:
+            # One that shows too little is believed in what it does show.
+            base_ma = max(worst_case_ma, base_ma)
+        else:
+            reserve_ma, reserve_for = _reserve_ma(
+                measured, circuit, rating_ma, bound_ma, parameters
+            )
+            if idle_ma > reserve_ma:
+                reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
     return Row(
         rating_ma=rating_ma,
         set_point_ma=set_point_ma,
@@ -96,6 +108,7 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
         reserve_for=reserve_for,
         available_ma=bound_ma - base_ma - reserve_ma,
         worst_case_ma=worst_case_ma,
+        silent_s=silent_s,
         unseen_ma=hidden_ma,
         doubted_ma=doubted_ma,
     )

@@ -279,13 +279,14 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """Since when a meter shows less on a row than surely flows there, and by how much last.
+    """Since when a meter shows less on a row than surely flows there, and by how much last seen.
 
     `acted_count` is how often that has taken the circuit to its fallbacks before; `over_s` since
     when it is over, and only remembered.
     """
 
     since_s: float
+    seen_s: float
     unseen_ma: int
     acted_count: int = 0
     over_s: float | None = None

@@ -68,7 +68,7 @@ def base_now_a(cycle: Cycle) -> list[float]:
     drawn_ma, untold = wiring.with_all_below(own_ma), wiring.with_all_below(untold)
     return [
         nan
-        if row.current_ma is None or untold[at]
+        if row.current_ma is None or row.doubted_ma or untold[at]
         else max(0, row.current_ma + row.export_ma - drawn_ma[at]) / 1_000
         for at, row in enumerate(seen.rows)
     ]

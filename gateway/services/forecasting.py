@@ -239,7 +239,7 @@ class Forecasting:
     def _reserve_ma(self, row: int) -> int:
         """Return what control keeps free above base, as it does now if its meter is read."""
         seen = self._rows[row] if self._rows else None
-        if seen is None or seen.current_ma is None:
+        if seen is None or seen.current_ma is None or seen.doubted_ma:
             return unlearnt_reserve_ma(self._wiring, self._parameters, row)
         return seen.reserve_ma
 

@@ -86,6 +86,6 @@ def _is_over(cycle: Cycle, at: int) -> bool:
     rows = cycle.decision.survey.rows[3 * at : 3 * at + 3]
     fresh_s = cycle.state.parameters.stale_worst_case_s
     return any(
-        phase.over_since_s is not None and row.age_s is not None and row.age_s <= fresh_s
+        phase.over_since_s is not None and row.silent_s is not None and row.silent_s <= fresh_s
         for phase, row in zip(cycle.state.circuits[at].phases, rows, strict=True)
     )

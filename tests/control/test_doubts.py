@@ -54,7 +54,7 @@ def shown(board: OneCircuit, seconds: int, current_a: float, *, roof_a: float = 
             board.learn(read(ROOF, -roof_a, board.now_s))
         if board.now_s % 5 == 0:
             board.draw(1, board.told_ma(1) / 1_000)
-        unseen_ma.append(board.decide().survey.rows[0].unseen_ma)
+        unseen_ma.append(board.decide().survey.rows[0].unseen_ma or 0)
     return unseen_ma
 
 
@@ -95,7 +95,7 @@ def test_from_the_first_vehicle_on_nothing_is_raised_by_such_a_meter() -> None:
 def test_it_is_believed_again_once_it_shows_what_flows_before_that_was_cut() -> None:
     board = charging()
     told_ma = board.told_ma(1)
-    shown(board, 27, 0.3)
+    shown(board, 23, 0.3)
     mended(board, 90)
 
     assert board.decide().survey.rows[0].base_ma < 21_000
@@ -227,6 +227,66 @@ def test_a_vehicle_that_stops_before_its_next_reading_raises_no_doubt() -> None:
     for _ in range(30):
         board.now_s += 1.0
         board.flow(1.0)
-        unseen_ma.append(board.decide().survey.rows[0].unseen_ma)
+        unseen_ma.append(board.decide().survey.rows[0].unseen_ma or 0)
 
     assert set(unseen_ma) == {0}
+
+
+# While a doubt lasts.
+
+
+def overloaded(board: OneCircuit, seconds: int, base_a: float) -> list[bool]:
+    """Let a meter show an overload by base; return, second by second, whether a trip is wanted."""
+    trips = []
+    for _ in range(seconds):
+        board.now_s += 1.0
+        board.learn(read(METER, base_a + 0.001 * (board.now_s % 7), board.now_s))
+        if board.now_s % 5 == 0:
+            board.draw(1, board.told_ma(1) / 1_000)
+        trips.append(bool(board.decide().trips))
+    return trips
+
+
+def test_one_that_shows_an_overload_is_believed_in_that() -> None:
+    board = charging()
+    shown(board, 40, 0.3)
+    assert board.decide().survey.rows[0].doubted_ma > 0
+
+    trips = overloaded(board, 90, 140.0)
+
+    assert trips[62:] == [True] * 28
+    assert board.decide().survey.rows[0].base_ma > 100_000
+    assert board.decide().void_proofs == (BOARD,)
+
+
+def test_who_had_nothing_gets_its_fallback() -> None:
+    board = charging()
+    shown(board, 40, 0.3)
+    overloaded(board, 45, 110.0)
+    assert board.told_ma(1) == 0
+
+    mended(board, 120)
+
+    assert board.decide().survey.rows[0].doubted_ma > 0
+    assert board.told_ma(1) == 6_000
+
+
+def test_a_look_that_cannot_tell_ends_no_doubt() -> None:
+    board = charging()
+    shown(board, 22, 0.3)
+    for _ in range(7):  # Nothing is read.
+        board.now_s += 1.0
+        board.decide()
+    shown(board, 3, 0.3)
+
+    assert board.decide().survey.rows[0].doubted_ma > 0
+
+
+def test_a_meter_that_dies_is_dead_and_not_doubted() -> None:
+    board = charging()
+    shown(board, 40, 0.3)
+    for _ in range(30):
+        board.now_s += 1.0
+        board.decide()
+
+    assert board.decide().reasons[ref(1)].kind is ReasonKind.METER_STALE

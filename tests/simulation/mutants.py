@@ -128,7 +128,7 @@ def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _meters_are_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "doubted_for_s", lambda *_: 0.0)
+    monkeypatch.setattr(rows, "doubted", lambda *_: (0, 0.0))
 
 
 def _any_circuit_may_give(monkeypatch: pytest.MonkeyPatch) -> None:
