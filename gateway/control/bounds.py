@@ -288,9 +288,9 @@ def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | N
     if draw.at_s <= circuits_read_at_s:
         return draw
     before = belief.draws[-2] if len(belief.draws) > 1 else None
-    if before is None or before.current_ma is None or draw.current_ma is None:
+    if before is None or before.surely_ma is None or draw.surely_ma is None:
         return None
-    return draw if max(draw.current_ma) < max(before.current_ma) else before
+    return draw if max(draw.surely_ma) < max(before.surely_ma) else before
 
 
 def low_ma(draw: Draw | None, *, is_current: bool) -> PerPhase:

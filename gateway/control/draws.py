@@ -5,7 +5,9 @@ from dataclasses import replace
 from gateway.control.bounds import (
     counted_limit_ma,
     draw_as_limit_ma,
+    fallback_ma,
     is_overdrawn,
+    overdraw_ma,
     tolerance_ma,
 )
 from gateway.control.obedience import above_since_s, is_above
@@ -13,7 +15,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import NOTHING
+from gateway.domain.electric import HIGHEST_VOLTAGE_PCT, NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
@@ -67,6 +69,42 @@ def _is_of_each(current_ma: int, power_ma: int | None, phase_count: int) -> bool
     return abs(power_ma / current_ma - phase_count) <= FIT_RATIO
 
 
+def with_sure_part(
+    draw: Draw,
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    parameters: ControlParameters,
+) -> Draw:
+    """Return the reading with what watts alone tell to be surely drawn on each phase.
+
+    A current is at least its power over the highest voltage, and of several phases one carries
+    at least what the others cannot: more than their limit where the station is proven to keep
+    one and it had settled, else more than they are built for.
+    """
+    if draw.current_ma is not None or draw.power_ma is None:
+        return draw
+    most_ma, oldest = overdraw_ma(connector.max_ma, parameters), belief.limits[0]
+    settled_s = oldest.acknowledged_at_s or oldest.sent_at_s
+    # All watts of a limit told in watts may flow on one phase.
+    if (
+        station.is_proven
+        and not station.takes_watts
+        and (draw.at_s - parameters.sample_age_s >= settled_s + parameters.settling_s)
+    ):
+        in_force_ma = max(belief.in_force_ma, fallback_ma(connector, belief))
+        most_ma = min(most_ma, overdraw_ma(in_force_ma, parameters))
+    on_one_ma = draw.power_ma * 100 // HIGHEST_VOLTAGE_PCT
+    sure_ma = on_one_ma - (len(connector.phases) - 1) * most_ma
+    sure_ma = max(0, sure_ma - tolerance_ma(on_one_ma, parameters))
+    return replace(draw, surely_ma=_on_each_wired(connector, sure_ma))
+
+
+def _on_each_wired(connector: Connector, current_ma: int) -> PerPhase:
+    l1, l2, l3 = (current_ma if phase in connector.phases else 0 for phase in range(3))
+    return l1, l2, l3
+
+
 def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
     """Return the belief with the reading as its newest, and what moved since the one before."""
     before = belief.draw
@@ -74,17 +112,25 @@ def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
         since_s = belief.plugged_at_s
         if since_s is not None and draw.at_s - since_s < FIRST_DRAW_S:
             # The first reading tells of all that was drawn since it was plugged in.
-            before = Draw(at_s=since_s, current_ma=NOTHING)
+            before = Draw(at_s=since_s, current_ma=NOTHING, surely_ma=NOTHING)
     moves = belief.moves
     if moves and moves[0].at_s <= draw.at_s - KEPT_MOVE_S:
         moves = tuple(move for move in moves if move.at_s > draw.at_s - KEPT_MOVE_S)
-    if before is not None and before.current_ma is not None and draw.current_ma is not None:
-        (l1, l2, l3), (was1, was2, was3) = draw.current_ma, before.current_ma
-        moved_ma = (l1 - was1, l2 - was2, l3 - was3)
+    if before is not None:
+        moved_ma = _moved_ma(before, draw)
         if max(moved_ma) > JITTER_MA or min(moved_ma) < -JITTER_MA:
             move = Move(since_s=before.at_s, at_s=draw.at_s, moved_ma=moved_ma)
             moves = (*moves[1 - KEPT_MOVES :], move)
     return replace(belief, draws=(*belief.draws[-1:], draw), moves=moves)
+
+
+def _moved_ma(before: Draw, draw: Draw) -> PerPhase:
+    """Return how a draw moved on each phase; where only watts tell, what surely flows did."""
+    now_ma, was_ma = draw.current_ma, before.current_ma
+    if now_ma is None or was_ma is None:
+        now_ma, was_ma = draw.surely_ma or NOTHING, before.surely_ma or NOTHING
+    (l1, l2, l3), (was1, was2, was3) = now_ma, was_ma
+    return l1 - was1, l2 - was2, l3 - was3
 
 
 def after_reading(

@@ -16,6 +16,7 @@ from gateway.control.draws import (
     draw_of,
     is_disobedient,
     with_draw,
+    with_sure_part,
 )
 from gateway.control.metered import with_reading
 from gateway.control.parameters import ControlParameters
@@ -360,6 +361,7 @@ def _after_metered(
     if is_above and not was_above and is_refuted(state, at, draw):
         return replace(belief, refused_count=belief.refused_count + 1), False
     belief = _after_drawing(belief, connector, station, draw)
+    draw = with_sure_part(draw, connector, belief, station, state.parameters)
     return after_reading(belief, connector, station, draw, state.parameters)
 
 
@@ -459,7 +461,7 @@ def _unplugged(
         return belief
     left = with_another_vehicle(connector, belief, station, at_s)
     return replace(
-        with_draw(left, Draw(at_s=at_s, current_ma=NOTHING)),
+        with_draw(left, Draw(at_s=at_s, current_ma=NOTHING, surely_ma=NOTHING)),
         plugged_at_s=None,
         transaction=None,
         charging_state=ChargingState.IDLE,

@@ -8,7 +8,8 @@ PerPhase = tuple[int, int, int]
 NOTHING: PerPhase = (0, 0, 0)
 MIN_CHARGING_MA = 6_000  # IEC 61851-1: an EV offered less than 6 A must not draw.
 STEP_MA = 100  # OCPP 1.6 limits carry one decimal.
-LOWEST_VOLTAGE_PCT = 90  # EN 50160: the nominal voltage less 10 %.
+LOWEST_VOLTAGE_PCT = 90  # EN 50160: the nominal voltage less 10 %,
+HIGHEST_VOLTAGE_PCT = 110  # and more by as much.
 
 
 class Phase(IntEnum):
