@@ -13,10 +13,11 @@ import sys
 import time
 
 from gateway.cli.serving import collect_seldom
-from gateway.control.decide import Decision, LimitOrder, decide
+from gateway.control.decide import Decision, decide
 from gateway.control.explain import sentence
 from gateway.control.fold import ControlEvent, Decided, evolve_all
 from gateway.control.guard import guard
+from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import SiteState
 from gateway.control.wiring import Wiring

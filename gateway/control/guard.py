@@ -7,7 +7,7 @@ for it.
 
 from dataclasses import replace
 
-from gateway.control.decide import LimitOrder
+from gateway.control.orders import LimitOrder
 from gateway.control.state import SiteState
 from gateway.domain.charging import RateUnit
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA

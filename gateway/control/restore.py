@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from gateway.control.decide import LimitOrder
 from gateway.control.learnt import with_learnt
+from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import (
     NEVER_S,

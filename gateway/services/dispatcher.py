@@ -9,7 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-from gateway.control.decide import Decision, FallbackOrder, LimitOrder
+from gateway.control.decide import Decision
+from gateway.control.orders import FallbackOrder, LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.domain.circuits import ChargingStation
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError

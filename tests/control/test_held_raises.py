@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.control.decide import LimitOrder
+from gateway.control.orders import LimitOrder
 from gateway.control.restore import hold_raises
 from gateway.domain.charging import RateUnit
 from gateway.domain.limits import CurrentLimit

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.control.decide import LimitOrder
 from gateway.control.explain import sentence
 from gateway.control.fold import PrioritySet
 from gateway.control.guard import guard
+from gateway.control.orders import LimitOrder
 from gateway.control.state import Priority
 from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import Source, SourceKind

@@ -7,11 +7,12 @@ from random import Random
 from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import is_idle
 from gateway.control.claims import is_confirmable
-from gateway.control.decide import Decision, LimitOrder, decide, with_settled
+from gateway.control.decide import Decision, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, PrioritySet, evolve_all
 from gateway.control.guard import guard
 from gateway.control.headroom import Survey, survey, survey_again
 from gateway.control.metered import DAY_S, RISE_BINS
+from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import is_renewed
 from gateway.control.state import Priority, RiseHistory, SiteState

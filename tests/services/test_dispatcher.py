@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.control.decide import Decision, FallbackOrder, LimitOrder
+from gateway.control.decide import Decision
+from gateway.control.orders import FallbackOrder, LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.domain.events import (
     Event,

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.control.decide import Decision, FallbackOrder, LimitOrder, decide
+from gateway.control.decide import Decision, decide
 from gateway.control.explain import sentence
 from gateway.control.fold import evolve, evolve_all
+from gateway.control.orders import FallbackOrder, LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.restore import Restored, restore, unaccounted
 from gateway.control.state import NEVER_S, RiseHistory, SiteState, StandingLimit

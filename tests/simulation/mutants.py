@@ -25,6 +25,7 @@ from gateway.control import (
     three_phase,
 )
 from gateway.control.board import Board
+from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
 from gateway.control.three_phase import JoinedBy
@@ -262,8 +263,8 @@ def _every_station_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _nobody_looks_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     def guard(
-        _state: SiteState, orders: tuple[decide.LimitOrder, ...], _now_s: float
-    ) -> tuple[decide.LimitOrder, ...]:
+        _state: SiteState, orders: tuple[LimitOrder, ...], _now_s: float
+    ) -> tuple[LimitOrder, ...]:
         return tuple(sorted(orders, key=lambda order: order.limit.limit_ma))
 
     monkeypatch.setattr(harness, "guard", guard)
@@ -334,12 +335,12 @@ def _the_worst_case_is_as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _a_stop_is_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = decide._fallbacks
+    original = fallbacks_of
 
-    def fallbacks(moment: claims.Moment) -> tuple[decide.FallbackOrder, ...]:
+    def fallbacks(moment: claims.Moment) -> tuple[FallbackOrder, ...]:
         return original(replace(moment, state=replace(moment.state, is_stopped=False)))
 
-    monkeypatch.setattr(decide, "_fallbacks", fallbacks)
+    monkeypatch.setattr(decide, "fallbacks_of", fallbacks)
 
 
 DEFAULTS = ControlParameters()

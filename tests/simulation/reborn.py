@@ -8,9 +8,10 @@ from drivers.sim.observations import GatewayKilled, GatewayStarted, Observation
 from drivers.sim.plant import Plant
 from drivers.sim.scenario import Scenario
 from gateway.control import restore
-from gateway.control.decide import Decision, LimitOrder
+from gateway.control.decide import Decision
 from gateway.control.fold import ControlEvent
 from gateway.control.guard import guard
+from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.restore import last_alive, unaccounted
 from gateway.control.state import SiteState

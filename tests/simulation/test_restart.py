@@ -10,7 +10,7 @@ from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
 from drivers.sim.scenario import Scenario, ScenarioKind
 from gateway.control import restore
-from gateway.control.decide import LimitOrder
+from gateway.control.orders import LimitOrder
 from gateway.control.state import ConnectorBelief, SiteState, StandingLimit
 from gateway.domain.circuits import Connector
 from gateway.domain.memory import ConnectorMemory

@@ -1,6 +1,7 @@
 """A building of one metered 100 A circuit with as many one-connector stations as a test wants."""
 
-from gateway.control.decide import Decision, LimitOrder, decide
+from gateway.control.decide import Decision, decide
+from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import SiteState
 from gateway.control.wiring import Wiring
