@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from math import isnan
@@ -19,7 +18,7 @@ from gateway.domain.errors import PastUnreadableError
 from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import ForecastMemory
-from gateway.planning.forecast import Floats, LoadHistory, moved_offset
+from gateway.planning.forecast import Floats, LoadHistory
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.ports import Clock
@@ -29,7 +28,6 @@ from gateway.services.calendar_ratings import SOURCE, calendar_bounds_ma, rating
 from gateway.services.control_loop import Cycle
 from gateway.services.foresight import (
     HORIZON_STEPS,
-    PLANNED_RATIO,
     Foresight,
     Watched,
     Words,
@@ -37,6 +35,7 @@ from gateway.services.foresight import (
     on_slots,
     slots_of,
 )
+from gateway.services.learnt_offsets import LearntOffsets
 from gateway.services.promisable import Prospect, bounded_ma, unlearnt_reserve_ma, unused_ma
 from gateway.services.recording import base_names
 
@@ -52,9 +51,6 @@ DRIFT_RATIO = 0.05
 RECALLED = timedelta(days=84)
 CLOCK_SET_S = 1_800.0
 """A wall clock that moves by more was wrong before, and so are the hours base was noted under."""
-
-LEADS = (8, 24, 96)
-"""So many steps ahead forecasts are compared with what came."""
 
 
 class Past(Protocol):
@@ -101,13 +97,14 @@ class Forecasting:
         self._past, self._on_seen, self._events = past, on_seen, events
         self._base = BaseLoad(wiring, zone)
         self._keep, known = keep, remembered or {}
-        self._offsets = {
-            row: 0.0 if memory is None else memory.offsets_ratio[row % 3]
-            for row in self._base.rows
-            for memory in (known.get(wiring.circuits[row // 3].id),)
-        }
+        self._offsets = LearntOffsets(
+            {
+                row: 0.0 if memory is None else memory.offsets_ratio[row % 3]
+                for row in self._base.rows
+                for memory in (known.get(wiring.circuits[row // 3].id),)
+            }
+        )
         self._seen = Foresight(from_step=0)
-        self._said: deque[Foresight] = deque(maxlen=max(LEADS))
         self._rows: list[Row] = []
         self._noted_s = self._looked_s = float("-inf")
         self._looked_step: int | None = None
@@ -301,7 +298,7 @@ class Forecasting:
         ]
         known_before = len(self._seen.rows)
         self._seen = await asyncio.to_thread(foresee, watched, from_step)
-        self._said.append(self._seen)
+        self._offsets.say(self._seen)
         if len(self._seen.rows) != known_before:
             _log.info(
                 "base is forecast on %d of %d measured phases; on the others its worst case counts",
@@ -318,7 +315,7 @@ class Forecasting:
             row=row,
             history=LoadHistory(loads=usual_a, steps_a_day=history.steps_a_day),
             worst_a=self._worst_ma(row) / 1_000,
-            offset=self._offsets[row],
+            offset=self._offsets.of_rows[row],
         )
 
     def _added_a(self, row: int, from_step: int, steps: int) -> Floats:
@@ -350,26 +347,17 @@ class Forecasting:
 
     def _score(self, step: int) -> None:
         """Compare a step that is over with what was said of it, and learn how far to go."""
-        came_a = self._base.mean_a(step)
-        for lead in LEADS:
-            said = next((s for s in self._said if s.from_step == step - lead), None)
-            if said is None:
-                continue
-            for row, value_a in zip(self._base.rows, came_a.tolist(), strict=True):
-                seen = said.rows.get(row)
-                if seen is None or isnan(value_a):
-                    continue
-                usual_a = value_a - float(self._added_a(row, step, 1)[0])
-                self._offsets[row] = moved_offset(
-                    self._offsets[row],
-                    is_over=usual_a * 1_000 > seen.planned_ma[lead],
-                    level_ratio=PLANNED_RATIO,
-                )
+        came_ma = {
+            row: (value_a - float(self._added_a(row, step, 1)[0])) * 1_000
+            for row, value_a in zip(self._base.rows, self._base.mean_a(step).tolist(), strict=True)
+            if not isnan(value_a)
+        }
+        self._offsets.learn(step, came_ma)
 
     def _keep_offsets(self) -> None:
         """Have remembered what was learnt of how far off forecasts are."""
-        for at in sorted({row // 3 for row, offset in self._offsets.items() if offset}):
-            l1, l2, l3 = (self._offsets.get(3 * at + phase, 0.0) for phase in Phase)
+        for at in sorted({row // 3 for row, offset in self._offsets.of_rows.items() if offset}):
+            l1, l2, l3 = (self._offsets.of_rows.get(3 * at + phase, 0.0) for phase in Phase)
             circuit = self._wiring.circuits[at].id
             self._keep(ForecastMemory(circuit=circuit, offsets_ratio=(l1, l2, l3)))
 

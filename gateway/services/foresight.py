@@ -14,7 +14,7 @@ from gateway.services.base_load import STEPS_A_DAY, BaseLoad
 HORIZON_STEPS = 2 * STEPS_A_DAY + 4
 """Two days from the half hour that has begun, and a little."""
 
-LEAST_STEPS = 14 * STEPS_A_DAY
+LEAST_WEEKS = 2
 """What must be known of a row before anything is said of it."""
 
 MAX_SCENARIOS = 100
@@ -62,15 +62,15 @@ class Watched:
     """See `gateway.planning.forecast.moved_offset`."""
 
 
-def foresee(watched: Sequence[Watched], from_step: int) -> Foresight:
+def foresee(watched: Sequence[Watched], from_step: int, steps: int = HORIZON_STEPS) -> Foresight:
     """Return what is seen of every row that is known for long enough."""
     found: dict[int, Words] = {}
     for one in watched:
-        if len(one.history.loads) < LEAST_STEPS:
+        if len(one.history.loads) < LEAST_WEEKS * one.history.steps_a_week:
             continue
         seen = forecast(
             one.history,
-            HORIZON_STEPS,
+            steps,
             worst_case=one.worst_a,
             offset=one.offset,
         )

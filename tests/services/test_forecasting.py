@@ -409,7 +409,7 @@ def test_a_forecast_that_is_too_low_learns_to_go_higher() -> None:
     clock, seen = SetClock(), list[float]()
     made = forecasting(clock, Weeks(10, noise_a=2.0, every_h=0.25), seen)
     run(made, clock, (12.0, 35.0))
-    offsets = list(made._offsets.values())
+    offsets = list(made._offsets.of_rows.values())
 
     assert min(offsets) > 0.1
 
@@ -434,8 +434,8 @@ def test_how_far_off_forecasts_were_outlives_a_restart(tmp_path: Path) -> None:
         WIRING, PARAMETERS, zone=LONDON, clock=clock, remembered=remembered.forecasts
     )
 
-    assert again._offsets == made._offsets
-    assert min(again._offsets.values()) > 0.05
+    assert again._offsets.of_rows == made._offsets.of_rows
+    assert min(again._offsets.of_rows.values()) > 0.05
 
 
 def test_a_clock_that_was_wrong_leaves_nothing_behind() -> None:
