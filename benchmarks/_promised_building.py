@@ -3,8 +3,8 @@
 What is simplified: recorded loads are hourly, so base is each hour's mean, moving to the next one's
 within ten minutes, alike on each phase. One supply, three-phase vehicles that draw what they may, no
 faults. Stations are known to obey, and base never to have risen by more than the least reserve. Plans
-are the greedy ones, from forecasts by the hour without a learnt offset. Leases last ten minutes and
-readings come each 15 s at best. For 45 s after a limit moved, or somebody came or went, the law runs each 3 s,
+are the greedy ones, from forecasts by the hour. Leases last ten minutes and readings come each 15 s
+at best. For 45 s after a limit moved, or somebody came or went, the law runs each 3 s,
 else each 30 s, where the daemon runs it each second.
 """
 

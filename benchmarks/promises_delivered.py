@@ -1,7 +1,7 @@
 """Whether promises are kept in Wh delivered, through the control law and with walk-ups coming.
 
 Each recorded building is scaled to one 200 A supply; of two years the second is judged, the first is
-history. At many hours six vehicles one after another ask for everything there is in a window ahead,
+history, in which the forecast learns how far off it is, as it does in the daemon. At many hours six vehicles one after another ask for everything there is in a window ahead,
 at 80, 90 and 95 % in turn. Then the hours come as recorded, walk-ups come too (energies and stays of
 recorded sessions, at seeded instants), and the real control law gives what it gives
 (`_promised_building` says what is simplified). A promise is kept if 98 % of it was delivered; those
@@ -32,20 +32,12 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks._data import Floats, folder, hourly_loads_kwh
-from benchmarks._promised_building import (
-    MAX_MA,
-    RATING_MA,
-    VOLTAGE_V,
-    PromisedBuilding,
-    Stay,
-    site_of,
-)
+from benchmarks._data import Floats, folder
+from benchmarks._promised_building import MAX_MA, VOLTAGE_V, PromisedBuilding, Stay, site_of
+from benchmarks._recorded_building import AVAILABLE_MA, PARAMETERS, Building, building_of
 from drivers.sim.scenario import VehicleTraits
 from gateway.adapters.session_csv import read_sessions
-from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
-from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
 from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.sessions import Statement
@@ -54,31 +46,25 @@ from gateway.planning.asking import Places, asked_of
 from gateway.planning.book import Book, become, hold, opened, with_promise
 from gateway.planning.calibrate import KEPT_RATIO, Z_95, excuse_of, wilson
 from gateway.planning.coming import coming
-from gateway.planning.forecast import Forecast, LoadHistory, forecast
 from gateway.planning.grid import HOUR_S, Grid, even_grid
 from gateway.planning.promising import of_offer, weighed
 from gateway.planning.quote import Way
 from gateway.planning.recorded import RecordedSession
 from gateway.planning.room import Ints
-from gateway.services.foresight import MAX_SCENARIOS, PLANNED_RATIO, on_slots
+from gateway.services.foresight import on_slots
 from gateway.services.promisable import unused_ma
 
 LEVELS: Final = (0.8, 0.9, 0.95)
 WINDOWS_H: Final = ((1, 4), (6, 4), (12, 4))  # From so many hours ahead, so many hours long.
-HISTORY_H: Final = 14 * 7 * 24
 EVERY_H: Final = 17
 SHORT_EVERY: Final = 5
 PARTS: Final = 5
 PROMISED, WALKED_UP = 6, 2
 LEAST_BINDING: Final = 3  # Windows in which fewer promises bind are not lived through.
-SUPPLY_RATIO: Final = 1.05  # Of the 99 % quantile of the year before.
 WARMS_UP_S: Final = 600.0
 ROUNDING_WH: Final = 1.0
 FREE_FOR_S: Final = 1_800.0  # On average, between two walk-ups at one connector.
 MAX_W: Final = 11_040.0
-PARAMETERS: Final = ControlParameters()
-RESERVE_MA: Final = int(RATING_MA * PARAMETERS.reserve_floor_ratio)
-AVAILABLE_MA: Final = int(RATING_MA * SET_POINT_RATIO[OvercurrentDevice.MCCB]) - RESERVE_MA
 PROMISED_TRAITS: Final = VehicleTraits(
     need_wh=1e9,
     max_a=MAX_MA / 1_000,
@@ -96,32 +82,6 @@ class Cause(StrEnum):
     WALK_UPS = "walk-ups"
     OTHERS = "others that were promised something"
     LAW = "start, climb and what the law leaves, alone"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Building:
-    """Its load per phase in mA, hour by hour for two years, scaled to the supply."""
-
-    name: str
-    load_ma: Floats
-
-    @property
-    def first_hour(self) -> int:
-        """Return where the year that is judged begins."""
-        return len(self.load_ma) // 2
-
-    def seen(self, hour: int, hours: int) -> Forecast:
-        """Return what was forecast at an hour, with as many scenarios as the daemon keeps."""
-        history = LoadHistory(loads=self.load_ma[hour - HISTORY_H : hour], steps_a_day=24)
-        seen = forecast(history, hours, worst_case=float(AVAILABLE_MA))
-        paths = np.clip(seen.paths, 0.0, float(AVAILABLE_MA))
-        every = max(1, -(-len(paths) // MAX_SCENARIOS))
-        return replace(seen, paths=np.ceil(paths[::every]))
-
-    def planned_ma(self, seen: Forecast) -> Ints:
-        """Return what is planned for base, hour by hour."""
-        planned: Floats = np.quantile(seen.paths, PLANNED_RATIO, axis=0, method="higher")
-        return planned.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,14 +145,16 @@ def measure() -> dict[str, object]:
     made: list[Made] = []
     all_made: list[Made] = []
     # What is thrown away in a replay has no cycles in it, and there is much of it.
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=gc.disable) as pool:
-        parts = [(file, part) for part in range(PARTS) for file in files]
+    workers = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(max_workers=workers, initializer=gc.disable) as pool:
+        buildings = list(pool.map(building_of, files))
+        parts = [(where, building, nth) for nth in range(PARTS) for building in buildings]
         for lived, not_lived_too in pool.map(lived_through, parts):
             made += lived
             all_made += not_lived_too
             print(f"  {len(made)} promises", file=sys.stderr, flush=True)
     return {
-        "buildings": len(files),
+        "buildings": len(buildings),
         **{f"asked {level:g}": row(made, level) for level in LEVELS},
         "by_recorded_load_alone_in_every_window": {
             f"asked {level:g}": by_recorded_load(all_made, level) for level in LEVELS
@@ -242,18 +204,13 @@ def by_recorded_load(made: list[Made], level: float) -> dict[str, float]:
     }
 
 
-def lived_through(part: tuple[Path, int]) -> tuple[list[Made], list[Made]]:
+def lived_through(part: tuple[Path, Building, int]) -> tuple[list[Made], list[Made]]:
     """Return what became of promises in a building's second year, and all that were made.
 
     Each part has one window of so many.
     """
-    first_year, nth = part
-    building = building_of(first_year)
-    sessions = tuple(
-        session
-        for file in sorted(first_year.parent.parent.glob("ev-sessions/*.csv.gz"))
-        for session in read_sessions(file, max_w=MAX_W).sessions
-    )
+    where, building, nth = part
+    sessions = _sessions(where)
     every = SHORT_EVERY if os.environ.get("HEADROOM_BENCH") == "short" else 1
     lived, all_made = list[Made](), list[Made]()
     for at, window in enumerate(windows_of(building)):
@@ -266,6 +223,15 @@ def lived_through(part: tuple[Path, int]) -> tuple[list[Made], list[Made]]:
     return lived, all_made
 
 
+@cache
+def _sessions(where: Path) -> tuple[RecordedSession, ...]:
+    return tuple(
+        session
+        for file in sorted(where.glob("ev-sessions/*.csv.gz"))
+        for session in read_sessions(file, max_w=MAX_W).sessions
+    )
+
+
 def windows_of(building: Building) -> Iterator[Window]:
     """Yield the windows in which promises are made, one kind after the other."""
     longest_h = max(ahead_h + long_h for ahead_h, long_h in WINDOWS_H)
@@ -276,15 +242,6 @@ def windows_of(building: Building) -> Iterator[Window]:
         yield Window(origin=origin, ahead_h=ahead_h, long_h=long_h, turn=turn)
 
 
-def building_of(first_year: Path) -> Building:
-    """Return a building of the recordings, scaled so that its supply just carries it."""
-    second_year = first_year.with_name(first_year.name.replace("_2017", "_2018"))
-    loads = np.concatenate([hourly_loads_kwh(first_year), hourly_loads_kwh(second_year)])
-    loads = np.nan_to_num(loads)
-    usual = float(np.quantile(loads[: len(loads) // 2], 0.99))
-    return Building(name=first_year.stem, load_ma=loads * (AVAILABLE_MA / (SUPPLY_RATIO * usual)))
-
-
 # What is promised.
 
 
@@ -292,17 +249,18 @@ def promised(building: Building, window: Window) -> list[Made]:
     """Return what is promised of a window, to one vehicle after another."""
     hours = window.ahead_h + window.long_h
     seen, grid = building.seen(window.origin, hours), even_grid(hours, HOUR_S)
-    planned_ma = building.planned_ma(seen)
-    came = np.ceil(building.load_ma[np.newaxis, window.origin : window.origin + hours])
+    paths_ma, planned_ma = seen.paths_ma.astype(np.int64), seen.planned_ma.astype(np.int64)
+    came_ma = np.ceil(building.load_ma[np.newaxis, window.origin : window.origin + hours])
+    came_ma = came_ma.astype(np.int64)
     # The book as it is seen, and as if it were known what base will be.
     book, known = (
         opened(
             grid,
             np.repeat(_promisable_ma(planned_ma)[np.newaxis], 3, axis=0),
             from_at_s=window.origin * HOUR_S,
-            base_paths_ma=dict.fromkeys(range(3), paths.astype(np.int64) - planned_ma),
+            base_paths_ma=dict.fromkeys(range(3), of_base_ma - planned_ma),
         )
-        for paths in (seen.paths, came)
+        for of_base_ma in (paths_ma, came_ma)
     )
     places = _places()
     made: list[Made] = []
@@ -311,7 +269,7 @@ def promised(building: Building, window: Window) -> list[Made]:
         promise = _asked(book, places, window, at, level)
         if promise is None:
             continue
-        less_ma = planned_ma - np.quantile(seen.paths, level, axis=0, method="higher")
+        less_ma = planned_ma - np.quantile(paths_ma, level, axis=0, method="higher")
         left_unused_ma = AVAILABLE_MA - planned_ma - _promisable_ma(planned_ma)
         made.append(
             Made(
@@ -465,10 +423,10 @@ def _available(building: Building, grid: Grid, from_at_s: float) -> tuple[tuple[
     """Return what rows are planned to have, as forecast at the hour that has begun."""
     hour = int(from_at_s // HOUR_S)
     edges = (np.array(grid.edges_s) + from_at_s - hour * HOUR_S) / HOUR_S
-    planned_ma = building.planned_ma(building.seen(hour, int(np.ceil(edges[-1])) + 1))
+    seen = building.seen(hour, int(np.ceil(edges[-1])) + 1)
     first, last = np.floor(edges[:-1]), np.ceil(edges[1:])
-    base_ma = on_slots(planned_ma.astype(np.int32), np.stack((first, last), 1).astype(np.intp))
-    of_row = tuple(_promisable_ma(base_ma.astype(np.int64)).tolist())
+    base_ma = on_slots(seen.planned_ma, np.stack((first, last), 1).astype(np.intp))
+    of_row = tuple(_promisable_ma(base_ma).tolist())
     return (of_row, of_row, of_row)
 
 

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks._data import Floats
+from benchmarks._recorded_building import AVAILABLE_MA, HISTORY_H, Building
 from benchmarks.promises_delivered import (
-    AVAILABLE_MA,
-    HISTORY_H,
-    Building,
     Cause,
     Made,
     Window,
