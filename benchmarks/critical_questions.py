@@ -2,8 +2,8 @@
 
 The book is that of `booking`: 54 connectors on a supply that is promised full to vans for hours.
 Askers ask, each as soon as it is answered, for power that fits nowhere unless vans charge at other
-times. Meanwhile something is due each 5 ms; told is how late it was, and beside it, in the same run,
-how late it is while nobody asks.
+times; the process that plans thinks it over. Meanwhile something is due each 5 ms; told is how late it
+was, and beside it, in the same run, how late it is while nobody asks.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from gateway.domain.needs import Criticality, Need
 from gateway.planning.quote import Verdict
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.planner_pipe import PlannerPipe
+from gateway.services.second_thoughts import SecondThoughts
 
 SUPPLY_A: Final = 250
 LASTS_S: Final = 20.0
@@ -34,9 +36,15 @@ VANS: Final = Access(name="vans", role=Role.VEHICLE_OPERATOR)
 DRONES: Final = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticality.CRITICAL)
 
 
-async def _filled(clock: SystemClock, chance: random.Random) -> Booking:
+async def _filled(clock: SystemClock, chance: random.Random, pipe: PlannerPipe) -> Booking:
     site = site_of(54, supply_a=SUPPLY_A)
-    made = Booking(Wiring.of(site), ControlParameters(), clock=clock, feed=Feed(clock))
+    made = Booking(
+        Wiring.of(site),
+        ControlParameters(),
+        clock=clock,
+        feed=Feed(clock),
+        think_over=SecondThoughts(pipe, clock).on,
+    )
     for connector in made.places.site.connectors:
         begins_at = clock.now_at() + timedelta(hours=chance.uniform(1, 3))
         need = Need(
@@ -101,13 +109,16 @@ def _quantile_ms(values_s: list[float], part: float) -> float:
 
 
 async def _measured() -> dict[str, object]:
-    made = await _filled(SystemClock(), random.Random(1))
-    figures: dict[str, object] = {"promises": len(made.book.promises)}
-    watched = []
-    for askers in ASKERS:
-        print(f"  {askers} askers ...", file=sys.stderr, flush=True)
-        watched.append(await _watched(made, askers))
-    return {**figures, "watched": watched}
+    pipe = PlannerPipe()
+    try:
+        made = await _filled(SystemClock(), random.Random(1), pipe)
+        watched = []
+        for askers in ASKERS:
+            print(f"  {askers} askers ...", file=sys.stderr, flush=True)
+            watched.append(await _watched(made, askers))
+    finally:
+        await pipe.end()
+    return {"promises": len(made.book.promises), "watched": watched}
 
 
 def measure() -> dict[str, object]:

@@ -21,6 +21,7 @@ from benchmarks.planning import HOUR_S, day
 from gateway.planning.book import Book, opened
 from gateway.planning.charging import Charging, charging_of
 from gateway.planning.greedy import greedy
+from gateway.planning.moving import rearranging_of
 from gateway.planning.problem import Problem
 from gateway.planning.quote import Ask, Verdict, quote
 from gateway.planning.rearranging import rearrange
@@ -103,7 +104,8 @@ def _rearranged(book: Book, there: Charging, outlet: Outlet, ask: Ask) -> bool:
         for demand, wh in zip(there.demands, gets_wh, strict=True)
     )
     all_kept = Charging(demands=kept, current_ma=there.current_ma)
-    return rearrange(book, all_kept, outlet, ask, now_s=0.0, time_limit_s=60.0) is not None
+    question = rearranging_of(book, all_kept, outlet, ask, now_s=0.0, time_limit_s=60.0)
+    return rearrange(question) is not None
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -47,8 +47,10 @@ from gateway.services.forecasting import Forecasting
 from gateway.services.limit_news import LimitNews
 from gateway.services.listening import keep_listening
 from gateway.services.outbox import Outbox
+from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.planner_worker import Cause
 from gateway.services.replanning import Replanning
+from gateway.services.second_thoughts import SecondThoughts
 from gateway.services.session_desk import SessionDesk
 from gateway.services.supervisor import Service
 from gateway.services.visits import Visits
@@ -112,6 +114,7 @@ class FrontDesk:
             tokens=tokens,
             keep=(lambda _: None) if ledger is None else ledger.keep,
         )
+        pipe = PlannerPipe()
         self._booking = Booking(
             state.wiring,
             state.parameters,
@@ -123,16 +126,9 @@ class FrontDesk:
             leaves_at_s=self._visits.leaves_at_s,
             vehicles=Vehicles(acceptance=self._visits.acceptance, following=self._visits.following),
             tokens=tokens,
+            think_over=SecondThoughts(pipe, clock).on,
         )
-        self._planning = Replanning(
-            places=self._booking.places,
-            prospects=self._forecasting,
-            visits=self._visits,
-            book=lambda: self._booking.book,
-            prioritise=self._prioritise,
-            clock=clock,
-            min_gap_s=plan_min_gap_s,
-        )
+        self._planning = self._wire_planning(pipe, min_gap_s=plan_min_gap_s)
         self._booking.go_by(lambda: self._planning.plan)
         self._sessions = self._wire_sessions(ledger, memory, folder)
         self._hooks = Webhooks(
@@ -158,6 +154,18 @@ class FrontDesk:
             events=self._calendar.known,
             remembered=memory.forecasts,
             keep=(lambda _: None) if ledger is None else ledger.keep,
+        )
+
+    def _wire_planning(self, pipe: PlannerPipe, *, min_gap_s: float) -> Replanning:
+        return Replanning(
+            pipe=pipe,
+            places=self._booking.places,
+            prospects=self._forecasting,
+            visits=self._visits,
+            book=lambda: self._booking.book,
+            prioritise=self._prioritise,
+            clock=self._clock,
+            min_gap_s=min_gap_s,
         )
 
     def _wire_sessions(

@@ -7,7 +7,7 @@ from datetime import tzinfo
 from itertools import pairwise
 from math import inf
 
-from gateway.domain.needs import Need
+from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
@@ -15,8 +15,9 @@ from gateway.planning.asking import NOBODY_SEEN, Asked, AskError, Places, Vehicl
 from gateway.planning.book import Book
 from gateway.planning.charging import Charging
 from gateway.planning.coming import coming
-from gateway.planning.giving_way import NOBODY, Standing, Told
+from gateway.planning.giving_way import NOBODY, Standing, Told, least_of
 from gateway.planning.giving_way import told as told_by_way
+from gateway.planning.moving import rearranging_of
 from gateway.planning.problem import Rectangle
 from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, between, quote
 from gateway.planning.quote_words import (
@@ -26,6 +27,7 @@ from gateway.planning.quote_words import (
     offer_said,
     verdict_said,
 )
+from gateway.planning.rearranging import Rearranged, Rearranging
 from gateway.planning.room import Outlet, Outlook, Room
 
 MAX_OFFERS = 7
@@ -38,7 +40,6 @@ class Circumstances:
     """When and where a question is put: `occupied` connectors have a vehicle now.
 
     `charging` is what is planned for those who were promised nothing, in the slots of the book.
-    `solver_s` is how long a critical question may be thought over; promises may be moved then.
     """
 
     places: Places
@@ -53,7 +54,8 @@ class Circumstances:
     back_at_s: float = 0.0
     """When (epoch s) they are taken to be back."""
     charging: Charging = field(default_factory=Charging)
-    solver_s: float = 0.0
+    rearranged: Rearranged | None = None
+    """What was found to move for it, where that was thought over (`to_think_over`)."""
     vehicles: Vehicles = NOBODY_SEEN
 
 
@@ -67,21 +69,10 @@ def answer(
     circumstances: Circumstances,
 ) -> QuoteAnswer:
     """Return what the book as it is can offer for a need."""
-    ask, here = asked.ask, circumstances
-    beside = here.charging.beside(book.room)
-    takers = {o.key: by for o in asked.outlets if (by := _taker(book, ask, here, o.key))}
-    if asked.is_named:
-        outlet = asked.outlets[0]
-    elif free := [o for o in asked.outlets if o.key not in takers]:
-        outlet = _ranked(beside, free, ask)[0]
-    else:
-        # Where all are taken, that which is free first.
-        outlet = min(asked.outlets, key=lambda o: takers[o.key].until_s)
-    if outlet.key in here.away:
-        ask = replace(ask, not_before_s=here.back_at_s - book.from_at_s)
-    taker = takers.get(outlet.key)
+    here, chosen = circumstances, _chosen(book, asked, circumstances)
+    outlet, ask, taker, beside = chosen.outlet, chosen.ask, chosen.taker, chosen.beside
     if taker is None:
-        standing = Standing(rank=need.criticality.rank, now_s=here.now_s, solver_s=here.solver_s)
+        standing = Standing(rank=need.criticality.rank, rearranged=here.rearranged)
         others = _others(book, beside, need, ask, here, but=outlet)
         said = told_by_way(book, outlet, ask, others, charging=here.charging, standing=standing)
     else:
@@ -120,6 +111,48 @@ def answer(
         reason=verdict_said(verdict, wanted_wh=ask.energy_wh, offers=offers, binds=binds),
         offers=offers,
     )
+
+
+def to_think_over(
+    book: Book, need: Need, asked: Asked, *, circumstances: Circumstances, time_limit_s: float
+) -> Rearranging | None:
+    """Return the question whose answer has promises make room; None if they do not for this need.
+
+    That is only for what is critical, on a connector that is free.
+    """
+    here, chosen = circumstances, _chosen(book, asked, circumstances)
+    least = least_of(chosen.ask)
+    is_for_it = need.criticality is Criticality.CRITICAL and bool(least.energy_wh)
+    if not is_for_it or chosen.taker is not None:
+        return None
+    return rearranging_of(
+        book, here.charging, chosen.outlet, least, now_s=here.now_s, time_limit_s=time_limit_s
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """Where a need is answered: the outlet, what is asked of it, what keeps it, the room beside all."""
+
+    outlet: Outlet
+    ask: Ask
+    taker: "_Taker | None"
+    beside: Room
+
+
+def _chosen(book: Book, asked: Asked, here: Circumstances) -> _Chosen:
+    ask, beside = asked.ask, here.charging.beside(book.room)
+    takers = {o.key: by for o in asked.outlets if (by := _taker(book, ask, here, o.key))}
+    if asked.is_named:
+        outlet = asked.outlets[0]
+    elif free := [o for o in asked.outlets if o.key not in takers]:
+        outlet = _ranked(beside, free, ask)[0]
+    else:
+        # Where all are taken, that which is free first.
+        outlet = min(asked.outlets, key=lambda o: takers[o.key].until_s)
+    if outlet.key in here.away:
+        ask = replace(ask, not_before_s=here.back_at_s - book.from_at_s)
+    return _Chosen(outlet=outlet, ask=ask, taker=takers.get(outlet.key), beside=beside)
 
 
 def occupied_said(name: str, until: str) -> str:

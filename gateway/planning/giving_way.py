@@ -1,7 +1,7 @@
 """Who gives way to what is asked: nobody first, then who may charge later, then who matters less.
 
-What is critical is planned together with everything else at last, promises included, if there is
-a solver's time for it: no promise gives up energy.
+For what is critical everything else is planned anew at last, promises included, where somebody has
+thought that over (`rearranging`): no promise gives up energy.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,12 +12,11 @@ import numpy as np
 from gateway.domain.promises import Stretch
 from gateway.planning.book import Book
 from gateway.planning.charging import Charging
+from gateway.planning.moving import room_of
 from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, quote
-from gateway.planning.rearranging import rearrange
+from gateway.planning.rearranging import Rearranged
 from gateway.planning.room import Outlet, Room
 from gateway.planning.shifting import shift
-
-CRITICAL_RANK = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +53,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How much who asks counts: `rank` is its class; `solver_s` is what may be spent on it."""
+    """How much who asks counts: `rank` is its class, `rearranged` what was found to move for it."""
 
     rank: int
-    now_s: float
-    solver_s: float = 0.0
+    rearranged: Rearranged | None = None
 
 
 def told(
@@ -70,17 +68,22 @@ def told(
     charging: Charging,
     standing: Standing,
 ) -> Told:
-    """Return the answer in which the fewest give way."""
+    """Return the answer in which the fewest give way; what was found to move is tried first.
+
+    Nobody looks for that unless nothing less would do.
+    """
+    if standing.rearranged is not None:
+        thought = _thought_over(book, outlet, ask, standing.rearranged)
+        if _is_met(thought.quote, ask):
+            return thought
     beside = charging.beside(book.room)
     answer = quote(beside, outlet, ask, others)
     found = Told(quote=answer, room=beside, gives_way=NOBODY)
     if _is_met(answer, ask):
         return found
     elsewhere = tuple(offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET)
-    # Of who wants everything there is, others make room for the least it can live with.
-    least = replace(ask, energy_wh=ask.min_energy_wh) if ask.energy_wh is None else ask
     if charging.demands:
-        shifted = shift(book.room, charging, outlet, least)
+        shifted = shift(book.room, charging, outlet, least_of(ask))
         if shifted.moved:
             answer = _beside(elsewhere, quote(shifted.room, outlet, ask))
             gives_way = GivingWay(moved=shifted.moved)
@@ -94,18 +97,20 @@ def told(
         found = Told(quote=answer, room=above, gives_way=GivingWay(less=less))
         if _is_met(answer, ask):
             return found
-    if standing.rank == CRITICAL_RANK and standing.solver_s > 0:
-        planned = rearrange(
-            book, charging, outlet, least, now_s=standing.now_s, time_limit_s=standing.solver_s
-        )
-        if planned is not None:
-            answer = quote(planned.room, outlet, ask)
-            if _is_met(answer, ask):
-                gives_way = GivingWay(
-                    moved=planned.moved, less=planned.less, envelopes=planned.envelopes
-                )
-                return Told(quote=answer, room=planned.room, gives_way=gives_way)
     return found
+
+
+def least_of(ask: Ask) -> Ask:
+    """Return what others make room for: of everything there is, the least it can live with."""
+    return replace(ask, energy_wh=ask.min_energy_wh) if ask.energy_wh is None else ask
+
+
+def _thought_over(book: Book, outlet: Outlet, ask: Ask, rearranged: Rearranged) -> Told:
+    room = room_of(book, rearranged)
+    gives_way = GivingWay(
+        moved=rearranged.moved, less=rearranged.less, envelopes=rearranged.envelopes
+    )
+    return Told(quote=quote(room, outlet, ask), room=room, gives_way=gives_way)
 
 
 def _beside(elsewhere: tuple[Offer, ...], answer: Quote) -> Quote:

@@ -11,9 +11,9 @@ from gateway.planning.answers import OfferAnswer, WrongStateError
 from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
 from gateway.planning.book import Book, BookError, become, hold, opened, with_promise, without
 from gateway.planning.grid import grid_of
+from gateway.planning.moving import hold_moving
 from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
 from gateway.planning.quote_words import place_said
-from gateway.planning.rearranging import hold_moving
 from gateway.planning.room import Outlet
 from gateway.services.promisable import Prospects
 from gateway.services.promise_shelf import PromiseShelf, in_order

@@ -3,11 +3,9 @@
 Every act is tested and made in one step of the event loop, and answered once the ledger has it.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,11 +16,11 @@ from gateway.domain.events import Event
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
-from gateway.domain.needs import Criticality, Need
+from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.tokens import TokenPolicy
-from gateway.planning.absence import BACK_WITHIN_S, Away
-from gateway.planning.answering import Circumstances, answer, free_from_s, occupied_said
+from gateway.planning.absence import Away
+from gateway.planning.answering import free_from_s
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
@@ -32,35 +30,27 @@ from gateway.planning.answers import (
     TooManyError,
     UsedKey,
 )
-from gateway.planning.asking import NOBODY_SEEN, Asked, Places, Vehicles, asked_of
+from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
 from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.claiming import check_claim, check_vehicle
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
-from gateway.planning.quote import Verdict
-from gateway.planning.quote_words import clock_said, refusal_said
+from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.fates import Fates
 from gateway.services.feed import Feed
-from gateway.services.planned_charging import PlannedCharging
 from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
-from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
+from gateway.services.quote_shelf import QUOTE_VALID_S
+from gateway.services.quoting import Quoting, ThinkOver, nothing_moves
 from gateway.services.risk_watch import RiskWatch
-from gateway.services.turns import Turns
+from gateway.services.surroundings import Surroundings
 
 HOLD_S = 120.0
-SOLVER_S = 2.0
-"""How long a critical question may be thought over."""
-TURN_WITHIN_S = 10.0
-"""How long it may wait until that begins."""
-
 MAX_OPEN_A_HOLDER = 200
-OCCUPIED_FOR_S = 3_600.0
-"""How long a connector with a vehicle that has said nothing is taken to stay occupied."""
 
 
 class Booking:
@@ -82,22 +72,20 @@ class Booking:
         leaves_at_s: Callable[[], Mapping[str, float]] = dict,
         vehicles: Vehicles = NOBODY_SEEN,
         tokens: TokenPolicy | None = None,
+        think_over: ThinkOver = nothing_moves,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
 
         `prospects` tells what rows will have; without it the declared worst case counts.
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
-        `vehicles` what was seen of vehicles, `tokens` whose they are.
+        `vehicles` what was seen of vehicles, `tokens` whose they are. `think_over` tells what could
+        be moved for what is critical.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
         self._clock, self._new_id = clock, new_id
-        self._leaves_at_s, self._vehicles = leaves_at_s, vehicles
         self._tokens = TokenPolicy() if tokens is None else tokens
-        self._quotes, self._turns = QuoteShelf(), Turns()
-        self._away: Mapping[str, Away] = {}
-        self._planned = PlannedCharging(lambda: None)
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
         known = remembered or {}
@@ -118,17 +106,30 @@ class Booking:
         )
         closed_before = [memory.promise for memory in in_order(known.values())]
         self._fates = Fates(self._keeper, self.places, closed_before=closed_before)
-        self._deliveries = self._fates.deliveries
+        self._around = Surroundings(
+            self.places,
+            self._zone,
+            deliveries=self._fates.deliveries,
+            leaves_at_s=leaves_at_s,
+            vehicles=vehicles,
+        )
+        self._quoting = Quoting(
+            self._around,
+            self._tokens,
+            book_now=self._book_now,
+            think_over=think_over,
+            counters=self.counters,
+            new_id=new_id,
+        )
 
     @property
     def book(self) -> Book:
         """Return the book as it is now."""
-        self.settle()
-        return self._keeper.book
+        return self._book_now()[0]
 
     def go_by(self, plan_now: Callable[[], StandingPlan | None]) -> None:
         """Quote beside what is planned for those who were promised nothing: `plan_now` tells."""
-        self._planned = PlannedCharging(plan_now)
+        self._around.go_by(plan_now)
 
     @property
     def at_risk_count(self) -> int:
@@ -142,11 +143,7 @@ class Booking:
 
     def waits_for(self, promise: Reservation) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""
-        now_s = self._now_s()
-        until_s = self._other_until_s(promise, now_s)
-        if until_s is None or not promise.state.is_open:
-            return promise.waits_for
-        return occupied_said(promise.place, clock_said(until_s, now_s, self._zone))
+        return self._around.waits_for(promise, self._now_s())
 
     # What is asked.
 
@@ -157,62 +154,21 @@ class Booking:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
         """
-        return self._told(self._question(need, by)(), by)
+        return self._quoting.quote(need, by)
 
     async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
         """Return what can be offered; what is critical may have promises moved for it in time.
-
-        That is thought over in a thread, for the book it is asked of never changes; one question
-        at a time, for threads take the processor from the loop. Whose turn does not come in time is
-        answered with what can be had while nobody is moved.
 
         Raises:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
         """
-        said = self._question(need, by)()
-        if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
-            async with self._turns.taken(by.name, within_s=TURN_WITHIN_S) as is_taken:
-                if is_taken:
-                    thinking = self._question(need, by, solver_s=SOLVER_S)
-                    said = await asyncio.to_thread(thinking)
-        return self._told(said, by)
-
-    def _question(
-        self, need: Need, by: Access, *, solver_s: float = 0.0
-    ) -> Callable[[], QuoteAnswer]:
-        """Return what answers a need by the book as it is now, whenever it is called."""
-        check_claim(need.criticality, need.id_token, by, self._tokens)
-        now_s = self.settle()
-        return partial(
-            answer,
-            self._keeper.book,
-            need,
-            self._asked(need, now_s),
-            quote_id=self._new_id(),
-            expires_at_s=now_s + QUOTE_VALID_S,
-            circumstances=self._circumstances(now_s, solver_s=solver_s),
-        )
-
-    def _asked(self, need: Need, now_s: float) -> Asked:
-        book = self._keeper.book
-        return asked_of(
-            need,
-            self.places,
-            from_at_s=book.from_at_s,
-            now_s=now_s,
-            end_s=book.from_at_s + book.room.grid.edges_s[-1],
-            vehicles=self._vehicles,
-        )
-
-    def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
-        self._quotes.put(said, by.name)
-        self.counters[f"quotes {said.verdict}"] += 1
-        return said
+        return await self._quoting.quote_thoroughly(need, by)
 
     def free_from_s(self) -> Mapping[str, float]:
         """Return when (epoch s) connectors that are occupied or away are taken to be of use again."""
-        return free_from_s(self._circumstances(self.settle()))
+        book, now_s = self._book_now()
+        return free_from_s(self._around.circumstances(book, now_s))
 
     # What is done.
 
@@ -262,10 +218,12 @@ class Booking:
         promise, need, found = self._wanted(wanted, by, now_s)
         check_vehicle(promise, self._keeper.book.promises.values())
         try:
-            self._check_there(promise, now_s)
+            self._around.check_there(promise, now_s)
             if found is not None:
                 return self._keeper.hold_offer(promise, found, need, now_s)
-            asked = self._asked(need, now_s)  # Its window is tested as that of a quote.
+            asked = self._around.asked(
+                need, self._keeper.book, now_s
+            )  # Its window is tested as that of a quote.
             return self._keeper.hold_own(promise, asked.outlets[0], need, now_s), ()
         except BookError as error:
             self.counters["holds refused"] += 1
@@ -366,8 +324,8 @@ class Booking:
 
     def miss(self, away: Mapping[str, Away]) -> None:
         """Take note of the connectors that can serve nobody now."""
-        if away != self._away:
-            self._away = away
+        if away != self._around.away:
+            self._around.away = away
             self._risks.look_soon()
 
     def look_again(self) -> None:
@@ -383,20 +341,21 @@ class Booking:
         now_s = self.settle()
         if not self._risks.is_due(now_s):
             return
-        here = self._circumstances(now_s)
+        book = self._keeper.book
+        here = self._around.circumstances(book, now_s)
         await self._risks.look(
-            self._keeper.book,
+            book,
             now_s=now_s,
-            others_until_s=self._others_until_s(now_s),
-            away=self._away,
-            alternatives=lambda book, promise: alternatives(
-                book,
+            others_until_s=self._around.others_until_s(book, now_s),
+            away=self._around.away,
+            alternatives=lambda seen, promise: alternatives(
+                seen,
                 promise,
                 quote_id=f"r{promise.id}{now_s:.0f}",
                 expires_at_s=now_s + QUOTE_VALID_S,
                 here=here,
             ),
-            remember=self._quotes.put,
+            remember=self._quoting.shelf.put,
             is_open=lambda name: name in self._keeper.book.promises,
         )
 
@@ -407,9 +366,12 @@ class Booking:
         """
         now_s = self.settle()
         book = self._keeper.foreseen(constraints, now_s)
-        others_until_s = self._others_until_s(now_s)
         found = standings(
-            book, self.places, now_s=now_s, others_until_s=others_until_s, away=self._away
+            book,
+            self.places,
+            now_s=now_s,
+            others_until_s=self._around.others_until_s(self._keeper.book, now_s),
+            away=self._around.away,
         )
         return tuple(standing for standing in found if standing.is_at_risk)
 
@@ -430,41 +392,16 @@ class Booking:
         self.settle()
         return self._fates.report()
 
+    def _book_now(self) -> tuple[Book, float]:
+        now_s = self.settle()
+        return self._keeper.book, now_s
+
     def _note_risk(self, reservation_id: str, told_ratio: float | None) -> None:
         memory = self._shelf.of(reservation_id)
         self._shelf.count(replace(memory, is_warned=told_ratio is not None))
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
-
-    def _others_until_s(self, now_s: float) -> dict[str, float]:
-        """Return the connectors of promises at which another vehicle is, and for how long."""
-        promises = self._keeper.book.promises.values()
-        found = ((p.place, self._other_until_s(p, now_s)) for p in promises)
-        return {place: until_s for place, until_s in found if until_s is not None}
-
-    def _other_until_s(self, promise: Reservation, now_s: float) -> float | None:
-        """Return until when another vehicle is at the connector of a promise; None if none is."""
-        place = promise.place
-        if place not in self._deliveries.sessions or self._deliveries.place_of(promise) == place:
-            return None
-        return max(now_s, self._leaves_at_s().get(place, now_s + OCCUPIED_FOR_S))
-
-    def _circumstances(self, now_s: float, *, solver_s: float = 0.0) -> Circumstances:
-        return Circumstances(
-            places=self.places,
-            now_s=now_s,
-            zone=self._zone,
-            occupied=self._deliveries.occupied(),
-            occupied_until_s=now_s + OCCUPIED_FOR_S,
-            leaves_at_s={name: max(now_s, at_s) for name, at_s in self._leaves_at_s().items()},
-            away=self._away,
-            # So nothing is offered that would be in danger before the offer has expired.
-            back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
-            charging=self._planned.beside(self._keeper.book),
-            solver_s=solver_s,
-            vehicles=self._vehicles,
-        )
 
     # What is looked up.
 
@@ -474,7 +411,7 @@ class Booking:
         """Return the promise that is to be held, the need behind it, and the offer it is."""
         name, hold_until_at_s = self._new_id(), now_s + HOLD_S
         if isinstance(wanted, str):
-            found, need = self._quotes.find(wanted, by, now_s=now_s)
+            found, need = self._quoting.shelf.find(wanted, by, now_s=now_s)
             promise = of_offer(
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
@@ -485,13 +422,3 @@ class Booking:
         )
         need = replace(need_of(promise, self.places), confidence_ratio=wanted.confidence_ratio)
         return weighed(promise, self._keeper.book, self.places), need, None
-
-    def _check_there(self, promise: Reservation, now_s: float) -> None:
-        """See that a connector can be counted on when a promise begins.
-
-        Raises:
-            BookError: it can serve nobody now, and is not taken to be back by then.
-        """
-        away = self._away.get(promise.place)
-        if away is not None and away.spoils(promise.from_at_s, now_s):
-            raise BookError(away.said(now_s, self._zone))

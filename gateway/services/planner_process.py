@@ -1,27 +1,45 @@
-"""The process that plans: problems come in on standard input, plans go out on standard output.
+"""The process that plans: questions come in on standard input, answers go out on standard output.
 
 It imports nothing of the daemon, so that it is small and soon there, and keeps nothing between
-problems, so that it may be killed at any moment. It ends when its input does.
+questions, so that it may be killed at any moment. It ends when its input does.
 """
 
 import os
 import sys
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 from gateway.planning.improve import plan
-from gateway.services.planner_words import LENGTH, asked_of, framed
+from gateway.planning.rearranging import rearrange
+from gateway.services.planner_words import (
+    LENGTH,
+    Answer,
+    Question,
+    ToPlan,
+    ToRearrange,
+    framed,
+    question_in,
+)
 
 NICENESS = 10  # Control goes first on a small machine.
 
 
 def answer_all(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer every problem with a plan, until there are no more."""
+    """Answer every question, until there are no more."""
     while header := questions.read(LENGTH.size):
         (length,) = LENGTH.unpack(header)
-        asked = asked_of(questions.read(length))
-        answers.write(framed(plan(asked.problem, time_limit_s=asked.time_limit_s)))
+        answers.write(framed(_answer(question_in(questions.read(length)))))
         answers.flush()
+
+
+def _answer(question: Question) -> Answer:
+    match question:
+        case ToPlan():
+            return plan(question.problem, time_limit_s=question.time_limit_s)
+        case ToRearrange():
+            return rearrange(question.question)
+        case _:
+            assert_never(question)
 
 
 def main() -> int:

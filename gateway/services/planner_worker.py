@@ -5,33 +5,24 @@ What makes a plan may crash, hang or be killed: then the greedy plan, made here,
 
 import asyncio
 import logging
-import os
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-import msgspec
-
-from gateway.domain.errors import HeadroomError
 from gateway.planning.check import Violation, check
 from gateway.planning.greedy import greedy
 from gateway.planning.problem import Plan, Problem
 from gateway.planning.standing_plan import Origin
 from gateway.ports import Clock
-from gateway.services.planner_words import LENGTH, Asked, framed, plan_in
+from gateway.services.planner_pipe import PlannerFailedError, PlannerPipe, Rest
+from gateway.services.planner_words import ToPlan, plan_in
 
 _log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-P", "-m", "gateway.services.planner_process")
 MIN_GAP_S = 10.0
 TIME_LIMIT_S = 5.0
 ANSWERS_WITHIN_S = 20.0
 """What a process may take beyond the solver's limit: to begin, read, build, place and write."""
-
-MAX_ANSWER_BYTES = 64 * 1024 * 1024  # A plan of 1,000 connectors and 288 slots has about 1 MB.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 
 
 class Cause(StrEnum):
@@ -76,11 +67,6 @@ class Counts:
     """Plans not taken because a limit or a promise changed meanwhile."""
     failures: int = 0
     """Processes that ended, hung, or answered what is no plan."""
-    spawned: int = 0
-
-
-class _WorkerFailedError(HeadroomError):
-    """The process did not answer with a plan."""
 
 
 class PlannerWorker:
@@ -93,6 +79,7 @@ class PlannerWorker:
     def __init__(
         self,
         *,
+        pipe: PlannerPipe,
         clock: Clock,
         problem_now: Callable[[], Problem | None],
         take: Callable[[Planned], None],
@@ -114,14 +101,8 @@ class PlannerWorker:
         self._answers_within_s = answers_within_s
         self._asked, self._is_void, self._owes_better = asyncio.Event(), False, False
         self._begun_s = float("-inf")
-        self._process: Process | None = None
-        self._pause_s, self._rests_until_s = FIRST_PAUSE_S, float("-inf")
+        self._pipe, self._rest = pipe, Rest(clock)
         self.counts = Counts()
-
-    @property
-    def process_id(self) -> int | None:
-        """Return the id of the process that plans, None while there is none."""
-        return None if self._process is None else self._process.pid
 
     def ask(self, cause: Cause) -> None:
         """Have a plan made soon. Never waits."""
@@ -140,16 +121,15 @@ class PlannerWorker:
                 if problem is not None:
                     await self._plan(problem)
         finally:
-            await self._end_process()
+            await self._pipe.end()
 
     async def _wait_until_due(self) -> None:
         if self._owes_better:
-            rest_s = self._rests_until_s - self._clock.monotonic_s()
             try:
-                async with asyncio.timeout(max(0.0, rest_s)):
+                async with asyncio.timeout(self._rest.left_s):
                     await self._asked.wait()
             except TimeoutError:
-                self._rests_until_s = float("-inf")  # A timer may be early by a millisecond.
+                self._rest.cut_short()  # A timer may be early by a millisecond.
                 self.ask(Cause.RECOVERY)
         else:
             await self._asked.wait()
@@ -200,85 +180,17 @@ class PlannerWorker:
 
     async def _by_worker(self, problem: Problem) -> Plan | None:
         """Return the plan of the process, None when it failed or rests after a failure."""
-        if self._clock.monotonic_s() < self._rests_until_s:
+        if self._rest.left_s:
             self._owes_better = True
             return None
+        question = ToPlan(problem=problem, time_limit_s=self._time_limit_s)
+        within_s = self._time_limit_s + self._answers_within_s
         try:
-            plan = await self._answer(problem)
-        except _WorkerFailedError as error:
-            await self._end_process()
+            plan = await self._pipe.answer(question, plan_in, within_s=within_s)
+        except PlannerFailedError as error:
             self.counts.failures += 1
             self._owes_better = True
-            self._rests_until_s = self._clock.monotonic_s() + self._pause_s
-            _log.warning("the planner failed, rests %.0f s: %s", self._pause_s, error)
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            _log.warning("the planner failed, rests %.0f s: %s", self._rest.begin(), error)
             return None
-        self._pause_s = FIRST_PAUSE_S
+        self._rest.forget()
         return plan
-
-    async def _answer(self, problem: Problem) -> Plan:
-        question = await asyncio.to_thread(
-            framed, Asked(problem=problem, time_limit_s=self._time_limit_s)
-        )
-        try:
-            async with asyncio.timeout(self._time_limit_s + self._answers_within_s):
-                process = await self._running()
-                assert process.stdin is not None
-                assert process.stdout is not None
-                if process.stdin.is_closing():  # It is gone, and uvloop would call this a fault.
-                    raise _WorkerFailedError("it ended")
-                process.stdin.write(question)
-                await process.stdin.drain()
-                (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-                if length > MAX_ANSWER_BYTES:
-                    message = f"it would answer {length} bytes"
-                    raise _WorkerFailedError(message)
-                body = await process.stdout.readexactly(length)
-            return await asyncio.to_thread(plan_in, body)
-        except TimeoutError as error:
-            raise _WorkerFailedError("it did not answer in time") from error
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise _WorkerFailedError("it ended") from error
-        except OSError as error:
-            message = f"it cannot be begun: {error}"
-            raise _WorkerFailedError(message) from error
-        except msgspec.MsgspecError as error:
-            raise _WorkerFailedError("it answered what is no plan") from error
-
-    async def _running(self) -> Process:
-        """Return the process that plans, begun if there is none."""
-        if self._process is not None and self._process.returncode is not None:
-            await self._end_process()
-        if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(
-                *COMMAND,
-                stdin=PIPE,
-                stdout=PIPE,
-                env=_environment(),
-                # An interrupt from the terminal is for the daemon, which ends it in order.
-                start_new_session=True,
-            )
-            self.counts.spawned += 1
-        return self._process
-
-    async def _end_process(self) -> None:
-        """End the process and let go of its pipes; HiGHS does not hear any gentler signal."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.returncode is None:
-            process.kill()
-        assert process.stdin is not None
-        process.stdin.close()
-        # To the end of its output: a pipe that still holds something is not closed.
-        await process.communicate()
-
-
-def _environment() -> dict[str, str]:
-    """Return what the process is told: nothing of the service manager, one thread."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_"))
-    }
-    return kept | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

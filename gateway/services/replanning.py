@@ -18,6 +18,7 @@ from gateway.planning.problem import Demand, Plan, Problem
 from gateway.planning.standing_plan import StandingPlan
 from gateway.ports import Clock
 from gateway.services.control_loop import Cycle
+from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.planner_worker import MIN_GAP_S, Cause, Planned, PlannerWorker
 from gateway.services.priorities import (
     SHORT_RATIO,
@@ -59,6 +60,7 @@ class Replanning:
     def __init__(
         self,
         *,
+        pipe: PlannerPipe,
         places: Places,
         prospects: Prospects,
         visits: Visits,
@@ -80,7 +82,9 @@ class Replanning:
         self._noted_short_wh: dict[str, float] = {}
         self._told: dict[ConnectorRef, Priority] = {}
         self._prioritised_s = float("-inf")
+        self._pipe = pipe
         self.worker = PlannerWorker(
+            pipe=pipe,
             clock=clock,
             problem_now=self._problem_now,
             take=self._take,
@@ -96,7 +100,7 @@ class Replanning:
     @property
     def counters(self) -> Counter[str]:
         """Return what was counted of plans and of the process that makes them."""
-        return Counter(asdict(self.worker.counts))
+        return Counter(asdict(self.worker.counts) | {"spawned": self._pipe.spawned_count})
 
     async def run(self) -> None:
         """Make plans until cancelled."""

@@ -198,7 +198,7 @@ def test_a_reference_ties_a_vehicle_to_its_reservation(desk: Desk) -> None:
 def test_who_is_behind_an_occupied_connector_is_told_when_it_is_free(desk: Desk) -> None:
     desk.hear(started())
     path, word = followed(listed(desk)[0])
-    desk.booking._leaves_at_s = desk.visits.leaves_at_s
+    desk.booking._around._leaves_at_s = desk.visits.leaves_at_s
     desk.ask("PUT", f"{path}/need?token={word}", {"depart_at": desk.at(3)})
     wanted = {
         "arrive_at": desk.at(1.5),

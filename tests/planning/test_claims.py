@@ -9,8 +9,8 @@ from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.book import Book, become, hold, opened, with_promise, without
 from gateway.planning.grid import HOUR_S, even_grid
+from gateway.planning.moving import rewritten
 from gateway.planning.quote import Ask, Offer, quote
-from gateway.planning.rearranging import rewritten
 from gateway.planning.room import Ints, Outlet
 
 AT_S = 1_800_000_000.0

@@ -21,9 +21,10 @@ from gateway.planning.charging import Charging, charging_of
 from gateway.planning.giving_way import Standing, told
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import even_grid
+from gateway.planning.moving import hold_moving, rearranging_of, rewritten, room_of
 from gateway.planning.problem import Demand, Plan, Problem, delivered_wh
 from gateway.planning.quote import Ask, Verdict, Way
-from gateway.planning.rearranging import hold_moving, rearrange, rewritten
+from gateway.planning.rearranging import Rearranged, rearrange
 from gateway.planning.room import Outlet, Room
 from gateway.planning.shifting import shift
 from tests.support.small_site import small_site
@@ -69,8 +70,14 @@ def ask(energy_wh: float, from_h: float, until_h: float) -> Ask:
     return Ask(from_s=from_h * HOUR_S, until_s=until_h * HOUR_S, energy_wh=energy_wh)
 
 
-def standing(criticality: Criticality = Criticality.NORMAL, *, solver_s: float = 0.0) -> Standing:
-    return Standing(rank=criticality.rank, now_s=NOW_S, solver_s=solver_s)
+def standing(
+    criticality: Criticality = Criticality.NORMAL, *, rearranged: Rearranged | None = None
+) -> Standing:
+    return Standing(rank=criticality.rank, rearranged=rearranged)
+
+
+def thought_over(made: Book, there: Charging, asked: Ask, now_s: float) -> Rearranged | None:
+    return rearrange(rearranging_of(made, there, ASKED, asked, now_s=now_s, time_limit_s=5.0))
 
 
 def test_nobody_gives_way_where_there_is_room() -> None:
@@ -172,9 +179,11 @@ def promise(
 
 
 def test_what_is_critical_moves_promises_that_may_be_moved_and_no_other() -> None:
-    made = hold(book(32_000), promise("bus", 0, 1, 32_000))
-    critical = standing(Criticality.CRITICAL, solver_s=5.0)
-    said = told(made, ASKED, ask(22_080, 0, 1), (), charging=Charging(), standing=critical)
+    made, asked = hold(book(32_000), promise("bus", 0, 1, 32_000)), ask(22_080, 0, 1)
+    critical = standing(
+        Criticality.CRITICAL, rearranged=thought_over(made, Charging(), asked, NOW_S)
+    )
+    said = told(made, ASKED, asked, (), charging=Charging(), standing=critical)
 
     assert said.quote.verdict is Verdict.YES
     assert set(said.gives_way.envelopes) == {"bus"}
@@ -183,10 +192,8 @@ def test_what_is_critical_moves_promises_that_may_be_moved_and_no_other() -> Non
     assert held.room.left_ma.min() >= 0
     after = rewritten(made, said.gives_way.envelopes)
     assert (after.room.left_ma[:, :4] == 32_000).all()
-    for changes, who in (({"is_fixed": True}, critical), ({}, standing(solver_s=5.0))):
-        fixed = hold(book(32_000), promise("bus", 0, 1, 32_000, **changes))
-        said = told(fixed, ASKED, ask(22_080, 0, 1), (), charging=Charging(), standing=who)
-        assert (said.quote.verdict, said.gives_way.envelopes) == (Verdict.NO, {})
+    fixed = hold(book(32_000), promise("bus", 0, 1, 32_000, is_fixed=True))
+    assert thought_over(fixed, Charging(), asked, NOW_S) is None
 
 
 def test_a_move_that_no_longer_can_be_is_refused() -> None:
@@ -198,9 +205,13 @@ def test_a_move_that_no_longer_can_be_is_refused() -> None:
     rival = hold(made, promise("rival", 4, 5, 6_000))
     with pytest.raises(NoRoomError):
         hold_moving(rival, new, moved, now_s=NOW_S)
-    for less in (promise("bus", 4, 5, 31_000), promise("bus", 4, 4.9, 32_000)):
+    for other in (
+        promise("bus", 4, 5, 31_000),
+        promise("bus", 4, 4.9, 32_000),
+        promise("bus", 4, 5, 33_000),
+    ):
         with pytest.raises(BookError, match="can no longer be moved"):
-            hold_moving(made, new, {"bus": less.envelope}, now_s=NOW_S)
+            hold_moving(made, new, {"bus": other.envelope}, now_s=NOW_S)
     gone = become(made, "bus", PromiseState.CANCELLED)
     assert hold_moving(gone, new, moved, now_s=NOW_S).promises["bus"].state.is_open is False
 
@@ -303,13 +314,13 @@ def test_a_promise_that_is_moved_keeps_its_energy_and_fits(seed: int, limit_ma: 
     energy_wh = chance.uniform(2_000, 30_000)
     asked = ask(energy_wh, 0, 2)
     now_s = NOW_S + chance.choice((0.0, 1_000.0))
-    planned = rearrange(made, there, ASKED, asked, now_s=now_s, time_limit_s=5.0)
+    planned = thought_over(made, there, asked, now_s)
     if planned is None:
         return
 
     after = rewritten(made, planned.envelopes)
     assert after.room.left_ma.min() >= 0
-    assert planned.room.outlook(ASKED).energy_within_wh(0, 2 * HOUR_S) >= energy_wh - 1
+    assert room_of(made, planned).outlook(ASKED).energy_within_wh(0, 2 * HOUR_S) >= energy_wh - 1
     for name, then in made.promises.items():
         now = after.promises[name]
         assert (now.from_at_s, now.until_at_s) == (then.from_at_s, then.until_at_s)

@@ -1,10 +1,11 @@
 """What is critical has promises moved for it, in the book and in the ledger, and walk-ups wait."""
 
 import asyncio
-import sys
-from collections.abc import Mapping
+import os
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from traceback import walk_stack
 
 import pytest
 
@@ -20,12 +21,18 @@ from gateway.planning.grid import grid_of
 from gateway.planning.improve import plan
 from gateway.planning.problem import Problem
 from gateway.planning.quote import Verdict
-from gateway.planning.rearranging import rearrange
+from gateway.planning.rearranging import Rearranged, Rearranging
 from gateway.planning.standing_plan import Origin, StandingPlan
+from gateway.ports import Clock
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.planner_pipe import PlannerPipe
+from gateway.services.quoting import ThinkOver, nothing_moves
+from gateway.services.second_thoughts import SecondThoughts
 from tests.support.paper_ledger import PaperLedger
+from tests.support.planner_at_work import a_pipe
 from tests.support.small_site import small_site
+from tests.support.standing_clock import StandingClock
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 DRONES = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticality.CRITICAL)
@@ -50,20 +57,30 @@ class PromptLedger(PaperLedger):
 @pytest.fixture(autouse=True)
 def all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine the solver's two seconds may be over before it had its turn."""
-    monkeypatch.setattr("gateway.services.booking.SOLVER_S", 60.0)
+    monkeypatch.setattr("gateway.services.quoting.SOLVER_S", 60.0)
 
 
-def booking(clock: VirtualClock, ledger: PaperLedger | None = None) -> Booking:
+def booking(
+    clock: Clock,
+    pipe: PlannerPipe | None = None,
+    *,
+    ledger: PaperLedger | None = None,
+    think_over: ThinkOver = nothing_moves,
+    answers_within_s: float = 60.0,
+) -> Booking:
+    if pipe is not None:
+        think_over = SecondThoughts(pipe, clock, answers_within_s=answers_within_s).on
     return Booking(
         Wiring.of(small_site(3)),
         ControlParameters(),
         clock=clock,
         feed=Feed(clock),
         ledger=ledger,
+        think_over=think_over,
     )
 
 
-def need(clock: VirtualClock, station: str, until_h: float, kwh: float, **more: object) -> Need:
+def need(clock: Clock, station: str, until_h: float, kwh: float, **more: object) -> Need:
     return Need(
         arrive_at=clock.now_at() + timedelta(hours=1),
         depart_at=clock.now_at() + timedelta(hours=1 + until_h),
@@ -71,6 +88,14 @@ def need(clock: VirtualClock, station: str, until_h: float, kwh: float, **more: 
         connector=ConnectorRef(StationId(station), 1),
         **more,  # type: ignore[arg-type]
     )
+
+
+def run_with_pipe(test: Callable[[PlannerPipe], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with a_pipe() as pipe:
+            await test(pipe)
+
+    asyncio.run(play())  # A process thinks it over: that is real time.
 
 
 async def confirmed(made: Booking, wanted: Need, by: Access) -> Reservation:
@@ -82,9 +107,9 @@ async def confirmed(made: Booking, wanted: Need, by: Access) -> Reservation:
 def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
     *, is_fixed: bool
 ) -> None:
-    async def test() -> None:
-        clock, ledger = VirtualClock(), PromptLedger()
-        made = booking(clock, ledger)
+    async def test(pipe: PlannerPipe) -> None:
+        clock, ledger = StandingClock(), PromptLedger()
+        made = booking(clock, pipe, ledger=ledger)
         van = await confirmed(made, need(clock, "CP-01", 4, 20, is_fixed=is_fixed), VANS)
         drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
         quote = await made.quote_thoroughly(drone, DRONES)
@@ -102,13 +127,13 @@ def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
         assert ledger.memory.promises[van.id].promise.envelope == moved.envelope
         assert made.book.room.left_ma.min() >= 0
 
-    asyncio.run(test())  # A thread thinks it over: that is real time.
+    run_with_pipe(test)
 
 
 def test_who_is_moved_what_is_replaced_and_for_what_is_one_commit() -> None:
-    async def test() -> None:
-        clock, ledger = VirtualClock(), PromptLedger()
-        made = booking(clock, ledger)
+    async def test(pipe: PlannerPipe) -> None:
+        clock, ledger = StandingClock(), PromptLedger()
+        made = booking(clock, pipe, ledger=ledger)
         van = await confirmed(made, need(clock, "CP-01", 4, 20), VANS)
         before = await confirmed(made, need(clock, "CP-02", 1, 2), DRONES)
         drone = need(clock, "CP-03", 1, 15, criticality=Criticality.CRITICAL)
@@ -123,34 +148,63 @@ def test_who_is_moved_what_is_replaced_and_for_what_is_one_commit() -> None:
             is_gone = left[before.id].state is PromiseState.CANCELLED
             assert is_moved == is_gone == (held.id in left)
 
-    asyncio.run(test())  # A thread thinks it over: that is real time.
-
-
-def thinking_count() -> int:
-    """Return how many threads are planning promises anew at this moment."""
-    return sum(
-        any(inner.f_code is rearrange.__code__ for inner, _ in walk_stack(frame))
-        for frame in sys._current_frames().values()
-    )
+    run_with_pipe(test)
 
 
 def test_critical_questions_are_thought_over_one_at_a_time() -> None:
-    async def test() -> None:
-        clock = VirtualClock()
-        made = booking(clock)
+    async def test(pipe: PlannerPipe) -> None:
+        clock = StandingClock()
+        thoughts, thinking = SecondThoughts(pipe, clock, answers_within_s=60.0), Counter[str]()
+
+        async def think_over(question: Rearranging) -> Rearranged | None:
+            thinking["now"] += 1
+            thinking["most"] = max(thinking["most"], thinking["now"])
+            found = await thoughts.on(question)
+            thinking["now"] -= 1
+            return found
+
+        made = booking(clock, think_over=think_over)
         await confirmed(made, need(clock, "CP-01", 4, 20), VANS)
         drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
-        most = 0
         async with asyncio.TaskGroup() as tasks:
             questions = [tasks.create_task(made.quote_thoroughly(drone, DRONES)) for _ in range(12)]
-            while not all(question.done() for question in questions):
-                await asyncio.sleep(0)
-                most = max(most, thinking_count())
 
-        assert most <= 1
+        assert thinking["most"] == 1
         assert {(await question).verdict for question in questions} == {Verdict.YES}
 
-    asyncio.run(test())  # A thread thinks it over: that is real time.
+    run_with_pipe(test)
+
+
+@pytest.mark.parametrize("told", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
+def test_who_gets_no_answer_is_told_what_can_be_had_and_the_ledger_is_written_meanwhile(
+    told: signal.Signals,
+) -> None:
+    async def test(pipe: PlannerPipe) -> None:
+        clock, ledger = StandingClock(), PromptLedger()
+        within_s = 60.0 if told is signal.SIGKILL else 2.0
+        first = booking(clock, pipe, ledger=ledger)
+        await confirmed(first, need(clock, "CP-01", 4, 20), VANS)
+        drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
+        assert (await first.quote_thoroughly(drone, DRONES)).verdict is Verdict.YES
+        assert pipe.process_id is not None
+        made = booking(clock, pipe, ledger=ledger, answers_within_s=within_s)
+        await confirmed(made, need(clock, "CP-01", 4, 20), VANS)
+        os.kill(pipe.process_id, signal.SIGSTOP)
+        async with asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(made.quote_thoroughly(drone, DRONES))
+            await asyncio.sleep(0)
+            other = await confirmed(made, need(clock, "CP-03", 8, 1), VANS)
+            assert not asked.done()
+            os.kill(pipe.process_id, told)
+
+        said = await asked
+        assert said.verdict is Verdict.PARTLY
+        assert said.offers[0].gives_way.envelopes == {}
+        assert other.id in made.book.promises
+        held = await made.hold(made.quote(drone, DRONES).offers[0].id, DRONES)
+        assert ledger.memory.promises[held.id].promise == held
+
+    run_with_pipe(test)
 
 
 def test_who_is_charging_is_counted_and_may_have_to_wait() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-import gateway.services.planner_worker as worker_module
+import gateway.services.planner_pipe as pipe_module
 from gateway.adapters.clock import SystemClock
 from gateway.planning.check import Fault, Violation, check
 from gateway.planning.greedy import greedy
@@ -18,7 +18,9 @@ from gateway.planning.grid import even_grid
 from gateway.planning.improve import plan
 from gateway.planning.problem import Demand, Problem
 from gateway.planning.standing_plan import Origin
+from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.planner_worker import Cause, Planned, PlannerWorker
+from tests.support.planner_at_work import cpu_ticks, planner_children, wait_until
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
@@ -58,7 +60,9 @@ class Bench:
         self.taken: list[Planned] = []
         self.refused: list[tuple[Violation, ...]] = []
         self.on_asked: Callable[[], None] = lambda: None
+        self.pipe = PlannerPipe()
         self.worker = PlannerWorker(
+            pipe=self.pipe,
             clock=SystemClock(),
             problem_now=self._now,
             take=self.taken.append,
@@ -75,12 +79,6 @@ class Bench:
     async def wait_taken(self, count: int) -> Planned:
         await wait_until(lambda: len(self.taken) >= count)
         return self.taken[count - 1]
-
-
-async def wait_until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110 - processes set no event
-            await asyncio.sleep(0.005)
 
 
 def run_with(
@@ -102,21 +100,6 @@ def run_with(
         return runner.run(play())
 
 
-def children() -> list[str]:
-    """Return the processes of this one, zombies too, that are planners."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            state = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_text()
-        except OSError:
-            continue
-        is_ours = int(state[1]) == os.getpid()
-        if is_ours and (state[0] == "Z" or "planner_process" in command):
-            found.append(folder.name)
-    return found
-
-
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
@@ -134,7 +117,7 @@ def test_a_plan_of_the_process_is_the_plan_that_would_be_made_here(new_loop: New
     assert bench.taken[0].plan == plan(problem)
     assert bench.taken[0].plan.energy_wh > greedy(problem).energy_wh
     assert bench.taken[0].origin is Origin.WORKER
-    assert not children()
+    assert not planner_children()
 
 
 @LOOPS
@@ -147,7 +130,7 @@ def test_killed_while_it_plans_the_greedy_plan_stands_in_and_it_comes_back(
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
         await bench.wait_taken(1)
-        process_id = bench.worker.process_id
+        process_id = bench.pipe.process_id
         assert process_id is not None
         begun_ticks = cpu_ticks(process_id)
         bench.problem = much
@@ -162,14 +145,8 @@ def test_killed_while_it_plans_the_greedy_plan_stands_in_and_it_comes_back(
     bench = run_with(lambda: Bench(problem_of(12)), scene, new_loop)
 
     assert bench.taken[1].plan == greedy(much)
-    assert (bench.worker.counts.failures, bench.worker.counts.spawned) == (1, 2)
-    assert not children()
-
-
-def cpu_ticks(process_id: int) -> int:
-    """Return the CPU time a process has had, in hundredths of a second."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    assert (bench.worker.counts.failures, bench.pipe.spawned_count) == (1, 2)
+    assert not planner_children()
 
 
 @LOOPS
@@ -178,19 +155,19 @@ def test_no_process_and_no_file_is_left_of_those_that_were_killed(new_loop: NewL
 
     async def scene(bench: Bench) -> None:
         for count in range(1, 6):
-            bench.worker._rests_until_s = 0.0  # Not to wait for it five times.
+            bench.worker._rest.cut_short()  # Not to wait for it five times.
             bench.worker.ask(Cause.ARRIVAL)
-            await wait_until(lambda: bench.worker.process_id is not None)
-            process_id = bench.worker.process_id
+            await wait_until(lambda: bench.pipe.process_id is not None)
+            process_id = bench.pipe.process_id
             assert process_id is not None
             os.kill(process_id, signal.SIGKILL)
             await bench.wait_taken(count)
             files.append(open_files())
-            assert not children()
+            assert not planner_children()
 
     bench = run_with(lambda: Bench(problem_of(100)), scene, new_loop)
 
-    assert bench.worker.counts.failures == bench.worker.counts.spawned == 5
+    assert bench.worker.counts.failures == bench.pipe.spawned_count == 5
     assert files[1:] == files[:1] * 4  # The first may have opened what stays, a thread's say.
 
 
@@ -198,10 +175,10 @@ def test_no_process_and_no_file_is_left_of_those_that_were_killed(new_loop: NewL
 def test_one_that_dies_just_before_it_is_asked_ends_nothing(new_loop: NewLoop) -> None:
     async def scene(bench: Bench) -> None:
         for count in range(1, 9):
-            bench.worker._rests_until_s = 0.0  # Not to wait for it eight times.
+            bench.worker._rest.cut_short()  # Not to wait for it eight times.
             bench.worker.ask(Cause.ARRIVAL)
             await bench.wait_taken(2 * count - 1)
-            process_id = bench.worker.process_id
+            process_id = bench.pipe.process_id
             assert process_id is not None
             os.kill(process_id, signal.SIGKILL)
             # From before anybody sees it to after: the pipes end first, then it is reaped.
@@ -212,13 +189,13 @@ def test_one_that_dies_just_before_it_is_asked_ends_nothing(new_loop: NewLoop) -
     bench = run_with(lambda: Bench(problem_of(6)), scene, new_loop)
 
     assert bench.taken[0].origin is Origin.WORKER
-    assert not children()
+    assert not planner_children()
 
 
 def test_a_process_that_cannot_be_begun_costs_no_plan(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(worker_module, "COMMAND", (str(tmp_path / "nothing"),))
+    monkeypatch.setattr(pipe_module, "COMMAND", (str(tmp_path / "nothing"),))
 
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
@@ -233,10 +210,10 @@ def test_one_that_died_while_idle_costs_no_plan() -> None:
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
         await bench.wait_taken(1)
-        process_id = bench.worker.process_id
+        process_id = bench.pipe.process_id
         assert process_id is not None
         os.kill(process_id, signal.SIGKILL)
-        process = bench.worker._process
+        process = bench.pipe._process
         assert process is not None
         await process.wait()
         bench.worker.ask(Cause.DEPARTURE)
@@ -245,7 +222,7 @@ def test_one_that_died_while_idle_costs_no_plan() -> None:
     bench = run_with(lambda: Bench(problem_of(6)), scene)
 
     assert [planned.origin for planned in bench.taken] == [Origin.WORKER] * 2
-    assert bench.worker.counts.spawned == 2
+    assert bench.pipe.spawned_count == 2
 
 
 @pytest.mark.parametrize(
@@ -261,14 +238,14 @@ def test_one_that_died_while_idle_costs_no_plan() -> None:
 def test_whatever_the_process_does_there_is_a_plan(
     program: str, answers_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "COMMAND", (sys.executable, "-c", program))
+    monkeypatch.setattr(pipe_module, "COMMAND", (sys.executable, "-c", program))
     problem = problem_of(12)
 
     async def scene(bench: Bench) -> None:
         bench.worker._time_limit_s = 0.3
         bench.worker.ask(Cause.ARRIVAL)
         await bench.wait_taken(1)
-        assert not children()
+        assert not planner_children()
 
     bench = run_with(lambda: Bench(problem, answers_s=answers_s), scene)
 
@@ -288,7 +265,7 @@ def test_a_plan_with_something_wrong_is_not_taken(
         "    p, [[d.max_ma] * p.grid.slot_count for d in p.demands])\n"
         "raise SystemExit(process.main())\n"
     )
-    monkeypatch.setattr(worker_module, "COMMAND", (sys.executable, str(liar)))
+    monkeypatch.setattr(pipe_module, "COMMAND", (sys.executable, str(liar)))
     problem = problem_of(12)
 
     async def scene(bench: Bench) -> None:
@@ -360,7 +337,7 @@ def test_control_goes_on_while_it_solves() -> None:
 
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
-        await wait_until(lambda: bench.worker.process_id is not None)
+        await wait_until(lambda: bench.pipe.process_id is not None)
         while not bench.taken:
             await asyncio.sleep(0.001)
             turns.append(len(turns))
@@ -374,7 +351,7 @@ def test_it_ends_by_itself_when_the_daemon_is_gone() -> None:
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
         await bench.wait_taken(1)
-        process = bench.worker._process
+        process = bench.pipe._process
         assert process is not None
         assert process.stdin is not None
         process.stdin.close()  # What the kernel does when the daemon is killed.

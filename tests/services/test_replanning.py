@@ -38,6 +38,7 @@ from gateway.planning.standing_plan import Origin
 from gateway.services.booking import Booking
 from gateway.services.control_loop import Cycle
 from gateway.services.feed import Feed
+from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.planner_worker import Cause
 from gateway.services.priorities import WAITS_S, Turn, is_alike, priorities_of, priority_of
 from gateway.services.promisable import WorstCase
@@ -45,6 +46,7 @@ from gateway.services.replanning import Replanning
 from gateway.services.vehicle_classes import USUAL_STAY_S, USUAL_WH
 from gateway.services.visits import TAKES_ON_WH, Visits
 from tests.support.small_site import CARPARK, at_start, main_read, small_site
+from tests.support.standing_clock import StandingClock
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 SITE = small_site(4)
@@ -69,27 +71,11 @@ def plugged(number: int, *, at_s: float = 0.0, id_token: str | None = None) -> t
     )
 
 
-class RealClock:
-    """The machine's monotonic clock, with a wall clock that began at noon and can be moved."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def monotonic_s(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def now_at(self) -> datetime:
-        return NOON + self.ahead
-
-    async def sleep_s(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
-
-
 class Desk:
     """Booking, vehicles and planning as the daemon wires them, on the worst case."""
 
     def __init__(self) -> None:
-        self.clock, self.facts = RealClock(), list[Event]()
+        self.clock, self.facts = StandingClock(NOON), list[Event]()
         self.feed = Feed(self.clock)
         self.visits = Visits(self.clock)
         self.told: dict[ConnectorRef, Priority | None] = {}
@@ -97,6 +83,7 @@ class Desk:
         state = at_start(SITE)
         self.booking = Booking(state.wiring, state.parameters, clock=self.clock, feed=self.feed)
         self.planning = Replanning(
+            pipe=PlannerPipe(),
             places=self.booking.places,
             prospects=WorstCase(state.wiring, ControlParameters()),
             visits=self.visits,
@@ -274,7 +261,7 @@ def test_killed_at_any_moment_control_is_told_and_the_plan_goes_on() -> None:
         desk.hear(*plugged(1))
         desk.cycle()
         await desk.wait_plan(lambda d: d.planning.plan is not None)
-        process_id = desk.planning.worker.process_id
+        process_id = desk.planning._pipe.process_id
         assert process_id is not None
         os.kill(process_id, signal.SIGKILL)
         desk.hear(*plugged(2))
@@ -283,7 +270,7 @@ def test_killed_at_any_moment_control_is_told_and_the_plan_goes_on() -> None:
         await desk.wait_plan(
             lambda d: d.planning.plan is not None and len(d.planning.plan.problem.demands) == 2
         )
-        assert desk.planning.worker.process_id != process_id
+        assert desk.planning._pipe.process_id != process_id
 
     run(scene)
 
@@ -443,7 +430,7 @@ def test_promises_go_in_the_order_in_which_they_were_made_and_before_the_rest() 
 
 
 def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
-    clock = RealClock()
+    clock = StandingClock(NOON)
     desk_told: list[tuple[float, ConnectorRef]] = []
     desk = Desk()
     desk.clock = clock
@@ -471,7 +458,7 @@ def visits_after(
 
     It has been there since a while, and leaves so long from now.
     """
-    clock = RealClock()
+    clock = StandingClock(NOON)
     visits = Visits(clock)
     for _ in range(sessions):
         for fact in plugged(2):
@@ -515,7 +502,7 @@ def test_one_that_stays_longer_and_takes_more_than_any_other_is_still_planned_fo
 
 def test_vehicles_of_one_group_are_one_class() -> None:
     tokens = TokenPolicy.of_list(tuple(KnownToken(id=f"van-{n}", group="vans") for n in range(40)))
-    clock = RealClock()
+    clock = StandingClock(NOON)
     visits = Visits(clock, tokens=tokens)
     for n in range(40):
         for fact in (
@@ -548,7 +535,7 @@ def test_what_stations_remember_is_learnt_from_at_the_start() -> None:
         )
 
     remembered = [of(n, is_over=True) for n in range(30)]
-    visits = Visits(RealClock(), [*remembered, of(31, is_over=False)])
+    visits = Visits(StandingClock(NOON), [*remembered, of(31, is_over=False)])
     visits.hear(ConnectorMetered(at_s=0.0, connector=ref(1), energy_wh=3_500.0))
     (visit,) = visits.seen(evolve_all(at_start(SITE), plugged(1)), 1.0)
 
@@ -569,4 +556,4 @@ def test_power_is_counted_where_no_energy_is_told() -> None:
 
 
 def test_nobody_says_anything_of_a_connector_without_a_vehicle() -> None:
-    assert not Visits(RealClock()).say(ref(1), Statement(energy_wh=5_000.0))
+    assert not Visits(StandingClock(NOON)).say(ref(1), Statement(energy_wh=5_000.0))

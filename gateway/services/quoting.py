@@ -1,0 +1,131 @@
+"""What is asked of the book of promises, and answered; what is critical is thought over elsewhere."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from gateway.domain.access import Access
+from gateway.domain.needs import Criticality, Need
+from gateway.domain.tokens import TokenPolicy
+from gateway.planning.answering import Circumstances, answer, to_think_over
+from gateway.planning.answers import QuoteAnswer
+from gateway.planning.asking import Asked
+from gateway.planning.book import Book
+from gateway.planning.claiming import check_claim
+from gateway.planning.quote import Verdict
+from gateway.planning.rearranging import Rearranged, Rearranging
+from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
+from gateway.services.surroundings import Surroundings
+from gateway.services.turns import Turns
+
+SOLVER_S = 2.0
+"""What a program of a critical question may take."""
+TURN_WITHIN_S = 10.0
+"""How long a critical question may wait until it is thought over."""
+
+ThinkOver = Callable[[Rearranging], Awaitable[Rearranged | None]]
+"""Tells what can be moved for a question; None if that is nothing, or is not known in time."""
+
+
+async def nothing_moves(question: Rearranging) -> None:
+    """Think nothing over: so is answered where nobody can."""
+    del question
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """A need and the book it is put to, which never changes: it may be answered whenever."""
+
+    book: Book
+    need: Need
+    asked: Asked
+    circumstances: Circumstances
+    quote_id: str
+    expires_at_s: float
+
+    def answer(self, rearranged: Rearranged | None = None) -> QuoteAnswer:
+        return answer(
+            self.book,
+            self.need,
+            self.asked,
+            quote_id=self.quote_id,
+            expires_at_s=self.expires_at_s,
+            circumstances=replace(self.circumstances, rearranged=rearranged),
+        )
+
+    def to_think_over(self) -> Rearranging | None:
+        return to_think_over(
+            self.book,
+            self.need,
+            self.asked,
+            circumstances=self.circumstances,
+            time_limit_s=SOLVER_S,
+        )
+
+
+class Quoting:
+    """Answers needs by the book as it is, and keeps what was offered until it expires."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        tokens: TokenPolicy,
+        *,
+        book_now: Callable[[], tuple[Book, float]],
+        think_over: ThinkOver,
+        counters: Counter[str],
+        new_id: Callable[[], str],
+    ) -> None:
+        """Wire it: `book_now` brings the book up to now and returns both, `counters` are added to."""
+        self._surroundings, self._tokens = surroundings, tokens
+        self._book_now, self._think_over = book_now, think_over
+        self._counters, self._new_id = counters, new_id
+        self._turns = Turns()
+        self.shelf = QuoteShelf()
+
+    def quote(self, need: Need, by: Access) -> QuoteAnswer:
+        """Return what can be offered; it may be held until it expires, while it still fits.
+
+        Raises:
+            AskError: the need cannot be answered as it was said.
+            NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+        """
+        return self._told(self._question(need, by).answer(), by)
+
+    async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
+        """Return what can be offered; what is critical may have promises moved for it in time.
+
+        That is thought over one question at a time, by turns. Whose turn does not come in time, or
+        who gets no answer, is told what can be had while nobody is moved.
+
+        Raises:
+            AskError: the need cannot be answered as it was said.
+            NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+        """
+        said = self._question(need, by).answer()
+        if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
+            async with self._turns.taken(by.name, within_s=TURN_WITHIN_S) as is_taken:
+                if is_taken:
+                    said = await self._thought_over(self._question(need, by))
+        return self._told(said, by)
+
+    async def _thought_over(self, question: _Question) -> QuoteAnswer:
+        posed = question.to_think_over()
+        return question.answer(None if posed is None else await self._think_over(posed))
+
+    def _question(self, need: Need, by: Access) -> _Question:
+        check_claim(need.criticality, need.id_token, by, self._tokens)
+        book, now_s = self._book_now()
+        return _Question(
+            book=book,
+            need=need,
+            asked=self._surroundings.asked(need, book, now_s),
+            circumstances=self._surroundings.circumstances(book, now_s),
+            quote_id=self._new_id(),
+            expires_at_s=now_s + QUOTE_VALID_S,
+        )
+
+    def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
+        self.shelf.put(said, by.name)
+        self._counters[f"quotes {said.verdict}"] += 1
+        return said

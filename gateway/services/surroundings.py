@@ -1,0 +1,105 @@
+"""What is known around the book of promises: who stands where and until when, what is away, what is planned."""
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+
+from gateway.domain.needs import Need
+from gateway.domain.promises import Reservation
+from gateway.planning.absence import BACK_WITHIN_S, Away
+from gateway.planning.answering import Circumstances, occupied_said
+from gateway.planning.asking import Asked, Places, Vehicles, asked_of
+from gateway.planning.book import Book, BookError
+from gateway.planning.quote_words import clock_said
+from gateway.planning.standing_plan import StandingPlan
+from gateway.services.deliveries import Deliveries
+from gateway.services.planned_charging import PlannedCharging
+from gateway.services.quote_shelf import QUOTE_VALID_S
+
+OCCUPIED_FOR_S = 3_600.0
+"""How long a connector with a vehicle that has said nothing is taken to stay occupied."""
+
+
+class Surroundings:
+    """What a question is answered in, and a promise is seen in, beside the book itself.
+
+    Instants are seconds since the epoch, by the wall clock.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        zone: tzinfo,
+        *,
+        deliveries: Deliveries,
+        leaves_at_s: Callable[[], Mapping[str, float]],
+        vehicles: Vehicles,
+    ) -> None:
+        """Wire it: `leaves_at_s` tells when vehicles leave of which that was said, by connector."""
+        self.places, self.zone = places, zone
+        self._deliveries, self._leaves_at_s, self._vehicles = deliveries, leaves_at_s, vehicles
+        self._planned = PlannedCharging(lambda: None)
+        self.away: Mapping[str, Away] = {}
+
+    def go_by(self, plan_now: Callable[[], StandingPlan | None]) -> None:
+        """Go by the plan for those who were promised nothing: `plan_now` tells it."""
+        self._planned = PlannedCharging(plan_now)
+
+    def asked(self, need: Need, book: Book, now_s: float) -> Asked:
+        """Return what a need asks of a book.
+
+        Raises:
+            AskError: it cannot be answered as it was said.
+        """
+        return asked_of(
+            need,
+            self.places,
+            from_at_s=book.from_at_s,
+            now_s=now_s,
+            end_s=book.from_at_s + book.room.grid.edges_s[-1],
+            vehicles=self._vehicles,
+        )
+
+    def circumstances(self, book: Book, now_s: float) -> Circumstances:
+        """Return when and where a question is put to a book."""
+        return Circumstances(
+            places=self.places,
+            now_s=now_s,
+            zone=self.zone,
+            occupied=self._deliveries.occupied(),
+            occupied_until_s=now_s + OCCUPIED_FOR_S,
+            leaves_at_s={name: max(now_s, at_s) for name, at_s in self._leaves_at_s().items()},
+            away=self.away,
+            # So nothing is offered that would be in danger before the offer has expired.
+            back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
+            charging=self._planned.beside(book),
+            vehicles=self._vehicles,
+        )
+
+    def others_until_s(self, book: Book, now_s: float) -> dict[str, float]:
+        """Return the connectors of promises at which another vehicle is, and for how long."""
+        found = ((p.place, self._other_until_s(p, now_s)) for p in book.promises.values())
+        return {place: until_s for place, until_s in found if until_s is not None}
+
+    def waits_for(self, promise: Reservation, now_s: float) -> str:
+        """Return whose leaving an open promise needs as things are now, empty if nobody's."""
+        until_s = self._other_until_s(promise, now_s)
+        if until_s is None or not promise.state.is_open:
+            return promise.waits_for
+        return occupied_said(promise.place, clock_said(until_s, now_s, self.zone))
+
+    def check_there(self, promise: Reservation, now_s: float) -> None:
+        """See that a connector can be counted on when a promise begins.
+
+        Raises:
+            BookError: it can serve nobody now, and is not taken to be back by then.
+        """
+        away = self.away.get(promise.place)
+        if away is not None and away.spoils(promise.from_at_s, now_s):
+            raise BookError(away.said(now_s, self.zone))
+
+    def _other_until_s(self, promise: Reservation, now_s: float) -> float | None:
+        """Return until when another vehicle is at the connector of a promise; None if none is."""
+        place = promise.place
+        if place not in self._deliveries.sessions or self._deliveries.place_of(promise) == place:
+            return None
+        return max(now_s, self._leaves_at_s().get(place, now_s + OCCUPIED_FOR_S))
