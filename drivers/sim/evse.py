@@ -24,6 +24,7 @@ class Evse:
         "leased_at_s",
         "limit_a",
         "max_a",
+        "offset_a",
         "pilot_a",
         "started_s",
         "transaction",
@@ -33,8 +34,9 @@ class Evse:
         "wake_s",
     )
 
-    def __init__(self, connector: Connector) -> None:
+    def __init__(self, connector: Connector, offset_a: float = 0.0) -> None:
         self.connector = connector
+        self.offset_a = offset_a  # What it lets flow beyond its limit.
         self.max_a = connector.max_ma / 1_000
         self.limit_a = self.max_a  # In force by the stored profiles.
         self.pilot_a = 0.0
@@ -57,6 +59,19 @@ class Evse:
     def draw_a(self) -> float:
         """Return the current on each of `used_phases`."""
         return 0.0 if self.vehicle is None else self.vehicle.draw_a
+
+    @property
+    def excess_a(self) -> float:
+        """Return how far above its limit the vehicle there may settle, whatever the limit."""
+        least_a = 0.0 if self.vehicle is None else self.vehicle.traits.least_a
+        return max(self.offset_a, least_a - MIN_OFFER_A)
+
+    @property
+    def reach_a(self) -> float:
+        """Return what may flow by the limit in force."""
+        if self.vehicle is None or not self.is_served:
+            return self.limit_a
+        return max(self.limit_a + self.offset_a, self.vehicle.traits.least_a)
 
     @property
     def is_served(self) -> bool:

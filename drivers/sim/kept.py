@@ -28,7 +28,7 @@ def counted_a(watch: ConnectorWatch, at_s: float) -> float | None:
     if not is_used:
         return 0.0
     in_watts = RateUnit.AMPERES not in watched.station.store.rate_units
-    return evse.limit_a * (WATTS_COUNT_RATIO if in_watts else 1.0)
+    return evse.limit_a * (WATTS_COUNT_RATIO if in_watts else 1.0) + evse.excess_a
 
 
 def hidden_a(watch: ConnectorWatch, at_s: float) -> float:

@@ -112,8 +112,8 @@ class Plant:
             for evse in station.evses.values():
                 if evse.vehicle is None:
                     continue
-                reach_a[evse.connector.ref] = evse.limit_a
-                is_seen_above = evse.draw_a > evse.limit_a + 2.0 and not station.hides_its_draw
+                reach_a[evse.connector.ref] = evse.reach_a
+                is_seen_above = evse.draw_a > evse.reach_a + 2.0 and not station.hides_its_draw
                 if evse.held_a is not None and is_seen_above:
                     reach_a[evse.connector.ref] = evse.held_a
         return reach_a

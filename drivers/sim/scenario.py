@@ -26,8 +26,9 @@ class VehicleTraits:
     It takes at most `max_a` on `phase_count` phases; below `taper_wh` of remaining need its
     acceptance falls with what remains, down to `tail_a`. It begins `startup_s` after current is
     offered. It draws `draw_ratio` of what it is offered, less a ripple of up to `ripple_a`,
-    in whole amperes if `draws_whole_amps`. If paused for longer than `sleeps_after_s` it stays
-    asleep until it is plugged in again (None: never).
+    in whole amperes if `draws_whole_amps`, and `least_a` where it is offered less than that. If
+    paused for longer than `sleeps_after_s` it stays asleep until it is plugged in again (None:
+    never).
     """
 
     need_wh: float
@@ -39,6 +40,7 @@ class VehicleTraits:
     draw_ratio: float = 0.985
     ripple_a: float = 0.2
     draws_whole_amps: bool = False
+    least_a: float = 0.0
     sleeps_after_s: float | None = None
 
 
@@ -59,8 +61,9 @@ class StationTraits:
     Meter values come every `sample_interval_s`, first at `sample_phase_s`, and are `meter_ratio`
     times the truth; `clock_skew_s` is what its clock is ahead. TxDefaultProfiles always survive a
     reboot of `boot_s` seconds, TxProfiles if `keeps_tx_profiles`; the transaction goes on after
-    it if `resumes_transaction`. What is told for a time holds beyond it unless it `lapses`. A commissioned station starts with its fallback written and its
-    dead-man proven.
+    it if `resumes_transaction`. What is told for a time holds beyond it unless it `lapses`. It
+    lets flow `offset_a` more than its limit. A commissioned station starts with its fallback
+    written and its dead-man proven.
     """
 
     station: StationId
@@ -73,6 +76,7 @@ class StationTraits:
     keeps_tx_profiles: bool = False
     resumes_transaction: bool = True
     offers_whole_amps: bool = False
+    offset_a: float = 0.0
     is_watts_only: bool = False
     sends_meter_values: bool = True
     lapses: bool = True

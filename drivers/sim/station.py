@@ -54,7 +54,7 @@ class Station:
             keeps_tx_profiles=traits.keeps_tx_profiles,
             lapses=traits.lapses,
         )
-        self.evses = {c.ref.number: Evse(c) for c in declared.connectors}
+        self.evses = {c.ref.number: Evse(c, traits.offset_a) for c in declared.connectors}
         self._agenda = agenda
         self._rng = rng
         self._world = surroundings
@@ -313,7 +313,7 @@ class Station:
         pilot_a = evse.limit_a if evse.held_a is None else evse.held_a
         if self.traits.offers_whole_amps:
             pilot_a = float(floor(pilot_a + 1e-9))
-        evse.pilot_a = pilot_a if pilot_a >= MIN_OFFER_A else 0.0
+        evse.pilot_a = pilot_a + evse.offset_a if pilot_a >= MIN_OFFER_A else 0.0
         evse.vehicle.offer(evse.pilot_a, at_s)
         self._plan_wake(evse)
         self._voice.say_charging_state(evse, at_s)

@@ -154,7 +154,7 @@ class Vehicle:
         if self._follows_a < MIN_OFFER_A or self.is_asleep:
             return 0.0
         accepts_a = accepted_a(traits, traits.need_wh - self.delivered_wh)
-        goal_a = min(self._follows_a * traits.draw_ratio, accepts_a)
+        goal_a = min(max(self._follows_a * traits.draw_ratio, traits.least_a), accepts_a)
         if traits.draws_whole_amps:
             goal_a = float(floor(goal_a))
         return max(0.0, goal_a - self._rng.uniform(0.0, traits.ripple_a)) if goal_a else 0.0

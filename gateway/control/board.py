@@ -41,6 +41,8 @@ class Board:
     """Per row: what is left with every claim counted high; only this is raised into."""
     takes_watts: list[bool]
     """Per connector: whether its limit is told in watts, and so counted as more amperes."""
+    excess_ma: list[int]
+    """Per connector: what it draws beyond any limit."""
     phase_count: list[int]
     """Per connector: for how many phases its limit is told."""
     known_count: list[int]
@@ -77,12 +79,18 @@ class Board:
 
     def counted_ma(self, at: int, limit_ma: int) -> int:
         """Return what a limit of a connector is counted at."""
+        if not limit_ma:
+            return 0
+        excess_ma = self.excess_ma[at]
         if not self.takes_watts[at]:
-            return limit_ma
-        return on_one_phase_ma(limit_ma, times=self._times(at), max_ma=self.max_ma[at])
+            return limit_ma + excess_ma
+        max_ma = self.max_ma[at]
+        return on_one_phase_ma(limit_ma, times=self._times(at), max_ma=max_ma) + excess_ma
 
-    def limit_for_ma(self, at: int, room_ma: int) -> int:
-        """Return the highest limit of a connector that is counted at no more than `room_ma`."""
+    def more_for_ma(self, at: int, room_ma: int) -> int:
+        """Return how much higher a connector's limit is that is counted `room_ma` more."""
+        if not self.limit_ma[at]:
+            room_ma -= self.excess_ma[at]
         return in_watts_ma(room_ma) // self._times(at) if self.takes_watts[at] else room_ma
 
     def _times(self, at: int) -> int:

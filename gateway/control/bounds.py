@@ -40,7 +40,13 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
     return draw.power_ma // phase_count
 
 
-def counted_limit_ma(limit_ma: int, station: StationBelief) -> int:
+def counted_limit_ma(limit_ma: int, belief: ConnectorBelief, station: StationBelief) -> int:
+    """Return the current to count for a limit: what it allows, and what is drawn beyond that."""
+    allowed_ma = allowed_limit_ma(limit_ma, station)
+    return allowed_ma + belief.excess_ma if limit_ma else 0
+
+
+def allowed_limit_ma(limit_ma: int, station: StationBelief) -> int:
     """Return the current a limit allows: of one in watts, at the lowest voltage (design §3)."""
     return in_amperes_ma(limit_ma) if station.takes_watts else limit_ma
 
@@ -113,7 +119,7 @@ def is_overdrawn(
     sampled_at_s = draw.at_s - parameters.sample_age_s
     has_fallen = sampled_at_s < belief.fallen_until_s
     if has_fallen or may_have_lapsed(belief.limits, parameters, draw.at_s):
-        fallen_to_ma = counted_limit_ma(fallback_ma(connector, belief), station)
+        fallen_to_ma = counted_limit_ma(fallback_ma(connector, belief), belief, station)
         in_force_ma = max(in_force_ma, fallen_to_ma)
     oldest = belief.limits[0]
     if oldest.acknowledged_at_s is not None:
@@ -147,11 +153,22 @@ def high_ma(
         limits = _not_rested_from(belief, station, parameters, now_s)
     high = counted_in_force_ma(connector, belief, station, limits)
     if now_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, now_s):
-        return max(high, counted_limit_ma(fallback_ma(connector, belief), station))
+        return max(high, counted_limit_ma(fallback_ma(connector, belief), belief, station))
     return high
 
 
 def counted_in_force_ma(
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    limits: tuple[StandingLimit, ...],
+) -> int:
+    """Return the most that may be drawn on one phase under any of the limits."""
+    allowed_ma = allowed_in_force_ma(connector, belief, station, limits)
+    return allowed_ma + belief.excess_ma if allowed_ma else 0
+
+
+def allowed_in_force_ma(
     connector: Connector,
     belief: ConnectorBelief,
     station: StationBelief,
@@ -254,7 +271,7 @@ def _high_unreachable_ma(
         until_s = (limit.lease_until_s or ENDLESS_S) + parameters.settling_s
         if until_s > now_s or not lapses:
             high = max(high, _on_any_vehicle_ma(limit, connector, in_watts=in_watts))
-    return counted_limit_ma(high, station)
+    return counted_limit_ma(high, belief, station)
 
 
 def _on_any_vehicle_ma(limit: StandingLimit, connector: Connector, *, in_watts: bool) -> int:
@@ -313,7 +330,7 @@ def undrawn_ma(
     later_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s > at_s]
     if later_ma:
         sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
-        high = min(high, max(sent_ma, default=0))
+        high = min(high, max(sent_ma, default=0) + belief.excess_ma)
     return max(0, high - low)
 
 

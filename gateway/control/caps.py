@@ -7,7 +7,7 @@ from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.headroom import Survey
 from gateway.control.metered import rating_in_force_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import CircuitState, SiteState
+from gateway.control.state import CircuitState, ConnectorBelief, SiteState
 from gateway.control.thermal import projected_ratio
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase, in_watts_ma
 from gateway.domain.limits import Constraint
@@ -165,10 +165,16 @@ def _caps_of_connector(
         if constraint.subject == connector.ref:
             yield Reason(
                 kind=ReasonKind.OUTSIDE_LIMIT,
-                limit_ma=chargeable_ma(state, at, constraint),
+                limit_ma=_less_excess_ma(chargeable_ma(state, at, constraint), belief),
                 name=constraint.source,
                 current_ma=_wired_ma(state, at, constraint) if station.takes_watts else None,
             )
+    if belief.excess_ma:
+        yield Reason(
+            kind=ReasonKind.DRAWS_MORE,
+            limit_ma=_less_excess_ma(connector.max_ma, belief),
+            current_ma=belief.excess_ma,
+        )
     if survey.overdrawn[at] and belief.draw is not None:
         yield Reason(
             kind=ReasonKind.STATION_DISOBEYS,
@@ -182,6 +188,12 @@ def _caps_of_connector(
             limit_ma=max(MIN_CHARGING_MA, tried_ma),
             current_ma=survey.high_ma[at],
         )
+
+
+def _less_excess_ma(limit_ma: int, belief: ConnectorBelief) -> int:
+    """Return what is told for no more than a limit to flow, down to the minimum at least."""
+    less_ma = (limit_ma - belief.excess_ma) // STEP_MA * STEP_MA if belief.excess_ma else limit_ma
+    return max(less_ma, min(limit_ma, MIN_CHARGING_MA))
 
 
 def _narrowed_ma(state: SiteState, at: int, cap: RowCap) -> int:

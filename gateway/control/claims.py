@@ -59,7 +59,8 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
     for at in moved:
         is_proven, trial = stations[at].is_proven, tried.get(at)
         trials[at] = trial
-        if is_narrowed or not is_proven or seen.overdrawn[at]:
+        exceeds = seen.overdrawn[at] or state.connectors[at].excess_ma > 0
+        if is_narrowed or not is_proven or exceeds:
             tried_ma = 0 if trial is None else trial.limit_ma
             caps[at] = connector_cap(state, seen, at, narrowed, tried_ma=tried_ma, now_s=now_s)
     return Moment(
@@ -93,7 +94,7 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
     newest = belief.limits[-1]
     if newest.last_sequence == 0:
         return True
-    if seen.high_ma[at] <= newest.limit_ma:
+    if seen.high_ma[at] - belief.excess_ma <= newest.limit_ma:
         return True  # It rests, or what was before is out of force.
     if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
         return now_s - newest.renewed_at_s < parameters.acknowledgement_s
@@ -128,6 +129,8 @@ def board_of(moment: Moment) -> Board:
         if station.takes_watts:
             times, max_ma = phase_counts[at] // known_counts[at], wiring.connectors[at].max_ma
             counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
+        if belief.excess_ma and limit_ma:
+            counted_ma += belief.excess_ma
         claim_ma = counted_ma if confirmable else max(counted_ma, high_ma)
         if claim_ma != high_ma:
             for row in wiring.own_rows[at][seen.masks[at]]:
@@ -150,6 +153,7 @@ def board_of(moment: Moment) -> Board:
         floor_ma=floors_ma,
         rank=ranks,
         takes_watts=in_watts,
+        excess_ma=[belief.excess_ma for belief in state.connectors],
         phase_count=phase_counts,
         known_count=known_counts,
         started_at_s=[belief.started_at_s for belief in state.connectors],

@@ -114,7 +114,8 @@ def may_add_ma(moment: Moment, at: Position) -> dict[int, int]:
     """Return what a station that keeps to nothing adds, on each row its connector is wired to."""
     state, seen = moment.state, moment.seen
     connector, wiring = state.wiring.connectors[at], state.wiring
-    most_ma = counted_limit_ma(connector.max_ma, state.stations[connector.ref.station])
+    station = state.stations[connector.ref.station]
+    most_ma = counted_limit_ma(connector.max_ma, state.connectors[at], station)
     counted = wiring.rows[at][seen.masks[at]]
     return {
         row: max(0, most_ma - seen.high_ma[at]) if row in counted else most_ma

@@ -10,7 +10,7 @@ from gateway.control.bounds import (
     overdraw_ma,
     tolerance_ma,
 )
-from gateway.control.obedience import above_since_s, is_above
+from gateway.control.obedience import above_since_s, excess_shown_ma, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
@@ -92,7 +92,7 @@ def with_sure_part(
         and not station.takes_watts
         and (draw.at_s - parameters.sample_age_s >= settled_s + parameters.settling_s)
     ):
-        in_force_ma = max(belief.in_force_ma, fallback_ma(connector, belief))
+        in_force_ma = max(belief.in_force_ma, fallback_ma(connector, belief)) + belief.excess_ma
         most_ma = min(most_ma, overdraw_ma(in_force_ma, parameters))
     on_one_ma = draw.power_ma * 100 // HIGHEST_VOLTAGE_PCT
     sure_ma = on_one_ma - (len(connector.phases) - 1) * most_ma
@@ -148,9 +148,10 @@ def after_reading(
     belief = with_draw(belief, draw)
     if drawn_ma is None:
         return belief, False
+    belief = _with_excess(belief, connector, station, parameters)
     sampled_at_s = draw.at_s - parameters.sample_age_s
-    allowed_ma = counted_limit_ma(newest.limit_ma, station)
-    threshold_ma = allowed_ma + tolerance_ma(allowed_ma, parameters)
+    counted_ma = counted_limit_ma(newest.limit_ma, belief, station)
+    threshold_ma = counted_ma + tolerance_ma(counted_ma, parameters)
     drawn_before_ma = None if before is None else draw_as_limit_ma(before, connector, belief)
     bites = (
         len(belief.limits) > 1
@@ -174,6 +175,22 @@ def after_reading(
         # It may come back on fewer phases, with all its watts on them.
         belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
     return belief, bites
+
+
+def _with_excess(
+    belief: ConnectorBelief,
+    connector: Connector,
+    station: StationBelief,
+    parameters: ControlParameters,
+) -> ConnectorBelief:
+    """Return the belief with what its vehicle, or its station, is seen to draw beyond its limits."""
+    shown_ma = excess_shown_ma(connector, belief, station, parameters)
+    if shown_ma is None or shown_ma <= (
+        -1 if belief.excess_now_ma is None else belief.excess_now_ma
+    ):
+        return belief
+    excess_ma = max(belief.excess_ma, shown_ma)
+    return replace(belief, excess_ma=excess_ma, excess_now_ma=shown_ma)
 
 
 def _with_phase_count(

@@ -199,7 +199,7 @@ class _Claim:
         """Return a limit that every row has room for without anybody giving way."""
         board, at = self.board, self.at
         room_ma = min([board.room_ma[row] for row in board.rows[at]])
-        return board.limit_for_ma(at, board.counted_ma(at, board.limit_ma[at]) + room_ma)
+        return board.limit_ma[at] + board.more_for_ma(at, room_ma)
 
     def _more_ma(self, limit_ma: int) -> int:
         """Return what a limit adds to what the one asking is counted at."""

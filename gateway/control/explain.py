@@ -53,6 +53,11 @@ def _why(reason: Reason) -> str:
             return f"the vehicle takes {takes} at most; the rest is left to others"
         case ReasonKind.STATION_UNREACHABLE | ReasonKind.STATION_UNPROVEN:
             return _of_station(reason)
+        case ReasonKind.DRAWS_MORE:
+            beyond = amps(reason.current_ma)
+            return (
+                f"up to {beyond} more than told is drawn here, and the maximum holds for all of it"
+            )
         case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:
             return _of_station(reason)
         case ReasonKind.METER_STALE | ReasonKind.METER_DOUBTED | ReasonKind.THERMAL_BUDGET:

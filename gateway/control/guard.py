@@ -45,11 +45,14 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
 
 def _flows_ma(state: SiteState, at: int, limit_ma: int, phase_count: int) -> int:
     """Return what a limit lets flow on one phase: of watts all, while it is not known on which."""
-    connector, mask = state.wiring.connectors[at], state.connectors[at].mask
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
     capabilities = state.stations[connector.ref.station].capabilities
-    if mask is not None or capabilities is None or RateUnit.AMPERES in capabilities.rate_units:
-        return limit_ma
-    return max(limit_ma, min(limit_ma * phase_count, connector.max_ma))
+    in_amperes = capabilities is None or RateUnit.AMPERES in capabilities.rate_units
+    if not limit_ma:
+        return 0
+    if belief.mask is None and not in_amperes:
+        limit_ma = max(limit_ma, min(limit_ma * phase_count, connector.max_ma))
+    return limit_ma + belief.excess_ma
 
 
 def _sendable_ma(limit_ma: int, max_ma: int) -> int:

@@ -201,8 +201,9 @@ def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
     for at, (high, _, _, mask, _) in enumerate(parts):
         if not high and is_idle(state.connectors[at]):
             station = state.stations[wiring.station_of[at]]
-            starts_ma = fallback_ma(wiring.connectors[at], state.connectors[at])
-            starts_ma = counted_limit_ma(starts_ma, station)
+            belief = state.connectors[at]
+            starts_ma = fallback_ma(wiring.connectors[at], belief)
+            starts_ma = counted_limit_ma(starts_ma, belief, station)
             for row in wiring.rows[at][mask]:
                 idle_ma[row] = max(idle_ma[row], starts_ma)
     return idle_ma

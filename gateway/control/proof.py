@@ -21,8 +21,9 @@ Every term only grows with what is added, so a proof never becomes easier by add
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
-from gateway.domain.circuits import Circuit, Load, Site
+from gateway.domain.circuits import Circuit, Connector, Load, Site
 from gateway.domain.electric import (
     MIN_CHARGING_MA,
     NOTHING,
@@ -33,6 +34,8 @@ from gateway.domain.electric import (
     in_watts_ma,
 )
 from gateway.domain.ids import CircuitId, ConnectorRef, LoadId
+
+NO_EXCESS: Mapping[ConnectorRef, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,8 @@ class LoadTerm:
 class FallbackTerm:
     """What a connector adds on one phase once its lease has lapsed.
 
-    `fallback_ma` is as declared, `counted_ma` what may flow: more than that if it is told in watts.
+    `fallback_ma` is as declared, `counted_ma` what may flow: more than that if it is told in watts,
+    or where more is drawn than is told.
     """
 
     connector: ConnectorRef
@@ -125,8 +129,10 @@ class SiteProof:
         return tuple(phase for phase in self.phases if not phase.holds)
 
 
-def prove(site: Site) -> SiteProof:
+def prove(site: Site, excess_ma: Mapping[ConnectorRef, int] = NO_EXCESS) -> SiteProof:
     """Return the arithmetic of design §3 for every circuit and phase of `site`.
+
+    `excess_ma` is what connectors are known to draw beyond what they are told.
 
     The site's circuits are listed parents first. A phase a circuit does not have (rating 0)
     is in the result too, and fails if anything is on it.
@@ -135,7 +141,14 @@ def prove(site: Site) -> SiteProof:
     base_ma = worst_case_base_ma(site)
     return SiteProof(
         phases=tuple(
-            _prove_phase(site, circuit=circuit, phase=phase, below=below, base_ma=base_ma)
+            _prove_phase(
+                site,
+                circuit=circuit,
+                phase=phase,
+                below=below,
+                base_ma=base_ma,
+                excess_ma=excess_ma,
+            )
             for circuit in site.circuits
             for phase in Phase
         )
@@ -215,8 +228,15 @@ def _prove_phase(
     phase: Phase,
     below: Mapping[CircuitId, frozenset[CircuitId]],
     base_ma: Mapping[CircuitId, PerPhase],
+    excess_ma: Mapping[ConnectorRef, int],
 ) -> PhaseProof:
     here, in_watts = below[circuit.id], _told_in_watts(site)
+
+    def counted_ma(connector: Connector) -> int:
+        fallback, ref = connector.fallback_ma, connector.ref
+        counted = in_amperes_ma(fallback) if ref in in_watts else fallback
+        return counted + excess_ma.get(ref, 0) if fallback else 0
+
     return PhaseProof(
         circuit=circuit.id,
         phase=phase,
@@ -227,9 +247,7 @@ def _prove_phase(
             FallbackTerm(
                 connector=connector.ref,
                 fallback_ma=connector.fallback_ma,
-                counted_ma=in_amperes_ma(connector.fallback_ma)
-                if connector.ref in in_watts
-                else connector.fallback_ma,
+                counted_ma=counted_ma(connector),
             )
             for connector in site.connectors
             if connector.circuit in here and phase in connector.phases

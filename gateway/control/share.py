@@ -328,7 +328,7 @@ class Steps:
         """
         rows, wants_ma = board.rows[at], to_ma - board.limit_ma[at]
         room_ma = min(_least_ma(board.proven_room_ma, rows), _least_ma(board.room_ma, rows))
-        step_ma = min(board.limit_for_ma(at, room_ma), wants_ma) // STEP_MA * STEP_MA
+        step_ma = min(board.more_for_ma(at, room_ma), wants_ma) // STEP_MA * STEP_MA
         if _least_ma(self.left_ma, rows) and step_ma >= min(least_ma, wants_ma):
             board.move(at, board.limit_ma[at] + step_ma)
 
@@ -365,7 +365,7 @@ def raise_in_steps(
             _least_ma(board.proven_room_ma, board.rows[at]),
             _least_ma(board.room_ma, board.rows[at]),
         )
-        step_ma = min(board.limit_for_ma(at, step_ma), wants_ma) // STEP_MA * STEP_MA
+        step_ma = min(board.more_for_ma(at, step_ma), wants_ma) // STEP_MA * STEP_MA
         if step_ma < min(dead_band_ma, wants_ma):
             continue
         board.move(at, board.limit_ma[at] + step_ma)

@@ -110,6 +110,10 @@ class ConnectorBelief:
     """The most the vehicle was seen to take when offered more, for a while."""
     accepts_at_s: float = NEVER_S
     resting_since_s: float | None = None
+    excess_ma: int = 0
+    """How far above its limits it was seen to settle: it is counted with each (see `obedience`)."""
+    excess_now_ma: int | None = None
+    """The most of that which the vehicle there now has shown; None: it has shown nothing yet."""
     is_above_maximum: bool = False
     """Whether its last reading told of more than it is built for."""
     refused_count: int = 0

@@ -57,7 +57,7 @@ def trial_of(
         return hold
     settled_at_s = newest.acknowledged_at_s + parameters.settling_s
     station = state.stations[connector.ref.station]
-    least_ma = counted_limit_ma(MIN_CHARGING_MA, station)
+    least_ma = counted_limit_ma(MIN_CHARGING_MA, belief, station)
     least_ma += tolerance_ma(least_ma, parameters)
     draw = belief.draw
     drawn_ma = None

@@ -49,9 +49,9 @@ def wants_of(
         priority = state.priorities.get(connector.ref, ORDINARY)
         band_s = state.parameters.laxity_band_s
         wants[at] = Want(
-            least_ma=counted_limit_ma(MIN_CHARGING_MA, station),
-            most_ma=counted_limit_ma(_takes_ma(state, at, now_s), station),
-            floor_ma=counted_limit_ma(priority.floor_ma, station),
+            least_ma=counted_limit_ma(MIN_CHARGING_MA, belief, station),
+            most_ma=counted_limit_ma(_takes_ma(state, at, now_s), belief, station),
+            floor_ma=counted_limit_ma(priority.floor_ma, belief, station),
             rank=(
                 priority.rank,
                 ENDLESS_S if priority.laxity_s is None else priority.laxity_s // band_s,

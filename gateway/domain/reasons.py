@@ -28,6 +28,7 @@ class ReasonKind(StrEnum):
     LEASE_TRIED = "lease-tried"
     ALL_PHASES_TRIED = "all-phases-tried"
     STATION_DISOBEYS = "station-disobeys"
+    DRAWS_MORE = "draws-more"
     METER_STALE = "meter-stale"
     METER_DOUBTED = "meter-doubted"
     THERMAL_BUDGET = "thermal-budget"
@@ -76,7 +77,7 @@ class Reason:
 
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
-    over the limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
+    over the limit, what is drawn beyond any limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
     of a stop. `excess` is there for as long as the connector does not keep to what it was told,
     whatever the kind.
     """

@@ -1,16 +1,24 @@
 """What control sees of circuits that wants a person: an alarm each, for as long as it lasts."""
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gateway.control.caps import excursion_count
 from gateway.control.explain import amps, too_much
 from gateway.control.proof import prove
 from gateway.domain.circuits import Site
 from gateway.domain.electric import Phase
-from gateway.domain.ids import CircuitId, StationId
+from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What was found out about stations and vehicles that their fallbacks did not count on."""
+
+    in_watts: frozenset[StationId] = frozenset()
+    excess_ma: tuple[tuple[ConnectorRef, int], ...] = ()
 
 
 class CircuitAlarms:
@@ -21,7 +29,8 @@ class CircuitAlarms:
         self._alarms = alarms
         self._fitted = frozenset(fitted)
         self._said: set[str] = set()
-        self._in_watts: tuple[frozenset[StationId], dict[str, str]] = (frozenset(), {})
+        self._found = _Found()
+        self._unfit: dict[str, str] = {}
 
     def follow(self, cycle: Cycle) -> None:
         """Sound what this decision says, and end what it says no more."""
@@ -34,34 +43,51 @@ class CircuitAlarms:
         self._said = set(told)
 
     def _fallbacks(self, cycle: Cycle) -> dict[str, str]:
-        """Return the circuits that fallbacks do not fit, as stations say that they take watts."""
-        stations = cycle.state.stations.items()
-        in_watts = frozenset(station for station, belief in stations if belief.takes_watts)
-        if in_watts != self._in_watts[0]:
-            self._in_watts = in_watts, _told_in_watts(cycle.state.wiring.site, in_watts)
-        return self._in_watts[1]
+        """Return the circuits that fallbacks do not fit, as stations and vehicles were found to be."""
+        state = cycle.state
+        found = _Found(
+            in_watts=frozenset(s for s, belief in state.stations.items() if belief.takes_watts),
+            excess_ma=tuple(
+                (connector.ref, belief.excess_ma)
+                for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True)
+                if belief.excess_ma
+            ),
+        )
+        if found != self._found:
+            self._found, self._unfit = found, _unfit(state.wiring.site, found)
+        return self._unfit
 
 
-def _told_in_watts(site: Site, in_watts: frozenset[StationId]) -> dict[str, str]:
-    """Return the circuits whose proof does not hold where these stations are told watts."""
-    undeclared = sorted(s.id for s in site.stations if s.id in in_watts and not s.takes_watts)
-    if not undeclared:
+def _unfit(site: Site, found: _Found) -> dict[str, str]:
+    """Return the circuits whose proof does not hold by what was found of stations and vehicles."""
+    undeclared = [s.id for s in site.stations if s.id in found.in_watts and not s.takes_watts]
+    excess_ma = dict(found.excess_ma)
+    if not undeclared and not excess_ma:
         return {}
     counted = replace(
         site,
         stations=tuple(
-            replace(station, takes_watts=station.takes_watts or station.id in in_watts)
+            replace(station, takes_watts=station.takes_watts or station.id in found.in_watts)
             for station in site.stations
         ),
     )
+    because, so = list[str](), list[str]()
+    if excess_ma:
+        because = [f"{ref} draws up to {amps(ma)} more than told" for ref, ma in excess_ma.items()]
+        so = ["Mend what draws more, or lower fallbacks by as much"]
+    if undeclared:
+        named = ", ".join(sorted(undeclared))
+        because += [f"{named} take watts alone, which are more amperes at a lower voltage"]
+        so += [
+            "Declare it (`limits_in: watts`), and lower their fallbacks as `headroom check` then says"
+        ]
     return {
         f"fallbacks of {row.circuit}": (
-            f"{', '.join(undeclared)} take watts alone, which are more amperes at a lower voltage:"
-            f" in silence {row.circuit} {row.phase.name} may carry {amps(row.worst_case_ma)}, and its"
-            f" set-point is {amps(row.set_point_ma)}. Declare it (`limits_in: watts`), and lower their"
-            " fallbacks as `headroom check` then says"
+            f"{'; '.join(because)}: in silence {row.circuit} {row.phase.name} may carry"
+            f" {amps(row.worst_case_ma)}, and its set-point is {amps(row.set_point_ma)}."
+            f" {'. '.join(so)}"
         )
-        for row in prove(counted).failures
+        for row in prove(counted, excess_ma).failures
     }
 
 

@@ -27,6 +27,7 @@ def test_what_is_critical_is_cut_once_nobody_is_left_who_could_be_paused() -> No
         takes_watts=[False, False],
         phase_count=[1, 1],
         known_count=[1, 1],
+        excess_ma=[0, 0],
     )
 
     cut_to_fit(board, [False, True], ControlParameters())

@@ -43,22 +43,22 @@ class Driven:
         return said
 
 
-def three_more_a(told_a: float) -> float:
-    """Return what a station offers that is wrong by 3 A."""
-    return told_a + 3.0 if told_a else 0.0
+def five_more_a(told_a: float) -> float:
+    """Return what a station offers that is wrong by 5 A."""
+    return told_a + 5.0 if told_a else 0.0
 
 
 def test_a_station_that_offers_more_is_said_to_disobey_for_as_long_as_it_does() -> None:
-    driven = Driven(three_more_a)
+    driven = Driven(five_more_a)
 
     driven.run(2 * MINUTE_S)
     said = driven.run(10 * MINUTE_S)
 
-    assert all("the station draws 9.0 A where 6.0 A was told, for " in s for s in said)
+    assert all("the station draws 11.0 A where 6.0 A was told, for " in s for s in said)
 
 
 def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
-    driven = Driven(three_more_a)
+    driven = Driven(five_more_a)
     driven.run(2 * MINUTE_S)
     board = driven.board
 
@@ -69,7 +69,7 @@ def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
 
 
 def test_one_that_obeys_again_is_said_so_no_more() -> None:
-    driven = Driven(three_more_a)
+    driven = Driven(five_more_a)
     driven.run(5 * MINUTE_S)
 
     driven.offers_a = lambda told_a: told_a
@@ -110,17 +110,17 @@ def test_one_that_never_obeyed_is_named_too() -> None:
 
 
 def test_a_raise_on_its_way_neither_begins_nor_ends_it() -> None:
-    driven = Driven(three_more_a)
+    driven = Driven(five_more_a)
     driven.run(5 * MINUTE_S)
     board = driven.board
 
-    board.send(1, 10_000)  # 9 A are inside that, once it holds.
+    board.send(1, 12_000)  # 11 A are inside that, once it holds.
     board.now_s += 1.0
-    board.draw(1, 9.0)
+    board.draw(1, 11.0)
     reason = board.decide().reasons[ref(1)]
 
     assert reason.excess is not None
-    assert (reason.excess.drawn_ma, reason.excess.told_ma) == (9_000, 6_000)
+    assert (reason.excess.drawn_ma, reason.excess.told_ma) == (11_000, 6_000)
 
 
 def test_what_one_reading_shows_is_not_told() -> None:

@@ -75,6 +75,29 @@ def test_a_station_that_takes_watts_undeclared_is_an_alarm_where_its_fallback_th
     assert f"in silence {BOARD} L3 may carry 95.8 A, and its set-point is 95.0 A" in alarm.text
 
 
+def test_a_connector_that_draws_more_than_told_is_one_where_its_fallback_then_does_not_fit() -> (
+    None
+):
+    alarms = Alarms(SystemClock())
+    of_circuits = CircuitAlarms(alarms)
+    board = OneCircuit(of=site(fallback_ma=8_000))
+
+    def follow(excess_ma: int) -> tuple[str, ...]:
+        board.flow(20.0)
+        beliefs = (replace(board.state.connectors[0], excess_ma=excess_ma),)
+        state = replace(board.state, connectors=beliefs + board.state.connectors[1:])
+        of_circuits.follow(Cycle(decision=board.decide(), state=state))
+        return tuple(alarm.text for alarm in alarms.sounding())
+
+    assert follow(900) == ()
+    (text,) = follow(2_500)
+    assert text.startswith(
+        f"CP-1/1 draws up to 2.5 A more than told: in silence {BOARD} L3 may carry 96.5 A, "
+        "and its set-point is 95.0 A"
+    )
+    assert follow(0) == ()
+
+
 def test_an_alarm_sounds_while_its_reason_lasts() -> None:
     alarms = Alarms(SystemClock())
     of_circuits = CircuitAlarms(alarms)

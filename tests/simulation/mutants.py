@@ -54,6 +54,7 @@ from tests.simulation.stories import (
     station_that_never_obeyed,
     station_that_nothing_cuts,
     station_that_obeys_no_more,
+    stations_that_let_more_flow,
     step_behind_a_frozen_meter,
     step_behind_a_lost_meter,
     step_beyond_reserve,
@@ -122,6 +123,24 @@ def _every_dead_man_is_taken_for_proven(monkeypatch: pytest.MonkeyPatch) -> None
 def _overdraw_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headroom, "is_overdrawn", lambda *_: False)
     monkeypatch.setattr(draws, "is_overdrawn", lambda *_: False)
+
+
+def _excess_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = bounds.high_ma
+
+    def high_ma(
+        connector: Connector,
+        belief: ConnectorBelief,
+        station: StationBelief,
+        parameters: ControlParameters,
+        now_s: float,
+        *,
+        is_over: bool,
+    ) -> int:
+        high = original(connector, belief, station, parameters, now_s, is_over=is_over)
+        return high if is_over else max(0, high - belief.excess_ma)
+
+    monkeypatch.setattr(headroom, "high_ma", high_ma)
 
 
 def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,6 +385,11 @@ MUTANTS = (
         rule="a station above its limit counts its maximum",
         scenarios=(station_that_obeys_no_more, seed("faults", 11, until_s=1_600.0)),
         patch=_overdraw_is_not_seen,
+    ),
+    Mutant(
+        rule="what is drawn beyond limits is counted",
+        scenarios=(stations_that_let_more_flow,),
+        patch=_excess_is_not_counted,
     ),
     Mutant(
         rule="an old reading is not counted low",

@@ -215,6 +215,13 @@ def cuts_while_answers_are_late() -> Scenario:
     return replace(park, steps=(_step(park, 520.0, 14.0),), faults=faults)
 
 
+def stations_that_let_more_flow() -> Scenario:
+    """Return a full car park whose stations give 3.5 A more than they are told."""
+    park = _full_car_park(1_500.0)
+    stations = tuple(replace(station, offset_a=3.5) for station in park.stations)
+    return replace(park, stations=stations)
+
+
 def station_that_never_obeyed() -> Scenario:
     """Return a busy car park to which two vehicles come at a station that obeys nothing.
 

@@ -1,0 +1,183 @@
+"""What is steadily drawn a little above its limits is counted so, and is no disobedience."""
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.domain.charging import RateUnit
+from gateway.domain.reasons import ReasonKind
+from tests.support.one_circuit import OneCircuit, ref
+
+MINUTE_S = 60
+BASE_A = 20.0
+AMPS_A_S = 4.0  # How fast a vehicle follows.
+
+Offers = Callable[[float], float]
+
+
+class Driven:
+    """The board with one vehicle, whose draw is what its station makes of what it is told."""
+
+    def __init__(self, offers_a: Offers, *, base_a: float = BASE_A) -> None:
+        self.board = OneCircuit()
+        self.board.is_capable(1, interval_s=10)
+        self.board.plug_in(1)
+        self.board.begin(1, "one")
+        self.offers_a, self.base_a = offers_a, base_a
+        self.draw_a, self.second = 0.0, 0
+
+    def run(self, seconds: int) -> "Driven":
+        """Let seconds pass."""
+        for _ in range(seconds):
+            self.second += 1
+            self.board.now_s += 1.0
+            offered_a = self.offers_a(self.board.told_ma(1) / 1_000)
+            self.draw_a += max(-AMPS_A_S, min(AMPS_A_S, offered_a - self.draw_a))
+            self.board.flow(self.base_a + self.draw_a + 0.001 * (self.second % 7))
+            if self.second % 10 == 0:
+                self.board.draw(1, self.draw_a)
+            self.board.decide()
+        return self
+
+    @property
+    def is_proven(self) -> bool:
+        """Return whether the station is proven to obey."""
+        return self.board.state.stations[ref(1).station].is_proven
+
+    @property
+    def high_ma(self) -> int:
+        """Return what the connector is counted at."""
+        return self.board.seen().high_ma[0]
+
+
+def more_by(offset_a: float) -> Offers:
+    """Return a station that lets so much more flow than it was told."""
+    return lambda told_a: told_a + offset_a if told_a else 0.0
+
+
+def at_least(least_a: float) -> Offers:
+    """Return a vehicle that draws no less than that once it draws at all."""
+    return lambda told_a: max(told_a, least_a) if told_a else 0.0
+
+
+@pytest.mark.parametrize(
+    "offers_a",
+    [more_by(0.6), more_by(2.5), more_by(3.9), at_least(8.0), at_least(9.9)],
+    ids=["0.6 more", "2.5 more", "3.9 more", "at least 8", "at least 9.9"],
+)
+def test_it_is_proven_and_counted_at_what_it_draws(offers_a: Offers) -> None:
+    driven = Driven(offers_a).run(10 * MINUTE_S)
+
+    assert driven.is_proven
+    assert driven.board.told_ma(1) > 20_000
+    assert driven.draw_a * 1_000 <= driven.high_ma <= driven.draw_a * 1_000 + 4_000
+
+
+@pytest.mark.parametrize("offers_a", [more_by(5.0), at_least(32.0)])
+def test_what_is_further_above_is_disobedience(offers_a: Offers) -> None:
+    driven = Driven(offers_a).run(10 * MINUTE_S)
+
+    assert driven.high_ma >= 32_000
+    assert driven.board.told_ma(1) == 6_000
+
+
+def test_one_reading_alone_may_be_of_a_vehicle_that_is_slow_to_follow() -> None:
+    driven = Driven(more_by(0.0)).run(5 * MINUTE_S)
+    board = driven.board
+    board.send(1, 10_000)
+    board.now_s += 20.0
+
+    board.draw(1, 13.0)
+    assert board.state.connectors[0].excess_ma == 0
+    assert driven.high_ma == 32_000
+
+    board.now_s += 10.0
+    board.draw(1, 12.5)
+    assert board.state.connectors[0].excess_ma == 2_500
+    assert driven.high_ma == 12_500
+    assert driven.is_proven
+
+
+def test_what_is_above_by_a_moments_jitter_is_not_kept() -> None:
+    driven = Driven(more_by(0.9), base_a=60.0)
+    driven.board.prove(1)
+    driven.run(5 * MINUTE_S)
+
+    assert driven.board.state.connectors[0].excess_ma == 0
+
+
+def test_the_maximum_holds_for_all_of_it_and_the_sentence_says_so() -> None:
+    driven = Driven(more_by(2.5)).run(20 * MINUTE_S)
+
+    assert driven.board.told_ma(1) == 29_500
+    reason = driven.board.decide().reasons[ref(1)]
+    assert reason.kind is ReasonKind.DRAWS_MORE
+    said = "29.5 A: up to 2.5 A more than told is drawn here, and the maximum holds for all of it"
+    assert sentence(reason).startswith(said)
+
+
+def test_what_is_paused_counts_nothing() -> None:
+    driven = Driven(more_by(2.5)).run(5 * MINUTE_S)
+    board = driven.board
+
+    board.send(1, 0)
+    board.now_s += 20.0
+    board.draw(1, 0.0)
+
+    assert driven.high_ma == 0
+
+
+def test_out_of_reach_it_counts_what_its_fallback_lets_flow() -> None:
+    driven = Driven(more_by(2.5)).run(5 * MINUTE_S)
+    board = driven.board
+    board.send(1, 6_000)
+    board.now_s += 20.0
+    board.draw(1, 8.5)
+
+    board.lose(1)
+
+    assert driven.high_ma == 8_500
+
+
+def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
+    driven = Driven(at_least(8.0)).run(5 * MINUTE_S)
+    board = driven.board
+
+    def another(offers_a: Offers) -> int:
+        board.end(1, "one")
+        board.leave(1)
+        driven.draw_a, driven.offers_a = 0.0, offers_a
+        board.now_s += 30.0
+        board.plug_in(1)
+        board.begin(1, "one")
+        before_ma = board.state.connectors[0].excess_ma
+        driven.run(3 * MINUTE_S)
+        return before_ma
+
+    assert another(more_by(0.0)) == 2_000
+    assert (
+        another(lambda told_a: min(told_a, 3.0)) == 0
+    )  # It takes so little that it tells nothing.
+    assert another(more_by(2.5)) == 0
+    assert another(lambda told_a: min(told_a, 3.0)) == 2_500
+    assert another(more_by(0.0)) == 2_500
+
+
+def test_watts_are_counted_with_it_too() -> None:
+    driven = Driven(more_by(4.0), base_a=60.0)
+    board = driven.board
+    board.is_capable(1, unit=RateUnit.WATTS)
+    driven.run(5 * MINUTE_S)
+
+    # At the lowest voltage a ninth more than told is allowed: the rest is beyond that.
+    assert driven.is_proven
+    assert driven.draw_a * 1_000 <= driven.high_ma <= driven.draw_a * 1_000 + 4_000
+
+
+def test_a_raise_is_priced_with_it() -> None:
+    driven = Driven(more_by(3.0), base_a=78.0).run(20 * MINUTE_S)
+
+    seen = driven.board.seen()
+    assert driven.board.told_ma(1) == 0 or seen.claimed_ma[0] <= seen.rows[0].available_ma
+    assert driven.draw_a + 78.0 < 95.0
