@@ -15,7 +15,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import HIGHEST_VOLTAGE_PCT, NOTHING, PerPhase
+from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
@@ -75,14 +75,16 @@ def with_sure_part(
     belief: ConnectorBelief,
     station: StationBelief,
     parameters: ControlParameters,
+    *,
+    highest_v: float,
 ) -> Draw:
     """Return the reading with what watts alone tell to be surely drawn on each phase.
 
-    A current is at least its power over the highest voltage, and of several phases one carries
-    at least what the others cannot: more than their limit where the station is proven to keep
-    one and it had settled, else more than they are built for.
+    A current is at least its power over the highest voltage (`highest_v`), and of several phases
+    one carries at least what the others cannot: more than their limit where the station is proven
+    to keep one and it had settled, else more than they are built for.
     """
-    if draw.current_ma is not None or draw.power_ma is None:
+    if draw.current_ma is not None or draw.power_w is None:
         return draw
     most_ma, oldest = overdraw_ma(connector.max_ma, parameters), belief.limits[0]
     settled_s = oldest.acknowledged_at_s or oldest.sent_at_s
@@ -94,7 +96,7 @@ def with_sure_part(
     ):
         in_force_ma = max(belief.in_force_ma, fallback_ma(connector, belief)) + belief.excess_ma
         most_ma = min(most_ma, overdraw_ma(in_force_ma, parameters))
-    on_one_ma = draw.power_ma * 100 // HIGHEST_VOLTAGE_PCT
+    on_one_ma = int(draw.power_w * 1_000 / highest_v)
     sure_ma = on_one_ma - (len(connector.phases) - 1) * most_ma
     sure_ma = max(0, sure_ma - tolerance_ma(on_one_ma, parameters))
     return replace(draw, surely_ma=_on_each_wired(connector, sure_ma))

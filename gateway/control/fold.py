@@ -40,6 +40,7 @@ from gateway.control.state import (
     StandingLimit,
     StationBelief,
 )
+from gateway.control.voltages import highest_voltage_v
 from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING
@@ -361,7 +362,11 @@ def _after_metered(
     if is_above and not was_above and is_refuted(state, at, draw):
         return replace(belief, refused_count=belief.refused_count + 1), False
     belief = _after_drawing(belief, connector, station, draw)
-    draw = with_sure_part(draw, connector, belief, station, state.parameters)
+    if draw.current_ma is None and draw.power_w is not None:
+        highest_v = highest_voltage_v(state, at, draw.at_s)
+        draw = with_sure_part(
+            draw, connector, belief, station, state.parameters, highest_v=highest_v
+        )
     return after_reading(belief, connector, station, draw, state.parameters)
 
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.charging import RateUnit
+from gateway.domain.circuits import Site, Source, SourceKind
 from gateway.domain.electric import MIN_CHARGING_MA, PerPhase, Phase
 from gateway.domain.events import ConnectorMetered
-from tests.support.one_circuit import THREE_PHASE, OneCircuit, ref, site
+from gateway.domain.ids import SourceId
+from tests.support.one_circuit import BOARD, THREE_PHASE, OneCircuit, ref, site
 
 ONE_PHASE = (Phase.L1,)
 VOLTAGE_V = 230.0
@@ -119,9 +121,15 @@ def surely_ma(
     is_proven: bool = True,
     unit: RateUnit = RateUnit.AMPERES,
     after_s: float = 60.0,
+    of: Site | None = None,
+    meter_v: float | None = None,
+    meter_age_s: float = 0.0,
 ) -> PerPhase:
-    """Return what a power, told so long after a limit, means to be surely drawn."""
-    board = OneCircuit(of=site(phases=phases))
+    """Return what a power, told so long after a limit, means to be surely drawn.
+
+    The circuit's meter told `meter_v` so long before, if anything.
+    """
+    board = OneCircuit(of=of or site(phases=phases))
     board.is_capable(1, unit=unit)
     board.plug_in(1)
     _believe(board, is_proven=is_proven)
@@ -131,6 +139,9 @@ def surely_ma(
     only = replace(belief, limits=belief.limits[-1:])
     board.state = replace(board.state, connectors=(only, *others))
     board.now_s += after_s
+    if meter_v is not None:
+        board.flow(60.0, voltage_v=meter_v)
+        board.now_s += meter_age_s
     board.learn(
         ConnectorMetered(
             at_s=board.now_s, connector=ref(1), current_a=(None, None, None), power_w=power_w
@@ -160,6 +171,42 @@ def test_each_of_three_phases_carries_what_the_others_cannot() -> None:
 
     assert min(drawn_ma) == max(drawn_ma)
     assert 0 < max(drawn_ma) < 3 * 16_000 / HIGHEST_VOLTAGE - 2 * 16_000
+
+
+@pytest.mark.parametrize("voltage_v", [225.0, 230.0, 253.0])
+def test_the_voltage_of_the_meter_above_tells_it_more_closely(voltage_v: float) -> None:
+    l1, _, _ = surely_ma(16 * voltage_v, phases=ONE_PHASE, meter_v=voltage_v)
+    on_each, _, _ = surely_ma(3 * 16 * voltage_v, meter_v=voltage_v)
+
+    assert 0.96 * 16_000 < l1 <= 16_000
+    assert 0.75 * 16_000 < on_each <= 16_000
+
+
+def test_a_meter_that_is_old_or_tells_no_voltage_one_charges_with_does_not() -> None:
+    def sure_ma(meter_v: float | None, meter_age_s: float = 0.0, of: Site | None = None) -> int:
+        power_w = 16 * VOLTAGE_V
+        return max(
+            surely_ma(power_w, phases=ONE_PHASE, of=of, meter_v=meter_v, meter_age_s=meter_age_s)
+        )
+
+    without_ma = sure_ma(None)
+
+    assert sure_ma(VOLTAGE_V) > without_ma
+    assert sure_ma(VOLTAGE_V, meter_age_s=6.0) == without_ma
+    assert sure_ma(150.0) == without_ma
+    assert sure_ma(VOLTAGE_V, of=_with_pv(site(phases=ONE_PHASE))) == without_ma
+
+
+def _with_pv(of: Site) -> Site:
+    """Return the site with a roof that feeds its board."""
+    roof = Source(
+        id=SourceId("roof"),
+        circuit=BOARD,
+        kind=SourceKind.PV,
+        nameplate_ma=(10_000, 10_000, 10_000),
+        meter=None,
+    )
+    return replace(of, sources=(roof,))
 
 
 @pytest.mark.parametrize(

@@ -185,15 +185,19 @@ class OneCircuit:
         connector = ref(number, outlet)
         self.learn(ConnectorMetered(at_s=self.now_s, connector=connector, current_a=current_a))
 
-    def flow(self, current_a: float, *, power_w: float | None = None) -> None:
+    def flow(
+        self, current_a: float, *, power_w: float | None = None, voltage_v: float = 230.0
+    ) -> None:
         """Let the circuit's meter report a current, the same on each phase."""
-        self.flow_on_phases((current_a, current_a, current_a), power_w=power_w)
+        on_each = (current_a, current_a, current_a)
+        self.flow_on_phases(on_each, power_w=power_w, voltage_v=voltage_v)
 
     def flow_on_phases(
         self,
         current_a: tuple[float | None, float | None, float | None],
         *,
         power_w: float | None = None,
+        voltage_v: float = 230.0,
     ) -> None:
         """Let the circuit's meter report a current of each phase it has, and the power it makes."""
         one, two, three = (
@@ -204,7 +208,7 @@ class OneCircuit:
             at_s=self.now_s,
             current_a=current_a,
             power_w=(one, two, three),
-            voltage_v=(230.0, 230.0, 230.0),
+            voltage_v=(voltage_v, voltage_v, voltage_v),
         )
         self.learn(MeterRead(at_s=self.now_s, reading=reading))
 
