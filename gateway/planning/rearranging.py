@@ -4,23 +4,26 @@ Question and answer are plain values, so that a process of its own can think it 
 may change. Who was promised nothing gets less where there is no other way, the lowest class first.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from gateway.domain.promises import Reservation, Stretch
+from gateway.planning.charging import Charging
 from gateway.planning.check import check
 from gateway.planning.claims import envelope_ma
-from gateway.planning.grid import Grid
+from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.improve import place
 from gateway.planning.linear import solve
 from gateway.planning.polish import in_steps, polished_ma
 from gateway.planning.problem import Demand, Plan, Problem, delivered_wh, plan_of
+from gateway.planning.putting_back import put_back
 from gateway.planning.quote import Ask
-from gateway.planning.room import Ints, Outlet
-from gateway.planning.shifting import as_demand
+from gateway.planning.room import Ints, Outlet, Room
+from gateway.planning.shifting import as_demand, exchanged
 
 NOT_LESS_WH = 1.0
 ROUNDING_RATIO = 1.005
@@ -63,48 +66,66 @@ class Rearranged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Movable:
-    """A promise as a demand, and what it takes of each slot."""
+class _Others:
+    """Who is beside what is asked: charging, then promises as demands; `before_ma` (demands, slots).
 
-    promise: Reservation
-    demand: Demand
-    slots: slice
-    taken_ma: Ints
+    `available_ma` (rows, slots) is what there is for them and what is asked.
+    """
+
+    demands: tuple[Demand, ...]
+    promises: tuple[Reservation, ...]
+    before_ma: Ints
+    available_ma: Ints
 
 
 def rearrange(question: Rearranging) -> Rearranged | None:
     """Return what is left once what is asked fits at its outlet; None if that cannot be had.
 
-    Of promises only slots that lie wholly in their windows are planned anew.
+    Of promises only slots that lie wholly in their windows are planned anew. First they are moved one
+    after another, so that few are; where that is not enough everything is planned together.
     """
-    ask, outlet = question.ask, question.outlet
-    if not ask.energy_wh:
+    if not question.ask.energy_wh:
         return None
-    movable = _movable(question)
-    available_ma = np.array(question.left_ma, dtype=np.int64)
-    for one in movable:
-        available_ma[list(one.promise.rows), one.slots] += one.taken_ma[one.slots]
-    wanted = replace(as_demand(outlet, ask), place=outlet.key, promised_wh=ask.energy_wh)
-    grid, parents = _cut_at(question.grid, (ask.from_s, ask.until_s))
-    problem = Problem(
-        grid=grid,
-        available_ma=tuple(map(tuple, available_ma[:, parents].tolist())),
-        demands=(*question.demands, *(one.demand for one in movable), wanted),
-    )
-    plan = _planned(problem, question.time_limit_s)
-    if plan is None:
-        return None
-    # In the slots of the book a part of a slot takes all of it.
-    begins = np.flatnonzero(np.diff(parents, prepend=-1))
-    current_ma = np.maximum.reduceat(np.array(plan.current_ma, dtype=np.int64), begins, axis=1)
-    return _of_plan(question, movable, available_ma, current_ma)
+    others = _others(question)
+    room = Room(version=0, grid=question.grid, left_ma=others.available_ma)
+    charging = Charging(demands=others.demands, current_ma=others.before_ma)
+    now_ma, is_all = exchanged(room, charging, question.outlet, question.ask)
+    if is_all:
+        return _of_currents(question, others, now_ma)
+    rows = tuple(map(tuple, others.available_ma.tolist()))
+    for wanted in _wanted(question, question.ask.energy_wh):
+        demands = (*others.demands, wanted)
+        problem = Problem(grid=question.grid, available_ma=rows, demands=demands)
+        plan = _planned(problem, question.time_limit_s)
+        if plan is not None:
+            now_ma = put_back(problem, plan, others.before_ma)
+            return _of_currents(question, others, now_ma)
+    return None
 
 
-def _cut_at(grid: Grid, events_s: Iterable[float]) -> tuple[Grid, Ints]:
-    """Return the grid with edges at events too, and the slot each of its slots is of."""
-    edges_s = sorted({*grid.edges_s, *(s for s in events_s if 0 < s < grid.edges_s[-1])})
-    parents = np.searchsorted(np.array(grid.edges_s), np.array(edges_s[:-1]), side="right") - 1
-    return Grid(edges_s=tuple(edges_s)), parents
+def _wanted(question: Rearranging, energy_wh: float) -> Iterator[Demand]:
+    """Yield what is asked as a demand of whole slots: those within its window, then all it touches.
+
+    Others take a slot or leave it, so of one that is in the window in part all is wanted. Of that
+    as much more is asked as could flow outside of the window: then the rest flows within.
+    """
+    grid, ask, outlet = question.grid, question.ask, question.outlet
+    wanted = replace(as_demand(outlet, ask), place=outlet.key, promised_wh=energy_wh)
+    power_w, within = outlet.power_w(outlet.max_ma), grid.slots_within(ask.from_s, ask.until_s)
+    if sum(grid.hours[within.start : within.stop]) * power_w >= energy_wh:
+        yield wanted
+    begins_s = grid.edges_s[bisect_right(grid.edges_s, ask.from_s) - 1]
+    ends_s = grid.edges_s[min(grid.slot_count, bisect_left(grid.edges_s, ask.until_s))]
+    outside_h = (ends_s - begins_s - (ask.until_s - ask.from_s)) / HOUR_S
+    if outside_h > 0:
+        energy_wh += outside_h * power_w
+        yield replace(
+            wanted,
+            earliest_s=begins_s,
+            latest_s=ends_s,
+            energy_wh=energy_wh,
+            promised_wh=energy_wh,
+        )
 
 
 def _planned(problem: Problem, time_limit_s: float) -> Plan | None:
@@ -140,87 +161,98 @@ def _planned(problem: Problem, time_limit_s: float) -> Plan | None:
     return None if check(problem, plan) else plan
 
 
-def _movable(question: Rearranging) -> list[_Movable]:
-    """Return the promises as demands, with what their envelopes carry from now on."""
-    found = []
+def _others(question: Rearranging) -> _Others:
+    """Return everybody else, promises with what their envelopes carry from now on."""
     grid, from_at_s = question.grid, question.from_at_s
-    hours = np.array(grid.hours)
+    hours, available_ma = np.array(grid.hours), np.array(question.left_ma, dtype=np.int64)
+    promises, demands = list[Reservation](), list(question.demands)
+    taken_ma = list[Ints](map(np.array, question.current_ma))
     for promise in question.promises:
         earliest_s = max(promise.from_at_s, question.now_s) - from_at_s
         slots = grid.slots_within(earliest_s, promise.until_at_s - from_at_s)
-        taken_ma = np.zeros(grid.slot_count, dtype=np.int64)
+        takes_ma = np.zeros(grid.slot_count, dtype=np.int64)
         for slot, current_ma in envelope_ma(grid, from_at_s, promise).items():
-            taken_ma[slot] = current_ma
-        whole = slice(slots.start, slots.stop)
-        carries_mah = float(taken_ma[whole] @ hours[whole])
-        if carries_mah > 0:
-            demand = Demand(
-                key=promise.id,
-                place=promise.place,
-                rows=promise.rows,
-                phase_count=1,
-                voltage_v=1_000.0,  # Its current alone counts: 1 mA for an hour is 1 here.
-                earliest_s=grid.edges_s[slots.start],
-                latest_s=grid.edges_s[slots.stop],
-                energy_wh=carries_mah,
-                promised_wh=carries_mah,
-                max_ma=max(stretch.current_ma for stretch in promise.envelope),
-                rank=0,
-            )
-            found.append(_Movable(promise=promise, demand=demand, slots=whole, taken_ma=taken_ma))
-    return found
+            takes_ma[slot] = current_ma if slot in slots else 0
+        carries_mah = float(takes_ma @ hours)
+        if carries_mah <= 0:
+            continue
+        demand = Demand(
+            key=promise.id,
+            place=promise.place,
+            rows=promise.rows,
+            phase_count=1,
+            voltage_v=1_000.0,  # Its current alone counts: 1 mA for an hour is 1 here.
+            earliest_s=grid.edges_s[slots.start],
+            latest_s=grid.edges_s[slots.stop],
+            energy_wh=carries_mah,
+            promised_wh=carries_mah,
+            max_ma=max(stretch.current_ma for stretch in promise.envelope),
+            rank=0,
+        )
+        available_ma[list(promise.rows)] += takes_ma
+        promises.append(promise)
+        demands.append(demand)
+        taken_ma.append(takes_ma)
+    return _Others(
+        demands=tuple(demands),
+        promises=tuple(promises),
+        before_ma=np.array(taken_ma, dtype=np.int64).reshape(len(demands), grid.slot_count),
+        available_ma=available_ma,
+    )
 
 
-def _of_plan(
-    question: Rearranging, movable: list[_Movable], available_ma: Ints, current_ma: Ints
-) -> Rearranged:
-    """Return what a plan of everybody and what is asked, the last, makes of room and promises."""
-    left_ma = available_ma.copy()
-    moved, less = [], []
-    hours, charging_count = question.grid.hours, len(question.demands)
-    for demand, before_ma, now_ma in zip(
-        question.demands, question.current_ma, current_ma[:charging_count], strict=True
-    ):
-        left_ma[list(demand.rows)] -= now_ma
-        after_ma = now_ma.tolist()
-        got_wh = delivered_wh(demand, before_ma, hours)
-        if delivered_wh(demand, after_ma, hours) < got_wh - NOT_LESS_WH:
-            less.append(demand.key)
-        elif list(before_ma) != after_ma:
-            moved.append(demand.key)
-    envelopes: dict[str, tuple[Stretch, ...]] = {}
-    for one, now_ma in zip(movable, current_ma[charging_count:-1], strict=True):
-        left_ma[list(one.promise.rows)] -= now_ma
-        if (one.taken_ma[one.slots] != now_ma[one.slots]).any():
-            envelopes[one.promise.id] = _rewritten(question, one, now_ma)
+def _of_currents(question: Rearranging, others: _Others, now_ma: Ints) -> Rearranged:
+    """Return what currents of all others make of room and promises."""
+    left_ma, hours = others.available_ma.copy(), question.grid.hours
+    for demand, of_slots_ma in zip(others.demands, now_ma, strict=True):
+        left_ma[list(demand.rows)] -= of_slots_ma
+    is_other = (now_ma != others.before_ma).any(axis=1).tolist()
+    moved, less = list[str](), list[str]()
+    for at, demand in enumerate(question.demands):
+        if is_other[at]:
+            got_wh = delivered_wh(demand, others.before_ma[at].tolist(), hours)
+            gets_wh = delivered_wh(demand, now_ma[at].tolist(), hours)
+            (less if gets_wh < got_wh - NOT_LESS_WH else moved).append(demand.key)
     return Rearranged(
         left_ma=tuple(map(tuple, left_ma.tolist())),
-        envelopes=envelopes,
+        envelopes={
+            promise.id: _rewritten(question, promise, demand, of_slots_ma)
+            for promise, demand, of_slots_ma, is_moved in zip(
+                others.promises,
+                others.demands[len(question.demands) :],
+                now_ma[len(question.demands) :],
+                is_other[len(question.demands) :],
+                strict=True,
+            )
+            if is_moved
+        },
         moved=tuple(moved),
         less=tuple(less),
     )
 
 
-def _rewritten(question: Rearranging, one: _Movable, current_ma: Ints) -> tuple[Stretch, ...]:
+def _rewritten(
+    question: Rearranging, promise: Reservation, demand: Demand, current_ma: Ints
+) -> tuple[Stretch, ...]:
     """Return a promise's envelope with other currents in its slots, one after another."""
-    edges_at_s = [question.from_at_s + edge_s for edge_s in question.grid.edges_s]
-    begins_s, ends_s = edges_at_s[one.slots.start], edges_at_s[one.slots.stop]
+    grid, from_at_s = question.grid, question.from_at_s
+    begins_s, ends_s = from_at_s + demand.earliest_s, from_at_s + demand.latest_s
     parts = [
         replace(old, until_at_s=min(old.until_at_s, begins_s))
-        for old in one.promise.envelope
+        for old in promise.envelope
         if old.from_at_s < begins_s
     ]
     parts += [
         Stretch(
-            from_at_s=edges_at_s[slot],
-            until_at_s=edges_at_s[slot + 1],
+            from_at_s=from_at_s + grid.edges_s[slot],
+            until_at_s=from_at_s + grid.edges_s[slot + 1],
             current_ma=int(current_ma[slot]),
         )
-        for slot in range(one.slots.start, one.slots.stop)
+        for slot in grid.slots_within(demand.earliest_s, demand.latest_s)
     ]
     parts += [
         replace(old, from_at_s=max(old.from_at_s, ends_s))
-        for old in one.promise.envelope
+        for old in promise.envelope
         if old.until_at_s > ends_s
     ]
     joined = parts[:1]

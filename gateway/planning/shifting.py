@@ -36,16 +36,22 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
     `room` is what promises leave. Every demand keeps its energy within its window and the
     currents it can take; no row carries more than before, or more than it has.
     """
-    wanted = as_demand(outlet, ask)
+    current_ma, is_all = exchanged(room, charging, outlet, ask)
+    anew = None if is_all else _anew(room, charging, as_demand(outlet, ask))
+    return _shifted(room, charging, current_ma if anew is None else anew)
+
+
+def exchanged(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> tuple[Ints, bool]:
+    """Return currents of which as few as can be are moved, one after another, and if all asked fits."""
     edges_s = np.array(room.grid.edges_s)
     # Of the first and the last slot only a part may be in the window.
     inside_s = np.minimum(edges_s[1:], ask.until_s) - np.maximum(edges_s[:-1], ask.from_s)
     inside_h = np.maximum(0.0, inside_s) / 3_600.0
     touched = np.flatnonzero(inside_h)
     if not len(touched):
-        return Shifted(room=charging.beside(room), charging=charging, moved=())
+        return charging.current_ma, True
     outer = replace(
-        wanted,
+        as_demand(outlet, ask),
         energy_wh=None,
         earliest_s=float(edges_s[touched[0]]),
         latest_s=float(edges_s[touched[-1] + 1]),
@@ -56,18 +62,14 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
     exchange = Exchange(
         room.grid,
         demands,
-        np.concatenate((charging.current_ma.reshape(len(charging.demands), -1), nothing_ma)),
+        np.concatenate((charging.current_ma.reshape(-1, room.grid.slot_count), nothing_ma)),
         beside.left_ma.copy(),
     )
     wants_mah = float("inf")
     if ask.energy_wh is not None:
         wants_mah = ask.energy_wh / outlet.power_w(1.0) + outlet.max_ma * outlet.start_s / 3_600.0
     got_mah = exchange.give(len(demands) - 1, wants_mah, most_tries=MOST_TRIES, inside_h=inside_h)
-    if got_mah < wants_mah:
-        anew = _anew(room, charging, wanted)
-        if anew is not None:
-            return _shifted(room, charging, anew)
-    return _shifted(room, charging, exchange.current_ma[:-1])
+    return exchange.current_ma[:-1], got_mah >= wants_mah
 
 
 def as_demand(outlet: Outlet, ask: Ask) -> Demand:

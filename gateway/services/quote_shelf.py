@@ -7,6 +7,8 @@ from gateway.services.fair_shelf import FairShelf
 
 QUOTE_VALID_S = 300.0
 MAX_QUOTES = 5_000
+MAX_MOVING = 50
+"""Of quotes that move promises: with the envelopes of all of a large site one has a megabyte."""
 
 
 class QuoteShelf:
@@ -14,11 +16,14 @@ class QuoteShelf:
 
     def __init__(self) -> None:
         """Begin empty: quotes do not outlive the process."""
-        self._quotes = FairShelf[QuoteAnswer](MAX_QUOTES)
+        self._still, self._moving = (
+            FairShelf[QuoteAnswer](max_count) for max_count in (MAX_QUOTES, MAX_MOVING)
+        )
 
     def put(self, quote: QuoteAnswer, holder: str) -> None:
         """Remember a quote that was made for somebody."""
-        self._quotes.put(holder, quote.id, quote)
+        is_moving = any(offer.gives_way.envelopes for offer in quote.offers)
+        (self._moving if is_moving else self._still).put(holder, quote.id, quote)
 
     def find(self, offer_id: str, by: Access, *, now_s: float) -> tuple[OfferAnswer, Need]:
         """Return an offer, and the need it answers.
@@ -26,7 +31,8 @@ class QuoteShelf:
         Raises:
             UnknownOfferError: there is no such offer of `by`, or it has expired.
         """
-        quote = self._quotes.get(by.name, offer_id.rpartition("-")[0])
+        name = offer_id.rpartition("-")[0]
+        quote = self._moving.get(by.name, name) or self._still.get(by.name, name)
         found = None
         if quote is not None:
             found = next((o for o in quote.offers if o.id == offer_id), None)

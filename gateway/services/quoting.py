@@ -19,7 +19,7 @@ from gateway.services.surroundings import Surroundings
 from gateway.services.turns import Turns
 
 SOLVER_S = 2.0
-"""What a program of a critical question may take."""
+"""What each program of a critical question may take."""
 TURN_WITHIN_S = 10.0
 """How long a critical question may wait until it is thought over."""
 

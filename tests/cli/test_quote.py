@@ -31,7 +31,7 @@ def need(desk: Desk, line: str) -> Need:
     """Return what the building has understood of a question."""
     done = ask(desk, *line.split())
     assert done.exit_code == 0, done.output
-    return list(desk.booking._quoting.shelf._quotes._of["vans"].values())[-1].need
+    return list(desk.booking._quoting.shelf._still._of["vans"].values())[-1].need
 
 
 def test_everything_said_of_a_vehicle_is_understood(desk: Desk) -> None:

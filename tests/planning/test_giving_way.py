@@ -196,6 +196,50 @@ def test_what_is_critical_moves_promises_that_may_be_moved_and_no_other() -> Non
     assert thought_over(fixed, Charging(), asked, NOW_S) is None
 
 
+@pytest.mark.parametrize("from_h", [0.05, 1.0, 1.1, 1.2])
+@pytest.mark.parametrize("kwh", [0.5, 6, 15, 21.9])
+def test_promises_make_room_in_windows_that_begin_and_end_within_slots(
+    from_h: float, kwh: float
+) -> None:
+    made = hold(book(32_000), promise("bus", 0, 3, 32_000))
+    asked = ask(kwh * 1_000, from_h, from_h + 1)
+    found = thought_over(made, Charging(), asked, NOW_S)
+    assert found is not None
+    critical = standing(Criticality.CRITICAL, rearranged=found)
+    said = told(made, ASKED, asked, (), charging=Charging(), standing=critical)
+
+    assert said.quote.verdict is Verdict.YES
+    drone = promise("drone", from_h, from_h + 1, 32_000)
+    envelope = tuple(
+        Stretch(from_at_s=NOW_S + p.from_s, until_at_s=NOW_S + p.until_s, current_ma=p.current_ma)
+        for p in said.quote.offers[0].profile
+    )
+    new = replace(drone, envelope=envelope)
+    assert hold_moving(made, new, found.envelopes, now_s=NOW_S).room.left_ma.min() >= 0
+
+
+def test_no_more_promises_are_moved_than_have_to_be() -> None:
+    made = book(32_000)
+    first = promise("first", 0, 1, 32_000)
+    for one in (
+        replace(first, envelope=(*first.envelope[:1], still(1, 2))),
+        promise("second", 1, 2, 32_000),
+        promise("third", 6, 8, 32_000),
+    ):
+        made = hold(made, one)
+    # Who is in the way can only go where another is, and that one later.
+    found = thought_over(made, Charging(), ask(22_080, 0, 1), NOW_S)
+
+    assert found is not None
+    assert set(found.envelopes) == {"first", "second"}
+
+
+def still(from_h: float, until_h: float) -> Stretch:
+    return Stretch(
+        from_at_s=NOW_S + from_h * HOUR_S, until_at_s=NOW_S + until_h * HOUR_S, current_ma=0
+    )
+
+
 def test_a_move_that_no_longer_can_be_is_refused() -> None:
     made = hold(book(32_000), promise("bus", 0, 1, 32_000))
     moved = {"bus": promise("bus", 4, 5, 32_000).envelope}
@@ -311,8 +355,8 @@ def test_a_promise_that_is_moved_keeps_its_energy_and_fits(seed: int, limit_ma: 
         wanted = promise(f"{at}", from_h, from_h + long_h, current_ma)
         made = hold(made, replace(wanted, is_fixed=chance.random() < 0.3))
     there = charging(made.room.left_ma, *(vehicle(f"v{n}", rank=2) for n in range(2)))
-    energy_wh = chance.uniform(2_000, 30_000)
-    asked = ask(energy_wh, 0, 2)
+    energy_wh, from_h = chance.uniform(2_000, 30_000), chance.choice((0.0, chance.uniform(0, 1)))
+    asked = ask(energy_wh, from_h, from_h + chance.uniform(1, 2))
     now_s = NOW_S + chance.choice((0.0, 1_000.0))
     planned = thought_over(made, there, asked, now_s)
     if planned is None:
@@ -320,7 +364,10 @@ def test_a_promise_that_is_moved_keeps_its_energy_and_fits(seed: int, limit_ma: 
 
     after = rewritten(made, planned.envelopes)
     assert after.room.left_ma.min() >= 0
-    assert room_of(made, planned).outlook(ASKED).energy_within_wh(0, 2 * HOUR_S) >= energy_wh - 1
+    assert (
+        room_of(made, planned).outlook(ASKED).energy_within_wh(asked.from_s, asked.until_s)
+        >= energy_wh - 1
+    )
     for name, then in made.promises.items():
         now = after.promises[name]
         assert (now.from_at_s, now.until_at_s) == (then.from_at_s, then.until_at_s)

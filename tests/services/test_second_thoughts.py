@@ -54,11 +54,14 @@ def van(at: int) -> Reservation:
     )
 
 
-def question(count: int) -> Rearranging:
-    """Return what can be had if so many vans charge at other times, five hours being full of them."""
+def question(count: int, *, later_ma: int = 32_000) -> Rearranging:
+    """Return what can be had if so many vans charge at other times, five hours being full of them.
+
+    Where there is no room later either it is thought over in vain, and for long.
+    """
     grid = even_grid(32, 900.0)
     per_hour = -(-count // 5)
-    left_ma = ((0,) * 20 + (32_000 * per_hour,) * 12,) * 3
+    left_ma = ((0,) * 20 + (later_ma * per_hour,) * 12,) * 3
     return Rearranging(
         from_at_s=NOW_S,
         now_s=NOW_S,
@@ -140,7 +143,7 @@ def test_killed_while_it_thinks_nothing_moves_and_the_next_question_is_answered(
         process_id = await wait_begun(pipe)
         begun_ticks, asking = cpu_ticks(process_id), thoughts(pipe)
         async with asyncio.TaskGroup() as tasks:
-            asked = tasks.create_task(asking.on(question(1_500)))
+            asked = tasks.create_task(asking.on(question(1_500, later_ma=0)))
             await wait_until(lambda: cpu_ticks(process_id) > begun_ticks + work_ticks)
             os.kill(process_id, signal.SIGKILL)
         assert await asked is None
@@ -230,7 +233,7 @@ def test_who_stops_waiting_leaves_no_answer_to_the_next() -> None:
         process_id = await wait_begun(pipe)
         begun_ticks = cpu_ticks(process_id)
         async with asyncio.TaskGroup() as tasks:
-            asked = tasks.create_task(thoughts(pipe).on(question(300)))
+            asked = tasks.create_task(thoughts(pipe).on(question(300, later_ma=0)))
             await wait_until(lambda: cpu_ticks(process_id) > begun_ticks)
             asked.cancel()
         assert asked.cancelled()
