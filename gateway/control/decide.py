@@ -69,9 +69,13 @@ def decide(state: SiteState, now_s: float) -> Decision:
         for row, more_ma in may_add_ma(moment, at).items():
             board.keep_proven(row, at, more_ma)
     steps = Steps.of(memory.climb_ma, state.wiring.rating_ma, state.parameters)
-    dues = _owe_promised(moment, board, steps)
     awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
-    _start(moment, board, awake, memory)
+    # The minimum of who was promised something comes before a floor: what is kept free for floors
+    # must not look taken to it, or it cuts those floors, and they are due again.
+    wanting = _wanting(moment, board)
+    _start(moment, board, [at for at in awake if at in board.guaranteed], memory)
+    dues = _owe_promised(moment, board, steps, wanting)
+    _start(moment, board, [at for at in awake if at not in board.guaranteed], memory)
     if awake and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, awake, now_s, state.parameters)
         memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
@@ -311,7 +315,7 @@ def _wanting(moment: Moment, board: Board) -> list[int]:
     ]
 
 
-def _owe_promised(moment: Moment, board: Board, steps: Steps) -> list[Due]:
+def _owe_promised(moment: Moment, board: Board, steps: Steps, wanting: list[int]) -> list[Due]:
     """Return what is due before others have their minimum, and hand it over."""
     state, now_s = moment.state, moment.now_s
     if not state.priorities:
@@ -321,7 +325,7 @@ def _owe_promised(moment: Moment, board: Board, steps: Steps) -> list[Due]:
     has_due = {due.connector_at for due in state.memory.dues}
     first = [
         at
-        for at in _wanting(moment, board)
+        for at in wanting
         if board.comes_first(at)
         and board.may_move[at]
         and at not in has_due

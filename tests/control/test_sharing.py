@@ -323,6 +323,26 @@ def test_what_was_promised_first_comes_before_what_was_promised_later() -> None:
     assert limits_a[1] <= 7.0
 
 
+def test_who_is_promised_a_floor_while_paused_is_given_its_minimum_without_a_fight() -> None:
+    site = board(5, free_a=48.0)
+    site.run(MINUTE_S)
+    promised_in_order(site, {1: 16, 2: 16, 3: 16})
+    for number in (4, 5):
+        site.matters(number, NORMAL, laxity_s=(number - 48) * HOUR_S)
+    site.run(15 * MINUTE_S)
+    assert site.limits_a() == {1: 16.0, 2: 16.0, 3: 16.0, 4: 0.0, 5: 0.0}
+    before = site.changes.copy()
+
+    promised_in_order(site, dict.fromkeys((1, 2, 3, 4, 5), 16))
+    site.run(10 * MINUTE_S)
+
+    limits_a = site.limits_a()
+    assert limits_a[1] == 16.0
+    assert min(limits_a.values()) >= 6.0
+    assert limits_a[2] >= max(limits_a[number] for number in (3, 4, 5))
+    assert (site.changes - before).total() <= 8
+
+
 def test_everyone_has_the_minimum_before_a_class_has_more() -> None:
     site = board(3, free_a=26.0)
     site.matters(1, HIGH)
