@@ -1,6 +1,8 @@
 """The board of one decision: the limits while they are made, and the room on every row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import compress, groupby
 
 from gateway.control.bounds import on_one_phase_ma
 from gateway.domain.electric import MIN_CHARGING_MA, in_watts_ma
@@ -27,7 +29,7 @@ class Board:
     """Per connector: what it is counted at before anything new is told."""
     awake_ma: list[int]
     """Per connector: what it is counted at once it is told more, however little."""
-    max_ma: list[int]
+    max_ma: Sequence[int]
     """Per connector: its installed maximum."""
     cap_ma: list[int]
     """Per connector: the most safety and its vehicle allow it."""
@@ -62,20 +64,16 @@ class Board:
     pausable_ma: dict[int, int] = field(default_factory=dict)
     """Row -> what those that can be paused have there, until one of them moves."""
     movable: list[list[int]] = field(init=False)
-    """Per row: the connectors that load it and can be moved."""
+    """Per row: the connectors that load it and can be moved, in order."""
 
     def __post_init__(self) -> None:
         """Find who can be moved where."""
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for at, may_move in enumerate(self.may_move):
-            if may_move:
-                alike.setdefault(self.rows[at], []).append(at)
         self.movable = [[] for _ in self.room_ma]
-        for rows, ats in alike.items():
+        moved = compress(range(len(self.may_move)), self.may_move)
+        for rows, neighbours in groupby(moved, self.rows.__getitem__):
+            ats = list(neighbours)
             for row in rows:
                 self.movable[row] += ats
-        for on_row in self.movable:
-            on_row.sort()
 
     def counted_ma(self, at: int, limit_ma: int) -> int:
         """Return what a limit of a connector is counted at."""
@@ -119,6 +117,8 @@ class Board:
         limit_ma = self.limit_ma[at]
         if limit_ma <= keeps_ma:
             return 0
+        if keeps_ma and not self.takes_watts[at]:
+            return limit_ma - keeps_ma  # Nearly always, and told at once.
         return self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
 
     def claimed_more_ma(self, at: int, limit_ma: int) -> int:
@@ -148,6 +148,11 @@ class Board:
     def start_ma(self, at: int) -> int:
         """Return what one that has nothing needs for its minimum: an old limit may count again."""
         return max(self.counted_ma(at, MIN_CHARGING_MA), self.awake_ma[at] - self.high_ma[at])
+
+    def lacking(self, at: int, least_ma: int) -> list[int]:
+        """Return which of the rows that a connector loads have less room, the nearest first."""
+        room_ma = self.room_ma
+        return [row for row in self.rows[at] if room_ma[row] < least_ma]
 
     def keep_free(self, at: int, limit_ma: int) -> None:
         """Keep free what a connector lacks of a limit: nobody else is raised into it."""

@@ -188,7 +188,7 @@ def phases_to_tell(belief: ConnectorBelief) -> int:
     """Return on how many phases the vehicle was last seen: one, until it was."""
     if belief.mask is None:
         return 1
-    return sum(belief.mask if belief.mask_seen is None else belief.mask_seen)
+    return (belief.mask if belief.mask_seen is None else belief.mask_seen).count(True)
 
 
 def _on_fewer_phases_ma(limits: tuple[StandingLimit, ...], phase_count: int) -> int:

@@ -111,7 +111,8 @@ def board_of(moment: Moment) -> Board:
     # What is claimed, and raised, beyond highs; summed on each connector's own circuit first.
     more_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
     may_move, in_watts = [False] * count, [False] * count
-    known_counts, phase_counts = _phase_counts(moment)
+    known_counts, phase_counts = [1] * count, [1] * count
+    tells_all = state.memory.tells_all_phases
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
     awake_ma, ranks, ordinary = list(seen.high_ma), [AT_REST] * count, _rank(state, ORDINARY)
     for at in moment.moved:
@@ -122,12 +123,17 @@ def board_of(moment: Moment) -> Board:
             rank = _rank(state, priority)
         if belief.resting_since_s is not None and is_at_rest(state, belief, now_s):
             rank = AT_REST
-        cap_ma, trial = _cap_ma(state, at, moment.caps[at]), moment.trials[at]
+        cap, trial, max_ma = moment.caps[at], moment.trials[at], wiring.max_ma[at]
+        cap_ma = max_ma if cap is None else min(max_ma, cap.limit_ma)
         limit_ma = min(cap_ma, told_ma(belief, station) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
+        if belief.limits[-1].limit_ma:
+            known_counts[at] = phase_counts[at] = phases_to_tell(belief)
+        if tells_all[at] and tells_all_phases(state, at, cap):
+            phase_counts[at] = len(wiring.connectors[at].phases)
         counted_ma = limit_ma
         if station.takes_watts:
-            times, max_ma = phase_counts[at] // known_counts[at], wiring.connectors[at].max_ma
+            times = phase_counts[at] // known_counts[at]
             counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
         if belief.excess_ma and limit_ma:
             counted_ma += belief.excess_ma
@@ -148,7 +154,7 @@ def board_of(moment: Moment) -> Board:
         limit_ma=limits_ma,
         high_ma=list(seen.high_ma),
         awake_ma=awake_ma,
-        max_ma=[connector.max_ma for connector in wiring.connectors],
+        max_ma=wiring.max_ma,
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,
@@ -178,23 +184,6 @@ def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     if is_pause_seen(belief, station, state.parameters, now_s):
         return 0
     return counted_in_force_ma(connector, belief, station, belief.limits)
-
-
-def _phase_counts(moment: Moment) -> tuple[list[int], list[int]]:
-    """Return how many phases each vehicle is known to use, and for how many its limit is told."""
-    state = moment.state
-    known = [phases_to_tell(belief) if belief.wanted_ma else 1 for belief in state.connectors]
-    told = known.copy()
-    for at, is_moved in enumerate(moment.controlled):
-        if is_moved and tells_all_phases(state, at, moment.caps[at]):
-            told[at] = len(state.wiring.connectors[at].phases)
-    return known, told
-
-
-def _cap_ma(state: SiteState, at: int, cap: Reason | None) -> int:
-    """Return the most the connector may be told: its own maximum, and what safety leaves."""
-    max_ma = state.wiring.connectors[at].max_ma
-    return max_ma if cap is None else min(max_ma, cap.limit_ma)
 
 
 def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:

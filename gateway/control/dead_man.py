@@ -98,7 +98,9 @@ def _begun(moment: Moment) -> Lapse:
     state, now_s = moment.state, moment.now_s
     idle = state.memory.lapse
     tried_at_s = dict(idle.tried_at_s)
-    for at in moment.moved:
+    # Nearly always there is nobody: that is told by what is asked first.
+    connectors, after_s = state.connectors, state.parameters.lapse_after_s
+    for at in [at for at in moment.moved if now_s - connectors[at].started_at_s >= after_s]:
         station = moment.stations[at]
         if not station.is_proven or station.is_dead_man_proven:
             continue
@@ -125,16 +127,14 @@ def may_add_ma(moment: Moment, at: Position) -> dict[int, int]:
 
 def _is_ready(moment: Moment, at: int) -> bool:
     """Return whether a lapse would show: it draws well above the fallback that is written."""
-    state, now_s, parameters = moment.state, moment.now_s, moment.state.parameters
+    state = moment.state
     belief = state.connectors[at]
     newest = belief.limits[-1]
     if belief.fallback_ma is None or len(belief.limits) > 1:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:
         return False  # It would be paused, and might come back on phases not counted now.
-    if now_s - belief.started_at_s < parameters.lapse_after_s or newest.confirmed_at_s is None:
-        return False
-    if newest.confirmed_at_s < newest.renewed_at_s:
+    if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
         return False
     if not _is_well_above(moment, at):
         return False

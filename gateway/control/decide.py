@@ -122,10 +122,9 @@ def decide(state: SiteState, now_s: float) -> Decision:
 def with_settled(state: SiteState, now_s: float) -> SiteState:
     """Return the state with the limits put out of force whose time has come."""
     connectors, station_of = list(state.connectors), state.wiring.station_of
-    for at, belief in enumerate(state.connectors):
-        if len(belief.limits) > 1:
-            station = state.stations[station_of[at]]
-            connectors[at] = settled(belief, station, state.parameters, now_s)
+    for at in [at for at, belief in enumerate(connectors) if len(belief.limits) > 1]:
+        station = state.stations[station_of[at]]
+        connectors[at] = settled(connectors[at], station, state.parameters, now_s)
     return replace(state, connectors=tuple(connectors))
 
 
@@ -243,15 +242,19 @@ def _waiting_since_s(
 def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemory) -> None:
     """Give those waiting their minimum: at once just after plugging in, else after a while."""
     state, may_start = moment.state, [False] * len(board.limit_ma)
+    not_ready = {
+        row
+        for row, since_s in enumerate(memory.start_room_since_s)
+        if since_s is None or moment.now_s - since_s < state.parameters.raise_after_s
+    }
     for at in waiting:
         if state.connectors[at].paused_at_s is None:
             may_start[at] = True
             continue
         high_ma = moment.seen.high_ma[at]
-        may_start[at] = all(
-            since_s is not None and moment.now_s - since_s >= state.parameters.raise_after_s
-            for since_s in (memory.start_room_since_s[row] for row in board.rows[at])
-        ) or (high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA))
+        may_start[at] = not_ready.isdisjoint(board.rows[at]) or (
+            high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA)
+        )
     start_waiting(board, waiting, may_start, state.parameters)
 
 

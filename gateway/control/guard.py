@@ -45,13 +45,14 @@ def guard(state: SiteState, orders: tuple[LimitOrder, ...], now_s: float) -> tup
 
 def _flows_ma(state: SiteState, at: int, limit_ma: int, phase_count: int) -> int:
     """Return what a limit lets flow on one phase: of watts all, while it is not known on which."""
-    connector, belief = state.wiring.connectors[at], state.connectors[at]
-    capabilities = state.stations[connector.ref.station].capabilities
-    in_amperes = capabilities is None or RateUnit.AMPERES in capabilities.rate_units
+    belief = state.connectors[at]
     if not limit_ma:
         return 0
-    if belief.mask is None and not in_amperes:
-        limit_ma = max(limit_ma, min(limit_ma * phase_count, connector.max_ma))
+    if belief.mask is None:
+        connector = state.wiring.connectors[at]
+        capabilities = state.stations[connector.ref.station].capabilities
+        if capabilities is not None and RateUnit.AMPERES not in capabilities.rate_units:
+            limit_ma = max(limit_ma, min(limit_ma * phase_count, connector.max_ma))
     return limit_ma + belief.excess_ma
 
 
@@ -122,9 +123,9 @@ def _undrawn_ma(state: SiteState, at: int, *, is_metered: bool, now_s: float) ->
     told_ma = _flows_ma(state, at, newest.limit_ma, newest.phase_count)
     if not is_metered:
         return told_ma
-    drawn_ma = belief.draws[-1].current_ma if belief.draws else None
+    drawn_ma = belief.draws[-1].highest_ma if belief.draws else None
     if drawn_ma is not None:
-        return max(0, told_ma - max(drawn_ma))
+        return max(0, told_ma - drawn_ma)
     # One that tells nothing may not yet draw what it was just told.
     begun_at_s = max(belief.raised_at_s, belief.started_at_s)
     return told_ma if now_s <= begun_at_s + state.parameters.start_settling_s else 0

@@ -19,8 +19,11 @@ def base_seen(
     noise_ratio = state.parameters.meter_noise_ratio
     for at, row in enumerate(seen.rows):
         over_ma = -1 if row.current_ma is None else row.current_ma - seen.claimed_ma[at]
-        noise_ma = int(row.rating_ma * noise_ratio)
-        if over_ma <= row.worst_case_ma + noise_ma or not wiring.rating_ma[at]:
+        is_within = over_ma <= row.worst_case_ma  # Nearly always, and told at once.
+        if is_within or over_ma <= row.worst_case_ma + int(row.rating_ma * noise_ratio):
+            unsure[at] = None
+            continue
+        if not wiring.rating_ma[at]:
             unsure[at] = None
             continue
         since_s, least_ma = unsure[at] or (now_s, over_ma)
@@ -36,11 +39,6 @@ def void_proofs(state: SiteState, memory: ControlMemory) -> tuple[CircuitId, ...
     Falling silent may overload them, until somebody declares what is true.
     """
     wiring = state.wiring
-    return tuple(
-        circuit.id
-        for at, circuit in enumerate(wiring.circuits)
-        if any(
-            memory.base_seen_ma[row] > wiring.worst_case_ma[row]
-            for row in range(3 * at, 3 * at + 3)
-        )
-    )
+    pairs = zip(memory.base_seen_ma, wiring.worst_case_ma, strict=True)
+    above = [row for row, (seen_ma, declared_ma) in enumerate(pairs) if seen_ma > declared_ma]
+    return tuple(wiring.circuits[at].id for at in sorted({row // 3 for row in above}))

@@ -2,7 +2,7 @@
 
 from gateway.control.bounds import interval_of_s
 from gateway.control.claims import Moment
-from gateway.control.state import NEVER_S, ConnectorBelief, SiteState, StationBelief
+from gateway.control.state import NEVER_S, CircuitState, ConnectorBelief, SiteState, StationBelief
 from gateway.control.wiring import Position
 
 LATE_S = 1.0
@@ -27,27 +27,22 @@ def to_ask(moment: Moment) -> set[Position]:
 
 def _lately_unexplained_at_s(state: SiteState, now_s: float) -> list[float]:
     """Return, per circuit, when its current or that of one above last changed so, if lately."""
-    lately_s = [at_s if now_s - RECENT_S <= at_s else NEVER_S for at_s in _unexplained_at_s(state)]
+    lately_s = [_own_unexplained_at_s(circuit, now_s - RECENT_S) for circuit in state.circuits]
     return [
         max([at_s, *[lately_s[higher] for higher in path]])
         for at_s, path in zip(lately_s, state.wiring.above, strict=True)
     ]
 
 
-def _unexplained_at_s(state: SiteState) -> list[float]:
-    """Return, per circuit, when its current last fell, or rose by more than noise and raises."""
-    return [
-        max(
-            (
-                change.at_s
-                for phase in circuit.phases
-                for change in phase.changes[-3:]
-                if change.unexplained_ma or change.delta_ma < 0
-            ),
-            default=NEVER_S,
-        )
-        for circuit in state.circuits
-    ]
+def _own_unexplained_at_s(circuit: CircuitState, from_s: float) -> float:
+    """Return when a circuit's current last fell, or rose by more than noise and raises."""
+    latest_s = NEVER_S
+    for phase in circuit.phases:
+        if phase.changes and phase.changes[-1].at_s >= from_s:  # In most seconds there is none.
+            for change in phase.changes[-3:]:
+                if change.at_s >= from_s and (change.unexplained_ma or change.delta_ma < 0):
+                    latest_s = max(latest_s, change.at_s)
+    return latest_s
 
 
 def _is_needed(

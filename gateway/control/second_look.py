@@ -44,7 +44,8 @@ def misfits(
         connectors[at] = after_sending(beliefs[at], sent, station, state.parameters)
         changed.append(at)
     after = survey_again(replace(state, connectors=tuple(connectors)), seen, changed, now_s)
-    over = {row for row in range(len(seen.rows)) if _over_ma(after, row) > _over_ma(seen, row)}
+    pairs = zip(_over_ma(seen), _over_ma(after), strict=True)
+    over = {row for row, (was_ma, now_ma) in enumerate(pairs) if now_ma > was_ma}
     return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
 
 
@@ -54,5 +55,7 @@ def _is_raise(limit: CurrentLimit, belief: ConnectorBelief) -> bool:
     return limit.limit_ma > newest.limit_ma or is_for_more
 
 
-def _over_ma(seen: Survey, row: int) -> int:
-    return max(0, seen.claimed_ma[row] - seen.rows[row].available_ma)
+def _over_ma(seen: Survey) -> list[int]:
+    """Return, per row, by how much more is claimed than it has."""
+    pairs = zip(seen.claimed_ma, seen.rows, strict=True)
+    return [max(0, claimed_ma - row.available_ma) for claimed_ma, row in pairs]

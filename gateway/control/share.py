@@ -159,12 +159,20 @@ def start_waiting(
     `waiting` is in the order they are served; `may_start` says per connector whether headroom
     has been there long enough (always, for one just plugged in).
     """
+    shut_out: set[tuple[object, ...]] = set()
     for at in waiting:
         if may_start[at] and board.fits(at, MIN_CHARGING_MA):
             board.move(at, MIN_CHARGING_MA)
+            shut_out.clear()
+            continue
+        # Until somebody moves, who is like one that cannot be started cannot be started either.
+        first = board.comes_first(at), at in board.guaranteed
+        alike = board.rows[at], board.start_ma(at), *first
+        if alike in shut_out:
             continue
         short = _short_rows(board, at, parameters.dead_band_ma)
         if short:
+            shut_out.add(alike)
             # What is left there is no use to others for long: they would be cut for it again.
             for row in short if _could_start(board, at) else ():
                 board.crowded.add(row)
@@ -174,6 +182,7 @@ def start_waiting(
             if board.room_ma[row] < board.start_ma(at):
                 _make_room(board, row, at, parameters)
         board.keep_free(at, MIN_CHARGING_MA)
+        shut_out.clear()
 
 
 def _least_rank(board: Board, waiting: int) -> Rank:
@@ -217,13 +226,12 @@ def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
     With a margin, or what is cut for it would be raised again with the next breath of noise.
     """
     short, least_ma, comes_first = [], board.start_ma(waiting), board.comes_first(waiting)
-    for row in board.rows[waiting]:
+    for row in board.lacking(waiting, least_ma):
         have_ma = board.room_ma[row]
+        if comes_first or row not in board.crowded:
+            have_ma += _spare_ma(board, row, waiting) - margin_ma
         if have_ma < least_ma:
-            if comes_first or row not in board.crowded:
-                have_ma += _spare_ma(board, row, waiting) - margin_ma
-            if have_ma < least_ma:
-                short.append(row)
+            short.append(row)
     return short
 
 
@@ -231,8 +239,8 @@ def _could_start(board: Board, waiting: int) -> bool:
     """Return whether one waiting could be started if all who can be paused were: else none need."""
     least_ma = board.start_ma(waiting)
     return all(
-        board.room_ma[row] >= least_ma or board.may_gain(row, least_ma - board.room_ma[row])
-        for row in board.rows[waiting]
+        board.may_gain(row, least_ma - board.room_ma[row])
+        for row in board.lacking(waiting, least_ma)
     )
 
 
@@ -268,16 +276,25 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
     """
     had_turn: dict[int, list[int]] = {}
     gain_ma: dict[int, int] = {}
+    in_vain: set[tuple[tuple[int, ...], int]] = set()
+
+    def may_have_ma(row: int) -> int:
+        """Return what a row has once all who had their turn there are paused."""
+        if row not in had_turn:
+            had_turn[row] = _had_turn(board, row, now_s - parameters.rotation_s)
+            gain_ma[row] = sum([board.gives_ma(other, 0) for other in had_turn[row]])
+        return board.room_ma[row] + gain_ma[row]
+
     for at in waiting:
         least_ma = board.start_ma(at)
-        short = [row for row in board.rows[at] if board.room_ma[row] < least_ma]
-        if not short or board.crowded.isdisjoint(short):
+        alike = board.rows[at], least_ma
+        if alike in in_vain:
             continue
-        for row in short:
-            if row not in had_turn:
-                had_turn[row] = _had_turn(board, row, now_s - parameters.rotation_s)
-                gain_ma[row] = sum([board.gives_ma(other, 0) for other in had_turn[row]])
-        if any(board.room_ma[row] + gain_ma[row] < least_ma for row in short):
+        short = board.lacking(at, least_ma)
+        is_crowded = not board.crowded.isdisjoint(short)
+        # The nearest row is asked first: it has the fewest to look through.
+        if not is_crowded or any(may_have_ma(row) < least_ma for row in short):
+            in_vain.add(alike)
             continue
         for row in short:
             for other in pause(board, row, had_turn[row], least_ma):

@@ -30,6 +30,8 @@ class Wiring:
     connectors_of: dict[StationId, tuple[int, ...]]
     station_of: tuple[StationId, ...]
     """Per connector: its station."""
+    max_ma: tuple[int, ...]
+    """Per connector: its installed maximum."""
     metered_circuit_at: dict[MeterId, int]
     metered_source_at: dict[MeterId, int]
     sources: tuple[tuple[int, ...], ...]
@@ -87,6 +89,7 @@ class Wiring:
             connector_at={connector.ref: at for at, connector in enumerate(connectors)},
             connectors_of={station: tuple(ats) for station, ats in of_station.items()},
             station_of=tuple(connector.ref.station for connector in connectors),
+            max_ma=tuple(connector.max_ma for connector in connectors),
             metered_circuit_at={
                 circuit.meter: at
                 for at, circuit in enumerate(site.circuits)
