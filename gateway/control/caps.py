@@ -1,7 +1,8 @@
 """What safety narrows a connector to, whatever headroom there is: each cap with its reason."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.control.bounds import draw_as_limit_ma
 from gateway.control.headroom import Survey
@@ -160,7 +161,7 @@ def _caps_of_connector(
                 # What pauses a row pauses whoever is wired to it: which phases a vehicle uses is
                 # known from what its station tells alone.
                 if row in counted or cap.limit_ma == 0:
-                    yield replace(cap.reason, limit_ma=_narrowed_ma(state, at, cap))
+                    yield cap.reason._replace(limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
             yield Reason(
@@ -183,11 +184,13 @@ def _caps_of_connector(
             elapsed_s=now_s - (belief.over_since_s or now_s),
         )
     elif not station.is_proven:
-        yield Reason(
-            kind=ReasonKind.STATION_UNPROVEN,
-            limit_ma=max(MIN_CHARGING_MA, tried_ma),
-            current_ma=survey.high_ma[at],
-        )
+        yield _unproven(max(MIN_CHARGING_MA, tried_ma), survey.high_ma[at])
+
+
+@lru_cache(maxsize=64)
+def _unproven(limit_ma: int, counted_ma: int) -> Reason:
+    """Return why one not yet proven is narrowed: many at once are, to the same."""
+    return Reason(kind=ReasonKind.STATION_UNPROVEN, limit_ma=limit_ma, current_ma=counted_ma)
 
 
 def _less_excess_ma(limit_ma: int, belief: ConnectorBelief) -> int:

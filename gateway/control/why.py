@@ -1,7 +1,5 @@
 """Which reason is the primary one for each connector's limit."""
 
-from dataclasses import replace
-
 from gateway.control.board import Board
 from gateway.control.bounds import fallback_ma
 from gateway.control.caps import figures
@@ -22,13 +20,16 @@ CLASSES = tuple(Criticality)
 def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[ConnectorRef, Reason]:
     """Return each connector's limit with its one primary reason."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
-    known: dict[int, RowFigures] = {}
+    known: dict[tuple[int, ...], RowFigures] = {}
     of_rows: dict[tuple[object, ...], Reason] = {}
 
-    def row_figures(row: int) -> RowFigures:
-        if row not in known:
-            known[row] = _with_kept(state, board, row, figures(state, seen, row))
-        return known[row]
+    def tightest(at: Position) -> RowFigures:
+        """Return the arithmetic of the tightest row that a connector loads."""
+        rows = board.rows[at]
+        if rows not in known:
+            row = min([(board.proven_room_ma[row], row) for row in rows])[1]
+            known[rows] = _with_kept(state, board, row, figures(state, seen, row))
+        return known[rows]
 
     for due in memory.dues:
         for giver in due.givers:
@@ -47,7 +48,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             kind = ReasonKind.ALL_PHASES_TRIED
             reason = Reason(kind=kind, limit_ma=limit_ma, current_ma=counted_ma)
         elif cap is not None and limit_ma >= cap.limit_ma:
-            reason = cap if limit_ma == cap.limit_ma else replace(cap, limit_ma=limit_ma)
+            reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
             reason = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=limit_ma)
         elif at in board.made_room_for:
@@ -55,7 +56,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = Reason(
                 kind=ReasonKind.MAKES_ROOM,
                 limit_ma=limit_ma,
-                row=row_figures(_tightest_row(board, at)),
+                row=tightest(at),
                 name=str(other),
             )
         elif limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
@@ -64,10 +65,11 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             since_s, is_promised = memory.waiting_since_s[at], at in board.guaranteed
             alike = board.rows[at], limit_ma, board.rank[at][0], is_promised, since_s
             if alike not in of_rows:
-                figures_of_row = row_figures(_tightest_row(board, at))
-                of_rows[alike] = _of_row(moment, board, memory, at, figures_of_row)
+                of_rows[alike] = _of_row(moment, board, memory, at, tightest(at))
             reason = of_rows[alike]
-        reasons[connector.ref] = _with_excess(state, at, reason, now_s)
+        if state.connectors[at].above_since_s is not None:
+            reason = _with_excess(state, at, reason, now_s)
+        reasons[connector.ref] = reason
     return reasons
 
 
@@ -79,23 +81,20 @@ def _with_kept(state: SiteState, board: Board, row: int, of_row: RowFigures) -> 
         return of_row
     name, others = str(state.wiring.connectors[next(iter(kept))].ref), len(kept) - 1
     kept_for = f"{name} and {others} more" if others else name
-    return replace(of_row, kept_ma=kept_ma, kept_for=kept_for)
+    return of_row._replace(kept_ma=kept_ma, kept_for=kept_for)
 
 
 def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Reason:
     """Return the reason with what is drawn beyond it; who does not obey is no more said to be new."""
-    belief = state.connectors[at]
-    if belief.above_since_s is None:  # Nearly always.
-        return reason
-    connector = state.wiring.connectors[at]
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
     excess = excess_of(connector, belief, station, state.parameters, now_s)
     if excess is None:
         return reason
     if reason.kind is ReasonKind.STATION_UNPROVEN:
         kind = ReasonKind.STATION_DISOBEYS
-        reason = replace(reason, kind=kind, current_ma=excess.drawn_ma, elapsed_s=excess.elapsed_s)
-    return replace(reason, excess=excess)
+        reason = reason._replace(kind=kind, current_ma=excess.drawn_ma, elapsed_s=excess.elapsed_s)
+    return reason._replace(excess=excess)
 
 
 def _still_gives(state: SiteState, giver: Position, due: Due) -> bool:
@@ -133,10 +132,6 @@ def _of_appetite(state: SiteState, at: int, limit_ma: int) -> Reason:
     if takes_ma is None and belief.draw is not None:
         takes_ma = belief.draw.highest_ma
     return Reason(kind=ReasonKind.VEHICLE_TAKES_LESS, limit_ma=limit_ma, current_ma=takes_ma)
-
-
-def _tightest_row(board: Board, at: int) -> int:
-    return min([(board.proven_room_ma[row], row) for row in board.rows[at]])[1]
 
 
 def _of_row(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId
@@ -38,8 +39,7 @@ class ReasonKind(StrEnum):
     OUTSIDE_LIMIT = "outside-limit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowFigures:
+class RowFigures(NamedTuple):
     """The arithmetic of one phase of one circuit at the time of the decision.
 
     `in_force_ma` is its rating as its calendar has it now: `rating_ma` or less. `kept_ma` of what is
@@ -71,8 +71,7 @@ class Excess:
     elapsed_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(NamedTuple):
     """Why a connector's limit is `limit_ma`.
 
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:

@@ -461,7 +461,7 @@ def test_the_loop_holds_every_raise_and_says_for_whom() -> None:
             made,
             orders=(order("CP-01", 16), order("CP-02", 8, is_cut=True)),
             reasons={
-                plug: replace(made.reasons[plug], kind=ReasonKind.AT_MAXIMUM, limit_ma=16_000)
+                plug: made.reasons[plug]._replace(kind=ReasonKind.AT_MAXIMUM, limit_ma=16_000)
                 for plug in PLUGS
             },
         )
