@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.control.bounds import may_rise_from, undrawn_ma
-from gateway.control.draws import JITTER_MA
+from gateway.control.draws import JITTER_MA, KEPT_MOVE_S
 from gateway.control.state import Move, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.electric import PerPhase
@@ -61,12 +61,13 @@ class Attribution:
         low_ma: Sequence[PerPhase],
         high_ma: Sequence[int],
         read_at_s: Sequence[float],
+        now_s: float,
     ) -> None:
         """Compare what is known in `state` with what connectors are taken to draw.
 
         `read_at_s` is when the reading that is counted came; minus infinity without one.
         """
-        self._state = state
+        self._state, self._now_s = state, now_s
         self._low_ma, self._high_ma, self._read_at_s = low_ma, high_ma, read_at_s
         self._below: dict[Position, _Below] = {}
 
@@ -81,23 +82,29 @@ class Attribution:
         sets of connectors a change concerns grow with its time, so taking what each set still
         holds, in order of time, is the most that can have been taken. Readings count whole
         here, above a limit that has come into force since too: the fall that limit made is
-        theirs.
+        theirs. A reading that is older than what is remembered of its circuit counts nothing, and
+        a rise older than what is remembered of connectors is nobody's.
         """
         below = self._below.get(circuit)
         if below is None:
             below = self._below[circuit] = self._gathered(circuit, told_at_s)
-        changes = self._state.circuits[circuit].phases[phase].changes
+        measured = self._state.circuits[circuit].phases[phase]
+        told_from_s = self._now_s - KEPT_MOVE_S
         falls, rises = _tells(below.moves, phase, self._state.parameters.sample_age_s)
         lows_ma = [low[phase] for low in below.low_ma]
+        for at in range(bisect_left(below.sampled_at_s, measured.forgotten_s)):
+            lows_ma[at] = 0
         total_ma, taken_ma, given_ma = sum(lows_ma), 0, 0
-        for change in changes:
+        for change in measured.changes:
             if change.at_s < below.from_s:
                 continue
             if change.delta_ma < 0:
                 fall_ma = _untold_ma(-change.delta_ma, change.at_s, falls)
                 held_ma = sum(lows_ma[: bisect_left(below.sampled_at_s, change.at_s)])
                 taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
-            elif rise_ma := _untold_ma(change.delta_ma, change.at_s, rises):
+            elif change.at_s > told_from_s and (
+                rise_ma := _untold_ma(change.delta_ma, change.at_s, rises)
+            ):
                 room_ma = self._undrawn_ma(below, phase, change.at_s)
                 given_ma += min(rise_ma, max(0, room_ma - given_ma))
         of_given_ma = max(0, taken_ma - total_ma)

@@ -55,6 +55,8 @@ class Board:
     """Connectors that were promised their floor: nobody's need but safety's takes it."""
     made_room_for: dict[int, int] = field(default_factory=dict)
     """Connector cut -> connector it was cut for."""
+    held_ma: dict[int, int] = field(default_factory=dict)
+    """Connector -> the raise that a second look did not let pass."""
     crowded: set[int] = field(default_factory=set)
     """Rows where not even everyone's minimum fits."""
     kept_ma: dict[int, dict[int, int]] = field(default_factory=dict)

@@ -164,11 +164,16 @@ def _caps_of_connector(
                     yield cap.reason._replace(limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
+            limit_ma, allowed_ma = (
+                chargeable_ma(state, at, constraint),
+                _wired_ma(state, at, constraint),
+            )
+            is_told_as_it_is = not station.takes_watts and bool(limit_ma or not allowed_ma)
             yield Reason(
                 kind=ReasonKind.OUTSIDE_LIMIT,
-                limit_ma=_less_excess_ma(chargeable_ma(state, at, constraint), belief),
+                limit_ma=_less_excess_ma(limit_ma, belief),
                 name=constraint.source,
-                current_ma=_wired_ma(state, at, constraint) if station.takes_watts else None,
+                current_ma=None if is_told_as_it_is else allowed_ma,
             )
     if belief.excess_ma:
         yield Reason(

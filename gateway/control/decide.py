@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from gateway.control.all_phases import counts_no_more, may_need_all_phases
 from gateway.control.appetite import uses_its_limit
-from gateway.control.board import Board
+from gateway.control.board import Board, Rank
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
 from gateway.control.dead_man import lapse_of, may_add_ma
 from gateway.control.doubts import doubts_of
@@ -13,7 +13,7 @@ from gateway.control.headroom import Survey
 from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of, orders_of
 from gateway.control.proof_watch import base_seen, void_proofs
 from gateway.control.questions import to_ask
-from gateway.control.second_look import misfits
+from gateway.control.second_look import held_back
 from gateway.control.share import (
     Steps,
     cut_to_fit,
@@ -24,6 +24,7 @@ from gateway.control.share import (
 from gateway.control.standing import settled
 from gateway.control.state import ControlMemory, Due, SiteState
 from gateway.control.why import reasons_of
+from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.reasons import Reason
@@ -416,15 +417,21 @@ def _orders_that_fit(
     moment: Moment, board: Board, lapsing: ConnectorRef | None
 ) -> tuple[LimitOrder, ...]:
     """Return what is to be sent, without the raises that a second look does not let pass."""
-    connector_at = moment.state.wiring.connector_at
+    connector_at, connectors = moment.state.wiring.connector_at, moment.state.connectors
+
+    def in_order(at: Position) -> tuple[bool, Rank, int]:
+        """Return who goes first: who has nothing yet, then by rank."""
+        return connectors[at].limits[-1].limit_ma > 0, board.rank[at], at
+
     while True:
         orders = orders_of(moment, board, lapsing)
         limits = {connector_at[order.connector]: order.limit for order in orders}
-        held = misfits(moment.state, moment.seen, limits, moment.now_s)
+        held = held_back(moment.state, moment.seen, limits, in_order, moment.now_s)
         if not held:
             return orders
         for at in held:
-            newest = moment.state.connectors[at].limits[-1]
+            newest = connectors[at].limits[-1]
+            board.held_ma[at] = board.limit_ma[at]
             board.move(at, min(board.limit_ma[at], newest.limit_ma))
             board.phase_count[at] = min(board.phase_count[at], newest.phase_count)
 

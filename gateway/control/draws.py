@@ -21,7 +21,7 @@ from gateway.domain.events import ConnectorMetered
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
 FIT_RATIO = 0.3
 CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
-KEPT_MOVES = 6
+KEPT_MOVES = 12
 KEPT_MOVE_S = 90.0
 FIRST_DRAW_S = 90.0
 JITTER_MA = 200  # Two readings that differ by less tell of nothing.

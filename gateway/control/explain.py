@@ -29,7 +29,7 @@ def _why(reason: Reason) -> str:
         case ReasonKind.STOPPED:
             return _of_stop(reason)
         case ReasonKind.OUTSIDE_LIMIT:
-            return f"{reason.name}{_in_watts(reason)}"
+            return f"{reason.name}{_told_otherwise(reason)}"
         case ReasonKind.NOT_CONNECTED:
             holds = (
                 "the fallback holds" if reason.current_ma is None else "no fallback is written yet"
@@ -68,10 +68,13 @@ def _why(reason: Reason) -> str:
             assert_never(reason.kind)
 
 
-def _in_watts(reason: Reason) -> str:
-    """Return why an outside limit (`current_ma`) is not told as it is to a station in watts."""
+def _told_otherwise(reason: Reason) -> str:
+    """Return why an outside limit (`current_ma`) is not told as it is."""
     if reason.current_ma is None:
         return ""
+    if reason.current_ma < MIN_CHARGING_MA:
+        least = amps(MIN_CHARGING_MA)
+        return f" ({amps(reason.current_ma)}; no vehicle charges on less than {least})"
     return (
         f" ({amps(reason.current_ma)}; the station takes watts, "
         "which may be 11 % more amperes at the lowest voltage)"
@@ -123,7 +126,11 @@ def _of_station(reason: Reason) -> str:
             gone += f"; its last limit holds for {_seconds(reason.remaining_s)} at most"
         return f"{gone}; it is counted at {counted}"
     if reason.kind is ReasonKind.LEASE_TRIED:
-        return "not renewed for a moment, to see that the station falls back by itself"
+        left = f"in {_seconds(reason.remaining_s)}" if reason.remaining_s else "by now"
+        return (
+            "not renewed for a moment, to see that the station falls back by itself: "
+            f"its last limit is over {left}"
+        )
     if reason.kind is ReasonKind.ALL_PHASES_TRIED:
         return (
             "told in watts for every phase, as the vehicle drew nothing of that on one; it is counted "

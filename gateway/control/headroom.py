@@ -129,13 +129,20 @@ def _surveyed(
             told_at_s[higher] = min(told_at_s[higher], told_s)
     of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
-    attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
+    attribution = Attribution(
+        state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s, now_s=now_s
+    )
     for circuit in circuits:
         for at, measured in enumerate(state.circuits[circuit].phases, 3 * circuit):
+            given_ma = 0
             if measured.changes and measured.changes[-1].at_s >= told_at_s[circuit]:
                 corrected = attribution.corrected(circuit, at % 3, told_at_s[circuit])
-                lows_ma[at] = min(lows_ma[at], corrected.lows_ma) + corrected.given_ma
-            rows[at : at + 1] = [row_of(state, at, lows_ma[at], counted.idle_ma[at], now_s)]
+                lows_ma[at] = min(lows_ma[at], corrected.lows_ma)
+                given_ma = corrected.given_ma
+            idle_ma = counted.idle_ma[at]
+            rows[at : at + 1] = [
+                row_of(state, at, now_s, lows_ma=lows_ma[at], given_ma=given_ma, idle_ma=idle_ma)
+            ]
     claims = Claims(high_ma=highs_ma, masks=masks, overdrawn=overdrawn, claimed_ma=claimed_ma)
     return Survey(
         rows=within_three_phase_bounds(state, rows.copy(), claims, now_s),

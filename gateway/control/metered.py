@@ -121,9 +121,11 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
     else:
         unexplained_ma = min(0, delta_ma + _expected_fall_ma(state, circuit_at, phase, at_s))
     change = Change(at_s=at_s, delta_ma=delta_ma, unexplained_ma=unexplained_ma)
-    kept = tuple(c for c in before.changes if c.at_s > at_s - KEPT_CHANGE_S)
-    changes = (*kept[-KEPT_CHANGES + 1 :], change)
-    after = replace(after, level_ma=current_ma, changes=changes)
+    kept = tuple(c for c in before.changes if c.at_s > at_s - KEPT_CHANGE_S)[1 - KEPT_CHANGES :]
+    gone = before.changes[: len(before.changes) - len(kept)]
+    forgotten_s = gone[-1].at_s if gone else before.forgotten_s
+    changes = (*kept, change)
+    after = replace(after, level_ma=current_ma, changes=changes, forgotten_s=forgotten_s)
     return _with_rise(after, unexplained_ma, rating_ma, parameters)
 
 

@@ -56,8 +56,14 @@ class Row(NamedTuple):
     """What it did not show for so long that its reading counts as an old one; 0: it is believed."""
 
 
-def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) -> Row:
-    """Return a row's arithmetic: `lows_ma` is surely drawn by connectors, `idle_ma` may start."""
+def row_of(
+    state: SiteState, at: int, now_s: float, *, lows_ma: int, given_ma: int, idle_ma: int
+) -> Row:
+    """Return a row's arithmetic.
+
+    `lows_ma` is surely drawn by connectors, `given_ma` most likely by those just raised;
+    `idle_ma` may start.
+    """
     wiring, parameters, circuit_at = state.wiring, state.parameters, at // 3
     circuit, phase = wiring.circuits[circuit_at], at % 3
     measured = state.circuits[circuit_at].phases[phase]
@@ -85,7 +91,7 @@ def row_of(state: SiteState, at: int, lows_ma: int, idle_ma: int, now_s: float) 
     if silent_s is not None and silent_s <= parameters.stale_worst_case_s:
         current_ma = measured.current_ma
         export_ma = fed_ma
-        base_ma = max(0, current_ma - lows_ma + export_ma)
+        base_ma = max(0, current_ma - lows_ma - given_ma + export_ma)
         if age_s is not None and age_s > parameters.stale_worst_case_s:
             # One that shows too little is believed in what it does show.
             base_ma = max(worst_case_ma, base_ma)

@@ -4,7 +4,7 @@ What is sent becomes part of what is believed, and with it changes what earlier 
 changes of a circuit are taken to tell. So a raise that fitted may no longer fit once it counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gateway.control.headroom import Survey, survey_again
@@ -13,6 +13,44 @@ from gateway.control.state import ConnectorBelief, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.events import LimitSent
 from gateway.domain.limits import CurrentLimit
+
+MOST_LOOKS = 8
+
+
+def held_back(
+    state: SiteState,
+    seen: Survey,
+    limits: Mapping[Position, CurrentLimit],
+    in_order: Callable[[Position], object],
+    now_s: float,
+) -> set[Position]:
+    """Return the raises to leave out, so that all the rest fits: as few as some looks can tell.
+
+    Of raises that do not fit together the first `in_order` go out. One that never fits is found
+    among the others, or it would hold them with it each second.
+    """
+    held = misfits(state, seen, limits, now_s)
+    if len(held) <= 1:
+        return held
+    passed = {at: limit for at, limit in limits.items() if at not in held}
+    groups, back = _halves(sorted(held, key=in_order)), set[Position]()  # type: ignore[arg-type]
+    for _ in range(MOST_LOOKS):
+        if not groups:
+            break
+        group = groups.pop(0)
+        tried = passed | {at: limits[at] for at in group}
+        if not misfits(state, seen, tried, now_s):
+            passed = tried
+        elif len(group) == 1:
+            back.update(group)
+        else:
+            groups[:0] = _halves(group)
+    return back.union(*groups)
+
+
+def _halves(group: list[Position]) -> list[list[Position]]:
+    middle = len(group) // 2
+    return [group[:middle], group[middle:]]
 
 
 def misfits(

@@ -210,6 +210,8 @@ class PhaseState:
     level_ma: int = 0
     """The level from which the next change is told from noise."""
     changes: tuple[Change, ...] = ()
+    forgotten_s: float = NEVER_S
+    """When the youngest change was that is not kept any more."""
     theta_ratio: float = 0.0
     """The thermal state of the overcurrent device; 1 is the rating carried for long."""
     over_since_s: float | None = None

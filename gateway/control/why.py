@@ -50,7 +50,17 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         elif cap is not None and limit_ma >= cap.limit_ma:
             reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
-            reason = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=limit_ma)
+            until_s = state.connectors[at].limits[-1].lease_until_s
+            left_s = None if until_s is None or until_s <= now_s else until_s - now_s
+            kind = ReasonKind.LEASE_TRIED
+            reason = Reason(kind=kind, limit_ma=limit_ma, remaining_s=left_s)
+        elif at in board.held_ma:
+            reason = Reason(
+                kind=ReasonKind.RAISE_HELD,
+                limit_ma=limit_ma,
+                current_ma=board.held_ma[at],
+                row=tightest(at),
+            )
         elif at in board.made_room_for:
             other = state.wiring.connectors[board.made_room_for[at]].ref
             reason = Reason(

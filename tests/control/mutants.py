@@ -43,7 +43,7 @@ def _nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "misfits", lambda *_: set())
+    monkeypatch.setattr(decide, "held_back", lambda *_: set())
 
 
 def _a_start_is_not_asked_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,3 +227,38 @@ def test_the_numbers_of_every_reason_fit_each_other(free_a: float) -> None:
                 assert row.available_ma >= MIN_CHARGING_MA
             if reason.kind is ReasonKind.WAITS_FOR_HEADROOM:
                 assert 0.0 < (reason.remaining_s or 0.0) <= site.parameters.raise_after_s
+
+
+@pytest.mark.parametrize(
+    ("allowed_ma", "said"),
+    [
+        (5_900, "0.0 A: energy-manager (5.9 A; no vehicle charges on less than 6.0 A)."),
+        (0, "0.0 A: energy-manager."),
+        (10_050, "10.0 A: energy-manager."),
+    ],
+)
+def test_a_limit_from_outside_that_nobody_charges_with_is_told_with_its_number(
+    allowed_ma: int, said: str
+) -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.run(120, base_a=20.0, draws_a={1: 6.0})
+    connector = board.state.wiring.connectors[0].ref
+    constraint = Constraint(
+        subject=connector,
+        limit_ma=(allowed_ma,) * 3,
+        authority=Authority.GRID,
+        source="energy-manager",
+    )
+
+    board.learn(ConstraintSet(at_s=board.now_s, constraint=constraint))
+
+    assert sentence(board.decide().reasons[connector]) == said
+
+
+def test_a_lease_that_is_let_lapse_is_told_with_what_is_left_of_it() -> None:
+    tried = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=16_000, remaining_s=42.0)
+    over = Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=16_000)
+
+    assert sentence(tried).endswith("falls back by itself: its last limit is over in 42 s.")
+    assert sentence(over).endswith("falls back by itself: its last limit is over by now.")

@@ -21,17 +21,23 @@ from gateway.control import (
     draws,
     fold,
     headroom,
+    metered,
     rows,
     three_phase,
 )
 from gateway.control.board import Board
 from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, PhaseState, SiteState, StationBelief
+from gateway.control.state import (
+    ConnectorBelief,
+    PhaseState,
+    SiteState,
+    StationBelief,
+)
 from gateway.control.three_phase import JoinedBy
 from gateway.control.wiring import Mask, Wiring
 from gateway.domain.circuits import Connector
-from gateway.domain.events import StopInputChanged
+from gateway.domain.events import MeterRead, StopInputChanged
 from tests.simulation import harness
 from tests.simulation.harness import HARM, knowing_base
 from tests.simulation.stories import (
@@ -145,6 +151,16 @@ def _excess_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headroom, "reading_is_current", lambda *_: True)
+
+
+def _forgotten_changes_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = metered._after_value
+
+    def after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead) -> PhaseState:
+        after = original(state, circuit_at, phase, event)
+        return replace(after, forgotten_s=PhaseState().forgotten_s)
+
+    monkeypatch.setattr(metered, "_after_value", after_value)
 
 
 def _meters_are_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +306,7 @@ def _nobody_looks_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decide, "misfits", lambda *_: set())
+    monkeypatch.setattr(decide, "held_back", lambda *_: set())
 
 
 def _nobody_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,8 +351,8 @@ def _sources_never_vanish(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _idle_connectors_need_no_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    def row_of(state: SiteState, at: int, lows_ma: int, _idle_ma: int, now_s: float) -> rows.Row:
-        return rows.row_of(state, at, lows_ma, 0, now_s)
+    def row_of(state: SiteState, at: int, now_s: float, **sums: int) -> rows.Row:
+        return rows.row_of(state, at, now_s, **{**sums, "idle_ma": 0})
 
     monkeypatch.setattr(headroom, "row_of", row_of)
 
@@ -395,6 +411,13 @@ MUTANTS = (
         rule="an old reading is not counted low",
         scenarios=(silent_station_whose_vehicle_stops,),
         patch=_old_readings_count,
+        first_line=_forgotten_changes_do_not_matter,
+    ),
+    Mutant(
+        rule="a reading older than the changes that are kept counts nothing",
+        scenarios=(silent_station_whose_vehicle_stops,),
+        patch=_forgotten_changes_do_not_matter,
+        first_line=_old_readings_count,
     ),
     Mutant(
         rule="a fall is taken from the lows",
