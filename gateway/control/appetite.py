@@ -1,6 +1,6 @@
 """Whether a vehicle uses what it has: only then are others cut to give it more."""
 
-from gateway.control.bounds import draw_as_limit_ma
+from gateway.control.bounds import taken_ma
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, SiteState
 
@@ -15,7 +15,7 @@ def uses_its_limit(state: SiteState, at: int, now_s: float) -> bool:
     if newest.acknowledged_at_s is None or belief.unused_since_s is not None:
         return False
     if draw is not None:
-        drawn_ma = draw_as_limit_ma(draw, state.wiring.connectors[at], belief)
+        drawn_ma = taken_ma(draw, belief)
     if draw is None or drawn_ma is None:
         return now_s - belief.started_at_s > parameters.phases_known_s
     settled_at_s = newest.acknowledged_at_s + parameters.settling_s

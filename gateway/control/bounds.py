@@ -7,6 +7,7 @@ from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase, in_amperes_ma
 
 ENDLESS_S = float("inf")
+CHARGING_MA = 4_500  # What a phase carries that is charged on, offered 6 A (IEC 61851-1).
 
 
 def tolerance_ma(current_ma: int, parameters: ControlParameters) -> int:
@@ -24,20 +25,32 @@ def overdraw_ma(limit_ma: int, parameters: ControlParameters) -> int:
 
 
 def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) -> int | None:
-    """Return the draw per phase, the terms its limit was set in; of watts, by the phases in use.
+    """Return the draw per phase, the terms its limit was set in; of watts, the least it may be.
 
-    Until a vehicle's phases are learnt from its watts they are taken to be as many as would
-    fit its limit best.
+    That is on the most phases those may be of: nobody is said to disobey who may have obeyed.
     """
     if draw.highest_ma is not None:
         return draw.highest_ma
-    if draw.power_ma is None:
-        return None
-    phase_count = belief.phase_count
-    if phase_count is None:
-        offered_ma = max(1, belief.limits[-1].limit_ma)
-        phase_count = min(len(connector.phases), max(1, round(draw.power_ma / offered_ma)))
-    return draw.power_ma // phase_count
+    return (
+        None
+        if draw.power_ma is None
+        else draw.power_ma // _most_count(draw.power_ma, connector, belief)
+    )
+
+
+def _most_count(power_ma: int, connector: Connector, belief: ConnectorBelief) -> int:
+    """Return the most phases a power may be of: each carries what a vehicle charges with."""
+    fit = belief.fit
+    if fit.count is not None:
+        return fit.count
+    return min(len(connector.phases), max(fit.fewest_count, power_ma // CHARGING_MA))
+
+
+def taken_ma(draw: Draw, belief: ConnectorBelief) -> int | None:
+    """Return what a vehicle takes per phase; of watts, the most it may be if it obeys."""
+    if draw.highest_ma is not None:
+        return draw.highest_ma
+    return None if draw.power_ma is None else draw.power_ma // belief.fit.fewest_count
 
 
 def counted_limit_ma(limit_ma: int, belief: ConnectorBelief, station: StationBelief) -> int:

@@ -3,24 +3,26 @@
 from dataclasses import replace
 
 from gateway.control.bounds import (
+    CHARGING_MA,
     counted_limit_ma,
     draw_as_limit_ma,
     fallback_ma,
     is_overdrawn,
     overdraw_ma,
+    taken_ma,
     tolerance_ma,
 )
+from gateway.control.fit import with_fit
 from gateway.control.obedience import above_since_s, excess_shown_ma, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
-from gateway.control.state import ConnectorBelief, Draw, Move, StationBelief
+from gateway.control.state import UNFITTED, ConnectorBelief, Draw, Move, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
 FIT_RATIO = 0.3
-CHARGING_MA = 4_500  # A draw that tells which phases a vehicle uses.
 KEPT_MOVES = 12
 KEPT_MOVE_S = 90.0
 FIRST_DRAW_S = 90.0
@@ -146,8 +148,8 @@ def after_reading(
     if draw.current_ma is None and draw.power_ma is None:
         return belief, False  # Energy alone tells nothing of the draw.
     before, newest, was_above = belief.draw, belief.limits[-1], is_above(belief, parameters)
+    belief = with_fit(with_draw(belief, draw), connector, draw, parameters)
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    belief = with_draw(belief, draw)
     if drawn_ma is None:
         return belief, False
     belief = _with_excess(belief, connector, station, parameters)
@@ -171,11 +173,10 @@ def after_reading(
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     told_since_s = above_since_s(connector, belief, station, parameters, was_above=was_above)
     belief = replace(belief, over_since_s=over_since_s, above_since_s=told_since_s)
-    belief = _with_phase_count(belief, connector, draw, parameters)
-    belief = _learn(belief, draw, drawn_ma, parameters)
+    belief = _learn(belief, draw, parameters)
     if belief.resting_since_s is not None and station.takes_watts:
         # It may come back on fewer phases, with all its watts on them.
-        belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
+        belief = replace(belief, mask=None, mask_seen=None, fit=UNFITTED)
     return belief, bites
 
 
@@ -195,24 +196,6 @@ def _with_excess(
     return replace(belief, excess_ma=excess_ma, excess_now_ma=shown_ma)
 
 
-def _with_phase_count(
-    belief: ConnectorBelief, connector: Connector, draw: Draw, parameters: ControlParameters
-) -> ConnectorBelief:
-    """Return the belief with the number of phases its watts fit, when they fit one well."""
-    newest = belief.limits[-1]
-    if draw.current_ma is not None or draw.power_ma is None or belief.phase_count is not None:
-        return belief
-    if not newest.limit_ma or newest.acknowledged_at_s is None or len(belief.limits) > 1:
-        return belief
-    if draw.at_s - parameters.sample_age_s < newest.acknowledged_at_s + parameters.settling_s:
-        return belief
-    fits = draw.power_ma / newest.limit_ma
-    phase_count = round(fits)
-    if not 1 <= phase_count <= len(connector.phases) or abs(fits - phase_count) > FIT_RATIO:
-        return belief
-    return replace(belief, phase_count=phase_count)
-
-
 def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
     """Return whether readings have been above every limit in force for too long."""
     draw, since_s = belief.draw, belief.over_since_s
@@ -223,10 +206,9 @@ def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bo
     )
 
 
-def _learn(
-    belief: ConnectorBelief, draw: Draw, drawn_ma: int, parameters: ControlParameters
-) -> ConnectorBelief:
+def _learn(belief: ConnectorBelief, draw: Draw, parameters: ControlParameters) -> ConnectorBelief:
     """Return the belief with what the vehicle's draw tells of it: phases, appetite, rest."""
+    drawn_ma = taken_ma(draw, belief) or 0
     if draw.current_ma is not None and draw.tells_phases and drawn_ma >= CHARGING_MA:
         used = draw.current_ma
         seen = (used[0] >= USED_PHASE_MA, used[1] >= USED_PHASE_MA, used[2] >= USED_PHASE_MA)

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from gateway.control.bounds import draw_as_limit_ma, fallback_ma, is_idle, may_have_lapsed
+from gateway.control.bounds import (
+    CHARGING_MA,
+    draw_as_limit_ma,
+    fallback_ma,
+    is_idle,
+    may_have_lapsed,
+)
 from gateway.control.credible import is_above_maximum, is_refuted
 from gateway.control.draws import (
-    CHARGING_MA,
     USED_PHASE_MA,
     after_reading,
     draw_of,
@@ -32,6 +37,7 @@ from gateway.control.standing import (
     with_another_vehicle,
 )
 from gateway.control.state import (
+    UNFITTED,
     ConnectorBelief,
     ControlMemory,
     Draw,
@@ -252,7 +258,7 @@ def _phases_unlearnt(state: SiteState, station: StationId) -> SiteState:
     """Return the state after an absence in which vehicles may have changed places."""
     connectors = list(state.connectors)
     for at in state.wiring.connectors_of[station]:
-        connectors[at] = replace(connectors[at], mask=None, mask_seen=None, phase_count=None)
+        connectors[at] = replace(connectors[at], mask=None, mask_seen=None, fit=UNFITTED)
     return replace(state, connectors=tuple(connectors))
 
 
@@ -450,7 +456,7 @@ def _plugged(
         started_at_s=at_s,
         mask=None,
         mask_seen=None,
-        phase_count=None,
+        fit=UNFITTED,
         accepts_ma=None,
         unused_since_s=None,
         resting_since_s=None,
@@ -491,5 +497,5 @@ def _after_transaction(
         transaction=None,
         mask=None,
         mask_seen=None,
-        phase_count=None,
+        fit=UNFITTED,
     )

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 from gateway.control.bounds import is_pause_seen, may_have_lapsed
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import NEVER_S, ConnectorBelief, StandingLimit, StationBelief
+from gateway.control.state import (
+    NEVER_S,
+    UNFITTED,
+    ConnectorBelief,
+    StandingLimit,
+    StationBelief,
+)
 from gateway.domain.circuits import Connector
 from gateway.domain.events import LimitSent
 
@@ -94,7 +100,7 @@ def after_reboot(connector: Connector, belief: ConnectorBelief, at_s: float) -> 
         moves=(),
         mask=None,
         mask_seen=None,
-        phase_count=None,
+        fit=UNFITTED,
         over_since_s=None,
         above_since_s=None,
         resting_since_s=None,
@@ -200,9 +206,9 @@ def after_sending(
             belief = replace(belief, started_at_s=event.at_s)
         if newest.limit_ma == 0:
             # Learnt again after every pause (design §3): it may come back on other phases.
-            belief = replace(belief, mask=None, mask_seen=None, phase_count=None)
+            belief = replace(belief, mask=None, mask_seen=None, fit=UNFITTED)
     if event.phase_count != newest.phase_count:
-        belief = replace(belief, phase_count=None)  # By what it was told for, watts fitted so many.
+        belief = replace(belief, fit=UNFITTED)  # By what it was told for, watts fitted so many.
     paused_at_s = None if event.limit_ma else (belief.paused_at_s or event.at_s)
     return replace(
         belief,
@@ -236,7 +242,7 @@ def after_acknowledgement(
             fallen_until_s=at_s + parameters.settling_s,
             mask=None,
             mask_seen=None,
-            phase_count=None,
+            fit=UNFITTED,
         )
     limits = tuple(
         replace(

@@ -69,6 +69,23 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseFit:
+    """What power alone has told of the phases a vehicle uses (see `fit`)."""
+
+    count: int | None = None
+    """How many it surely uses; None while that is not known."""
+    fewest_count: int = 1
+    """How many it uses at least, if it obeyed."""
+    limit_ma: int = 0
+    """The limit its last settled draw was under; 0 before there was one."""
+    power_ma: int = 0
+    """That draw, as of one phase."""
+
+
+UNFITTED = PhaseFit()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorBelief:
     """What is known and not known of one connector.
 
@@ -86,7 +103,7 @@ class ConnectorBelief:
     """The last few moves of its draw, oldest first: they explain what circuits show."""
     mask: Mask | None = None
     mask_seen: Mask | None = None
-    phase_count: int | None = None
+    fit: PhaseFit = UNFITTED
     """How many phases it uses, learnt from watts where the station tells no currents."""
     fallback_ma: int | None = None
     """The persistent fallback the station accepted; None: not written yet."""

@@ -4,11 +4,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gateway.control.bites import is_another_being_cut, shown_on
-from gateway.control.bounds import counted_limit_ma, draw_as_limit_ma, interval_of_s, tolerance_ma
+from gateway.control.bounds import (
+    CHARGING_MA,
+    counted_limit_ma,
+    draw_as_limit_ma,
+    interval_of_s,
+    tolerance_ma,
+)
 from gateway.control.state import SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
-
-CHARGING_MA = 4_500  # A vehicle that draws this much at its minimum follows its limit.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,7 +210,7 @@ class Visits:
             delivered_wh=session.delivered_wh,
             rank=said.criticality.rank,
             id_token=session.id_token,
-            phase_count=(sum(mask) if mask is not None else belief.phase_count) or None,
+            phase_count=(sum(mask) if mask is not None else belief.fit.count) or None,
             accepts_ma=min([ma for ma in accepts_ma if ma is not None], default=None),
             taper=()
             if missing_wh is None

@@ -28,7 +28,10 @@ class Hall:
         phases: tuple[Phase, ...],
         numbers: tuple[int, ...],
         unit: RateUnit = RateUnit.AMPERES,
+        takes_a: dict[int, float] | None = None,
+        voltage_v: float = VOLTAGE_V,
     ) -> None:
+        self.takes_a, self.voltage_v = takes_a or {}, voltage_v
         self.board, self.phases, self.in_watts = (
             OneCircuit(of=site(phases=phases)),
             phases,
@@ -43,7 +46,7 @@ class Hall:
 
     def tell(self, number: int) -> None:
         """Let a station tell the power of its vehicle."""
-        power_w = self.draws_a[number] * len(self.phases) * VOLTAGE_V
+        power_w = self.draws_a[number] * len(self.phases) * self.voltage_v
         self.board.learn(
             ConnectorMetered(
                 at_s=self.board.now_s,
@@ -62,7 +65,8 @@ class Hall:
             told_a = newest.limit_ma / 1_000 if newest.last_sequence else 0.0
             if self.in_watts:
                 told_a = told_a * newest.phase_count / len(self.phases)
-            waiting.append(min(told_a, 32.0) if told_a >= MIN_CHARGING_MA / 1_000 else 0.0)
+            takes_a = min(told_a, self.takes_a.get(number, 32.0))
+            waiting.append(takes_a if told_a >= MIN_CHARGING_MA / 1_000 else 0.0)
             self.draws_a[number] = waiting.pop(0)
         second = int(board.now_s)
         own_a = sum(self.draws_a.values())
@@ -111,6 +115,23 @@ def test_beside_a_steady_base_limits_come_to_rest(
 
     assert max(hall.changes.values(), default=0) <= 6
     assert min(hall.draws_a.values()) > 9.0
+
+
+@pytest.mark.parametrize("takes_a", [10.0, 15.6])
+@pytest.mark.parametrize("voltage_v", [222.0, 238.0])
+def test_a_vehicle_that_takes_less_than_its_share_is_not_said_to_disobey(
+    takes_a: float, voltage_v: float
+) -> None:
+    hall = Hall(phases=THREE_PHASE, numbers=(1, 2), takes_a={1: takes_a}, voltage_v=voltage_v)
+    told = Counter[int]()
+    for base_a in (20.0, 45.0, 20.0):
+        for _ in range(600):
+            hall.step(base_a)
+            told.update(n for n in hall.draws_a if hall.board.state.connectors[n - 1].over_since_s)
+
+    assert not told
+    assert hall.draws_a[1] == takes_a
+    assert hall.draws_a[2] > 15.0
 
 
 def surely_ma(
