@@ -57,12 +57,11 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
     is_narrowed = bool(narrowed or state.constraints or state.is_stopped)
     tried = trials_of(state, [at for at in moved if not stations[at].is_proven], now_s)
     for at in moved:
-        is_proven, trial = stations[at].is_proven, tried.get(at)
-        trials[at] = trial
-        exceeds = seen.overdrawn[at] or state.connectors[at].excess_ma > 0
-        if is_narrowed or not is_proven or exceeds:
-            tried_ma = 0 if trial is None else trial.limit_ma
-            caps[at] = connector_cap(state, seen, at, narrowed, tried_ma=tried_ma, now_s=now_s)
+        if not (is_narrowed or seen.overdrawn[at] or at in tried or state.connectors[at].excess_ma):
+            continue  # Nearly always.
+        trials[at] = trial = tried.get(at)
+        tried_ma = 0 if trial is None else trial.limit_ma
+        caps[at] = connector_cap(state, seen, at, narrowed, tried_ma=tried_ma, now_s=now_s)
     return Moment(
         now_s=now_s,
         state=state,

@@ -60,9 +60,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     _tell_needs(moment, board)
     short_since_s = _short_since_s(moment, board)
     cut_to_fit(board, _may_pause(moment, short_since_s), state.parameters)
-    memory = replace(_with_timers(moment, board), short_since_s=short_since_s)
-    waiting = _waiting(moment, board)
-    memory = replace(memory, waiting_since_s=_waiting_since_s(state, waiting, now_s))
+    memory, waiting = _with_timers(moment, board), _waiting(moment, board)
     lapse, proven_dead_man = lapse_of(moment)
     if lapse.connector is not None:
         at = state.wiring.connector_at[lapse.connector]
@@ -77,18 +75,24 @@ def decide(state: SiteState, now_s: float) -> Decision:
     _start(moment, board, [at for at in awake if at in board.guaranteed], memory)
     dues = _owe_promised(moment, board, steps, wanting)
     _start(moment, board, [at for at in awake if at not in board.guaranteed], memory)
-    if awake and now_s - state.memory.rotated_at_s >= state.parameters.rotation_s / 4:
+    rotated_at_s = state.memory.rotated_at_s
+    if awake and now_s - rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, awake, now_s, state.parameters)
-        memory = replace(memory, rotated_at_s=now_s if was_rotated else memory.rotated_at_s)
+        rotated_at_s = now_s if was_rotated else rotated_at_s
     _tell_all_phases(moment, board, memory)
-    memory = replace(memory, dues=(*dues, *_raise(moment, board, steps)))
-    memory = replace(memory, tells_all_phases=_tells_all_phases(board))
+    dues += _raise(moment, board, steps)
+    tells_all_phases = _tells_all_phases(board)
     _tell_all_that_costs_nothing(moment, board)
     orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(moment)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
     memory = replace(
         memory,
+        short_since_s=short_since_s,
+        waiting_since_s=_waiting_since_s(state, waiting, now_s),
+        rotated_at_s=rotated_at_s,
+        tells_all_phases=tells_all_phases,
+        dues=tuple(dues),
         base_seen_ma=base_seen_ma,
         base_over=base_over,
         doubts=doubts_of(
@@ -123,7 +127,10 @@ def decide(state: SiteState, now_s: float) -> Decision:
 def with_settled(state: SiteState, now_s: float) -> SiteState:
     """Return the state with the limits put out of force whose time has come."""
     connectors, station_of = list(state.connectors), state.wiring.station_of
-    for at in [at for at, belief in enumerate(connectors) if len(belief.limits) > 1]:
+    several = [at for at, belief in enumerate(connectors) if len(belief.limits) > 1]
+    if not several:
+        return state
+    for at in several:
         station = state.stations[station_of[at]]
         connectors[at] = settled(connectors[at], station, state.parameters, now_s)
     return replace(state, connectors=tuple(connectors))

@@ -160,19 +160,20 @@ def _part(state: SiteState, at: Position, circuits_read_at_s: list[float], now_s
     wiring, parameters, belief = state.wiring, state.parameters, state.connectors[at]
     connector, station = wiring.connectors[at], state.stations[wiring.station_of[at]]
     read_at_s, low, is_over = -ENDLESS_S, NOTHING, False
+    is_doubted = station.is_unsteady and is_unsteady(station, parameters, now_s)
     if belief.draws:
         newest = belief.draws[-1]
         is_current = reading_is_current(belief, station, parameters, now_s)
         # Nearly always within the highest limit that may be in force, and told at once.
         if is_current and (newest.highest_ma is None or newest.highest_ma > belief.in_force_ma):
             is_over = is_overdrawn(connector, belief, station, parameters)
-        is_current = is_current and not is_unsteady(station, parameters, now_s)
+        is_current = is_current and not is_doubted
         draw = counted_draw(belief, circuits_read_at_s[wiring.paths[at][0]])
         low = low_ma(draw, is_current=is_current)
         read_at_s = -ENDLESS_S if draw is None else draw.at_s
     high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
     mask = wiring.wired[at]
-    if not is_unsteady(station, parameters, now_s):
+    if not is_doubted:
         mask = mask_of(belief, station, mask)
     return high, low, is_over, mask, read_at_s
 
@@ -194,7 +195,9 @@ def _sum_up(state: SiteState, counted: Counted, circuits: Iterable[Position]) ->
             if low is NOTHING:  # Before it began there was nothing to fall.
                 told_s = max(state.connectors[at].started_at_s, told_s)
             else:
-                l1, l2, l3 = low if max(low) <= high else [min(high, of_phase) for of_phase in low]
+                l1, l2, l3 = low
+                if l1 > high or l2 > high or l3 > high:
+                    l1, l2, l3 = min(l1, high), min(l2, high), min(l3, high)
                 lows_ma[row] += l1
                 lows_ma[row + 1] += l2
                 lows_ma[row + 2] += l3

@@ -321,7 +321,7 @@ class Steps:
 
     left_ma: list[int]
     least_ma: list[int]
-    """Per row: the headroom from which there is a climb."""
+    """Per row: the headroom from which there is a climb, where there is one."""
 
     @staticmethod
     def of(
@@ -335,7 +335,10 @@ class Steps:
         ratio, dead_band_ma = parameters.raise_share_ratio, parameters.dead_band_ma
         return Steps(
             left_ma=[ma and max(dead_band_ma, int(ma * ratio)) for ma in climb_ma],
-            least_ma=[least_climb_ma(rating, parameters) for rating in rating_ma],
+            least_ma=[
+                least_climb_ma(rating, parameters) if ma else 0
+                for ma, rating in zip(climb_ma, rating_ma, strict=True)
+            ],
         )
 
     def hand_over(self, board: Board, at: int, to_ma: int, *, least_ma: int) -> None:
