@@ -33,8 +33,11 @@ from gateway.planning.room import (
     cumulated,
     given_ma,
 )
+from gateway.planning.shortage import Shortage, shortage_in
 
 LEAST_DROP_RATIO = 0.1
+COMES_IN_S = 900.0
+"""How soon a vehicle that is late comes at best, when it is looked at again whether that is in time."""
 ROUNDING_WH = 1.0
 """Instants and currents are rounded to whole slots and steps: less than this is missing by that."""
 
@@ -52,16 +55,6 @@ class Danger(StrEnum):
     """Its vehicle has not come, and what is left of its time is too short."""
     SLOW = "slow"
     """Its vehicle is there and was given too little so far for what is left of its time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shortage:
-    """The phase of a circuit (`row`) that leaves least: how little, and when (epoch s)."""
-
-    row: int
-    left_ma: int
-    from_at_s: float
-    until_at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +91,17 @@ class Risk:
     why: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A book at an epoch second, with what is seen of connectors; see `standings`."""
+
+    book: Book
+    places: Places
+    now_s: float
+    others_until_s: Mapping[str, float]
+    away: Mapping[str, Away]
+
+
 def floor_ratio(promised_ratio: float) -> float:
     """Return the confidence below which a promise is at risk.
 
@@ -121,18 +125,68 @@ def standings(
     made to, and until when (epoch s) it is taken to stay; `away` those that can serve nobody. A
     promise whose place is no longer in the site is left out.
     """
+    seen = Seen(
+        book=book,
+        places=places,
+        now_s=now_s,
+        others_until_s=others_until_s or {},
+        away=away or {},
+    )
+    return (standing for standing in steps(seen) if standing is not None)
+
+
+def steps(seen: Seen) -> Iterator[Standing | None]:
+    """Yield the same, and None before it is known: so whoever waits can see to other things.
+
+    Who is late and would be at risk if all others drew just along their envelopes is looked at again
+    as control shares: floors first, then whoever was promised first gets all it takes, and is done
+    before its envelope is over.
+    """
+    found = []
+    for chance in _looked_at(seen):
+        found.append((chance.standing(), chance.is_late))
+        yield None
+    if any(is_late and standing.is_at_risk for standing, is_late in found):
+        floors: dict[str, Reservation] = {}
+        for chance in _looked_at(seen, floors={}):
+            floors[chance.promise.id] = chance.floor()
+            yield None
+        again = {}
+        for chance in _looked_at(seen, floors=floors):
+            again[chance.promise.id] = chance.standing()
+            yield None
+        found = [
+            (again[s.promise.id] if is_late and not again[s.promise.id].is_at_risk else s, is_late)
+            for s, is_late in found
+        ]
+    yield from (standing for standing, _ in found)
+
+
+def _looked_at(
+    seen: Seen, *, floors: Mapping[str, Reservation] | None = None
+) -> Iterator["_Chance"]:
+    """Yield the chance of every open promise in turn, each in the room that those before it leave.
+
+    With `floors` all take what they can as soon as they can; those behind have theirs, by id, if
+    they are known, instead of their envelopes.
+    """
+    book, now_s = seen.book, seen.now_s
     grid, from_at_s = book.room.grid, book.from_at_s
-    # Beside what those before it take, and beside what is promised to those behind it too.
-    room, free_ma = book.unpromised, book.room.left_ma.copy()
     opened = (_as_drawn(p, now_s) for p in book.promises.values() if p.state.is_open)
     promises = sorted(opened, key=matters)
+    # Beside what those before it take, and beside what is promised to those behind it too.
+    room, free_ma = book.unpromised, book.room.left_ma.copy()
     for promise in promises:
-        take(free_ma, grid, from_at_s, promise, sign=-1)
+        if floors and promise.id in floors:
+            take(free_ma, grid, from_at_s, promise, sign=-1)
+            take(free_ma, grid, from_at_s, floors[promise.id], sign=1)
+    for promise in promises:
+        take(free_ma, grid, from_at_s, (floors or {}).get(promise.id, promise), sign=-1)
         try:
-            outlet = _outlet(promise, places)
+            outlet = _outlet(promise, seen.places)
         except AskError:
             continue
-        busy_until_s = (others_until_s or {}).get(promise.place, 0.0)
+        busy_until_s = seen.others_until_s.get(promise.place, 0.0)
         if promise.state is PromiseState.ARRIVED:
             busy_until_s = 0.0
         chance = _Chance(
@@ -143,9 +197,10 @@ def standings(
             from_at_s=from_at_s,
             now_s=now_s,
             busy_until_s=busy_until_s,
-            away=(away or {}).get(promise.place),
+            away=seen.away.get(promise.place),
+            hurries=floors is not None,
         )
-        yield chance.standing()
+        yield chance
         claim = chance.claim()
         take(free_ma, grid, from_at_s, claim, sign=1)
         room = chance.leaves(room, claim)
@@ -217,6 +272,7 @@ class _Chance:
 
     `free_ma` (rows, slots) is what is left beside all others, those that matter less too. A vehicle
     that came late is not made up for (design §3: floors first): beyond its envelope that is all it has.
+    One that `hurries` takes what it can as soon as it can; if it is late it comes in a while.
     """
 
     def __init__(
@@ -230,11 +286,14 @@ class _Chance:
         now_s: float,
         busy_until_s: float,
         away: Away | None,
+        hurries: bool,
     ) -> None:
-        self._promise, self._outlet = promise, outlet
+        self.promise, self._outlet, self._hurries = promise, outlet, hurries
         self._from_at_s, self._now_s, self._busy_until_s = from_at_s, now_s, busy_until_s
         self._away = away if away is not None and away.spoils(promise.from_at_s, now_s) else None
-        self._begins_s = max(now_s, promise.from_at_s, busy_until_s) - from_at_s
+        is_missed = now_s > promise.from_at_s + LATE_S and not promise.is_plain_draw
+        comes_s = COMES_IN_S * (hurries and is_missed and promise.state is not PromiseState.ARRIVED)
+        self._begins_s = max(now_s + comes_s, promise.from_at_s, busy_until_s) - from_at_s
         self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
         slots = _slots(room, self._begins_s, self._ends_s)
         self._room, self._free_ma = _within(room, outlet, slots), free_ma[:, slots]
@@ -242,9 +301,9 @@ class _Chance:
         take(taken_ma, self._room.grid, from_at_s, promise, sign=-1)
         self._own_ma: Ints = taken_ma[promise.rows[0]]
         comes_at_s = _comes_at_s(promise, from_at_s + self._begins_s)
-        self._is_late = comes_at_s > promise.from_at_s + LATE_S
+        self.is_late = comes_at_s > promise.from_at_s + LATE_S
         self._outlook = Outlook.of(self._room, outlet)
-        if self._is_late:
+        if self.is_late:
             self._outlook = self._beside_all()
         self._missing_wh = KEPT_RATIO * promise.energy_wh - promise.delivered_wh - ROUNDING_WH
 
@@ -269,9 +328,9 @@ class _Chance:
         """Return how the promise stands."""
         if self._away is not None and self._missing_wh > 0:
             return Standing(
-                promise=self._promise,
+                promise=self.promise,
                 confidence_ratio=0.0,
-                can_wh=self._promise.delivered_wh,
+                can_wh=self.promise.delivered_wh,
                 danger=Danger.STATION,
                 away=self._away,
             )
@@ -283,27 +342,27 @@ class _Chance:
         if confidence_ratio < 1.0:
             danger = self._danger()
         if danger is Danger.ROOM:
-            left_ma = self._free_ma if self._is_late else self._room.left_ma
+            left_ma = self._free_ma if self.is_late else self._room.left_ma
             room = replace(self._room, left_ma=left_ma)
-            shortage = _shortage(room, outlook, self._begins_s, ends_s, from_at_s=self._from_at_s)
+            shortage = shortage_in(room, outlook, self._begins_s, ends_s, from_at_s=self._from_at_s)
         return Standing(
-            promise=self._promise,
+            promise=self.promise,
             confidence_ratio=confidence_ratio,
-            can_wh=self._promise.delivered_wh + takes.energy_within_wh(begins_s, ends_s),
+            can_wh=self.promise.delivered_wh + takes.energy_within_wh(begins_s, ends_s),
             danger=danger,
             shortage=shortage,
         )
 
     def _danger(self) -> Danger:
-        if self._busy_until_s > max(self._now_s, self._promise.from_at_s):
+        if self._busy_until_s > max(self._now_s, self.promise.from_at_s):
             return Danger.OCCUPIED
         endless_ma = np.full_like(self._room.left_ma, self._outlet.max_ma)
         endless = replace(self._room, left_ma=endless_ma, base_paths_ma={})
         # What circuits have would do, but for those behind it, who do not give way to who is late.
-        is_for_being_late = self._is_late and self._is_enough(self._room)
+        is_for_being_late = self.is_late and self._is_enough(self._room)
         if self._is_enough(endless) and not is_for_being_late:
             return Danger.ROOM
-        is_there = self._promise.state is PromiseState.ARRIVED
+        is_there = self.promise.state is PromiseState.ARRIVED
         return Danger.SLOW if is_there else Danger.LATE
 
     def _is_enough(self, room: Room) -> bool:
@@ -317,23 +376,44 @@ class _Chance:
         That is its envelope as far as it can be followed. What it is short of then it takes as soon
         as it can of what is free, and only what that has not from those behind it.
         """
-        promise, outlet = self._promise, self._outlet
-        missing_wh = promise.energy_wh - promise.delivered_wh
-        if missing_wh <= 0:
-            return replace(promise, envelope=())
-        left_ma, is_to_come = self._outlook.left_ma, self._now_s <= promise.from_at_s
-        if is_to_come and not self._is_late and (left_ma >= self._own_ma).all():
-            return promise
+        if self.promise.energy_wh - self.promise.delivered_wh <= 0:
+            return replace(self.promise, envelope=())
+        is_to_come = self._now_s <= self.promise.from_at_s and not self.is_late
+        fits = (self._outlook.left_ma >= self._own_ma).all()
+        if is_to_come and fits and not self._goes_ahead:
+            return self.promise
+        return self._along(self._claims_ma())
+
+    def floor(self) -> Reservation:
+        """Return the promise with what it takes of its envelope, until it has its energy."""
+        if self.promise.energy_wh - self.promise.delivered_wh <= 0:
+            return replace(self.promise, envelope=())
+        return self._along(np.minimum(self._claims_ma(), self._own_ma))
+
+    @property
+    def _goes_ahead(self) -> bool:
+        return self._hurries and not self.promise.is_plain_draw
+
+    def _claims_ma(self) -> Ints:
+        outlet, left_ma = self._outlet, self._outlook.left_ma
+        missing_wh = self.promise.energy_wh - self.promise.delivered_wh
         edges_s = self._outlook.edges_s.clip(self._begins_s, self._ends_s)
         wh_per_ma = outlet.power_w(1.0) * np.diff(edges_s) / HOUR_S
-        free_ma = self._free_ma[list(promise.rows)].min(axis=0)
+        free_ma = given_ma(self._free_ma[list(self.promise.rows)].min(axis=0), outlet)
         could_ma = given_ma(left_ma, outlet)
         claims_ma = np.where(left_ma >= self._own_ma, self._own_ma, could_ma)
-        for most_ma in (given_ma(free_ma, outlet), *(() if self._is_late else (could_ma,))):
+        if self._goes_ahead:
+            claims_ma = _caught_up_ma(np.maximum(claims_ma, free_ma), wh_per_ma, missing_wh)
+        for most_ma in (free_ma, *(() if self.is_late else (could_ma,))):
             short_wh = missing_wh - float(claims_ma @ wh_per_ma)
             spare_ma = (most_ma - claims_ma).clip(0)
             claims_ma = claims_ma + _caught_up_ma(spare_ma, wh_per_ma, short_wh)
-        parts = zip(pairwise(edges_s.tolist()), claims_ma.tolist(), strict=True)
+        return claims_ma
+
+    def _along(self, current_ma: Ints) -> Reservation:
+        """Return the promise with such currents in the slots of its window that is left."""
+        edges_s = self._outlook.edges_s.clip(self._begins_s, self._ends_s)
+        parts = zip(pairwise(edges_s.tolist()), current_ma.tolist(), strict=True)
         envelope = tuple(
             Stretch(
                 from_at_s=self._from_at_s + from_s,
@@ -343,12 +423,12 @@ class _Chance:
             for (from_s, until_s), current_ma in parts
             if current_ma and from_s < until_s
         )
-        return replace(promise, envelope=envelope)
+        return replace(self.promise, envelope=envelope)
 
     def leaves(self, room: Room, claim: Reservation) -> Room:
         """Return the room that is left behind a claim; who is late makes up in no scenario."""
         from_at_s, voltage_v = self._from_at_s, self._outlet.voltage_v
-        if not self._is_late:
+        if not self.is_late:
             return claimed(room, claim, from_at_s=from_at_s, voltage_v=voltage_v)[0]
         left_ma = room.left_ma.copy()
         take(left_ma, room.grid, from_at_s, claim, sign=1)
@@ -397,37 +477,3 @@ def _within(room: Room, outlet: Outlet, slots: slice) -> Room:
             if row in room.base_paths_ma
         },
     )
-
-
-def _shortage(
-    room: Room, outlook: Outlook, begins_s: float, ends_s: float, *, from_at_s: float
-) -> Shortage | None:
-    """Return the row that leaves least in a window, and when; in the scenarios, where there are."""
-    edges_s = outlook.edges_s
-    first = max(0, int(edges_s.searchsorted(begins_s, side="right")) - 1)
-    last = min(room.grid.slot_count, int(edges_s.searchsorted(ends_s, side="left")))
-    if first >= last:
-        return None
-    rows = list(outlook.outlet.rows)
-    left_ma = np.array([_least_left_ma(room, row)[first:last] for row in rows])
-    at, slot = np.unravel_index(int(left_ma.argmin()), left_ma.shape)
-    least_ma = int(left_ma[at, slot])
-    is_as_short = left_ma[at] <= least_ma
-    until = int(slot)
-    while until < last - first and is_as_short[until]:
-        until += 1
-    return Shortage(
-        row=rows[int(at)],
-        left_ma=max(0, least_ma),
-        from_at_s=from_at_s + max(begins_s, float(edges_s[first + int(slot)])),
-        until_at_s=from_at_s + min(ends_s, float(edges_s[first + until])),
-    )
-
-
-def _least_left_ma(room: Room, row: int) -> Ints:
-    """Return what a row leaves per slot where base turns out highest."""
-    paths_ma = room.base_paths_ma.get(row)
-    least_ma: Ints = room.left_ma[row]
-    if paths_ma is not None:
-        least_ma = least_ma - np.maximum(0, paths_ma.max(axis=0))
-    return least_ma

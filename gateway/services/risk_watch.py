@@ -11,7 +11,7 @@ from gateway.domain.promises import Reservation
 from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Risk, Standing, floor_ratio, standings
+from gateway.planning.at_risk import Risk, Seen, Standing, floor_ratio, steps
 from gateway.planning.book import Book
 from gateway.planning.quote_words import place_said, row_said
 from gateway.planning.risk_words import risk_said
@@ -103,10 +103,12 @@ class RiskWatch:
             self._sees_from_s = now_s + SEES_AFTER_S
         sees = now_s >= self._sees_from_s
         found = []
-        for standing in standings(
-            book, self._places, now_s=now_s, others_until_s=others_until_s, away=away
-        ):
-            found.append(standing)
+        seen = Seen(
+            book=book, places=self._places, now_s=now_s, others_until_s=others_until_s, away=away
+        )
+        for standing in steps(seen):
+            if standing is not None:
+                found.append(standing)
             await asyncio.sleep(0)
         self._forget({standing.promise.id for standing in found})
         news = [standing for standing in found if self._is_news(standing, sees=sees)]

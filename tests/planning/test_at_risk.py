@@ -123,6 +123,29 @@ def test_who_came_late_makes_up_for_it_beside_those_behind_it() -> None:
     assert stand(book(13_000, late), at_h=2.25)["p1"].danger is Danger.ROOM
 
 
+def test_who_came_late_is_not_at_risk_where_others_will_be_done_before_their_time() -> None:
+    def with_late(had_wh: float, **late: object) -> bool:
+        until_end = Stretch(
+            from_at_s=BEGINS_S + 2 * HOUR_S, until_at_s=BEGINS_S + 4 * HOUR_S, current_ma=16_000
+        )
+        more: dict[str, object] = {
+            "envelope": (until_end,),
+            "energy_wh": 22_080,
+            "state": PromiseState.ARRIVED,
+        }
+        in_time = {"arrived_at_s": BEGINS_S + 2 * HOUR_S, "delivered_wh": had_wh}
+        made = book(32_000, promise(1, **more, **in_time), promise(2, **{**more, **late}))
+        return stand(made, at_h=2.5)["p2"].is_at_risk
+
+    is_there = {"arrived_at_s": BEGINS_S + 2.5 * HOUR_S}
+    # Alone it was given 32 A: from half past three on it needs nothing.
+    assert not with_late(11_040.0, **is_there)
+    assert with_late(5_520.0, **is_there)
+    # One that is late already is not taken to come this very moment.
+    assert with_late(11_040.0, state=PromiseState.CONFIRMED)
+    assert not with_late(20_000.0, state=PromiseState.CONFIRMED)
+
+
 def test_who_came_in_time_and_was_given_little_is_made_up_for_by_those_behind_it() -> None:
     soon_over = promise(2).envelope[:1]
     arrived_at_s = soon_over[0].from_at_s
