@@ -55,7 +55,7 @@ def claimed(
     left_ma = room.left_ma.copy()
     take(left_ma, room.grid, from_at_s, promise, sign=1)
     claim = _path_claim(room, promise, from_at_s=from_at_s, voltage_v=voltage_v)
-    paths_ma = _moved(room.base_paths_ma, promise, claim, sign=1)
+    paths_ma = with_claim(room.base_paths_ma, promise, claim, sign=1)
     return replace(room, left_ma=left_ma, base_paths_ma=paths_ma), claim
 
 
@@ -65,11 +65,11 @@ def released(
     """Return the room without a promise that takes an envelope and, of scenarios, a claim."""
     left_ma = room.left_ma.copy()
     take(left_ma, room.grid, from_at_s, promise, sign=-1)
-    paths_ma = _moved(room.base_paths_ma, promise, claim, sign=-1)
+    paths_ma = with_claim(room.base_paths_ma, promise, claim, sign=-1)
     return replace(room, left_ma=left_ma, base_paths_ma=paths_ma)
 
 
-def _moved(
+def with_claim(
     paths_ma: Mapping[int, Ints], promise: Reservation, claim: PathClaim | None, *, sign: int
 ) -> Mapping[int, Ints]:
     """Return the scenarios of rows with a claim on top (`sign` 1), or without it (-1)."""

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from gateway.domain.needs import Criticality
 from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.book import Book, BookError, NoRoomError, hold, with_promise, without
 from gateway.planning.charging import Charging
+from gateway.planning.claims import take, with_claim
 from gateway.planning.quote import Ask
 from gateway.planning.rearranging import NOT_LESS_WH, Rearranged, Rearranging
 from gateway.planning.room import Outlet, Room
@@ -40,7 +42,27 @@ def rearranging_of(
 
 def room_of(book: Book, rearranged: Rearranged) -> Room:
     """Return the room beside all that was planned anew of the promises of a book."""
-    return replace(book.room, left_ma=np.array(rearranged.left_ma, dtype=np.int64))
+    left_ma = np.array(rearranged.left_ma, dtype=np.int64)
+    return before_others(replace(book, room=replace(book.room, left_ma=left_ma)))
+
+
+def before_others(book: Book) -> Room:
+    """Return the room of a book in whose scenarios others give way to what is critical.
+
+    Control keeps the floors of what is critical first: base that is higher than planned is taken from
+    what others have, and of what is left only what is critical already catches up before it.
+    """
+    paths_ma, has_ma = book.unpromised.base_paths_ma, book.unpromised.left_ma.copy()
+    for promise in book.promises.values():
+        if promise.state.is_open and promise.criticality is Criticality.CRITICAL:
+            take(has_ma, book.room.grid, book.from_at_s, promise, sign=1)
+            paths_ma = with_claim(paths_ma, promise, book.path_claims.get(promise.id), sign=1)
+    of_others_ma = np.maximum(0, has_ma - book.room.left_ma)
+    giving_way = {
+        row: np.minimum(more_ma, np.maximum(0, more_ma - of_others_ma[row]))
+        for row, more_ma in paths_ma.items()
+    }
+    return replace(book.room, base_paths_ma=giving_way)
 
 
 def hold_moving(

@@ -11,7 +11,7 @@ from gateway.planning.answers import OfferAnswer, WrongStateError
 from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
 from gateway.planning.book import Book, BookError, become, hold, opened, with_promise, without
 from gateway.planning.grid import grid_of
-from gateway.planning.moving import hold_moving
+from gateway.planning.moving import before_others, hold_moving
 from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
 from gateway.planning.quote_words import place_said
 from gateway.planning.room import Outlet
@@ -107,7 +107,10 @@ class BookKeeper:
         book = hold_moving(self.book, promise, envelopes, now_s=now_s)
         asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
         # Where nobody moved, what is beside it is the book before, whose outlooks are known.
-        beside = without(book, promise.id) if envelopes else self.book
+        beside = self.book
+        if envelopes:
+            beside = without(book, promise.id)
+            beside = replace(beside, room=before_others(beside))
         offered = book.promises[promise.id]
         held = as_sure_as_asked(offered, beside, found.outlet, asked_ratio, now_s=now_s)
         self.book = book

@@ -13,10 +13,11 @@ from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Constraint
-from gateway.domain.needs import Need
+from gateway.domain.needs import Criticality, Need
 from gateway.planning.answers import NoLongerFitsError, OwnEnvelope, QuoteAnswer
 from gateway.planning.grid import Grid
 from gateway.planning.quote import Verdict
+from gateway.planning.rearranging import Rearranged, Rearranging, rearrange
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from gateway.services.promisable import Prospect
@@ -43,9 +44,19 @@ class Uncertain:
         return []
 
 
+async def think_over(question: Rearranging) -> Rearranged | None:
+    return rearrange(question)
+
+
 def booking(clock: VirtualClock, prospects: Uncertain | None = None) -> Booking:
-    wiring, feed = Wiring.of(small_site(3)), Feed(clock)
-    return Booking(wiring, ControlParameters(), clock=clock, feed=feed, prospects=prospects)
+    return Booking(
+        Wiring.of(small_site(3)),
+        ControlParameters(),
+        clock=clock,
+        feed=Feed(clock),
+        prospects=prospects,
+        think_over=think_over,
+    )
 
 
 def quoted(made: Booking, clock: VirtualClock, station: str, sure_ratio: float) -> QuoteAnswer:
@@ -57,6 +68,35 @@ def quoted(made: Booking, clock: VirtualClock, station: str, sure_ratio: float) 
         confidence_ratio=sure_ratio,
     )
     return made.quote(wanted, VANS)
+
+
+def test_what_is_critical_is_held_as_sure_as_it_was_offered_for_others_give_way_to_it() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made, drones = booking(clock, Uncertain()), replace(VANS, criticality=Criticality.CRITICAL)
+        arrive_at = clock.now_at() + timedelta(hours=1)
+        van = Need(arrive_at=arrive_at, depart_at=arrive_at + timedelta(hours=4), energy_wh=20_000)
+        for name in ("CP-01", "CP-03"):
+            wanted = replace(van, connector=ConnectorRef(StationId(name), 1))
+            await made.hold(made.quote(wanted, VANS).offers[0].id, VANS)
+        drone = replace(
+            van,
+            depart_at=arrive_at + timedelta(hours=1),
+            connector=ConnectorRef(StationId("CP-02"), 1),
+            criticality=Criticality.CRITICAL,
+        )
+        assert made.quote(drone, drones).verdict is not Verdict.YES
+        offer = (await made.quote_thoroughly(drone, drones)).offers[0]
+        held = await made.hold(offer.id, drones)
+
+        assert offer.gives_way.envelopes
+        assert held.confidence_ratio == offer.offer.confidence_ratio >= 0.9
+        await made.review()
+        risk = made.risk(held.id)
+        assert risk is not None
+        assert risk.confidence_ratio >= held.confidence_ratio
+
+    run_virtual(test())
 
 
 @pytest.mark.parametrize(("asked_ratio", "is_held"), [(0.95, False), (0.7, True)])
