@@ -163,7 +163,7 @@ def high_ma(
         return 0
     limits = belief.limits
     if len(limits) > 1 and not station.is_proven:
-        limits = _not_rested_from(belief, station, parameters, now_s)
+        limits = _not_over(belief, station, parameters, now_s)
     high = counted_in_force_ma(connector, belief, station, limits)
     if now_s < belief.fallen_until_s or may_have_lapsed(limits, parameters, now_s):
         return max(high, counted_limit_ma(fallback_ma(connector, belief), belief, station))
@@ -212,25 +212,65 @@ def _on_fewer_phases_ma(limits: tuple[StandingLimit, ...], phase_count: int) -> 
     return max([limit.limit_ma * limit.phase_count for limit in limits]) // phase_count
 
 
-def _not_rested_from(
+def _not_over(
     belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
 ) -> tuple[StandingLimit, ...]:
     """Return the limits that may be in force at a station not yet proven.
 
     A cut counts there while a sample taken after it had settled shows next to nothing: a start
-    would show in the readings.
+    would show in the readings. Where nothing is ever told, what is beyond the limit is kept in
+    the reserve instead (`may_start_ma`).
     """
-    limits = belief.limits
-    is_resting = belief.resting_since_s is not None and bool(belief.draws)
-    if not is_resting or not reading_is_current(belief, station, parameters, now_s):
-        return limits
-    sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
+    limits, sampled_at_s = belief.limits, now_s
+    if not is_mute(belief, station, parameters, now_s):
+        is_resting = belief.resting_since_s is not None and bool(belief.draws)
+        if not is_resting or not reading_is_current(belief, station, parameters, now_s):
+            return limits
+        sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
     for at in range(len(limits) - 1, 0, -1):
         acknowledged_at_s = limits[at].acknowledged_at_s
         if acknowledged_at_s is None or sampled_at_s < acknowledged_at_s + parameters.settling_s:
             continue
         return limits[at:]
     return limits
+
+
+def is_mute(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters, now_s: float
+) -> bool:
+    """Return whether a vehicle stands at a station not yet proven that tells nothing of its draw.
+
+    Not before a limit has been in force for so long that a reading would have come.
+    """
+    if belief.draws or station.is_proven or not station.is_connected or not belief.is_plugged:
+        return False
+    if is_unsteady(station, parameters, now_s):
+        return False  # What that frees would be taken back with its next loss.
+    silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
+    by_s = now_s - parameters.settling_s - silent_s
+    return any(
+        limit.acknowledged_at_s is not None and limit.acknowledged_at_s <= by_s
+        for limit in belief.limits
+    )
+
+
+def may_start_ma(
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    parameters: ControlParameters,
+    now_s: float,
+) -> int:
+    """Return what a mute connector may begin to draw beyond its claim, if it does not obey.
+
+    What it draws already is base. That it begins is a rise like any other: it is kept in the
+    reserve, as no cut may ever be seen there while its vehicle draws nothing.
+    """
+    if not is_mute(belief, station, parameters, now_s):
+        return 0
+    most_ma = counted_in_force_ma(connector, belief, station, belief.limits)
+    high = high_ma(connector, belief, station, parameters, now_s, is_over=False)
+    return max(0, most_ma - high)
 
 
 def is_pause_seen(

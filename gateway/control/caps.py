@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.control.bounds import draw_as_limit_ma
+from gateway.control.bounds import draw_as_limit_ma, may_start_ma
 from gateway.control.headroom import Survey
 from gateway.control.metered import rating_in_force_ma
 from gateway.control.parameters import ControlParameters
@@ -189,7 +189,9 @@ def _caps_of_connector(
             elapsed_s=now_s - (belief.over_since_s or now_s),
         )
     elif not station.is_proven:
-        yield _unproven(max(MIN_CHARGING_MA, tried_ma), survey.high_ma[at])
+        counted_ma = survey.high_ma[at]
+        counted_ma += may_start_ma(connector, belief, station, state.parameters, now_s)
+        yield _unproven(max(MIN_CHARGING_MA, tried_ma), counted_ma)
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,8 @@ from gateway.control.appetite import is_at_rest
 from gateway.control.board import Board, Rank
 from gateway.control.bounds import (
     counted_in_force_ma,
+    counted_limit_ma,
+    is_mute,
     is_pause_seen,
     on_one_phase_ma,
     phases_to_tell,
@@ -113,7 +115,8 @@ def board_of(moment: Moment) -> Board:
     known_counts, phase_counts = [1] * count, [1] * count
     tells_all = state.memory.tells_all_phases
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
-    awake_ma, ranks, ordinary = list(seen.high_ma), [AT_REST] * count, _rank(state, ORDINARY)
+    highs_ma = _highs_ma(moment)
+    awake_ma, ranks, ordinary = list(highs_ma), [AT_REST] * count, _rank(state, ORDINARY)
     for at in moment.moved:
         belief, station, high_ma = state.connectors[at], moment.stations[at], seen.high_ma[at]
         priority, rank = ORDINARY, ordinary
@@ -142,7 +145,7 @@ def board_of(moment: Moment) -> Board:
                 more_ma[row] += claim_ma - high_ma
                 raises_ma[row] += max(0, counted_ma - high_ma)
         if len(belief.limits) > 1 and not station.is_proven:
-            awake_ma[at] = max(high_ma, _awake_ma(state, at, now_s))
+            awake_ma[at] = max(highs_ma[at], _awake_ma(state, at, now_s))
         may_move[at], in_watts[at] = confirmable, station.takes_watts
         limits_ma[at], caps_ma[at], ranks[at] = limit_ma, cap_ma, rank
         floors_ma[at] = _floor_ma(rank, priority, cap_ma)
@@ -151,7 +154,7 @@ def board_of(moment: Moment) -> Board:
         rows=[rows[mask] for rows, mask in zip(wiring.rows, seen.masks, strict=True)],
         may_move=may_move,
         limit_ma=limits_ma,
-        high_ma=list(seen.high_ma),
+        high_ma=highs_ma,
         awake_ma=awake_ma,
         max_ma=wiring.max_ma,
         cap_ma=caps_ma,
@@ -182,7 +185,29 @@ def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     station = state.stations[connector.ref.station]
     if is_pause_seen(belief, station, state.parameters, now_s):
         return 0
+    if is_mute(belief, station, state.parameters, now_s):
+        return 0  # They are in the reserve, whatever it is told.
     return counted_in_force_ma(connector, belief, station, belief.limits)
+
+
+def _highs_ma(moment: Moment) -> list[int]:
+    """Return what everyone is counted at; of one mute and told nothing, what the reserve keeps.
+
+    It is told its minimum out of the reserve, which then needs so much less: what it may draw is
+    the same, told anything or nothing, until it is proven.
+    """
+    state, seen, left_ma = moment.state, moment.seen, dict[int, int]()
+    highs_ma = list(seen.high_ma)
+    for at in seen.counted.mute:
+        if highs_ma[at]:
+            continue
+        rows = state.wiring.rows[at][seen.masks[at]]
+        in_rows_ma = [left_ma.get(row, seen.rows[row].unproven_ma) for row in rows]
+        least_ma = counted_limit_ma(MIN_CHARGING_MA, state.connectors[at], moment.stations[at])
+        highs_ma[at] = min([least_ma, *in_rows_ma])
+        for row, ma in zip(rows, in_rows_ma, strict=True):
+            left_ma[row] = ma - highs_ma[at]
+    return highs_ma
 
 
 def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:

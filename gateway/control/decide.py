@@ -259,7 +259,7 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
         if state.connectors[at].paused_at_s is None:
             may_start[at] = True
             continue
-        high_ma = moment.seen.high_ma[at]
+        high_ma = board.high_ma[at]
         may_start[at] = not_ready.isdisjoint(board.rows[at]) or (
             high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA)
         )

@@ -112,8 +112,8 @@ def _of_sharing(reason: Reason) -> str:
     if reason.kind is ReasonKind.WAITS_FOR_TURN:
         since = "" if reason.elapsed_s is None else f" since {_seconds(reason.elapsed_s)}"
         return (
-            f"waits for its turn{since}, as {amps(MIN_CHARGING_MA)} for everyone does not fit; "
-            f"{arithmetic}"
+            f"waits for its turn{since}, as {amps(MIN_CHARGING_MA)} for everyone does not fit"
+            f"{_beside(reason.row)}; {arithmetic}"
         )
     return arithmetic
 
@@ -214,6 +214,12 @@ def _where(row: RowFigures | None) -> str:
     return "its circuit" if row is None else f"{row.circuit} {row.phase.name}"
 
 
+def _beside(row: RowFigures | None) -> str:
+    """Return beside what minimums do not fit, where that is more than was told anybody."""
+    names = None if row is None else row.unproven_by or row.reserve_by
+    return "" if names is None else f" beside what {names} may draw"
+
+
 def _after(row: RowFigures | None) -> str:
     return "" if row is None else f"; {_arithmetic(row)}"
 
@@ -229,8 +235,12 @@ def _arithmetic(row: RowFigures | None) -> str:
     if row.in_force_ma < row.rating_ma:
         rating = f"rating {amps(row.in_force_ma)} now of {amps(row.rating_ma)}"
     kept = "" if row.kept_for is None else f", {amps(row.kept_ma)} kept for {row.kept_for}"
+    reserve_by = "" if row.reserve_by is None else f" for {row.reserve_by}, not yet seen to obey"
+    claimed = f"{amps(row.claimed_ma)} is claimed"
+    if row.unproven_by is not None:
+        claimed += f", {amps(row.unproven_ma)} of it for {row.unproven_by}, not yet seen to obey"
     return (
         f"{row.circuit} {row.phase.name} has {amps(max(0, row.available_ma))} for charging "
         f"({rating}, {bound}, base {amps(row.base_ma)}, "
-        f"reserve {amps(row.reserve_ma)}) and {amps(row.claimed_ma)} is claimed{kept}"
+        f"reserve {amps(row.reserve_ma)}{reserve_by}) and {claimed}{kept}"
     )

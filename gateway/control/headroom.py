@@ -19,13 +19,15 @@ from gateway.control.bounds import (
     fallback_ma,
     high_ma,
     is_idle,
+    is_mute,
     is_overdrawn,
     is_unsteady,
     low_ma,
     mask_of,
+    may_start_ma,
     reading_is_current,
 )
-from gateway.control.rows import Row, row_of
+from gateway.control.rows import Row, row_of, with_mute
 from gateway.control.state import NEVER_S, SiteState
 from gateway.control.three_phase import within_three_phase_bounds
 from gateway.control.wants import Claims
@@ -49,6 +51,8 @@ class Counted(NamedTuple):
     """Per row: the sum of lows, no low above its high."""
     idle_ma: list[int]
     """Per row: the largest fallback of an idle connector anywhere below."""
+    mute: list[Position]
+    """Those that tell nothing, at stations not proven: what they may start is in the reserve."""
     told_at_s: list[float]
     """Per circuit: the oldest sample counted."""
     rows: list[Row]
@@ -83,6 +87,7 @@ def survey(state: SiteState, now_s: float) -> Survey:
         claimed_ma=[0, 0, 0] * len(circuits),
         lows_ma=[0, 0, 0] * len(circuits),
         idle_ma=_idle_ma(state, parts),
+        mute=_mute(state, now_s),
         told_at_s=[ENDLESS_S] * len(circuits),
         rows=[],
     )
@@ -129,6 +134,7 @@ def _surveyed(
             told_at_s[higher] = min(told_at_s[higher], told_s)
     of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
+    unproven_ma = _unproven_ma(state, counted, now_s)
     attribution = Attribution(
         state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s, now_s=now_s
     )
@@ -140,9 +146,9 @@ def _surveyed(
                 lows_ma[at] = min(lows_ma[at], corrected.lows_ma)
                 given_ma = corrected.given_ma
             idle_ma = counted.idle_ma[at]
-            rows[at : at + 1] = [
-                row_of(state, at, now_s, lows_ma=lows_ma[at], given_ma=given_ma, idle_ma=idle_ma)
-            ]
+            row = row_of(state, at, now_s, lows_ma=lows_ma[at], given_ma=given_ma, idle_ma=idle_ma)
+            starts_ma = unproven_ma.get(at, 0)
+            rows[at : at + 1] = [with_mute(state, at, row, starts_ma) if starts_ma else row]
     claims = Claims(high_ma=highs_ma, masks=masks, overdrawn=overdrawn, claimed_ma=claimed_ma)
     return Survey(
         rows=within_three_phase_bounds(state, rows.copy(), claims, now_s),
@@ -217,6 +223,30 @@ def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
             for row in wiring.rows[at][mask]:
                 idle_ma[row] = max(idle_ma[row], starts_ma)
     return idle_ma
+
+
+def _mute(state: SiteState, now_s: float) -> list[Position]:
+    """Return the connectors that tell nothing, at stations not yet proven."""
+    stations, parameters, station_of = state.stations, state.parameters, state.wiring.station_of
+    return [
+        at
+        for at, belief in enumerate(state.connectors)
+        if not belief.draws
+        and belief.plugged_at_s is not None
+        and is_mute(belief, stations[station_of[at]], parameters, now_s)
+    ]
+
+
+def _unproven_ma(state: SiteState, counted: Counted, now_s: float) -> dict[int, int]:
+    """Return, per row, what may start there all at once where those that are mute do not obey."""
+    wiring, starts_ma = state.wiring, dict[int, int]()
+    for at in counted.mute:
+        station, belief = state.stations[wiring.station_of[at]], state.connectors[at]
+        connector, mask = wiring.connectors[at], counted.parts[at][3]
+        ma = may_start_ma(connector, belief, station, state.parameters, now_s)
+        for row in wiring.rows[at][mask]:
+            starts_ma[row] = starts_ma.get(row, 0) + ma
+    return starts_ma
 
 
 def _read_at_s(state: SiteState, now_s: float) -> list[float]:

@@ -1,5 +1,6 @@
 """One phase of one circuit as a decision sees it: what binds, what base is, what is kept free."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ class ReserveFor(StrEnum):
     BASE = "a rise of base"
     IDLE = "the start of an idle vehicle"
     LEASE = "a rise of base while nobody is there to cut"
+    UNPROVEN = "the start of a vehicle whose station may not obey"
 
 
 class Row(NamedTuple):
@@ -54,6 +56,8 @@ class Row(NamedTuple):
     """
     doubted_ma: int
     """What it did not show for so long that its reading counts as an old one; 0: it is believed."""
+    unproven_ma: int = 0
+    """The part of the reserve that nothing but vehicles at stations not yet proven need."""
 
 
 def row_of(
@@ -120,6 +124,26 @@ def row_of(
     )
 
 
+def with_mute(state: SiteState, at: int, row: Row, starts_ma: int) -> Row:
+    """Return a row with room kept for what may start there all at once, should nobody mute obey.
+
+    With a reading to trust others are cut once it shows: what the device bears until then need
+    not be kept.
+    """
+    if row.reserve_for is not None:
+        circuit = state.wiring.circuits[at // 3]
+        starts_ma -= _borne_ma(circuit, row.rating_ma, row.set_point_ma, state.parameters)
+    more_ma = starts_ma - row.reserve_ma
+    if more_ma <= 0:
+        return row
+    return row._replace(
+        reserve_ma=row.reserve_ma + more_ma,
+        reserve_for=ReserveFor.UNPROVEN,
+        available_ma=row.available_ma - more_ma,
+        unproven_ma=more_ma,
+    )
+
+
 def _export_ma(state: SiteState, circuit: int, phase: int, now_s: float) -> int:
     """Return what sources below a circuit feed: as measured, else their nameplates."""
     export_ma = 0
@@ -156,6 +180,21 @@ def _reserve_ma(
     if bound_ma + in_lease_ma - carried_ma > rise_ma:
         return bound_ma + in_lease_ma - carried_ma, ReserveFor.LEASE
     return rise_ma, ReserveFor.BASE
+
+
+def _borne_ma(
+    circuit: Circuit, rating_ma: int, set_point_ma: int, parameters: ControlParameters
+) -> int:
+    """Return what a device bears above its set-point until others are cut, in a third of its budget.
+
+    A third (design §1) is where the law cuts for heat.
+    """
+    budget_ratio = circuit.curve.trip_ratio**2 - 1.0
+    trip_ratio = (1.0 + parameters.thermal_minimum_ratio * budget_ratio) ** 0.5
+    curve = replace(circuit.curve, trip_ratio=trip_ratio)
+    from_ratio = min(1.0, circuit.set_point_ratio)
+    borne = carried_ratio(curve, from_ratio=from_ratio, for_s=parameters.reaction_s)
+    return max(0, int(rating_ma * borne) - set_point_ma)
 
 
 def _rise_ma(measured: PhaseState, rating_ma: int, parameters: ControlParameters) -> int:

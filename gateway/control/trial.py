@@ -42,54 +42,100 @@ def trial_of(
     """Return the next step of the trial, None while the connector has nothing at all.
 
     Minimum → a little more → seen to follow → minimum again: that cut is seen to bite. A
-    vehicle that does not follow the little more, or a station that sends no readings, is cut to
-    nothing for a moment instead. All of it counts at the old limit meanwhile (`high_ma`). Where
+    vehicle that does not follow the little more, one that draws too little to follow it, or a
+    station that sends no readings, is cut to nothing for a moment instead, and again after a
+    while where that was not seen. All of it counts at the old limit meanwhile (`high_ma`). Where
     the circuit must show it, nobody else there is being cut, nor tried by such a cut (`taken`).
     """
     parameters, belief = state.parameters, state.connectors[at]
-    connector, since_s = state.wiring.connectors[at], state.memory.trial_at_s[at]
-    newest = belief.limits[-1]
+    since_s, newest = state.memory.trial_at_s[at], belief.limits[-1]
     if newest.last_sequence == 0:
         return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
     if newest.limit_ma == 0:
         if since_s is None:
             return None
-        is_held = now_s < newest.sent_at_s + parameters.reaction_s
+        is_held = now_s < _seen_by_s(state, at)
         return Trial(limit_ma=0, since_s=since_s, is_held=is_held)
     hold = Trial(limit_ma=min(newest.limit_ma, _raised_ma(state)), since_s=since_s)
+    pause = Trial(limit_ma=0, since_s=now_s, is_held=True)
     if newest.acknowledged_at_s is None:
         return hold
-    settled_at_s = newest.acknowledged_at_s + parameters.settling_s
-    station = state.stations[connector.ref.station]
-    least_ma = counted_limit_ma(MIN_CHARGING_MA, belief, station)
-    least_ma += tolerance_ma(least_ma, parameters)
-    draw = belief.draw
-    drawn_ma = None
-    if draw is not None and draw.at_s - parameters.sample_age_s >= newest.sent_at_s:
-        drawn_ma = draw_as_limit_ma(draw, connector, belief)
+    settled_at_s, waits_s = newest.acknowledged_at_s + parameters.settling_s, _waits_s(state, at)
+    # Raised or paused so long ago; paused where it has been started since.
+    tried_for_s = None if since_s is None else now_s - since_s
+    was_paused = since_s is not None and belief.started_at_s > since_s
+    is_again = was_paused and tried_for_s is not None and tried_for_s <= parameters.trial_again_s
+    if belief.draw is None:
+        is_silent = now_s > max(settled_at_s, belief.started_at_s) + waits_s
+        return pause if is_silent and not is_again and _may_show(state, at, now_s, taken) else hold
+    least_ma, drawn_ma = _least_ma(state, at), _drawn_since_ma(state, at, newest.sent_at_s)
+    is_begun = now_s > settled_at_s + max(parameters.start_settling_s, waits_s)
     if newest.limit_ma > MIN_CHARGING_MA:
         if drawn_ma is not None and drawn_ma > least_ma:
             return Trial(limit_ma=MIN_CHARGING_MA, since_s=since_s)
-        if now_s > settled_at_s + parameters.start_settling_s:
-            return Trial(limit_ma=0, since_s=now_s, is_held=True)
+        return pause if is_begun else hold
+    if now_s < settled_at_s or is_again or drawn_ma is None or drawn_ma > least_ma:
         return hold
-    if now_s < settled_at_s:
-        return hold
-    silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
-    is_silent = draw is None and now_s > max(settled_at_s, belief.started_at_s) + silent_s
-    if is_silent and (since_s is None or now_s - since_s > parameters.trial_again_s):
-        circuit_at = shown_on(state, at)
-        if circuit_at is None or circuit_at in taken or is_another_being_cut(state, at, now_s):
-            return hold
-        return Trial(limit_ma=0, since_s=now_s, is_held=True)
-    if drawn_ma is None or not CHARGING_MA <= drawn_ma <= least_ma:
-        return hold
-    if since_s is not None and now_s - since_s > parameters.start_settling_s:
-        # It was raised before, and no cut was seen.
-        return Trial(limit_ma=0, since_s=now_s, is_held=True)
-    raised_ma = min(_raised_ma(state), connector.max_ma)
+    if drawn_ma < CHARGING_MA:
+        # It may yet draw more, and one that rests gives way without a trial.
+        return pause if is_begun and drawn_ma >= parameters.dormant_draw_ma else hold
+    if tried_for_s is not None and tried_for_s > max(parameters.start_settling_s, waits_s):
+        return pause  # It was raised before, and no cut was seen.
+    raised_ma = min(_raised_ma(state), state.wiring.connectors[at].max_ma)
     return Trial(limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
 
 
 def _raised_ma(state: SiteState) -> int:
     return MIN_CHARGING_MA + state.parameters.trial_ma
+
+
+def _waits_s(state: SiteState, at: int) -> float:
+    """Return within what time a connector's next reading comes, if any does.
+
+    Some send them less often than they say: the last two tell. An absence is between them at most
+    once, and is not waited for.
+    """
+    parameters, draws = state.parameters, state.connectors[at].draws
+    interval_s = interval_of_s(state.stations[state.wiring.station_of[at]], parameters)
+    if len(draws) > 1:
+        gap_s = draws[-1].at_s - draws[-2].at_s
+        interval_s = max(interval_s, min(gap_s, parameters.trial_again_s))
+    return interval_s + parameters.interval_grace_s
+
+
+def _seen_by_s(state: SiteState, at: int) -> float:
+    """Return until when it may take to see a cut: until its station's own reading, if it sends any."""
+    parameters, belief = state.parameters, state.connectors[at]
+    newest = belief.limits[-1]
+    by_s, draw = newest.sent_at_s + parameters.reaction_s, belief.draw
+    if draw is None or newest.acknowledged_at_s is None:
+        return by_s
+    settled_at_s = newest.acknowledged_at_s + parameters.settling_s
+    if draw.at_s - parameters.sample_age_s >= settled_at_s:
+        return by_s
+    return max(by_s, settled_at_s + parameters.sample_age_s + _waits_s(state, at))
+
+
+def _may_show(state: SiteState, at: int, now_s: float, taken: Collection[int | None]) -> bool:
+    """Return whether a circuit would show a cut made now, and nobody else's could be taken for it."""
+    circuit_at = shown_on(state, at)
+    if circuit_at is None or circuit_at in taken:
+        return False
+    return not is_another_being_cut(state, at, now_s)
+
+
+def _least_ma(state: SiteState, at: int) -> int:
+    """Return what a vehicle at its minimum draws at most."""
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    station = state.stations[connector.ref.station]
+    least_ma = counted_limit_ma(MIN_CHARGING_MA, belief, station)
+    return least_ma + tolerance_ma(least_ma, state.parameters)
+
+
+def _drawn_since_ma(state: SiteState, at: int, since_s: float) -> int | None:
+    """Return what a connector's reading shows, None where it may be of before."""
+    belief = state.connectors[at]
+    draw = belief.draw
+    if draw is None or draw.at_s - state.parameters.sample_age_s < since_s:
+        return None
+    return draw_as_limit_ma(draw, state.wiring.connectors[at], belief)

@@ -1,7 +1,7 @@
 """Which reason is the primary one for each connector's limit."""
 
 from gateway.control.board import Board
-from gateway.control.bounds import fallback_ma
+from gateway.control.bounds import counted_limit_ma, fallback_ma
 from gateway.control.caps import figures
 from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
@@ -22,13 +22,17 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[tuple[int, ...], RowFigures] = {}
     of_rows: dict[tuple[object, ...], Reason] = {}
+    unproven = {at for at in moment.moved if not moment.stations[at].is_proven}
 
     def tightest(at: Position) -> RowFigures:
         """Return the arithmetic of the tightest row that a connector loads."""
         rows = board.rows[at]
         if rows not in known:
             row = min([(board.proven_room_ma[row], row) for row in rows])[1]
-            known[rows] = _with_kept(state, board, row, figures(state, seen, row))
+            of_row = figures(state, seen, row)
+            if unproven:
+                of_row = _with_unproven(moment, unproven, row, of_row)
+            known[rows] = _with_kept(state, board, row, of_row)
         return known[rows]
 
     for due in memory.dues:
@@ -89,9 +93,36 @@ def _with_kept(state: SiteState, board: Board, row: int, of_row: RowFigures) -> 
     kept_ma = min(sum(kept.values()), of_row.available_ma - of_row.claimed_ma)
     if kept_ma < STEP_MA:
         return of_row
-    name, others = str(state.wiring.connectors[next(iter(kept))].ref), len(kept) - 1
-    kept_for = f"{name} and {others} more" if others else name
-    return of_row._replace(kept_ma=kept_ma, kept_for=kept_for)
+    return of_row._replace(kept_ma=kept_ma, kept_for=_names(state, list(kept)))
+
+
+def _with_unproven(
+    moment: Moment, unproven: set[Position], row: int, of_row: RowFigures
+) -> RowFigures:
+    """Return a row's arithmetic with who counts more than was told, not yet seen to obey."""
+    state, seen = moment.state, moment.seen
+    beyond_ma: dict[Position, int] = {}
+    on_row = [at for at in state.wiring.below[row // 3] if at in unproven]
+    on_row = [at for at in on_row if row in state.wiring.rows[at][seen.masks[at]]]
+    for at in on_row:
+        belief, station = state.connectors[at], moment.stations[at]
+        more_ma = seen.high_ma[at] - counted_limit_ma(belief.wanted_ma, belief, station)
+        if more_ma > 0:
+            beyond_ma[at] = more_ma
+    if beyond_ma:
+        by = _names(state, list(beyond_ma))
+        of_row = of_row._replace(unproven_ma=sum(beyond_ma.values()), unproven_by=by)
+    if seen.rows[row].unproven_ma:
+        mute = set(seen.counted.mute)
+        by = _names(state, [at for at in on_row if at in mute])
+        of_row = of_row._replace(reserve_by=by)
+    return of_row
+
+
+def _names(state: SiteState, ats: list[Position]) -> str:
+    """Return the first of some connectors, and how many more there are."""
+    name, others = str(state.wiring.connectors[ats[0]].ref), len(ats) - 1
+    return f"{name} and {others} more" if others else name
 
 
 def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Reason:

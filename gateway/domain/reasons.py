@@ -44,7 +44,9 @@ class RowFigures(NamedTuple):
 
     `in_force_ma` is its rating as its calendar has it now: `rating_ma` or less. `kept_ma` of what is
     not claimed is kept free for the connector that `kept_for` names, and for others too where it
-    says so.
+    says so. Of the claims `unproven_ma` is beyond what was told, by those that `unproven_by` names
+    alike; `reserve_by` names those for whom alone the reserve is as large as it is. None of them
+    was seen to obey yet.
     """
 
     circuit: CircuitId
@@ -60,6 +62,9 @@ class RowFigures(NamedTuple):
     claimed_ma: int
     kept_ma: int = 0
     kept_for: str | None = None
+    unproven_ma: int = 0
+    unproven_by: str | None = None
+    reserve_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

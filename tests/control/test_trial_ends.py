@@ -1,0 +1,234 @@
+"""A trial ends whatever the vehicle draws and its station tells; and nobody waits for one in vain."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.control.rows import ReserveFor
+from gateway.control.thermal import budget_spent_ratio, theta_after
+from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice
+from gateway.domain.events import FallbackInstalled
+from gateway.domain.reasons import Reason
+from tests.support.one_circuit import OneCircuit, ref, site
+
+FOLLOWS_S = 7
+LEAST_A = 6.0
+A_THIRD = 0.33
+HALF_AN_HOUR_S = 1_800
+
+
+@dataclass(kw_only=True)
+class Car:
+    """A vehicle that comes at `at_s` and draws what its station gives, up to what it takes."""
+
+    at_s: int = 0
+    takes_a: float = 16.0
+    every_s: int = 10
+    says_every_s: int = 10
+    is_mute: bool = False
+    is_tied_a: float | None = None
+    """What its station gives it whatever that is told."""
+    draws_a: float = 0.0
+    given_a: list[float] = field(default_factory=lambda: [0.0] * FOLLOWS_S)
+
+
+class Board:
+    """A board under control; stations accept all they are told, and answer no question."""
+
+    def __init__(self, cars: dict[int, Car], *, rating_a: int = 100) -> None:
+        self.rating_ma = rating_a * 1_000
+        self.one = OneCircuit(of=site(rating_ma=(self.rating_ma,) * 3))
+        self.cars, self.time_s = cars, 0
+        self.changes, self.served_s = dict.fromkeys(cars, 0), dict.fromkeys(cars, 0)
+        self.curve, self.theta = FASTEST_CURVE[OvercurrentDevice.MCB], 0.0
+        self.spent_ratio = 0.0
+        for number, car in cars.items():
+            self.one.is_capable(number, interval_s=car.says_every_s)
+
+    def live(self, seconds: int, base_a: float) -> None:
+        """Let time pass with so much base."""
+        one = self.one
+        for _ in range(seconds):
+            one.now_s += 1.0
+            for number, car in self.cars.items():
+                if self.time_s == car.at_s:
+                    one.plug_in(number)
+                    one.begin(number, f"of-{number}")
+                if self.time_s >= car.at_s:
+                    self._follow(number, car)
+            self.time_s += 1
+            flows_a = base_a + sum(car.draws_a for car in self.cars.values())
+            self._heat(flows_a)
+            for number, car in self.cars.items():
+                self.served_s[number] += car.draws_a > 0.0
+            one.flow(flows_a + 0.001 * (self.time_s % 7))
+            for number, car in self.cars.items():
+                is_due = car.at_s < self.time_s and (self.time_s + number) % car.every_s == 0
+                if is_due and not car.is_mute:
+                    one.draw(number, car.draws_a)
+            before_ma = {number: one.told_ma(number) for number in self.cars}
+            one.decide()
+            for number, was_ma in before_ma.items():
+                self.changes[number] += one.told_ma(number) != was_ma
+
+    def boot(self, number: int) -> None:
+        """Let a station boot; its fallback is written anew."""
+        self.one.boot(number)
+        written = FallbackInstalled(at_s=self.one.now_s, connector=ref(number), fallback_ma=6_000)
+        self.one.learn(written)
+
+    def is_proven(self, number: int) -> bool:
+        """Return whether a station was seen to obey."""
+        return self.one.state.stations[ref(number).station].is_proven
+
+    def why(self, number: int) -> Reason:
+        """Return the reason of a connector's limit."""
+        return self.one.decide().reasons[ref(number)]
+
+    def _follow(self, number: int, car: Car) -> None:
+        told = self.one.state.connectors[number - 1].limits[-1]
+        told_a = told.limit_ma / 1_000 if told.last_sequence else 0.0
+        car.given_a.append(told_a if car.is_tied_a is None else car.is_tied_a)
+        given_a = car.given_a.pop(0)
+        car.draws_a = min(car.takes_a, given_a) if given_a >= LEAST_A else 0.0
+
+    def _heat(self, flows_a: float) -> None:
+        ratio = flows_a * 1_000 / self.rating_ma
+        self.theta = theta_after(self.theta, ratio=ratio, curve=self.curve, elapsed_s=1.0)
+        self.spent_ratio = max(self.spent_ratio, budget_spent_ratio(self.theta, self.curve))
+
+
+def test_a_vehicle_that_draws_little_is_tried_by_a_pause() -> None:
+    board = Board({1: Car(at_s=100), 2: Car(at_s=200), 3: Car(takes_a=3.0)})
+
+    board.live(HALF_AN_HOUR_S, 50.0)
+
+    assert board.is_proven(3)
+    assert min(board.one.told_ma(1), board.one.told_ma(2)) > 6_000
+
+
+def test_one_that_draws_next_to_nothing_is_left_to_rest() -> None:
+    board = Board({3: Car(takes_a=0.4)})
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert board.one.high_ma(3) == 6_000
+    assert board.changes[3] == 1
+
+
+@pytest.mark.parametrize("says_every_s", [60, 10])
+def test_a_pause_lasts_until_readings_that_come_seldom_can_show_it(says_every_s: int) -> None:
+    """Also where a station sends them less often than it says."""
+    slow = {n: Car(takes_a=32.0, every_s=60, says_every_s=says_every_s) for n in (1, 2, 3)}
+    board = Board(slow)
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert [board.is_proven(number) for number in (1, 2, 3)] == [True, True, True]
+
+
+def test_a_pause_that_was_not_kept_is_made_again_after_minutes() -> None:
+    board = Board({1: Car(is_tied_a=6.0)})
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert not board.is_proven(1)
+    assert 4 <= board.changes[1] <= 20
+
+
+def after_a_boot(*, rating_a: int, takes_a: float = 0.0) -> Board:
+    """Return a board with a vehicle at a station that tells nothing and has booted, and two more."""
+    mute = Car(is_mute=True, takes_a=takes_a)
+    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: mute}, rating_a=rating_a)
+    board.live(60, rating_a / 2)
+    board.boot(3)
+    return board
+
+
+@pytest.mark.parametrize(("rating_a", "base_a"), [(100, 60.0), (40, 1.0)])
+def test_a_full_vehicle_whose_station_tells_nothing_leaves_others_their_minimum(
+    rating_a: int, base_a: float
+) -> None:
+    board = after_a_boot(rating_a=rating_a)
+
+    board.live(HALF_AN_HOUR_S, base_a)
+
+    assert not board.is_proven(3)
+    assert min(board.served_s[1], board.served_s[2]) > 500
+
+
+@pytest.mark.parametrize(("rating_a", "base_a"), [(100, 60.0), (100, 50.0), (63, 20.0), (40, 1.0)])
+def test_one_that_wakes_and_obeys_nothing_is_made_room_for_in_time(
+    rating_a: int, base_a: float
+) -> None:
+    board = after_a_boot(rating_a=rating_a)
+    board.live(HALF_AN_HOUR_S, base_a)
+    assert board.cars[1].draws_a
+
+    board.cars[3].is_tied_a = board.cars[3].takes_a = 32.0
+    board.live(300, base_a)
+
+    assert board.cars[3].draws_a == 32.0
+    assert board.spent_ratio <= A_THIRD
+
+
+def test_several_that_wake_at_once_are_all_in_the_reserve() -> None:
+    board = Board({n: Car(is_mute=True, takes_a=0.0) for n in (1, 2)})
+    board.live(120, 20.0)
+
+    row = board.one.seen().rows[0]
+
+    assert row.reserve_for is ReserveFor.UNPROVEN
+    assert board.one.seen().claimed_ma[0] + row.reserve_ma > 2 * 32_000 - 10_000
+
+
+def test_without_a_fresh_reading_all_that_may_start_is_kept() -> None:
+    board = Board({3: Car(is_mute=True, takes_a=0.0)})
+    board.live(120, 20.0)
+    for _ in range(12):
+        board.one.now_s += 1.0
+        board.one.decide()
+
+    seen = board.one.seen()
+
+    assert seen.claimed_ma[0] + seen.rows[0].reserve_ma == 32_000
+
+
+def test_one_that_tells_nothing_is_tried_again_where_its_first_cut_was_not_seen() -> None:
+    cars = {1: Car(at_s=7, takes_a=13.0), 2: Car(at_s=100), 3: Car(is_mute=True, takes_a=10.0)}
+    board = Board(cars)
+
+    board.live(HALF_AN_HOUR_S, 50.0)
+
+    assert board.is_proven(3)
+    assert min(board.one.told_ma(number) for number in (1, 2, 3)) >= 6_000
+
+
+def test_one_that_tells_nothing_has_its_minimum_out_of_what_is_kept_for_it() -> None:
+    board = Board({3: Car(is_mute=True, takes_a=0.0)}, rating_a=40)
+    board.live(200, 9.0)  # All of 32 A beside that does not fit 38 A.
+    board.cars[3].takes_a = 16.0
+
+    board.live(600, 9.0)
+
+    assert board.is_proven(3)
+    assert board.one.told_ma(3) >= 6_000
+
+
+def test_who_waits_is_told_whose_claim_it_is() -> None:
+    board = Board({1: Car(takes_a=3.0), 3: Car(at_s=5)}, rating_a=40)
+    board.live(30, 2.0)
+
+    told = sentence(board.why(3))
+
+    assert "58.0 A of it for CP-1/1 and 1 more, not yet seen to obey" in told
+
+
+def test_who_waits_is_told_for_whom_the_reserve_is() -> None:
+    board = Board({1: Car(is_mute=True, takes_a=0.0), 3: Car(at_s=5)}, rating_a=40)
+    board.live(200, 8.0)
+
+    told = sentence(board.why(3))
+
+    assert "reserve 22.1 A for CP-1/1, not yet seen to obey" in told
