@@ -219,13 +219,6 @@ def _one_phase_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _unconfirmed_is_taken_for_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "is_confirmable", lambda *_: True)
-    monkeypatch.setattr(
-        headroom,
-        "high_ma",
-        lambda _c, belief, station, *_, **__: (
-            0 if bounds.is_idle(belief) or not station.is_connected else belief.wanted_ma
-        ),
-    )
 
 
 def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,7 +452,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="what is not confirmed is taken elsewhere",
-        scenarios=(seed("faults", 1, until_s=3_900.0),),
+        scenarios=(station_that_never_obeyed,),
         patch=_unconfirmed_is_taken_for_done,
     ),
     Mutant(
