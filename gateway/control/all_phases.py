@@ -5,8 +5,8 @@ station divides watts by the phases in use, and three times the maximum to have 
 it is known which phases those are, all the watts may flow on any of them, and are counted so.
 """
 
-from gateway.control.state import SiteState
-from gateway.domain.electric import MIN_CHARGING_MA
+from gateway.control.bounds import is_told_too_few
+from gateway.control.state import NEVER_S, SiteState
 from gateway.domain.reasons import Reason, ReasonKind
 
 
@@ -27,16 +27,31 @@ def may_need_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
     Some vehicles take `start_settling_s` to begin: only what is sampled after that tells.
     """
     belief, connector = state.connectors[at], state.wiring.connectors[at]
-    newest, draw, parameters = belief.limits[-1], belief.draw, state.parameters
-    least_ma = MIN_CHARGING_MA * len(connector.phases)
-    if not 0 < newest.limit_ma * newest.phase_count < least_ma or belief.mask is not None:
+    draw, parameters = belief.draw, state.parameters
+    if not is_told_too_few(belief, connector, state.stations[connector.ref.station]):
         return False
-    if not state.stations[connector.ref.station].takes_watts or _is_capped(cap):
+    if _is_capped(cap):
         return False
     if belief.resting_since_s is None or draw is None:
         return False
     shows_from_s = belief.started_at_s + parameters.start_settling_s
     return draw.at_s - parameters.sample_age_s >= shows_from_s
+
+
+def waits_for_all_phases(
+    state: SiteState, at: int, cap: Reason | None, *, is_at_rest: bool
+) -> bool:
+    """Return whether a vehicle drew nothing of watts for one phase, and was not told them for all.
+
+    One that was paused for that (`is_at_rest`) waits as well.
+    """
+    belief, connector = state.connectors[at], state.wiring.connectors[at]
+    if belief.all_phases_at_s > NEVER_S or belief.mask is not None or _is_capped(cap):
+        return False
+    if belief.limits[-1].limit_ma:
+        return may_need_all_phases(state, at, cap)
+    takes_watts = state.stations[connector.ref.station].takes_watts
+    return is_at_rest and takes_watts and len(connector.phases) > 1
 
 
 def counts_no_more(state: SiteState, at: int, limit_ma: int, cap: Reason | None) -> bool:

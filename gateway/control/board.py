@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import compress, groupby
 
 from gateway.control.bounds import on_one_phase_ma
-from gateway.domain.electric import MIN_CHARGING_MA, in_watts_ma
+from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 
 Rank = tuple[int, float]
 """Criticality class and laxity: smaller is served first."""
@@ -45,6 +45,8 @@ class Board:
     """Per connector: whether its limit is told in watts, and so counted as more amperes."""
     excess_ma: list[int]
     """Per connector: what it draws beyond any limit."""
+    in_base_ma: list[int]
+    """Per connector: the most that it draws of its limit, where that is in base as well."""
     phase_count: list[int]
     """Per connector: for how many phases its limit is told."""
     known_count: list[int]
@@ -85,13 +87,24 @@ class Board:
         if not self.takes_watts[at]:
             return limit_ma + excess_ma
         max_ma = self.max_ma[at]
-        return on_one_phase_ma(limit_ma, times=self._times(at), max_ma=max_ma) + excess_ma
+        counted_ma = on_one_phase_ma(limit_ma, times=self._times(at), max_ma=max_ma)
+        return counted_ma + excess_ma + min(limit_ma, self.in_base_ma[at])
 
     def more_for_ma(self, at: int, room_ma: int) -> int:
-        """Return how much higher a connector's limit is that is counted `room_ma` more."""
-        if not self.limit_ma[at]:
-            room_ma -= self.excess_ma[at]
-        return in_watts_ma(room_ma) // self._times(at) if self.takes_watts[at] else room_ma
+        """Return how much higher a connector's limit may be that is counted `room_ma` more at most."""
+        limit_ma = self.limit_ma[at]
+        if not self.takes_watts[at]:
+            return room_ma if limit_ma else room_ma - self.excess_ma[at]
+        # What watts count for grows unevenly: no phase carries more than the installed maximum.
+        most_ma = self.counted_ma(at, limit_ma) + room_ma
+        low, high = limit_ma // STEP_MA, self.max_ma[at] // STEP_MA
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.counted_ma(at, middle * STEP_MA) <= most_ma:
+                low = middle
+            else:
+                high = middle - 1
+        return max(0, low * STEP_MA - limit_ma)
 
     def _times(self, at: int) -> int:
         """Return how many times a limit in watts may flow on one phase of a connector."""
@@ -99,20 +112,29 @@ class Board:
 
     def tell_for(self, at: int, limit_ma: int, phase_count: int) -> bool:
         """Tell a connector's watts for more phases where all of them fit on any; say if so."""
-        before_ma, was_count = self.counted_ma(at, self.limit_ma[at]), self.phase_count[at]
-        self.phase_count[at] = phase_count
-        told_ma, high_ma = self.counted_ma(at, limit_ma), self.awake_ma[at]
-        more_ma = max(told_ma, high_ma) - max(before_ma, self.high_ma[at])
+        more_ma = self.more_for_phases_ma(at, limit_ma, phase_count)
         if any(self.proven_room_ma[row] < more_ma for row in self.rows[at]):
-            self.phase_count[at] = was_count
             return False
-        self.limit_ma[at], self.high_ma[at] = limit_ma, high_ma
+        before_ma = self.counted_ma(at, self.limit_ma[at])
+        self.phase_count[at] = phase_count
+        told_ma = self.counted_ma(at, limit_ma)
+        self.limit_ma[at], self.high_ma[at] = limit_ma, self.awake_ma[at]
         for row in self.rows[at]:
             self.room_ma[row] -= told_ma - before_ma
             self.proven_room_ma[row] -= more_ma
             self.spare_ma.pop(row, None)
             self.pausable_ma.pop(row, None)
         return True
+
+    def more_for_phases_ma(self, at: int, limit_ma: int, phase_count: int) -> int:
+        """Return what is claimed more once a connector's watts are told for so many phases."""
+        before_ma, was_count = self.counted_ma(at, self.limit_ma[at]), self.phase_count[at]
+        self.phase_count[at] = phase_count
+        told_ma = self.counted_ma(at, limit_ma)
+        self.phase_count[at] = was_count
+        # What is in base as well of a lower limit is no room for its claim.
+        less_ma = max(0, min(self.limit_ma[at], self.in_base_ma[at]) - limit_ma)
+        return max(told_ma, self.awake_ma[at]) - max(before_ma, self.high_ma[at]) + less_ma
 
     def gives_ma(self, at: int, keeps_ma: int) -> int:
         """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""

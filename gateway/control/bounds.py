@@ -4,7 +4,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, StandingLimit, StationBelief
 from gateway.control.wiring import Mask
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import NOTHING, PerPhase, in_amperes_ma
+from gateway.domain.electric import MIN_CHARGING_MA, NOTHING, PerPhase, in_amperes_ma
 
 ENDLESS_S = float("inf")
 CHARGING_MA = 4_500  # What a phase carries that is charged on, offered 6 A (IEC 61851-1).
@@ -70,6 +70,14 @@ def on_one_phase_ma(limit_ma: int, *, times: int, max_ma: int) -> int:
     Some stations give all their watts on those, up to the installed maximum.
     """
     return in_amperes_ma(min(limit_ma * times, max(limit_ma, max_ma)))
+
+
+def is_told_too_few(belief: ConnectorBelief, connector: Connector, station: StationBelief) -> bool:
+    """Return whether the watts told are too few for a vehicle that charges on every phase."""
+    newest, least_ma = belief.limits[-1], MIN_CHARGING_MA * len(connector.phases)
+    if not station.takes_watts or belief.mask is not None:
+        return False
+    return 0 < newest.limit_ma * newest.phase_count < least_ma
 
 
 def is_idle(belief: ConnectorBelief) -> bool:

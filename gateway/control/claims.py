@@ -6,12 +6,14 @@ from gateway.control.all_phases import tells_all_phases
 from gateway.control.appetite import is_at_rest
 from gateway.control.board import Board, Rank
 from gateway.control.bounds import (
+    allowed_in_force_ma,
     counted_in_force_ma,
     counted_limit_ma,
     is_mute,
     is_pause_seen,
     on_one_phase_ma,
     phases_to_tell,
+    reading_is_current,
 )
 from gateway.control.caps import connector_cap, row_caps
 from gateway.control.headroom import Survey, survey
@@ -95,7 +97,7 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
     newest = belief.limits[-1]
     if newest.last_sequence == 0:
         return True
-    if seen.high_ma[at] - belief.excess_ma <= newest.limit_ma:
+    if seen.high_ma[at] - belief.excess_ma <= _allowed_ma(state, at):
         return True  # It rests, or what was before is out of force.
     if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
         return now_s - newest.renewed_at_s < parameters.acknowledgement_s
@@ -103,6 +105,14 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
         return True
     seen_by_s = parameters.settling_s + parameters.interval_grace_s
     return now_s - newest.acknowledged_at_s < seen_by_s
+
+
+def _allowed_ma(state: SiteState, at: int) -> int:
+    """Return what the newest limit allows on one phase."""
+    belief, station = state.connectors[at], state.stations[state.wiring.station_of[at]]
+    if not station.takes_watts:
+        return belief.limits[-1].limit_ma
+    return allowed_in_force_ma(state.wiring.connectors[at], belief, station, belief.limits[-1:])
 
 
 def board_of(moment: Moment) -> Board:
@@ -115,7 +125,7 @@ def board_of(moment: Moment) -> Board:
     known_counts, phase_counts = [1] * count, [1] * count
     tells_all = state.memory.tells_all_phases
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
-    highs_ma = _highs_ma(moment)
+    highs_ma, in_base_ma = _highs_ma(moment), [0] * count
     awake_ma, ranks, ordinary = list(highs_ma), [AT_REST] * count, _rank(state, ORDINARY)
     for at in moment.moved:
         belief, station, high_ma = state.connectors[at], moment.stations[at], seen.high_ma[at]
@@ -133,19 +143,22 @@ def board_of(moment: Moment) -> Board:
             known_counts[at] = phase_counts[at] = phases_to_tell(belief)
         if tells_all[at] and tells_all_phases(state, at, cap):
             phase_counts[at] = len(wiring.connectors[at].phases)
-        counted_ma = limit_ma
+        counted_ma, undrawn_ma = limit_ma, 0
         if station.takes_watts:
             times = phase_counts[at] // known_counts[at]
             counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
+            in_base_ma[at], undrawn_ma = _in_base_ma(moment, at, limit_ma)
         if belief.excess_ma and limit_ma:
             counted_ma += belief.excess_ma
         claim_ma = counted_ma if confirmable else max(counted_ma, high_ma)
-        if claim_ma != high_ma:
+        if claim_ma != high_ma or undrawn_ma:
             for row in wiring.own_rows[at][seen.masks[at]]:
-                more_ma[row] += claim_ma - high_ma
-                raises_ma[row] += max(0, counted_ma - high_ma)
+                more_ma[row] += claim_ma - high_ma + min(0, undrawn_ma)
+                raises_ma[row] += max(0, counted_ma - high_ma) + max(0, undrawn_ma)
         if len(belief.limits) > 1 and not station.is_proven:
             awake_ma[at] = max(highs_ma[at], _awake_ma(state, at, now_s))
+        highs_ma[at] += min(limit_ma, in_base_ma[at])
+        awake_ma[at] += min(limit_ma, in_base_ma[at])
         may_move[at], in_watts[at] = confirmable, station.takes_watts
         limits_ma[at], caps_ma[at], ranks[at] = limit_ma, cap_ma, rank
         floors_ma[at] = _floor_ma(rank, priority, cap_ma)
@@ -161,18 +174,13 @@ def board_of(moment: Moment) -> Board:
         floor_ma=floors_ma,
         rank=ranks,
         takes_watts=in_watts,
+        in_base_ma=in_base_ma,
         excess_ma=[belief.excess_ma for belief in state.connectors],
         phase_count=phase_counts,
         known_count=known_counts,
         started_at_s=[belief.started_at_s for belief in state.connectors],
-        room_ma=[
-            row.available_ma - claimed_ma - more
-            for row, claimed_ma, more in zip(seen.rows, seen.claimed_ma, more_ma, strict=True)
-        ],
-        proven_room_ma=[
-            row.available_ma - claimed_ma - raise_ma
-            for row, claimed_ma, raise_ma in zip(seen.rows, seen.claimed_ma, raises_ma, strict=True)
-        ],
+        room_ma=_left_ma(seen, more_ma),
+        proven_room_ma=_left_ma(seen, raises_ma),
     )
 
 
@@ -188,6 +196,12 @@ def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     if is_mute(belief, station, state.parameters, now_s):
         return 0  # They are in the reserve, whatever it is told.
     return counted_in_force_ma(connector, belief, station, belief.limits)
+
+
+def _left_ma(seen: Survey, more_ma: list[int]) -> list[int]:
+    """Return what is left on each row once so much more is claimed there."""
+    rows = zip(seen.rows, seen.claimed_ma, more_ma, strict=True)
+    return [row.available_ma - claimed_ma - more for row, claimed_ma, more in rows]
 
 
 def _highs_ma(moment: Moment) -> list[int]:
@@ -208,6 +222,28 @@ def _highs_ma(moment: Moment) -> list[int]:
         for row, ma in zip(rows, in_rows_ma, strict=True):
             left_ma[row] = ma - highs_ma[at]
     return highs_ma
+
+
+def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
+    """Return what a vehicle draws of its limit at most, and still may, where that is in base too.
+
+    Watts are taken off no phase that is not known (design §3): what is drawn of them is base as
+    well as a claim. Else what a raise takes would be missed a moment later, and taken back.
+    """
+    state, belief, station = moment.state, moment.state.connectors[at], moment.stations[at]
+    draw = belief.draw
+    if belief.mask is not None or draw is None or draw.current_ma is not None:
+        return 0, 0
+    accepts_ma, max_ma = belief.accepts_ma, state.wiring.max_ma[at]
+    takes_ma = max_ma if accepts_ma is None else accepts_ma
+    is_current = reading_is_current(belief, station, state.parameters, moment.now_s)
+    if draw.power_ma is None or not is_current or belief.resting_since_s is not None:
+        return takes_ma, 0
+    newest = belief.limits[-1]
+    undrawn_ma = min(limit_ma, takes_ma) - draw.power_ma // newest.phase_count
+    is_settled = moment.now_s - newest.sent_at_s > state.parameters.reaction_s
+    # What a cut takes from base shows in the circuit soon, in its own readings much later.
+    return takes_ma, max(0, undrawn_ma) if is_settled else undrawn_ma
 
 
 def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:

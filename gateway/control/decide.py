@@ -17,6 +17,7 @@ from gateway.control.second_look import held_back
 from gateway.control.share import (
     Steps,
     cut_to_fit,
+    make_room_for_more,
     raise_in_steps,
     rotate,
     start_waiting,
@@ -267,16 +268,30 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
 
 
 def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> None:
-    """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh."""
+    """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh.
+
+    Others make room for it. Not soon again after it was told so in vain: it may be full, or wait by a
+    timer of its own.
+    """
     state, after_s = moment.state, moment.state.parameters.raise_after_s
     for at in moment.moved:
         if not board.takes_watts[at] or not board.limit_ma[at]:
             continue
         if not may_need_all_phases(state, at, moment.caps[at]):
             continue
+        if (
+            moment.now_s - state.connectors[at].all_phases_at_s
+            < state.parameters.all_phases_again_s
+        ):
+            continue
+        count = len(state.wiring.connectors[at].phases)
         since_s = [memory.headroom_since_s[row] for row in board.rows[at]]
-        if all(s is not None and moment.now_s - s >= after_s for s in since_s):
-            board.tell_for(at, MIN_CHARGING_MA, len(state.wiring.connectors[at].phases))
+        is_ready = all(s is not None and moment.now_s - s >= after_s for s in since_s)
+        if is_ready and board.tell_for(at, MIN_CHARGING_MA, count):
+            continue
+        if board.may_move[at]:
+            more_ma = board.more_for_phases_ma(at, MIN_CHARGING_MA, count)
+            make_room_for_more(board, at, more_ma, state.parameters)
 
 
 def _tells_all_phases(board: Board) -> tuple[bool, ...]:

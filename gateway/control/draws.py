@@ -8,6 +8,7 @@ from gateway.control.bounds import (
     draw_as_limit_ma,
     fallback_ma,
     is_overdrawn,
+    is_told_too_few,
     overdraw_ma,
     taken_ma,
     tolerance_ma,
@@ -16,7 +17,14 @@ from gateway.control.fit import with_fit
 from gateway.control.obedience import above_since_s, excess_shown_ma, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
-from gateway.control.state import UNFITTED, ConnectorBelief, Draw, Move, StationBelief
+from gateway.control.state import (
+    NEVER_S,
+    UNFITTED,
+    ConnectorBelief,
+    Draw,
+    Move,
+    StationBelief,
+)
 from gateway.domain.circuits import Connector
 from gateway.domain.electric import NOTHING, PerPhase
 from gateway.domain.events import ConnectorMetered
@@ -173,7 +181,7 @@ def after_reading(
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
     told_since_s = above_since_s(connector, belief, station, parameters, was_above=was_above)
     belief = replace(belief, over_since_s=over_since_s, above_since_s=told_since_s)
-    belief = _learn(belief, draw, parameters)
+    belief = _learn(belief, connector, station, draw, parameters)
     if belief.resting_since_s is not None and station.takes_watts:
         # It may come back on fewer phases, with all its watts on them.
         belief = replace(belief, mask=None, mask_seen=None, fit=UNFITTED)
@@ -206,7 +214,37 @@ def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bo
     )
 
 
-def _learn(belief: ConnectorBelief, draw: Draw, parameters: ControlParameters) -> ConnectorBelief:
+def _with_all_phases(
+    belief: ConnectorBelief, draw: Draw, parameters: ControlParameters
+) -> ConnectorBelief:
+    """Return the belief with whether watts told for every phase were of use to its vehicle.
+
+    They were not where it draws nothing of them, or has all of them on one phase.
+    """
+    newest = belief.limits[-1]
+    drawn_ma = draw.highest_ma
+    if drawn_ma is None:
+        drawn_ma = (draw.power_ma or 0) // newest.phase_count
+    if newest.phase_count == 1 or draw.at_s - parameters.sample_age_s < newest.sent_at_s:
+        return belief
+    is_on_one = (
+        draw.current_ma is not None and sum(ma >= USED_PHASE_MA for ma in draw.current_ma) == 1
+    )
+    if drawn_ma >= CHARGING_MA:
+        return replace(belief, all_phases_at_s=draw.at_s if is_on_one else NEVER_S)
+    could_s = newest.sent_at_s + parameters.start_settling_s
+    if drawn_ma < parameters.dormant_draw_ma and draw.at_s - parameters.sample_age_s >= could_s:
+        return replace(belief, all_phases_at_s=draw.at_s)
+    return belief
+
+
+def _learn(
+    belief: ConnectorBelief,
+    connector: Connector,
+    station: StationBelief,
+    draw: Draw,
+    parameters: ControlParameters,
+) -> ConnectorBelief:
     """Return the belief with what the vehicle's draw tells of it: phases, appetite, rest."""
     drawn_ma = taken_ma(draw, belief) or 0
     if draw.current_ma is not None and draw.tells_phases and drawn_ma >= CHARGING_MA:
@@ -219,6 +257,7 @@ def _learn(belief: ConnectorBelief, draw: Draw, parameters: ControlParameters) -
         elif belief.mask_seen == seen:
             belief = replace(belief, mask=seen)
         belief = replace(belief, mask_seen=seen)
+    belief = _with_all_phases(belief, draw, parameters)
     rests = drawn_ma < parameters.dormant_draw_ma
     resting_since_s = (belief.resting_since_s or draw.at_s) if rests else None
     offered_ma = belief.limits[-1].limit_ma
@@ -234,7 +273,8 @@ def _learn(belief: ConnectorBelief, draw: Draw, parameters: ControlParameters) -
         belief.raised_at_s + parameters.settling_s,
         belief.started_at_s + parameters.start_settling_s,
     )
-    if draw.at_s < settles_at_s:
+    # One that draws nothing of watts too few for its phases tells nothing of what it takes.
+    if draw.at_s < settles_at_s or (rests and is_told_too_few(belief, connector, station)):
         return replace(belief, unused_since_s=None, resting_since_s=resting_since_s)
     since_s = belief.unused_since_s
     peak_ma = drawn_ma if since_s is None else max(belief.unused_peak_ma, drawn_ma)

@@ -132,6 +132,11 @@ def _of_station(reason: Reason) -> str:
             f"its last limit is over {left}"
         )
     if reason.kind is ReasonKind.ALL_PHASES_TRIED:
+        if reason.row is not None:
+            return (
+                "the vehicle drew nothing of its watts on one phase; they are told for every phase "
+                f"once {counted} are free on each; {_arithmetic(reason.row)}"
+            )
         return (
             "told in watts for every phase, as the vehicle drew nothing of that on one; it is counted "
             f"at {counted} on each until its phases are known"

@@ -37,6 +37,7 @@ from gateway.control.standing import (
     with_another_vehicle,
 )
 from gateway.control.state import (
+    NEVER_S,
     UNFITTED,
     ConnectorBelief,
     ControlMemory,
@@ -458,6 +459,7 @@ def _plugged(
         mask_seen=None,
         fit=UNFITTED,
         accepts_ma=None,
+        all_phases_at_s=NEVER_S,
         unused_since_s=None,
         resting_since_s=None,
         paused_at_s=None,

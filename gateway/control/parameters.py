@@ -79,6 +79,7 @@ class ControlParameters:
     used_margin_ma: int = 1_000  # and by a whole ampere, would not take more.
     dormant_after_s: float = 180.0
     dormant_draw_ma: int = 1_000
+    all_phases_again_s: float = 3_600.0  # After watts for every phase were of no use.
 
     # The thermal budget of the overcurrent device, and what follows an overload.
     thermal_minimum_ratio: float = 0.33

@@ -170,7 +170,7 @@ def start_waiting(
         alike = board.rows[at], board.start_ma(at), *first
         if alike in shut_out:
             continue
-        short = _short_rows(board, at, parameters.dead_band_ma)
+        short = _short_rows(board, at, board.start_ma(at), parameters.dead_band_ma)
         if short:
             shut_out.add(alike)
             # What is left there is no use to others for long: they would be cut for it again.
@@ -180,9 +180,23 @@ def start_waiting(
             continue
         for row in board.rows[at]:
             if board.room_ma[row] < board.start_ma(at):
-                _make_room(board, row, at, parameters)
+                _make_room(board, row, at, board.start_ma(at), parameters)
         board.keep_free(at, MIN_CHARGING_MA)
         shut_out.clear()
+
+
+def make_room_for_more(board: Board, at: int, more_ma: int, parameters: ControlParameters) -> None:
+    """Make room for `more_ma` on each row of one that has its minimum, and keep it free.
+
+    Nobody is cut where that is not to be had from those above their floors.
+    """
+    if _short_rows(board, at, more_ma, parameters.dead_band_ma):
+        return
+    for row in board.rows[at]:
+        if board.room_ma[row] < more_ma:
+            _make_room(board, row, at, more_ma, parameters)
+        board.room_ma[row] -= more_ma
+        board.keep_proven(row, at, more_ma)
 
 
 def _least_rank(board: Board, waiting: int) -> Rank:
@@ -220,12 +234,12 @@ def _spare_ma(board: Board, row: int, waiting: int) -> int:
     return by_rank[least_rank] + paused_ma + floors_ma
 
 
-def _short_rows(board: Board, waiting: int, margin_ma: int) -> list[int]:
-    """Return the rows that cannot give one more minimum, even from those who would give way.
+def _short_rows(board: Board, waiting: int, least_ma: int, margin_ma: int) -> list[int]:
+    """Return the rows that cannot give one waiting so much, even from those who would give way.
 
     With a margin, or what is cut for it would be raised again with the next breath of noise.
     """
-    short, least_ma, comes_first = [], board.start_ma(waiting), board.comes_first(waiting)
+    short, comes_first = [], board.comes_first(waiting)
     for row in board.lacking(waiting, least_ma):
         have_ma = board.room_ma[row]
         if comes_first or row not in board.crowded:
@@ -244,9 +258,10 @@ def _could_start(board: Board, waiting: int) -> bool:
     )
 
 
-def _make_room(board: Board, row: int, waiting: int, parameters: ControlParameters) -> None:
-    """Cut those who give way to one who has nothing, by a little more than the minimum."""
-    least_ma = board.start_ma(waiting)
+def _make_room(
+    board: Board, row: int, waiting: int, least_ma: int, parameters: ControlParameters
+) -> None:
+    """Cut those who give way to one waiting, by a little more than it needs."""
     cut = cut_above_floor(
         board,
         row,

@@ -12,6 +12,7 @@ from gateway.control.state import (
     StationBelief,
 )
 from gateway.domain.circuits import Connector
+from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.events import LimitSent
 
 MOST_LIMITS = 12  # Limits that may be in force at once before the oldest are merged.
@@ -190,11 +191,13 @@ def after_sending(
         renewed_at_s=event.at_s,
         lease_until_s=event.lease_until_s,
     )
-    if event.limit_ma and (newest.last_sequence == 0 or newest.limit_ma == 0):
-        belief = replace(belief, resting_since_s=None)  # It was not told to draw before.
     was_ma = newest.limit_ma
     # Its watts are told for more phases than it is known to use, so that it may begin.
     is_for_more_phases = belief.mask is None and event.phase_count > newest.phase_count
+    is_new_offer = newest.last_sequence == 0 or was_ma == 0
+    had_too_few = was_ma * newest.phase_count < MIN_CHARGING_MA * event.phase_count
+    if event.limit_ma and (is_new_offer or (is_for_more_phases and had_too_few)):
+        belief = replace(belief, resting_since_s=None)  # It was not told enough to draw before.
     if event.limit_ma > was_ma or (event.limit_ma == was_ma and is_for_more_phases):
         # The start that this one may follow goes on explaining what rose then.
         begun_s = event.at_s if was_ma else belief.started_at_s

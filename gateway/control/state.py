@@ -126,6 +126,8 @@ class ConnectorBelief:
     accepts_ma: int | None = None
     """The most the vehicle was seen to take when offered more, for a while."""
     accepts_at_s: float = NEVER_S
+    all_phases_at_s: float = NEVER_S
+    """When readings last showed that watts told for every phase were told so in vain."""
     resting_since_s: float | None = None
     excess_ma: int = 0
     """How far above its limits it was seen to settle: it is counted with each (see `obedience`)."""

@@ -1,7 +1,8 @@
 """Which reason is the primary one for each connector's limit."""
 
+from gateway.control.all_phases import waits_for_all_phases
 from gateway.control.board import Board
-from gateway.control.bounds import counted_limit_ma, fallback_ma
+from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
 from gateway.control.caps import figures
 from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
@@ -48,9 +49,11 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         if limit_ma >= connector.max_ma:
             reason = Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
         elif memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
-            counted_ma = max(seen.high_ma[at], board.counted_ma(at, limit_ma))
-            kind = ReasonKind.ALL_PHASES_TRIED
-            reason = Reason(kind=kind, limit_ma=limit_ma, current_ma=counted_ma)
+            reason = _of_phases(moment, board, at, seen.high_ma[at], None)
+        elif moment.stations[at].takes_watts and waits_for_all_phases(
+            state, at, cap, is_at_rest=board.rank[at][0] == AT_REST_RANK
+        ):
+            reason = _of_phases(moment, board, at, 0, tightest(at))
         elif cap is not None and limit_ma >= cap.limit_ma:
             reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
@@ -167,11 +170,25 @@ def _of_uncontrolled(state: SiteState, seen: Survey, at: int, now_s: float) -> R
     return Reason(kind=kind, limit_ma=limit_ma, current_ma=unwritten_ma)
 
 
+def _of_phases(
+    moment: Moment, board: Board, at: int, high_ma: int, waits: RowFigures | None
+) -> Reason:
+    """Return what watts count once told for every phase, and what is free while that waits."""
+    connector, least_ma = moment.state.wiring.connectors[at], board.limit_ma[at] or MIN_CHARGING_MA
+    count, max_ma = len(connector.phases), connector.max_ma
+    return Reason(
+        kind=ReasonKind.ALL_PHASES_TRIED,
+        limit_ma=board.limit_ma[at],
+        current_ma=max(high_ma, on_one_phase_ma(least_ma, times=count, max_ma=max_ma)),
+        row=waits,
+    )
+
+
 def _of_appetite(state: SiteState, at: int, limit_ma: int) -> Reason:
     belief = state.connectors[at]
     takes_ma = belief.accepts_ma
     if takes_ma is None and belief.draw is not None:
-        takes_ma = belief.draw.highest_ma
+        takes_ma = taken_ma(belief.draw, belief)
     return Reason(kind=ReasonKind.VEHICLE_TAKES_LESS, limit_ma=limit_ma, current_ma=takes_ma)
 
 

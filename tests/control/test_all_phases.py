@@ -1,89 +1,13 @@
 """A vehicle that charges on three phases only, at a station that takes its limits in watts."""
 
-from dataclasses import replace
-
 from gateway.control.explain import sentence
 from gateway.control.parameters import ControlParameters
-from gateway.domain.charging import RateUnit
-from gateway.domain.events import ConnectorMetered, ConstraintSet
+from gateway.domain.events import ConstraintSet
 from gateway.domain.limits import Authority, Constraint
-from tests.support.one_circuit import OneCircuit, ref, site
+from tests.control.watts_hall import NOTHING_A, Hall, told
+from tests.support.one_circuit import ref
 
-NOTHING_A = (0.0, 0.0, 0.0)
 EVERY_PHASE = (True, True, True)
-
-
-def told(board: OneCircuit) -> tuple[int, int]:
-    """Return the limit of the first connector, and for how many phases it was told."""
-    newest = board.state.connectors[0].limits[-1]
-    return newest.limit_ma, newest.phase_count
-
-
-class Hall:
-    """A board with a vehicle that draws `draws_a` from when it is offered `begins_at_w`."""
-
-    def __init__(
-        self,
-        *,
-        base_a: float = 20.0,
-        draws_a: tuple[float, float, float] = (6.0, 6.0, 6.0),
-        begins_at_w: float = 4_140.0,
-        tells_watts: bool = False,
-        is_proven: bool = True,
-        max_ma: int = 16_000,
-    ) -> None:
-        whole = site()
-        self.board = OneCircuit(
-            of=replace(
-                whole,
-                stations=tuple(
-                    replace(
-                        station,
-                        connectors=tuple(replace(c, max_ma=max_ma) for c in station.connectors),
-                    )
-                    for station in whole.stations
-                ),
-            )
-        )
-        self.base_a, self.draws_a, self.begins_at_w = base_a, draws_a, begins_at_w
-        self.tells_watts = tells_watts
-        self.board.is_capable(1, unit=RateUnit.WATTS)
-        if is_proven:
-            station = ref(1).station
-            beliefs = self.board.state.stations
-            self.board.state = replace(
-                self.board.state,
-                stations={**beliefs, station: replace(beliefs[station], is_proven=True)},
-            )
-        self.board.plug_in(1)
-
-    def draw_a(self) -> tuple[float, float, float]:
-        limit_ma, phase_count = told(self.board)
-        if self.board.state.connectors[0].limits[-1].last_sequence == 0:
-            return NOTHING_A
-        is_offered = limit_ma * phase_count * 230 / 1_000 >= self.begins_at_w
-        return self.draws_a if is_offered else NOTHING_A
-
-    def run(self, seconds: int) -> None:
-        """Let seconds pass; the station tells what is drawn every ten."""
-        board = self.board
-        for second in range(seconds):
-            drawn_a = self.draw_a()
-            board.now_s += 1.0
-            board.flow(self.base_a + max(drawn_a) + 0.001 * (board.now_s % 7))
-            if second % 10 == 9:
-                self.tell()
-            board.decide()
-
-    def tell(self) -> None:
-        """Let the station say what is drawn."""
-        at_s, drawn_a = self.board.now_s, self.draw_a()
-        if self.tells_watts:
-            power_w = 230 * sum(drawn_a)
-            fact = ConnectorMetered(at_s=at_s, connector=ref(1), power_w=power_w)
-        else:
-            fact = ConnectorMetered(at_s=at_s, connector=ref(1), current_a=drawn_a)
-        self.board.learn(fact)
 
 
 def test_who_draws_nothing_on_one_phase_is_told_watts_for_all_and_its_phases_are_learnt() -> None:
@@ -238,3 +162,16 @@ def test_no_watts_for_all_phases_are_told_under_a_veto_one_phase_may_exceed() ->
 
     limit_ma, phase_count = told(hall.board)
     assert limit_ma * phase_count * 230 / 207 <= 12_000
+
+
+def test_one_that_has_all_its_watts_on_one_phase_is_not_told_them_for_all_over_and_over() -> None:
+    hall = Hall(draws_a=(5.5, 0.0, 0.0), begins_at_w=2_000.0, is_proven=False)
+    raised_count, was_count = 0, 1
+    for _ in range(600):
+        hall.run(1)
+        if hall.board.now_s % 10 == 0:
+            hall.tell()
+        now_count = told(hall.board)[1]
+        raised_count, was_count = raised_count + (now_count > was_count), now_count
+
+    assert raised_count == 1

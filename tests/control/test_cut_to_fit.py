@@ -28,6 +28,7 @@ def test_what_is_critical_is_cut_once_nobody_is_left_who_could_be_paused() -> No
         phase_count=[1, 1],
         known_count=[1, 1],
         excess_ma=[0, 0],
+        in_base_ma=[0, 0],
     )
 
     cut_to_fit(board, [False, True], ControlParameters())

@@ -27,6 +27,7 @@ def test_one_like_another_that_was_shut_out_has_its_turn_once_room_was_made() ->
         proven_room_ma=[1_000],
         takes_watts=[False] * 4,
         excess_ma=[0] * 4,
+        in_base_ma=[0] * 4,
         phase_count=[1] * 4,
         known_count=[1] * 4,
     )
