@@ -159,7 +159,8 @@ def board_of(moment: Moment) -> Board:
             awake_ma[at] = max(highs_ma[at], _awake_ma(state, at, now_s))
         highs_ma[at] += min(limit_ma, in_base_ma[at])
         awake_ma[at] += min(limit_ma, in_base_ma[at])
-        may_move[at], in_watts[at] = confirmable, station.takes_watts
+        may_move[at] = confirmable and not _gives_nothing(moment, at)
+        in_watts[at] = station.takes_watts
         limits_ma[at], caps_ma[at], ranks[at] = limit_ma, cap_ma, rank
         floors_ma[at] = _floor_ma(rank, priority, cap_ma)
     more_ma, raises_ma = wiring.with_all_below(more_ma), wiring.with_all_below(raises_ma)
@@ -218,9 +219,9 @@ def _highs_ma(moment: Moment) -> list[int]:
         rows = state.wiring.rows[at][seen.masks[at]]
         in_rows_ma = [left_ma.get(row, seen.rows[row].unproven_ma) for row in rows]
         least_ma = counted_limit_ma(MIN_CHARGING_MA, state.connectors[at], moment.stations[at])
-        highs_ma[at] = min([least_ma, *in_rows_ma])
+        highs_ma[at] = min(in_rows_ma)
         for row, ma in zip(rows, in_rows_ma, strict=True):
-            left_ma[row] = ma - highs_ma[at]
+            left_ma[row] = max(0, ma - least_ma)
     return highs_ma
 
 
@@ -244,6 +245,20 @@ def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
     is_settled = moment.now_s - newest.sent_at_s > state.parameters.reaction_s
     # What a cut takes from base shows in the circuit soon, in its own readings much later.
     return takes_ma, max(0, undrawn_ma) if is_settled else undrawn_ma
+
+
+def _gives_nothing(moment: Moment, at: Position) -> bool:
+    """Return whether one that is mute gives nothing by a pause: the reserve keeps it all the same.
+
+    Where what all were told does not fit by itself it gives that.
+    """
+    seen, rows = moment.seen, moment.state.wiring.rows[at][moment.seen.masks[at]]
+    if at not in seen.counted.mute:
+        return False
+    return any(seen.rows[row].unproven_ma for row in rows) and all(
+        seen.claimed_ma[row] <= seen.rows[row].available_ma + seen.rows[row].unproven_ma
+        for row in rows
+    )
 
 
 def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:

@@ -82,8 +82,8 @@ def misfits(
         connectors[at] = after_sending(beliefs[at], sent, station, state.parameters)
         changed.append(at)
     after = survey_again(replace(state, connectors=tuple(connectors)), seen, changed, now_s)
-    pairs = zip(_over_ma(seen), _over_ma(after), strict=True)
-    over = {row for row, (was_ma, now_ma) in enumerate(pairs) if now_ma > was_ma}
+    were_over = _over(seen)
+    over = {row for row in _over(after) if row not in were_over or _carries_more(seen, after, row)}
     return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
 
 
@@ -93,7 +93,16 @@ def _is_raise(limit: CurrentLimit, belief: ConnectorBelief) -> bool:
     return limit.limit_ma > newest.limit_ma or is_for_more
 
 
-def _over_ma(seen: Survey) -> list[int]:
-    """Return, per row, by how much more is claimed than it has."""
-    pairs = zip(seen.claimed_ma, seen.rows, strict=True)
-    return [max(0, claimed_ma - row.available_ma) for claimed_ma, row in pairs]
+def _over(seen: Survey) -> set[int]:
+    """Return the rows on which more is claimed than they have."""
+    pairs = enumerate(zip(seen.claimed_ma, seen.rows, strict=True))
+    return {at for at, (claimed_ma, row) in pairs if claimed_ma > row.available_ma}
+
+
+def _carries_more(seen: Survey, after: Survey, row: int) -> bool:
+    """Return whether more is claimed, or kept, of a row that does not fit as it is.
+
+    Not by its base: the last bits of a reading would hold a raise that costs nothing for ever.
+    """
+    was_ma = seen.claimed_ma[row] + seen.rows[row].reserve_ma
+    return after.claimed_ma[row] + after.rows[row].reserve_ma > was_ma

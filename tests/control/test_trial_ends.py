@@ -216,6 +216,16 @@ def test_one_that_tells_nothing_has_its_minimum_out_of_what_is_kept_for_it() -> 
     assert board.one.told_ma(3) >= 6_000
 
 
+def test_a_hall_in_which_nobody_tells_anything_is_tried_one_by_one() -> None:
+    """Though all that they may draw at once is more than there is."""
+    board = Board({n: Car(is_mute=True) for n in (1, 2, 3)})
+
+    board.live(HALF_AN_HOUR_S, 40.0)
+
+    assert [board.is_proven(number) for number in (1, 2, 3)] == [True, True, True]
+    assert min(board.one.told_ma(number) for number in (1, 2, 3)) >= 6_000
+
+
 def test_who_waits_is_told_whose_claim_it_is() -> None:
     board = Board({1: Car(takes_a=3.0), 3: Car(at_s=5)}, rating_a=40)
     board.live(30, 2.0)

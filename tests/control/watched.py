@@ -231,7 +231,8 @@ class Watched:
                 continue
             does_fit = after.claimed_ma[row] <= now.available_ma
             if before.claimed_ma[row] > was.available_ma:
-                does_fit = after.claimed_ma[row] <= before.claimed_ma[row]
+                was_kept_ma = before.claimed_ma[row] + was.reserve_ma
+                does_fit = after.claimed_ma[row] + now.reserve_ma <= was_kept_ma
             if not does_fit:
                 told = (
                     f"row {row}: claimed {before.claimed_ma[row]} -> {after.claimed_ma[row]} of "
