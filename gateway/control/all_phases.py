@@ -9,6 +9,8 @@ from gateway.control.bounds import is_told_too_few
 from gateway.control.state import NEVER_S, SiteState
 from gateway.domain.reasons import Reason, ReasonKind
 
+_COUNTED_BESIDES = frozenset({ReasonKind.STATION_UNPROVEN, ReasonKind.DRAWS_MORE})
+
 
 def tells_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
     """Return whether a connector's watts go on being told for every phase: till these are known.
@@ -68,6 +70,7 @@ def counts_no_more(state: SiteState, at: int, limit_ma: int, cap: Reason | None)
 def _is_capped(cap: Reason | None) -> bool:
     """Return whether safety narrows a connector, other than to prove its station.
 
-    One not proven is counted at its installed maximum, and all of this is inside that.
+    One not proven is counted at its installed maximum, and all of this is inside that. Nor is what
+    is drawn beyond any limit a ground: that is counted besides.
     """
-    return cap is not None and cap.kind is not ReasonKind.STATION_UNPROVEN
+    return cap is not None and cap.kind not in _COUNTED_BESIDES

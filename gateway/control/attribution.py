@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.control.bounds import may_rise_from, undrawn_ma
-from gateway.control.draws import JITTER_MA, KEPT_MOVE_S
-from gateway.control.state import Move, SiteState
+from gateway.control.draws import JITTER_MA, KEPT_MOVES
+from gateway.control.state import NEVER_S, Move, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.electric import PerPhase
 
@@ -36,6 +36,8 @@ class _Below:
     """How draws below moved, as far as readings that count tell, from the oldest sample on."""
     from_s: float
     """Older changes concern no reading, and no move that may explain a younger change."""
+    told_from_s: float
+    """From when on every move is known that readings told of: an older rise may be one of those."""
 
 
 @dataclass(slots=True)
@@ -61,13 +63,12 @@ class Attribution:
         low_ma: Sequence[PerPhase],
         high_ma: Sequence[int],
         read_at_s: Sequence[float],
-        now_s: float,
     ) -> None:
         """Compare what is known in `state` with what connectors are taken to draw.
 
         `read_at_s` is when the reading that is counted came; minus infinity without one.
         """
-        self._state, self._now_s = state, now_s
+        self._state = state
         self._low_ma, self._high_ma, self._read_at_s = low_ma, high_ma, read_at_s
         self._below: dict[Position, _Below] = {}
 
@@ -89,7 +90,6 @@ class Attribution:
         if below is None:
             below = self._below[circuit] = self._gathered(circuit, told_at_s)
         measured = self._state.circuits[circuit].phases[phase]
-        told_from_s = self._now_s - KEPT_MOVE_S
         falls, rises = _tells(below.moves, phase, self._state.parameters.sample_age_s)
         lows_ma = [low[phase] for low in below.low_ma]
         for at in range(bisect_left(below.sampled_at_s, measured.forgotten_s)):
@@ -102,7 +102,7 @@ class Attribution:
                 fall_ma = _untold_ma(-change.delta_ma, change.at_s, falls)
                 held_ma = sum(lows_ma[: bisect_left(below.sampled_at_s, change.at_s)])
                 taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
-            elif change.at_s > told_from_s and (
+            elif change.at_s > below.told_from_s and (
                 rise_ma := _untold_ma(change.delta_ma, change.at_s, rises)
             ):
                 room_ma = self._undrawn_ma(below, phase, change.at_s)
@@ -115,9 +115,11 @@ class Attribution:
         state, read_at_s, age_s = self._state, self._read_at_s, self._state.parameters.sample_age_s
         connectors, below = state.connectors, state.wiring.below[circuit]
         in_order = sorted([at for at in below if self._high_ma[at]], key=read_at_s.__getitem__)
-        since_s, moves = told_at_s - age_s, list[Move]()
+        since_s, moves, told_from_s = told_at_s - age_s, list[Move](), NEVER_S
         for at in below:
             moved = connectors[at].moves
+            if len(moved) >= KEPT_MOVES:
+                told_from_s = max(told_from_s, moved[0].at_s + age_s)
             if moved and moved[-1].at_s >= since_s:
                 moves += [move for move in moved if since_s <= move.at_s <= read_at_s[at]]
         from_s = min([told_at_s, *[move.since_s - age_s for move in moves]])
@@ -129,6 +131,7 @@ class Attribution:
             ],
             moves=moves,
             from_s=from_s,
+            told_from_s=told_from_s,
         )
 
     def _undrawn_ma(self, below: _Below, phase: int, at_s: float) -> int:

@@ -31,11 +31,10 @@ def draw_as_limit_ma(draw: Draw, connector: Connector, belief: ConnectorBelief) 
     """
     if draw.highest_ma is not None:
         return draw.highest_ma
-    return (
-        None
-        if draw.power_ma is None
-        else draw.power_ma // _most_count(draw.power_ma, connector, belief)
-    )
+    if draw.power_ma is None:
+        return None
+    least_ma = draw.power_ma if draw.power_least_ma is None else draw.power_least_ma
+    return least_ma // _most_count(draw.power_ma, connector, belief)
 
 
 def _most_count(power_ma: int, connector: Connector, belief: ConnectorBelief) -> int:
@@ -130,10 +129,10 @@ def is_overdrawn(
     A sample taken before the oldest of them had settled still shows the limit before it, and one
     taken where no lease may have held any more, or just after, shows the fallback.
     """
+    in_force_ma = counted_in_force_ma(connector, belief, station, belief.limits)
     if not belief.draws:
         return False
     draw = belief.draws[-1]
-    in_force_ma = counted_in_force_ma(connector, belief, station, belief.limits)
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or drawn_ma <= in_force_ma:  # Nearly always, and told at once.
         return False
@@ -391,7 +390,8 @@ def undrawn_ma(
     later_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s > at_s]
     if later_ma:
         sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
-        high = min(high, max(sent_ma, default=0) + belief.excess_ma)
+        most_ma = max(sent_ma, default=0)
+        high = min(high, most_ma + belief.excess_ma if most_ma else 0)
     return max(0, high - low)
 
 

@@ -18,7 +18,7 @@ from gateway.control.bounds import (
     tolerance_ma,
 )
 from gateway.control.claims import Moment
-from gateway.control.state import NEVER_S, Lapse, SiteState
+from gateway.control.state import NEVER_S, ConnectorBelief, Lapse, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.charging import ChargingState
 from gateway.domain.electric import MIN_CHARGING_MA
@@ -75,7 +75,13 @@ def _is_well_above(moment: Moment, at: Position) -> bool:
     if not reading_is_current(belief, moment.stations[at], state.parameters, moment.now_s):
         return False
     drawn_ma = draw_as_limit_ma(belief.draw, state.wiring.connectors[at], belief)
-    return drawn_ma is not None and drawn_ma >= belief.fallback_ma + state.parameters.lapse_shows_ma
+    least_ma = _fallen_ma(belief.fallback_ma, belief) + state.parameters.lapse_shows_ma
+    return drawn_ma is not None and drawn_ma >= least_ma
+
+
+def _fallen_ma(fallback: int, belief: ConnectorBelief) -> int:
+    """Return what a fallback leaves, with what is drawn beyond any limit."""
+    return fallback + belief.excess_ma if fallback else 0
 
 
 def _is_at_fallback(state: SiteState, at: Position) -> bool:
@@ -85,7 +91,8 @@ def _is_at_fallback(state: SiteState, at: Position) -> bool:
     drawn_ma = None if draw is None else draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or fallback is None:
         return False
-    if drawn_ma > fallback + tolerance_ma(fallback, state.parameters):
+    fallen_ma = _fallen_ma(fallback, belief)
+    if drawn_ma > fallen_ma + tolerance_ma(fallen_ma, state.parameters):
         return False
     if fallback >= MIN_CHARGING_MA:
         return drawn_ma >= fallback // 2

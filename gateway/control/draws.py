@@ -13,8 +13,9 @@ from gateway.control.bounds import (
     taken_ma,
     tolerance_ma,
 )
+from gateway.control.excess import with_excess
 from gateway.control.fit import with_fit
-from gateway.control.obedience import above_since_s, excess_shown_ma, is_above
+from gateway.control.obedience import above_since_s, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import (
@@ -32,7 +33,6 @@ from gateway.domain.events import ConnectorMetered
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
 FIT_RATIO = 0.3
 KEPT_MOVES = 12
-KEPT_MOVE_S = 90.0
 FIRST_DRAW_S = 90.0
 JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 
@@ -107,9 +107,10 @@ def with_sure_part(
         in_force_ma = max(belief.in_force_ma, fallback_ma(connector, belief)) + belief.excess_ma
         most_ma = min(most_ma, overdraw_ma(in_force_ma, parameters))
     on_one_ma = int(draw.power_w * 1_000 / highest_v)
+    least_ma = min(draw.power_ma or 0, on_one_ma)
     sure_ma = on_one_ma - (len(connector.phases) - 1) * most_ma
     sure_ma = max(0, sure_ma - tolerance_ma(on_one_ma, parameters))
-    return replace(draw, surely_ma=_on_each_wired(connector, sure_ma))
+    return replace(draw, surely_ma=_on_each_wired(connector, sure_ma), power_least_ma=least_ma)
 
 
 def _on_each_wired(connector: Connector, current_ma: int) -> PerPhase:
@@ -126,8 +127,6 @@ def with_draw(belief: ConnectorBelief, draw: Draw) -> ConnectorBelief:
             # The first reading tells of all that was drawn since it was plugged in.
             before = Draw(at_s=since_s, current_ma=NOTHING, surely_ma=NOTHING)
     moves = belief.moves
-    if moves and moves[0].at_s <= draw.at_s - KEPT_MOVE_S:
-        moves = tuple(move for move in moves if move.at_s > draw.at_s - KEPT_MOVE_S)
     if before is not None:
         moved_ma = _moved_ma(before, draw)
         if max(moved_ma) > JITTER_MA or min(moved_ma) < -JITTER_MA:
@@ -160,7 +159,6 @@ def after_reading(
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None:
         return belief, False
-    belief = _with_excess(belief, connector, station, parameters)
     sampled_at_s = draw.at_s - parameters.sample_age_s
     counted_ma = counted_limit_ma(newest.limit_ma, belief, station)
     threshold_ma = counted_ma + tolerance_ma(counted_ma, parameters)
@@ -173,7 +171,12 @@ def after_reading(
         and drawn_ma <= threshold_ma
         and drawn_before_ma is not None
         and drawn_before_ma > threshold_ma
+        and (
+            not belief.excess_ma
+            or _falls_as_cut(belief, before, drawn_before_ma - drawn_ma, parameters)
+        )
     )
+    belief = with_excess(belief, connector, station, parameters)
     if bites:
         only_newest = len(belief.limits) - 1
         belief = without_older(belief, station, parameters, only_newest, draw.at_s)
@@ -188,20 +191,17 @@ def after_reading(
     return belief, bites
 
 
-def _with_excess(
-    belief: ConnectorBelief,
-    connector: Connector,
-    station: StationBelief,
-    parameters: ControlParameters,
-) -> ConnectorBelief:
-    """Return the belief with what its vehicle, or its station, is seen to draw beyond its limits."""
-    shown_ma = excess_shown_ma(connector, belief, station, parameters)
-    if shown_ma is None or shown_ma <= (
-        -1 if belief.excess_now_ma is None else belief.excess_now_ma
-    ):
-        return belief
-    excess_ma = max(belief.excess_ma, shown_ma)
-    return replace(belief, excess_ma=excess_ma, excess_now_ma=shown_ma)
+def _falls_as_cut(
+    belief: ConnectorBelief, before: Draw | None, fell_ma: int, parameters: ControlParameters
+) -> bool:
+    """Return whether a draw fell with the newest cut: where it settles above limits jitter may too.
+
+    By most of the smallest cut there is, from a reading of before it had settled.
+    """
+    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
+    if before is None or acknowledged_at_s is None or fell_ma < parameters.trial_ma // 2:
+        return False
+    return before.at_s - parameters.sample_age_s < acknowledged_at_s + parameters.settling_s
 
 
 def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bool:

@@ -449,7 +449,6 @@ def _plugged(
     if belief.is_plugged:
         return belief
     status = belief.status or ConnectorStatus.OCCUPIED
-    excess_ma = belief.excess_ma if belief.excess_now_ma is None else belief.excess_now_ma
     return replace(
         with_another_vehicle(connector, belief, station, at_s),
         status=status,
@@ -463,8 +462,9 @@ def _plugged(
         unused_since_s=None,
         resting_since_s=None,
         paused_at_s=None,
-        excess_ma=excess_ma,
-        excess_now_ma=None,
+        is_excess_shown=False,
+        kept_to_ma=None,
+        beyond=None,
         draws=(),
         moves=(),
     )

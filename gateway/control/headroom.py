@@ -135,9 +135,7 @@ def _surveyed(
     of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
     unproven_ma = _unproven_ma(state, counted, now_s)
-    attribution = Attribution(
-        state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s, now_s=now_s
-    )
+    attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
     for circuit in circuits:
         for at, measured in enumerate(state.circuits[circuit].phases, 3 * circuit):
             given_ma = 0
@@ -168,10 +166,12 @@ def _part(state: SiteState, at: Position, circuits_read_at_s: list[float], now_s
     read_at_s, low, is_over = -ENDLESS_S, NOTHING, False
     is_doubted = station.is_unsteady and is_unsteady(station, parameters, now_s)
     if belief.draws:
-        newest = belief.draws[-1]
         is_current = reading_is_current(belief, station, parameters, now_s)
+        # A limit that settles since does not excuse a reading that was above all of them.
+        is_over = is_current and belief.over_since_s is not None
+        highest_ma = belief.draws[-1].highest_ma
         # Nearly always within the highest limit that may be in force, and told at once.
-        if is_current and (newest.highest_ma is None or newest.highest_ma > belief.in_force_ma):
+        if is_current and not is_over and (highest_ma is None or highest_ma > belief.in_force_ma):
             is_over = is_overdrawn(connector, belief, station, parameters)
         is_current = is_current and not is_doubted
         draw = counted_draw(belief, circuits_read_at_s[wiring.paths[at][0]])

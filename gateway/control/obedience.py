@@ -1,9 +1,8 @@
 """Whether readings show a connector above what it was told last and had time to follow.
 
-What steadily is so by a little is counted with every limit (`excess_shown_ma`). The rest is what
-people are told (design §3: alarm). What is counted of it goes by every limit that may be in force
-(`bounds.is_overdrawn`), which is another question: a station that lost its proof may draw anything
-by that, and still does not do as it was told.
+This is what people are told (design §3: alarm). What is counted goes by every limit that may be in
+force (`bounds.is_overdrawn`), which is another question: a station that lost its proof may draw
+anything by that, and still does not do as it was told.
 """
 
 from gateway.control.bounds import (
@@ -14,10 +13,9 @@ from gateway.control.bounds import (
     may_have_lapsed,
     overdraw_ma,
     reading_is_current,
-    tolerance_ma,
 )
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, Draw, StationBelief
+from gateway.control.state import ConnectorBelief, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.reasons import Excess
 
@@ -37,7 +35,7 @@ def above_since_s(
     """
     draw, since_s = belief.draws[-1], belief.above_since_s
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    followed = _followed(belief, draw.at_s - parameters.sample_age_s, parameters)
+    followed = followed_at(belief, draw.at_s - parameters.sample_age_s, parameters)
     unknown_s = since_s if was_above else None
     if drawn_ma is None or followed is None:
         return unknown_s
@@ -55,51 +53,6 @@ def above_since_s(
     if drawn_ma <= overdraw_ma(most_ma, parameters):
         return unknown_s
     return draw.at_s if since_s is None else since_s
-
-
-def excess_shown_ma(
-    connector: Connector,
-    belief: ConnectorBelief,
-    station: StationBelief,
-    parameters: ControlParameters,
-) -> int | None:
-    """Return how far above its limits a connector has settled, None where its readings do not tell.
-
-    By the lower of its last two: one alone may be of a vehicle that is slow to follow. A vehicle
-    that takes less than it may tells nothing; more than `excess_most_ma` is disobedience. What is
-    within `overdraw_ma` is none, unless it keeps a station from being seen to obey.
-    """
-    beyond_ma = [_beyond_ma(draw, connector, belief, station, parameters) for draw in belief.draws]
-    known_ma = [ma for ma in beyond_ma if ma is not None]
-    if len(known_ma) < 2 or max(known_ma) > parameters.excess_most_ma:  # noqa: PLR2004 - a pair
-        return None
-    return min(known_ma)
-
-
-def _beyond_ma(
-    draw: Draw,
-    connector: Connector,
-    belief: ConnectorBelief,
-    station: StationBelief,
-    parameters: ControlParameters,
-) -> int | None:
-    """Return how far a reading is above the limits that had time to be followed then."""
-    drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    sampled_at_s = draw.at_s - parameters.sample_age_s
-    followed = _followed(belief, sampled_at_s, parameters)
-    if drawn_ma is None or followed is None or sampled_at_s < belief.fallen_until_s:
-        return None
-    limits = belief.limits[followed:]
-    allowed_ma = allowed_in_force_ma(connector, belief, station, limits)
-    if not limits[0].limit_ma or may_have_lapsed(limits, parameters, draw.at_s):
-        return None
-    if drawn_ma < allowed_ma * parameters.used_ratio - parameters.used_margin_ma:
-        return None
-    tolerated_ma = tolerance_ma(allowed_ma, parameters)
-    if station.is_proven:
-        tolerated_ma = overdraw_ma(allowed_ma, parameters) - allowed_ma
-    beyond_ma = drawn_ma - allowed_ma
-    return beyond_ma if beyond_ma > tolerated_ma else 0
 
 
 def is_above(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
@@ -128,7 +81,7 @@ def excess_of(
     if not reading_is_current(belief, station, parameters, now_s):
         return None
     draw = belief.draws[-1]
-    followed = _followed(belief, draw.at_s - parameters.sample_age_s, parameters)
+    followed = followed_at(belief, draw.at_s - parameters.sample_age_s, parameters)
     return Excess(
         drawn_ma=draw_as_limit_ma(draw, connector, belief) or 0,
         told_ma=belief.limits[-1 if followed is None else followed].limit_ma,
@@ -136,7 +89,7 @@ def excess_of(
     )
 
 
-def _followed(
+def followed_at(
     belief: ConnectorBelief, sampled_at_s: float, parameters: ControlParameters
 ) -> int | None:
     """Return which limit is the newest that was acknowledged and had time to settle, if any."""

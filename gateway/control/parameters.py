@@ -45,7 +45,8 @@ class ControlParameters:
     disobedience_ma: int = 1_000
     disobedience_ratio: float = 0.05
     disobedience_s: float = 15.0
-    excess_most_ma: int = 4_000  # One that settles so little above its limits is counted so.
+    excess_most_ma: int = 4_000  # One that settles so little above its limits is counted so,
+    excess_after_s: float = 8.0  # once its readings have shown it for so long.
     default_interval_s: float = 30.0
     interval_grace_s: float = 5.0
     sample_age_s: float = 2.0  # A sample may be this much older than its arrival.

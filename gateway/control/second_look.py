@@ -14,7 +14,7 @@ from gateway.control.wiring import Position
 from gateway.domain.events import LimitSent
 from gateway.domain.limits import CurrentLimit
 
-MOST_LOOKS = 8
+MOST_LOOKS = 4  # Each counts a good part of a decision again.
 
 
 def held_back(
@@ -26,14 +26,16 @@ def held_back(
 ) -> set[Position]:
     """Return the raises to leave out, so that all the rest fits: as few as some looks can tell.
 
-    Of raises that do not fit together the first `in_order` go out. One that never fits is found
-    among the others, or it would hold them with it each second.
+    Of two that do not fit together the first `in_order` goes out. Where they are more the looks
+    begin elsewhere each second, or those that never fit would hold others with them for ever.
     """
     held = misfits(state, seen, limits, now_s)
     if len(held) <= 1:
         return held
     passed = {at: limit for at, limit in limits.items() if at not in held}
-    groups, back = _halves(sorted(held, key=in_order)), set[Position]()  # type: ignore[arg-type]
+    raised, back = sorted(held, key=in_order), set[Position]()  # type: ignore[arg-type]
+    first = int(now_s) % len(raised) if len(raised) > MOST_LOOKS // 2 else 0
+    groups = _halves(raised[first:] + raised[:first])
     for _ in range(MOST_LOOKS):
         if not groups:
             break

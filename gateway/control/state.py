@@ -46,6 +46,8 @@ class Draw:
     current_ma: PerPhase | None
     power_w: float | None = None
     power_ma: int | None = None
+    power_least_ma: int | None = None
+    """The same at the highest voltage there may be; None: at the nominal one, as nothing is known."""
     surely_ma: PerPhase | None = None
     """What is surely drawn on each phase, the reading's tolerance taken off; None: not known."""
     highest_ma: int | None = field(init=False, repr=False)
@@ -83,6 +85,15 @@ class PhaseFit:
 
 
 UNFITTED = PhaseFit()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """Since when readings are above limits that allow `allowed_ma`, and by how much."""
+
+    since_s: float
+    above_ma: int
+    allowed_ma: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +142,12 @@ class ConnectorBelief:
     resting_since_s: float | None = None
     excess_ma: int = 0
     """How far above its limits it was seen to settle: it is counted with each (see `obedience`)."""
-    excess_now_ma: int | None = None
-    """The most of that which the vehicle there now has shown; None: it has shown nothing yet."""
+    is_excess_shown: bool = False
+    """Whether the vehicle there now has shown that, or a part of it."""
+    kept_to_ma: int | None = None
+    """A limit that it was seen to keep to."""
+    beyond: Beyond | None = None
+    """How its last readings are above its limits, while they tell."""
     is_above_maximum: bool = False
     """Whether its last reading told of more than it is built for."""
     refused_count: int = 0

@@ -66,7 +66,7 @@ def wants_of(
 def _takes_ma(state: SiteState, at: int, now_s: float) -> int:
     """Return the most a vehicle may be told for long: what it was seen to take, under its caps."""
     connector, accepts_ma = state.wiring.connectors[at], state.connectors[at].accepts_ma
-    takes_ma = connector.max_ma
+    takes_ma = max(MIN_CHARGING_MA, connector.max_ma - state.connectors[at].excess_ma)
     if accepts_ma is not None:
         takes_ma = min(takes_ma, max(MIN_CHARGING_MA, accepts_ma))
     if any(state.circuits[c].lockout_until_s > now_s for c in state.wiring.paths[at]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.control.caps import excursion_count
 from gateway.control.explain import amps, too_much
-from gateway.control.proof import prove
+from gateway.control.proof import PhaseProof, prove
 from gateway.domain.circuits import Site
 from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
@@ -71,24 +71,32 @@ def _unfit(site: Site, found: _Found) -> dict[str, str]:
             for station in site.stations
         ),
     )
-    because, so = list[str](), list[str]()
-    if excess_ma:
-        because = [f"{ref} draws up to {amps(ma)} more than told" for ref, ma in excess_ma.items()]
-        so = ["Mend what draws more, or lower fallbacks by as much"]
-    if undeclared:
-        named = ", ".join(sorted(undeclared))
+    return {
+        f"fallbacks of {row.circuit}": _told_of(row, undeclared, excess_ma)
+        for row in prove(counted, excess_ma).failures
+    }
+
+
+def _told_of(
+    row: PhaseProof, undeclared: list[StationId], excess_ma: dict[ConnectorRef, int]
+) -> str:
+    """Return what of the fallbacks below a circuit does not fit there, and what to do."""
+    below = [term.connector for term in row.fallbacks]
+    stations = sorted({ref.station for ref in below}.intersection(undeclared))
+    because = [
+        f"{r} draws up to {amps(excess_ma[r])} more than told" for r in below if r in excess_ma
+    ]
+    so = ["Mend what draws more, or lower fallbacks by as much"] if because else []
+    if stations:
+        named = ", ".join(stations)
         because += [f"{named} take watts alone, which are more amperes at a lower voltage"]
         so += [
             "Declare it (`limits_in: watts`), and lower their fallbacks as `headroom check` then says"
         ]
-    return {
-        f"fallbacks of {row.circuit}": (
-            f"{'; '.join(because)}: in silence {row.circuit} {row.phase.name} may carry"
-            f" {amps(row.worst_case_ma)}, and its set-point is {amps(row.set_point_ma)}."
-            f" {'. '.join(so)}"
-        )
-        for row in prove(counted, excess_ma).failures
-    }
+    return (
+        f"{'; '.join(because)}: in silence {row.circuit} {row.phase.name} may carry"
+        f" {amps(row.worst_case_ma)}, and its set-point is {amps(row.set_point_ma)}. {'. '.join(so)}"
+    )
 
 
 def _void_proofs(cycle: Cycle) -> dict[str, str]:

@@ -157,11 +157,11 @@ def test_what_is_drawn_beyond_what_was_told_is_told_once_it_has_lasted() -> None
     board.run(15, base_a=20.0, draws_a={1: 6.0})
     told_a = board.told_ma(1) / 1_000
     before = text_of(observed(board))
-    board.run(60, base_a=20.0, draws_a={1: told_a + 3.0})
+    board.run(60, base_a=20.0, draws_a={1: told_a + 5.0})
     after = text_of(observed(board))
 
     name, labels = "headroom_connector_excess_amperes", {"connector": "CP-1/1", "circuit": BOARD}
-    assert (value_of(before, name, **labels), value_of(after, name, **labels)) == (0.0, 3.0)
+    assert (value_of(before, name, **labels), value_of(after, name, **labels)) == (0.0, 5.0)
 
 
 def test_watts_are_told_where_a_station_gives_no_currents() -> None:

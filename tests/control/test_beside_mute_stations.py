@@ -1,9 +1,15 @@
 """What stations that tell little leave unknown neither makes base too small nor holds others up."""
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.control.headroom import survey
+from gateway.control.second_look import held_back
+from gateway.control.state import SiteState
+from gateway.domain.limits import CurrentLimit
 from tests.support.cars import Car, Cars
-from tests.support.one_circuit import OneCircuit
+from tests.support.one_circuit import OneCircuit, site
 
 MINUTE_S = 60
 QUIET_A = 3.0
@@ -72,3 +78,36 @@ def test_one_whose_raise_never_fits_does_not_hold_up_another_that_waits() -> Non
         waited_s = 0 if cars.board.told_ma(3) else waited_s + 1
         assert waited_s < 10 * MINUTE_S
     assert cars.board.told_ma(3) >= 6_000
+
+
+def test_raises_that_do_not_fit_hold_up_none_that_do_for_long() -> None:
+    board = OneCircuit(of=site(outlet_count=4))
+    for number in (1, 2, 3):
+        for outlet in (1, 2, 3, 4):
+            board.plug_in(number, outlet)
+            board.send(number, 6_000, outlet)
+    # Twelve of 6 A in 95 A, 15 A of it kept: each of them may have a little more, and none 26 A.
+    board.flow(1.1)
+    seen = survey(_only_newest(board), board.now_s)
+    assert seen.rows[0].available_ma - seen.claimed_ma[0] == 6_900
+    raises = {
+        at: CurrentLimit(limit_ma=32_000 if at == 5 else 6_100, phase_count=1, voltage_v=230.0)
+        for at in range(12)
+    }
+
+    held = [
+        held_back(_only_newest(board), seen, raises, lambda at: at, board.now_s + second)
+        for second in range(12)
+    ]
+
+    assert all(5 in of_second for of_second in held)
+    assert set.intersection(*held) == {5}
+
+
+def _only_newest(board: OneCircuit) -> SiteState:
+    """Return the state in which every cut has settled."""
+    connectors = tuple(
+        replace(belief, limits=belief.limits[-1:]) for belief in board.state.connectors
+    )
+    stations = {s: replace(of, is_proven=True) for s, of in board.state.stations.items()}
+    return replace(board.state, connectors=connectors, stations=stations)

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.domain.charging import RateUnit
+from gateway.domain.events import ConnectorMetered
 from gateway.domain.reasons import ReasonKind
 from tests.support.one_circuit import OneCircuit, ref
 
@@ -25,7 +26,7 @@ class Driven:
         self.board.plug_in(1)
         self.board.begin(1, "one")
         self.offers_a, self.base_a = offers_a, base_a
-        self.draw_a, self.second = 0.0, 0
+        self.draw_a, self.second, self.proves_dead_man = 0.0, 0, False
 
     def run(self, seconds: int) -> "Driven":
         """Let seconds pass."""
@@ -37,7 +38,7 @@ class Driven:
             self.board.flow(self.base_a + self.draw_a + 0.001 * (self.second % 7))
             if self.second % 10 == 0:
                 self.board.draw(1, self.draw_a)
-            self.board.decide()
+            self.proves_dead_man |= self.board.decide().dead_man_proven is not None
         return self
 
     @property
@@ -92,10 +93,11 @@ def test_one_reading_alone_may_be_of_a_vehicle_that_is_slow_to_follow() -> None:
     assert board.state.connectors[0].excess_ma == 0
     assert driven.high_ma == 32_000
 
-    board.now_s += 10.0
-    board.draw(1, 12.5)
-    assert board.state.connectors[0].excess_ma == 2_500
-    assert driven.high_ma == 12_500
+    board.send(1, 6_000)
+    board.now_s += 14.0
+    board.draw(1, 8.5)
+    assert board.state.connectors[0].excess_ma == 3_000
+    assert driven.high_ma == 9_000
     assert driven.is_proven
 
 
@@ -144,7 +146,7 @@ def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
     driven = Driven(at_least(8.0)).run(5 * MINUTE_S)
     board = driven.board
 
-    def another(offers_a: Offers) -> int:
+    def another(offers_a: Offers) -> tuple[int, int]:
         board.end(1, "one")
         board.leave(1)
         driven.draw_a, driven.offers_a = 0.0, offers_a
@@ -153,15 +155,99 @@ def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
         board.begin(1, "one")
         before_ma = board.state.connectors[0].excess_ma
         driven.run(3 * MINUTE_S)
-        return before_ma
+        driven.base_a = 65.0  # Its limit has to move for it to show that it keeps to any.
+        driven.run(2 * MINUTE_S)
+        driven.base_a = BASE_A
+        driven.run(MINUTE_S)
+        return before_ma, board.state.connectors[0].excess_ma
 
-    assert another(more_by(0.0)) == 2_000
-    assert (
-        another(lambda told_a: min(told_a, 3.0)) == 0
-    )  # It takes so little that it tells nothing.
-    assert another(more_by(2.5)) == 0
-    assert another(lambda told_a: min(told_a, 3.0)) == 2_500
-    assert another(more_by(0.0)) == 2_500
+    # One that takes so little tells nothing.
+    assert another(lambda told_a: min(told_a, 3.0)) == (2_000, 2_000)
+    assert another(more_by(0.0)) == (2_000, 0)
+    assert another(more_by(2.5)) == (0, 2_500)
+    assert another(more_by(0.0)) == (2_500, 0)
+
+
+@pytest.mark.parametrize("interval_s", [10, 30, 60])
+def test_a_station_that_gives_a_part_more_comes_to_rest(interval_s: int) -> None:
+    driven = Driven(lambda told_a: 1.1 * told_a)
+    driven.board.is_capable(1, interval_s=interval_s)
+    driven.run(15 * MINUTE_S)
+    changes, told_ma = 0, driven.board.told_ma(1)
+
+    for _ in range(30 * MINUTE_S):
+        driven.run(1)
+        changes += driven.board.told_ma(1) != told_ma
+        told_ma = driven.board.told_ma(1)
+
+    assert changes <= 3
+    assert 31_000 < driven.draw_a * 1_000 <= 32_000
+
+
+def test_jitter_is_not_taken_for_a_cut_that_bites() -> None:
+    board = OneCircuit()
+    board.is_capable(1, interval_s=10)
+    board.plug_in(1)
+    board.begin(1, "one")
+    for second in range(20 * MINUTE_S):
+        board.now_s += 1.0
+        draw_a = 9.9 if second % 20 < 10 else 9.4  # Whatever it is told.
+        board.flow(BASE_A + draw_a)
+        if second % 10 == 0:
+            board.draw(1, draw_a)
+        board.decide()
+
+    assert board.state.connectors[0].excess_ma > 3_000
+    assert not board.state.stations[ref(1).station].is_proven
+
+
+def test_two_readings_of_one_moment_are_one() -> None:
+    driven = Driven(more_by(0.0)).run(5 * MINUTE_S)
+    board = driven.board
+    board.send(1, 10_000)
+    board.now_s += 14.0
+    board.draw(1, 13.5)
+    board.now_s += 0.5
+
+    board.draw(1, 13.4)
+
+    assert board.state.connectors[0].excess_ma == 0
+
+
+def test_a_higher_voltage_is_no_excess() -> None:
+    board = OneCircuit()
+    board.is_capable(1, interval_s=10)
+    board.plug_in(1)
+    for second in range(10 * MINUTE_S):
+        board.now_s += 1.0
+        told_a = board.told_ma(1) / 1_000
+        board.flow(BASE_A + told_a + 0.001 * (second % 7), voltage_v=248.0)
+        if second % 10 == 0:
+            board.learn(
+                ConnectorMetered(
+                    at_s=board.now_s,
+                    connector=ref(1),
+                    current_a=(None, None, None),
+                    power_w=3 * 248.0 * told_a,
+                )
+            )
+        reason = board.decide().reasons[ref(1)]
+        assert reason.excess is None
+
+    assert board.told_ma(1) == 32_000
+    assert board.state.connectors[0].excess_ma == 0
+
+
+def test_its_dead_man_is_proven_by_a_fall_to_what_its_fallback_lets_flow() -> None:
+    driven = Driven(more_by(2.5))
+    for _ in range(20 * MINUTE_S):
+        newest = driven.board.state.connectors[0].limits[-1]
+        has_lapsed = (newest.lease_until_s or 0.0) <= driven.board.now_s
+        driven.offers_a = (lambda _told_a: 8.5) if has_lapsed else more_by(2.5)
+        driven.run(1)
+        if driven.proves_dead_man:
+            return
+    pytest.fail("it was never seen to fall back")
 
 
 def test_watts_are_counted_with_it_too() -> None:

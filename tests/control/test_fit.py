@@ -107,5 +107,6 @@ def test_who_draws_a_little_more_than_the_minimum_on_one_phase_is_counted_so() -
     told = Told()
 
     told.draw(6_000, 8.0)
+    told.draw(None, 8.0)
 
-    assert told.belief().excess_ma == 2_000
+    assert told.belief().excess_ma == 1_300  # At the highest voltage there may be.

@@ -176,9 +176,9 @@ def test_a_connected_station_that_falls_back_as_it_must_keeps_its_proof(
 def test_a_connected_station_that_falls_back_to_more_counts_its_maximum() -> None:
     board = paused_unanswered(6_000, RateUnit.AMPERES)
 
-    board.run(5, base_a=NO_ROOM_A, draws_a={1: 8.0})
+    board.run(5, base_a=NO_ROOM_A, draws_a={1: 11.0})
     assert board.seen().overdrawn[0]
-    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: 8.0})
+    board.run(MINUTE_S, base_a=NO_ROOM_A, draws_a={1: 11.0})
 
     assert not board.state.stations[ref(1).station].is_proven
 

@@ -317,8 +317,10 @@ class Watched:
     def _check_cuts(self, decision: Decision) -> None:
         """What is told fits wherever somebody who follows could be told less.
 
-        What comes first is not told less before it is known who must be paused for it.
+        What comes first is not told less before it is known who must be paused for it. What one
+        not yet seen to obey is started with comes out of what the reserve keeps for it (ADR 0041).
         """
+        starts_ma = [0] * len(decision.survey.rows)
         told_ma = [0] * len(decision.survey.rows)
         can_give: list[set[int]] = [set() for _ in told_ma]
         gives_last: list[set[int]] = [set() for _ in told_ma]
@@ -338,11 +340,13 @@ class Watched:
             )
             for row in self.wiring.rows[at][decision.survey.masks[at]]:
                 told_ma[row] += counted_ma
+                starts_ma[row] += 0 if station.is_proven else max(0, counted_ma - high_ma)
                 may_be_paused[row] |= is_movable and limit_ma > 0 and not is_first
                 if is_movable and limit_ma > max(MIN_CHARGING_MA, priority.floor_ma):
                     (gives_last if is_first else can_give)[row].add(at)
         for row, seen in enumerate(decision.survey.rows):
             over_ma = told_ma[row] - seen.available_ma
+            over_ma -= min(starts_ma[row], seen.unproven_ma)
             if not may_be_paused[row]:
                 can_give[row] |= gives_last[row]
             if over_ma > self.parameters.dead_band_ma and can_give[row]:

@@ -44,8 +44,8 @@ def test_it_sounds_with_both_numbers_while_it_lasts_and_is_told_once(
     heard = Heard()
 
     assert heard.run(30, 6.0) == []
-    (told,) = heard.run(600, 9.0)
-    assert told.startswith(f"{NAME}: connector {ref(1)} draws 9.0 A where 6.0 A was told: ")
+    (told,) = heard.run(600, 11.0)
+    assert told.startswith(f"{NAME}: connector {ref(1)} draws 11.0 A where 6.0 A was told: ")
     assert heard.run(30, 6.0) == []
 
     assert len(caplog.records) == 2  # That it sounds, and that it is over.
@@ -65,7 +65,7 @@ def test_a_stop_that_is_ignored_sounds() -> None:
 
 def test_it_ends_with_the_vehicle() -> None:
     heard = Heard()
-    assert len(heard.run(60, 9.0)) == 1
+    assert len(heard.run(60, 11.0)) == 1
 
     heard.board.leave(1)
 
@@ -74,7 +74,7 @@ def test_it_ends_with_the_vehicle() -> None:
 
 def test_it_ends_once_nothing_shows_it_any_more() -> None:
     lost, silent = Heard(), Heard()
-    assert len(lost.run(60, 9.0)) == len(silent.run(60, 9.0)) == 1
+    assert len(lost.run(60, 11.0)) == len(silent.run(60, 11.0)) == 1
     lost.board.lose(1)
 
     assert lost.run(1, None) == []
