@@ -28,43 +28,42 @@ def with_excess(
     nor of one that follows nothing. Or, where a station is not yet seen to obey and is told but
     one limit, by the least of some seconds.
     """
+    was = belief.beyond
+    if was is not None and _has_gone_down(belief, was, connector, station, parameters):
+        return _shown(replace(belief, beyond=None), was.above_ma)
     known = _beyond_ma(belief, connector, station, parameters)
-    if _has_gone_down(belief, connector, station, parameters):
-        assert belief.beyond is not None
-        return _shown(replace(belief, beyond=None), belief.beyond.above_ma)
     if known is None:
         return belief
-    at_s, was, (beyond_ma, allowed_ma) = belief.draws[-1].at_s, belief.beyond, known
-    moved_ma = 0 if was is None else abs(allowed_ma - was.allowed_ma)
+    at_s, (beyond_ma, allowed_ma) = belief.draws[-1].at_s, known
     if beyond_ma > parameters.excess_most_ma:
         return belief if was is None else replace(belief, beyond=None)
-    if was is not None and moved_ma >= parameters.trial_ma:
+    if was is not None and abs(allowed_ma - was.allowed_ma) >= parameters.trial_ma:
         return _shown(replace(belief, beyond=None), max(was.above_ma, beyond_ma))
     if not beyond_ma:
         return _kept_to(belief, parameters) if belief.excess_ma else belief
     if was is None:
         beyond = Beyond(since_s=at_s, above_ma=beyond_ma, allowed_ma=allowed_ma)
         return replace(belief, beyond=beyond)
-    least_ma = min(was.above_ma, beyond_ma)
     if station.is_proven or at_s - was.since_s < parameters.excess_after_s:
         return belief
-    return _shown(belief, least_ma)
+    return _shown(belief, min(was.above_ma, beyond_ma))
 
 
 def _has_gone_down(
     belief: ConnectorBelief,
+    was: Beyond,
     connector: Connector,
     station: StationBelief,
     parameters: ControlParameters,
 ) -> bool:
     """Return whether one that was above a limit has come down with a cut, settled or not."""
-    newest, was = belief.limits[-1], belief.beyond
-    if was is None or not newest.limit_ma or newest.acknowledged_at_s is None:
-        return False
+    newest = belief.limits[-1]
     drawn_ma = draw_as_limit_ma(belief.draws[-1], connector, belief)
+    if drawn_ma is None or not newest.limit_ma or newest.acknowledged_at_s is None:
+        return False
     allowed_ma = allowed_in_force_ma(connector, belief, station, (newest,))
     is_cut = allowed_ma <= was.allowed_ma - parameters.trial_ma
-    return is_cut and drawn_ma is not None and drawn_ma <= allowed_ma + parameters.excess_most_ma
+    return is_cut and drawn_ma <= allowed_ma + parameters.excess_most_ma
 
 
 def _shown(belief: ConnectorBelief, above_ma: int) -> ConnectorBelief:

@@ -5,26 +5,29 @@ Replaying a day is a fold of its facts over the state at its start.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import assert_never
 
 from gateway.control.bounds import (
-    CHARGING_MA,
-    draw_as_limit_ma,
     fallback_ma,
     is_idle,
     may_have_lapsed,
 )
 from gateway.control.credible import is_above_maximum, is_refuted
 from gateway.control.draws import (
-    USED_PHASE_MA,
     after_reading,
     draw_of,
     is_disobedient,
-    with_draw,
     with_sure_part,
 )
 from gateway.control.metered import with_reading
 from gateway.control.parameters import ControlParameters
+from gateway.control.presence import (
+    is_told_free,
+    plugged,
+    seen_to_draw,
+    with_status,
+    without_transaction,
+)
 from gateway.control.standing import (
     after_acknowledgement,
     after_disobedience,
@@ -32,25 +35,20 @@ from gateway.control.standing import (
     after_rejection,
     after_sending,
     after_start,
-    after_transaction,
     settled,
     with_another_vehicle,
 )
 from gateway.control.state import (
-    NEVER_S,
     UNFITTED,
     ConnectorBelief,
     ControlMemory,
-    Draw,
     Priority,
     SiteState,
     StandingLimit,
     StationBelief,
 )
 from gateway.control.voltages import highest_voltage_v
-from gateway.domain.charging import ChargingState, ConnectorStatus
 from gateway.domain.circuits import Connector
-from gateway.domain.electric import NOTHING
 from gateway.domain.events import (
     CapabilitiesRead,
     CircuitRecalled,
@@ -77,8 +75,6 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId
-
-_FREE: Final = frozenset({ConnectorStatus.AVAILABLE, ConnectorStatus.UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,16 +309,16 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
         case ConnectorMetered():
             belief, is_proof = _after_metered(state, at, belief, event)
         case ConnectorStatusChanged():
-            belief = _after_status(belief, connector, station, event)
+            belief = with_status(belief, connector, station, event)
         case TransactionStarted(transaction=transaction, at_s=at_s):
             if belief.transaction not in (None, transaction):
                 # The end of the one before is told late, or never.
-                belief = _after_transaction(belief, connector, station, at_s)
-            belief = _plugged(replace(belief, transaction=transaction), connector, station, at_s)
+                belief = without_transaction(belief, connector, station, at_s)
+            belief = plugged(replace(belief, transaction=transaction), connector, station, at_s)
             belief = after_start(belief, at_s)
         case TransactionEnded(transaction=transaction):
-            if belief.transaction == transaction or (belief.is_plugged and _is_told_free(belief)):
-                belief = _after_transaction(belief, connector, station, event.at_s)
+            if belief.transaction == transaction or (belief.is_plugged and is_told_free(belief)):
+                belief = without_transaction(belief, connector, station, event.at_s)
         case FallbackInstalled(fallback_ma=fallback):
             belief = _with_fallback(belief, connector, fallback, state.parameters, event.at_s)
             if is_idle(belief) and station.is_proven:
@@ -368,7 +364,7 @@ def _after_metered(
         belief = replace(belief, is_above_maximum=is_above)
     if is_above and not was_above and is_refuted(state, at, draw):
         return replace(belief, refused_count=belief.refused_count + 1), False
-    belief = _after_drawing(belief, connector, station, draw)
+    belief = seen_to_draw(belief, connector, station, draw)
     if draw.current_ma is None and draw.power_w is not None:
         highest_v = highest_voltage_v(state, at, draw.at_s)
         draw = with_sure_part(
@@ -399,105 +395,3 @@ def _with_fallback(
         lapsed = [replace(limit, acknowledged_at_s=None) for limit in limits]
         limits = (StandingLimit(limit_ma=before_ma), *lapsed)
     return replace(belief, fallback_ma=written_ma, limits=limits)
-
-
-def _after_status(
-    belief: ConnectorBelief,
-    connector: Connector,
-    station: StationBelief,
-    event: ConnectorStatusChanged,
-) -> ConnectorBelief:
-    status = event.status or belief.status
-    charging_state = event.charging_state or belief.charging_state
-    belief = replace(belief, status=status, charging_state=charging_state)
-    if status is ConnectorStatus.OCCUPIED:
-        return _plugged(belief, connector, station, event.at_s)
-    if event.status in _FREE:
-        return _unplugged(belief, connector, station, event.at_s)
-    return belief
-
-
-def _is_told_free(belief: ConnectorBelief) -> bool:
-    """Return whether the station says that nothing is there."""
-    return belief.status in _FREE and belief.transaction is None
-
-
-def _after_drawing(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief, draw: Draw
-) -> ConnectorBelief:
-    """Return the belief with what is drawn put above a status that says nothing is there.
-
-    Two readings in a row decide: one may have been taken before the status.
-    """
-    before = belief.draw
-    if before is None or not _is_told_free(belief):
-        return belief
-    was_ma = draw_as_limit_ma(before, connector, belief)
-    drawn_ma = draw_as_limit_ma(draw, connector, belief)
-    if was_ma is None or drawn_ma is None:
-        return belief
-    if min(was_ma, drawn_ma) >= CHARGING_MA:
-        return _plugged(belief, connector, station, draw.at_s)
-    if belief.is_plugged and max(was_ma, drawn_ma) < USED_PHASE_MA:
-        return _unplugged(belief, connector, station, draw.at_s)
-    return belief
-
-
-def _plugged(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
-) -> ConnectorBelief:
-    if belief.is_plugged:
-        return belief
-    status = belief.status or ConnectorStatus.OCCUPIED
-    return replace(
-        with_another_vehicle(connector, belief, station, at_s),
-        status=status,
-        plugged_at_s=at_s,
-        started_at_s=at_s,
-        mask=None,
-        mask_seen=None,
-        fit=UNFITTED,
-        accepts_ma=None,
-        all_phases_at_s=NEVER_S,
-        unused_since_s=None,
-        resting_since_s=None,
-        paused_at_s=None,
-        is_excess_shown=False,
-        kept_to_ma=None,
-        beyond=None,
-        draws=(),
-        moves=(),
-    )
-
-
-def _unplugged(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
-) -> ConnectorBelief:
-    if not belief.is_plugged and belief.draw is not None:
-        return belief
-    left = with_another_vehicle(connector, belief, station, at_s)
-    return replace(
-        with_draw(left, Draw(at_s=at_s, current_ma=NOTHING, surely_ma=NOTHING)),
-        plugged_at_s=None,
-        transaction=None,
-        charging_state=ChargingState.IDLE,
-        over_since_s=None,
-        above_since_s=None,
-        paused_at_s=None,
-        resting_since_s=None,
-    )
-
-
-def _after_transaction(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief, at_s: float
-) -> ConnectorBelief:
-    """Return the belief with no transaction; a status told before it may have said Available."""
-    if belief.status is ConnectorStatus.AVAILABLE:
-        return _unplugged(replace(belief, transaction=None), connector, station, at_s)
-    return replace(
-        after_transaction(connector, belief, station, at_s),
-        transaction=None,
-        mask=None,
-        mask_seen=None,
-        fit=UNFITTED,
-    )

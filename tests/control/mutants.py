@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway.control import board, bounds, decide, draws, fold, headroom, share, standing
+from gateway.control import (
+    board,
+    bounds,
+    decide,
+    draws,
+    fold,
+    headroom,
+    presence,
+    share,
+    standing,
+)
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import ConnectorBelief, Draw, SiteState, StationBelief
 from gateway.control.wiring import Mask
@@ -109,10 +119,11 @@ def _a_new_vehicle_ends_old_leases(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(belief, limits=limits, under=())
 
     monkeypatch.setattr(fold, "with_another_vehicle", at_rest)
+    monkeypatch.setattr(presence, "with_another_vehicle", at_rest)
 
 
 def _limits_outlive_their_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fold, "after_transaction", lambda _c, belief, *_: belief)
+    monkeypatch.setattr(presence, "after_transaction", lambda _c, belief, *_: belief)
 
 
 def _masks_outlive_pauses(monkeypatch: pytest.MonkeyPatch) -> None:

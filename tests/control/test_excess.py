@@ -1,55 +1,21 @@
 """What is steadily drawn a little above its limits is counted so, and is no disobedience."""
 
-from collections.abc import Callable
-
 import pytest
 
 from gateway.control.explain import sentence
 from gateway.domain.charging import RateUnit
 from gateway.domain.events import ConnectorMetered
 from gateway.domain.reasons import ReasonKind
+from tests.support.driven import Driven, Offers
 from tests.support.one_circuit import OneCircuit, ref
 
 MINUTE_S = 60
 BASE_A = 20.0
-AMPS_A_S = 4.0  # How fast a vehicle follows.
-
-Offers = Callable[[float], float]
 
 
-class Driven:
-    """The board with one vehicle, whose draw is what its station makes of what it is told."""
-
-    def __init__(self, offers_a: Offers, *, base_a: float = BASE_A) -> None:
-        self.board = OneCircuit()
-        self.board.is_capable(1, interval_s=10)
-        self.board.plug_in(1)
-        self.board.begin(1, "one")
-        self.offers_a, self.base_a = offers_a, base_a
-        self.draw_a, self.second, self.proves_dead_man = 0.0, 0, False
-
-    def run(self, seconds: int) -> "Driven":
-        """Let seconds pass."""
-        for _ in range(seconds):
-            self.second += 1
-            self.board.now_s += 1.0
-            offered_a = self.offers_a(self.board.told_ma(1) / 1_000)
-            self.draw_a += max(-AMPS_A_S, min(AMPS_A_S, offered_a - self.draw_a))
-            self.board.flow(self.base_a + self.draw_a + 0.001 * (self.second % 7))
-            if self.second % 10 == 0:
-                self.board.draw(1, self.draw_a)
-            self.proves_dead_man |= self.board.decide().dead_man_proven is not None
-        return self
-
-    @property
-    def is_proven(self) -> bool:
-        """Return whether the station is proven to obey."""
-        return self.board.state.stations[ref(1).station].is_proven
-
-    @property
-    def high_ma(self) -> int:
-        """Return what the connector is counted at."""
-        return self.board.seen().high_ma[0]
+def driven_by(offers_a: Offers, *, base_a: float = BASE_A) -> Driven:
+    """Return a vehicle at a station not yet seen to obey."""
+    return Driven(offers_a, base_a=base_a)
 
 
 def more_by(offset_a: float) -> Offers:
@@ -68,7 +34,7 @@ def at_least(least_a: float) -> Offers:
     ids=["0.6 more", "2.5 more", "3.9 more", "at least 8", "at least 9.9"],
 )
 def test_it_is_proven_and_counted_at_what_it_draws(offers_a: Offers) -> None:
-    driven = Driven(offers_a).run(10 * MINUTE_S)
+    driven = driven_by(offers_a).after(10 * MINUTE_S)
 
     assert driven.is_proven
     assert driven.board.told_ma(1) > 20_000
@@ -77,14 +43,14 @@ def test_it_is_proven_and_counted_at_what_it_draws(offers_a: Offers) -> None:
 
 @pytest.mark.parametrize("offers_a", [more_by(5.0), at_least(32.0)])
 def test_what_is_further_above_is_disobedience(offers_a: Offers) -> None:
-    driven = Driven(offers_a).run(10 * MINUTE_S)
+    driven = driven_by(offers_a).after(10 * MINUTE_S)
 
     assert driven.high_ma >= 32_000
     assert driven.board.told_ma(1) == 6_000
 
 
 def test_one_reading_alone_may_be_of_a_vehicle_that_is_slow_to_follow() -> None:
-    driven = Driven(more_by(0.0)).run(5 * MINUTE_S)
+    driven = driven_by(more_by(0.0)).after(5 * MINUTE_S)
     board = driven.board
     board.send(1, 10_000)
     board.now_s += 20.0
@@ -102,7 +68,7 @@ def test_one_reading_alone_may_be_of_a_vehicle_that_is_slow_to_follow() -> None:
 
 
 def test_what_is_above_by_a_moments_jitter_is_not_kept() -> None:
-    driven = Driven(more_by(0.9), base_a=60.0)
+    driven = driven_by(more_by(0.9), base_a=60.0)
     driven.board.prove(1)
     driven.run(5 * MINUTE_S)
 
@@ -110,7 +76,7 @@ def test_what_is_above_by_a_moments_jitter_is_not_kept() -> None:
 
 
 def test_the_maximum_holds_for_all_of_it_and_the_sentence_says_so() -> None:
-    driven = Driven(more_by(2.5)).run(20 * MINUTE_S)
+    driven = driven_by(more_by(2.5)).after(20 * MINUTE_S)
 
     assert driven.board.told_ma(1) == 29_500
     reason = driven.board.decide().reasons[ref(1)]
@@ -120,7 +86,7 @@ def test_the_maximum_holds_for_all_of_it_and_the_sentence_says_so() -> None:
 
 
 def test_what_is_paused_counts_nothing() -> None:
-    driven = Driven(more_by(2.5)).run(5 * MINUTE_S)
+    driven = driven_by(more_by(2.5)).after(5 * MINUTE_S)
     board = driven.board
 
     board.send(1, 0)
@@ -131,7 +97,7 @@ def test_what_is_paused_counts_nothing() -> None:
 
 
 def test_out_of_reach_it_counts_what_its_fallback_lets_flow() -> None:
-    driven = Driven(more_by(2.5)).run(5 * MINUTE_S)
+    driven = driven_by(more_by(2.5)).after(5 * MINUTE_S)
     board = driven.board
     board.send(1, 6_000)
     board.now_s += 20.0
@@ -143,7 +109,7 @@ def test_out_of_reach_it_counts_what_its_fallback_lets_flow() -> None:
 
 
 def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
-    driven = Driven(at_least(8.0)).run(5 * MINUTE_S)
+    driven = driven_by(at_least(8.0)).after(5 * MINUTE_S)
     board = driven.board
 
     def another(offers_a: Offers) -> tuple[int, int]:
@@ -170,7 +136,7 @@ def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
 
 @pytest.mark.parametrize("interval_s", [10, 30, 60])
 def test_a_station_that_gives_a_part_more_comes_to_rest(interval_s: int) -> None:
-    driven = Driven(lambda told_a: 1.1 * told_a)
+    driven = driven_by(lambda told_a: 1.1 * told_a)
     driven.board.is_capable(1, interval_s=interval_s)
     driven.run(15 * MINUTE_S)
     changes, told_ma = 0, driven.board.told_ma(1)
@@ -202,7 +168,7 @@ def test_jitter_is_not_taken_for_a_cut_that_bites() -> None:
 
 
 def test_two_readings_of_one_moment_are_one() -> None:
-    driven = Driven(more_by(0.0)).run(5 * MINUTE_S)
+    driven = driven_by(more_by(0.0)).after(5 * MINUTE_S)
     board = driven.board
     board.send(1, 10_000)
     board.now_s += 14.0
@@ -239,19 +205,19 @@ def test_a_higher_voltage_is_no_excess() -> None:
 
 
 def test_its_dead_man_is_proven_by_a_fall_to_what_its_fallback_lets_flow() -> None:
-    driven = Driven(more_by(2.5))
+    driven = driven_by(more_by(2.5))
     for _ in range(20 * MINUTE_S):
         newest = driven.board.state.connectors[0].limits[-1]
         has_lapsed = (newest.lease_until_s or 0.0) <= driven.board.now_s
         driven.offers_a = (lambda _told_a: 8.5) if has_lapsed else more_by(2.5)
-        driven.run(1)
-        if driven.proves_dead_man:
+        (decision,) = driven.run(1)
+        if decision.dead_man_proven is not None:
             return
     pytest.fail("it was never seen to fall back")
 
 
 def test_watts_are_counted_with_it_too() -> None:
-    driven = Driven(more_by(4.0), base_a=60.0)
+    driven = driven_by(more_by(4.0), base_a=60.0)
     board = driven.board
     board.is_capable(1, unit=RateUnit.WATTS)
     driven.run(5 * MINUTE_S)
@@ -262,7 +228,7 @@ def test_watts_are_counted_with_it_too() -> None:
 
 
 def test_a_raise_is_priced_with_it() -> None:
-    driven = Driven(more_by(3.0), base_a=78.0).run(20 * MINUTE_S)
+    driven = driven_by(more_by(3.0), base_a=78.0).after(20 * MINUTE_S)
 
     seen = driven.board.seen()
     assert driven.board.told_ma(1) == 0 or seen.claimed_ma[0] <= seen.rows[0].available_ma

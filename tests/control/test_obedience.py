@@ -1,7 +1,5 @@
 """Who draws more than it was told is named with both numbers, for as long as it does."""
 
-from collections.abc import Callable
-
 import pytest
 
 from gateway.control.explain import sentence
@@ -9,38 +7,21 @@ from gateway.domain.charging import RateUnit
 from gateway.domain.events import ConnectorMetered, StopInputChanged
 from gateway.domain.reasons import ReasonKind
 from gateway.domain.stops import StopCause
+from tests.support.driven import Driven, Offers
 from tests.support.one_circuit import OneCircuit, ref, site
 
 MINUTE_S = 60
 NO_ROOM_A = 90.0
-AMPS_A_S = 4.0  # How fast a vehicle follows.
 
 
-class Driven:
-    """The board with one vehicle whose draw is what its station makes of what it is told."""
+def driven_by(offers_a: Offers) -> Driven:
+    """Return a vehicle that charges at a station which was seen to obey."""
+    return Driven(offers_a, base_a=40.0, is_proven=True)
 
-    def __init__(self, offers_a: Callable[[float], float]) -> None:
-        """Begin charging; the station offers `offers_a(told)`."""
-        self.board = OneCircuit()
-        self.board.is_capable(1, interval_s=10)
-        self.board.prove(1)
-        self.board.begin(1, "one")
-        self.offers_a = offers_a
-        self.draw_a, self.second = 6.0, 0
 
-    def run(self, seconds: int) -> list[str]:
-        """Let seconds pass; return each one's sentence."""
-        said = []
-        for _ in range(seconds):
-            self.second += 1
-            self.board.now_s += 1.0
-            offered_a = self.offers_a(self.board.told_ma(1) / 1_000)
-            self.draw_a += max(-AMPS_A_S, min(AMPS_A_S, offered_a - self.draw_a))
-            self.board.flow(40.0 + self.draw_a + 0.001 * (self.second % 7))
-            if self.second % 10 == 0:
-                self.board.draw(1, self.draw_a)
-            said.append(sentence(self.board.decide().reasons[ref(1)]))
-        return said
+def said_in(driven: Driven, seconds: int) -> list[str]:
+    """Let seconds pass; return each one's sentence."""
+    return [sentence(decision.reasons[ref(1)]) for decision in driven.run(seconds)]
 
 
 def five_more_a(told_a: float) -> float:
@@ -49,16 +30,16 @@ def five_more_a(told_a: float) -> float:
 
 
 def test_a_station_that_offers_more_is_said_to_disobey_for_as_long_as_it_does() -> None:
-    driven = Driven(five_more_a)
+    driven = driven_by(five_more_a)
 
     driven.run(2 * MINUTE_S)
-    said = driven.run(10 * MINUTE_S)
+    said = said_in(driven, 10 * MINUTE_S)
 
     assert all("the station draws 11.0 A where 6.0 A was told, for " in s for s in said)
 
 
 def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
-    driven = Driven(five_more_a)
+    driven = driven_by(five_more_a)
     driven.run(2 * MINUTE_S)
     board = driven.board
 
@@ -69,29 +50,29 @@ def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
 
 
 def test_one_that_obeys_again_is_said_so_no_more() -> None:
-    driven = Driven(five_more_a)
+    driven = driven_by(five_more_a)
     driven.run(5 * MINUTE_S)
 
     driven.offers_a = lambda told_a: told_a
-    said = driven.run(MINUTE_S)[20:]
+    said = said_in(driven, MINUTE_S)[20:]
 
     assert not any("where" in s for s in said)
 
 
 def test_who_obeys_is_never_said_to_draw_more_than_it_was_told() -> None:
-    driven = Driven(lambda told_a: told_a + (0.9 if told_a else 0.3))
+    driven = driven_by(lambda told_a: told_a + (0.9 if told_a else 0.3))
 
-    assert not any("where" in s for s in driven.run(10 * MINUTE_S))
+    assert not any("where" in s for s in said_in(driven, 10 * MINUTE_S))
 
 
 def test_a_stop_that_is_not_obeyed_is_told_in_its_sentence() -> None:
-    driven = Driven(lambda told_a: max(6.0, told_a))
+    driven = driven_by(lambda told_a: max(6.0, told_a))
     driven.run(MINUTE_S)
     board = driven.board
     board.learn(StopInputChanged(at_s=board.now_s, is_stopped=True, cause=StopCause.ACTIVE))
 
     driven.run(MINUTE_S)
-    said = driven.run(10 * MINUTE_S)
+    said = said_in(driven, 10 * MINUTE_S)
 
     stop = "0.0 A: the stop input asks for a stop; the vehicle draws 6.0 A where 0.0 A was told"
     assert all(s.startswith(stop) for s in said)
@@ -110,7 +91,7 @@ def test_one_that_never_obeyed_is_named_too() -> None:
 
 
 def test_a_raise_on_its_way_neither_begins_nor_ends_it() -> None:
-    driven = Driven(five_more_a)
+    driven = driven_by(five_more_a)
     driven.run(5 * MINUTE_S)
     board = driven.board
 

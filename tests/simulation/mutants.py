@@ -131,22 +131,22 @@ def _overdraw_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draws, "is_overdrawn", lambda *_: False)
 
 
-def _excess_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def _high_is_that_of(
+    monkeypatch: pytest.MonkeyPatch, believed: Callable[[ConnectorBelief], ConnectorBelief]
+) -> None:
+    """Have connectors counted as if what is believed of them were something else."""
     original = bounds.high_ma
 
     def high_ma(
-        connector: Connector,
-        belief: ConnectorBelief,
-        station: StationBelief,
-        parameters: ControlParameters,
-        now_s: float,
-        *,
-        is_over: bool,
+        connector: Connector, belief: ConnectorBelief, *others: object, is_over: bool
     ) -> int:
-        high = original(connector, belief, station, parameters, now_s, is_over=is_over)
-        return high if is_over else max(0, high - belief.excess_ma)
+        return original(connector, believed(belief), *others, is_over=is_over)  # type: ignore[arg-type] # as they were given
 
     monkeypatch.setattr(headroom, "high_ma", high_ma)
+
+
+def _excess_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    _high_is_that_of(monkeypatch, lambda belief: replace(belief, excess_ma=0))
 
 
 def _old_readings_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,23 +258,12 @@ def _raises_count_once_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _cuts_count_once_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = bounds.high_ma
-
-    def high_ma(
-        connector: Connector,
-        belief: ConnectorBelief,
-        station: StationBelief,
-        parameters: ControlParameters,
-        now_s: float,
-        *,
-        is_over: bool,
-    ) -> int:
+    def believed(belief: ConnectorBelief) -> ConnectorBelief:
         newest = belief.limits[-1]
-        if newest.last_sequence and newest.limit_ma < belief.in_force_ma:
-            belief = replace(belief, limits=(newest,))
-        return original(connector, belief, station, parameters, now_s, is_over=is_over)
+        is_cut = newest.last_sequence and newest.limit_ma < belief.in_force_ma
+        return replace(belief, limits=(newest,)) if is_cut else belief
 
-    monkeypatch.setattr(headroom, "high_ma", high_ma)
+    _high_is_that_of(monkeypatch, believed)
 
 
 def _every_station_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
