@@ -219,3 +219,18 @@ def test_watts_are_compared_at_the_lowest_voltage(power_w: float, *, is_above: b
         board.decide()
 
     assert (board.state.connectors[0].above_since_s is not None) is is_above
+
+
+def test_a_raise_that_settles_later_excuses_no_reading_from_before() -> None:
+    board = OneCircuit()
+    board.prove(1)
+    board.send(1, 10_000)
+    board.now_s += 20.0
+    board.send(1, 12_000)
+    board.now_s += 10.0
+    board.draw(1, 25.0)
+    assert board.seen().overdrawn[0]
+
+    board.now_s += 3.0  # By now the raise has settled, and what was before is out of force.
+
+    assert board.seen().overdrawn[0]
