@@ -164,17 +164,7 @@ def _caps_of_connector(
                     yield cap.reason._replace(limit_ma=_narrowed_ma(state, at, cap))
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
-            limit_ma, allowed_ma = (
-                chargeable_ma(state, at, constraint),
-                _wired_ma(state, at, constraint),
-            )
-            is_told_as_it_is = not station.takes_watts and bool(limit_ma or not allowed_ma)
-            yield Reason(
-                kind=ReasonKind.OUTSIDE_LIMIT,
-                limit_ma=_less_excess_ma(limit_ma, belief),
-                name=constraint.source,
-                current_ma=None if is_told_as_it_is else allowed_ma,
-            )
+            yield _outside_limit(state, at, constraint)
     if belief.excess_ma:
         yield Reason(
             kind=ReasonKind.DRAWS_MORE,
@@ -198,6 +188,23 @@ def _caps_of_connector(
 def _unproven(limit_ma: int, counted_ma: int) -> Reason:
     """Return why one not yet proven is narrowed: many at once are, to the same."""
     return Reason(kind=ReasonKind.STATION_UNPROVEN, limit_ma=limit_ma, current_ma=counted_ma)
+
+
+def _outside_limit(state: SiteState, at: int, constraint: Constraint) -> Reason:
+    """Return an outside limit as it is told: its own current too, where that is another."""
+    belief = state.connectors[at]
+    takes_watts = state.stations[state.wiring.connectors[at].ref.station].takes_watts
+    limit_ma, allowed_ma = chargeable_ma(state, at, constraint), _wired_ma(state, at, constraint)
+    beyond_ma = belief.excess_ma if limit_ma else 0
+    is_told_as_it_is = not takes_watts and not beyond_ma and bool(limit_ma or not allowed_ma)
+    return Reason(
+        kind=ReasonKind.OUTSIDE_LIMIT,
+        limit_ma=_less_excess_ma(limit_ma, belief),
+        name=constraint.source,
+        current_ma=None if is_told_as_it_is else allowed_ma,
+        beyond_ma=beyond_ma,
+        in_watts=takes_watts,
+    )
 
 
 def _less_excess_ma(limit_ma: int, belief: ConnectorBelief) -> int:

@@ -72,13 +72,16 @@ def _told_otherwise(reason: Reason) -> str:
     """Return why an outside limit (`current_ma`) is not told as it is."""
     if reason.current_ma is None:
         return ""
+    least, why = f"no vehicle charges on less than {amps(MIN_CHARGING_MA)}", list[str]()
     if reason.current_ma < MIN_CHARGING_MA:
-        least = amps(MIN_CHARGING_MA)
-        return f" ({amps(reason.current_ma)}; no vehicle charges on less than {least})"
-    return (
-        f" ({amps(reason.current_ma)}; the station takes watts, "
-        "which may be 11 % more amperes at the lowest voltage)"
-    )
+        why.append(least)
+    elif reason.in_watts:
+        why.append("the station takes watts, which may be 11 % more amperes at the lowest voltage")
+    if reason.beyond_ma:
+        why.append(f"up to {amps(reason.beyond_ma)} more than told is drawn here")
+        if reason.limit_ma == MIN_CHARGING_MA:
+            why.append(least)
+    return f" ({'; '.join([amps(reason.current_ma), ', and '.join(why)])})"
 
 
 def _of_stop(reason: Reason) -> str:

@@ -82,8 +82,9 @@ class Reason(NamedTuple):
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
     over the limit, what is drawn beyond any limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
-    of a stop. `excess` is there for as long as the connector does not keep to what it was told,
-    whatever the kind.
+    of a stop. `beyond_ma` of an outside limit is not told, as so much may be drawn beyond what is.
+    `excess` is there for as long as the connector does not keep to what it was told, whatever the
+    kind.
     """
 
     kind: ReasonKind
@@ -96,5 +97,8 @@ class Reason(NamedTuple):
     excursion_count: int | None = None
     """How often a circuit was over its rating, where that is why; None: once, for too long."""
     name: str | None = None
+    beyond_ma: int = 0
+    in_watts: bool = False
+    """Whether an outside limit in amperes has to be told in watts."""
     stop: StopCause | None = None
     excess: Excess | None = None

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.domain.charging import RateUnit
-from gateway.domain.events import ConnectorMetered
+from gateway.domain.events import ConnectorMetered, ConstraintSet
+from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import ReasonKind
 from tests.support.driven import Driven, Offers
 from tests.support.one_circuit import OneCircuit, ref
@@ -83,6 +84,44 @@ def test_the_maximum_holds_for_all_of_it_and_the_sentence_says_so() -> None:
     assert reason.kind is ReasonKind.DRAWS_MORE
     said = "29.5 A: up to 2.5 A more than told is drawn here, and the maximum holds for all of it"
     assert sentence(reason).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("limit_ma", "unit", "said"),
+    [
+        (
+            16_000,
+            RateUnit.AMPERES,
+            "13.5 A: veto by J. Smith (16.0 A; up to 2.5 A more than told is",
+        ),
+        (8_000, RateUnit.AMPERES, "6.0 A: veto by J. Smith (8.0 A; up to 2.5 A more than told is"),
+        (
+            16_000,
+            RateUnit.WATTS,
+            "12.5 A: veto by J. Smith (16.0 A; the station takes watts, which",
+        ),
+        (5_000, RateUnit.AMPERES, "0.0 A: veto by J. Smith (5.0 A; no vehicle charges on less"),
+    ],
+)
+def test_a_veto_that_holds_for_all_of_it_is_told_with_its_own_current(
+    limit_ma: int, unit: RateUnit, said: str
+) -> None:
+    driven = driven_by(more_by(2.5))
+    driven.board.is_capable(1, unit=unit)
+    driven.run(10 * MINUTE_S)
+    veto = Constraint(
+        subject=ref(1),
+        limit_ma=(limit_ma,) * 3,
+        authority=Authority.VETO,
+        source="veto by J. Smith",
+    )
+    driven.board.learn(ConstraintSet(at_s=driven.board.now_s, constraint=veto))
+
+    decision = driven.run(MINUTE_S)[-1]
+
+    told = sentence(decision.reasons[ref(1)])
+    assert told.startswith(said)
+    assert ("A more than told is drawn here" in told) is (limit_ma > 5_000)
 
 
 def test_what_is_paused_counts_nothing() -> None:
