@@ -98,8 +98,7 @@ def reading_is_current(
     """Return whether the connector's last reading still says what it draws."""
     if not belief.draws or not station.is_connected:
         return False
-    interval_s = interval_of_s(station, parameters)
-    return now_s - belief.draws[-1].at_s <= interval_s + parameters.interval_grace_s
+    return now_s - belief.draws[-1].at_s <= reads_within_s(belief, station, parameters)
 
 
 def is_unsteady(station: StationBelief, parameters: ControlParameters, now_s: float) -> bool:
@@ -116,6 +115,21 @@ def interval_of_s(station: StationBelief, parameters: ControlParameters) -> floa
     if station.capabilities is None or station.capabilities.sample_interval_s is None:
         return parameters.default_interval_s
     return station.capabilities.sample_interval_s
+
+
+def reads_within_s(
+    belief: ConnectorBelief, station: StationBelief, parameters: ControlParameters
+) -> float:
+    """Return within what time of the last reading a connector's next one comes, if any does.
+
+    Some send them less often than they say: the last two tell. An absence is between them at most
+    once, and is not waited for.
+    """
+    interval_s = interval_of_s(station, parameters)
+    if len(belief.draws) > 1:
+        gap_s = belief.draws[-1].at_s - belief.draws[-2].at_s
+        interval_s = max(interval_s, min(gap_s, parameters.interval_most_s))
+    return interval_s + parameters.interval_grace_s
 
 
 def is_overdrawn(

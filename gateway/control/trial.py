@@ -8,7 +8,7 @@ from gateway.control.bounds import (
     CHARGING_MA,
     counted_limit_ma,
     draw_as_limit_ma,
-    interval_of_s,
+    reads_within_s,
     tolerance_ma,
 )
 from gateway.control.state import SiteState
@@ -90,17 +90,8 @@ def _raised_ma(state: SiteState) -> int:
 
 
 def _waits_s(state: SiteState, at: int) -> float:
-    """Return within what time a connector's next reading comes, if any does.
-
-    Some send them less often than they say: the last two tell. An absence is between them at most
-    once, and is not waited for.
-    """
-    parameters, draws = state.parameters, state.connectors[at].draws
-    interval_s = interval_of_s(state.stations[state.wiring.station_of[at]], parameters)
-    if len(draws) > 1:
-        gap_s = draws[-1].at_s - draws[-2].at_s
-        interval_s = max(interval_s, min(gap_s, parameters.trial_again_s))
-    return interval_s + parameters.interval_grace_s
+    station = state.stations[state.wiring.station_of[at]]
+    return reads_within_s(state.connectors[at], station, state.parameters)
 
 
 def _seen_by_s(state: SiteState, at: int) -> float:

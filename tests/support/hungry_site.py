@@ -90,10 +90,11 @@ class HungrySite:
         base_a: dict[str, float],
         parameters: ControlParameters | None = None,
         are_told: bool = True,
+        reads_each_s: int = READING_EVERY_S,
     ) -> None:
         """Connect stations CP-1, CP-2, ... to the circuits named in `on`, without vehicles.
 
-        Unless `are_told` they have not said so yet.
+        Unless `are_told` they have not said so yet. None says how often it sends readings.
         """
         stations = tuple(
             ChargingStation(
@@ -116,6 +117,7 @@ class HungrySite:
         self.now_s = 10_000.0
         self.base_a = base_a
         self.parameters = parameters or ControlParameters()
+        self.reads_each_s = reads_each_s
         self.guests: dict[int, Guest] = {}
         self.changes: Counter[int] = Counter()
         self.pauses: Counter[int] = Counter()
@@ -278,7 +280,7 @@ class HungrySite:
     def _readings(self) -> list[ControlEvent]:
         facts: list[ControlEvent] = []
         for number in self.guests:
-            if (int(self.now_s) + 3 * number) % READING_EVERY_S == 0:
+            if (int(self.now_s) + 3 * number) % self.reads_each_s == 0:
                 one, two, three = (ma / 1_000 for ma in self._drawn_ma(number))
                 facts.append(
                     ConnectorMetered(
