@@ -54,12 +54,13 @@ def owe_promised(board: Board, at: int, now_s: float, parameters: ControlParamet
 
     A promised floor is taken from whoever has more than a floor and from floors that were promised
     later, what is critical from whoever is less so; both from the minimums of others, if need be.
+    However little a floor lacks it is made good, by a move at least: of 6 A half an ampere is much.
     """
     limit_ma, gap_ma = board.limit_ma[at], parameters.dead_band_ma
-    floor_ma = min(board.floor_ma[at], board.cap_ma[at])
-    if at in board.guaranteed and floor_ma - limit_ma >= gap_ma:
+    if at in board.guaranteed and limit_ma < min(board.floor_ma[at], board.cap_ma[at]):
+        to_ma = min(max(board.floor_ma[at], limit_ma + gap_ma), board.cap_ma[at])
         claim = _Claim(board=board, at=at, from_rank=EVERYONE, is_promised=True, is_floor=True)
-        return claim.due(gap_ma, floor_ma, now_s, parameters)
+        return claim.due(min(gap_ma, to_ma - limit_ma), to_ma, now_s, parameters)
     if board.rank[at][0] == CRITICAL and board.cap_ma[at] - limit_ma >= gap_ma:
         claim = _Claim(board=board, at=at, from_rank=board.rank[at], is_promised=True)
         return claim.due(gap_ma, board.cap_ma[at], now_s, parameters)

@@ -263,6 +263,20 @@ def test_a_floor_is_made_good_within_minutes() -> None:
     assert site.limits_a()[2] >= 16.0
 
 
+def test_a_floor_that_lacks_less_than_a_move_of_others_is_made_good_once() -> None:
+    site = board(2)
+    site.run(15 * MINUTE_S)
+    lacked_ma = 38_000 // 2 + 600
+    assert 0 < lacked_ma - site.limits_a()[1] * 1_000 < DEAD_BAND_A * 1_000
+    site.matters(1, NORMAL, floor_ma=lacked_ma)
+    before = site.changes.copy()
+
+    site.run(10 * MINUTE_S)
+
+    assert site.limits_a()[1] * 1_000 >= lacked_ma
+    assert (site.changes - before).total() <= 2
+
+
 def test_one_that_has_nothing_gets_its_promised_floor_from_who_is_critical() -> None:
     site = board(1, free_a=20.0)
     site.matters(1, CRITICAL)
