@@ -99,12 +99,20 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
         return True
     if seen.high_ma[at] - belief.excess_ma <= _allowed_ma(state, at):
         return True  # It rests, or what was before is out of force.
-    if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
-        return now_s - newest.renewed_at_s < parameters.acknowledgement_s
+    if not newest.is_answered:
+        return not is_unanswered(state, at, now_s)
     if len(belief.limits) == 1 or newest.acknowledged_at_s is None:
         return True
     seen_by_s = parameters.settling_s + parameters.interval_grace_s
     return now_s - newest.acknowledged_at_s < seen_by_s
+
+
+def is_unanswered(state: SiteState, at: int, now_s: float) -> bool:
+    """Return whether the station has not answered the newest limit, or its renewal, in time."""
+    newest = state.connectors[at].limits[-1]
+    if newest.last_sequence == 0 or newest.is_answered:
+        return False
+    return now_s - newest.renewed_at_s >= state.parameters.acknowledgement_s
 
 
 def _allowed_ma(state: SiteState, at: int) -> int:

@@ -141,7 +141,7 @@ def _is_ready(moment: Moment, at: int) -> bool:
         return False
     if belief.fallback_ma < MIN_CHARGING_MA and belief.mask != state.wiring.wired[at]:
         return False  # It would be paused, and might come back on phases not counted now.
-    if newest.confirmed_at_s is None or newest.confirmed_at_s < newest.renewed_at_s:
+    if not newest.is_answered:
         return False
     if not _is_well_above(moment, at):
         return False

@@ -60,6 +60,8 @@ def _why(reason: Reason) -> str:
             )
         case ReasonKind.STATION_DISOBEYS | ReasonKind.LEASE_TRIED | ReasonKind.ALL_PHASES_TRIED:
             return _of_station(reason)
+        case ReasonKind.LIMIT_PENDING:
+            return _of_station(reason)
         case ReasonKind.METER_STALE | ReasonKind.METER_DOUBTED | ReasonKind.THERMAL_BUDGET:
             return _of_safety(reason)
         case ReasonKind.OVER_RATING | ReasonKind.LOCKOUT:
@@ -118,6 +120,8 @@ def _of_sharing(reason: Reason) -> str:
             f"waits for its turn{since}, as {amps(MIN_CHARGING_MA)} for everyone does not fit"
             f"{_beside(reason.row)}; {arithmetic}"
         )
+    if reason.current_ma is not None:
+        return f"{arithmetic}; its {amps(MIN_CHARGING_MA)} would count {amps(reason.current_ma)}"
     return arithmetic
 
 
@@ -128,6 +132,14 @@ def _of_station(reason: Reason) -> str:
         if reason.remaining_s is not None:
             gone += f"; its last limit holds for {_seconds(reason.remaining_s)} at most"
         return f"{gone}; it is counted at {counted}"
+    if reason.kind is ReasonKind.LIMIT_PENDING:
+        since = _seconds(reason.elapsed_s)
+        if reason.remaining_s is None:
+            return f"the station has not answered for {since}; it is counted at {counted}"
+        left = _seconds(reason.remaining_s)
+        return (
+            f"told so {since} ago; until it is seen to hold, in {left}, it is counted at {counted}"
+        )
     if reason.kind is ReasonKind.LEASE_TRIED:
         left = f"in {_seconds(reason.remaining_s)}" if reason.remaining_s else "by now"
         return (

@@ -44,9 +44,8 @@ def orders_of(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tup
         if board.takes_watts[at] and limit_ma and phase_count != newest.phase_count:
             is_change = True
         if not is_change:
-            told_s, renewed_s = newest.confirmed_at_s, newest.renewed_at_s
-            is_confirmed = told_s is not None and told_s >= renewed_s
-            due_s = renewed_s + (parameters.renew_s if is_confirmed else parameters.resend_s)
+            again_s = parameters.renew_s if newest.is_answered else parameters.resend_s
+            due_s = newest.renewed_at_s + again_s
             if now_s < due_s or state.wiring.connectors[at].ref == lapsing:
                 continue
         orders.append(

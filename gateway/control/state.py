@@ -34,6 +34,11 @@ class StandingLimit:
     """When that renewal was sent: its lease began then at the earliest."""
     lease_until_s: float | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Return whether its newest sending was acknowledged."""
+        return self.confirmed_at_s is not None and self.confirmed_at_s >= self.renewed_at_s
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:

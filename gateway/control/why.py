@@ -4,7 +4,7 @@ from gateway.control.all_phases import waits_for_all_phases
 from gateway.control.board import Board
 from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
 from gateway.control.caps import figures
-from gateway.control.claims import AT_REST_RANK, Moment
+from gateway.control.claims import AT_REST_RANK, Moment, is_unanswered
 from gateway.control.headroom import Survey
 from gateway.control.obedience import excess_of
 from gateway.control.share import least_climb_ma
@@ -57,17 +57,10 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         elif cap is not None and limit_ma >= cap.limit_ma:
             reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
-            until_s = state.connectors[at].limits[-1].lease_until_s
-            left_s = None if until_s is None or until_s <= now_s else until_s - now_s
-            kind = ReasonKind.LEASE_TRIED
-            reason = Reason(kind=kind, limit_ma=limit_ma, remaining_s=left_s)
+            reason = _of_lapse(state, at, limit_ma, now_s)
         elif at in board.held_ma:
-            reason = Reason(
-                kind=ReasonKind.RAISE_HELD,
-                limit_ma=limit_ma,
-                current_ma=board.held_ma[at],
-                row=tightest(at),
-            )
+            reason = Reason(kind=ReasonKind.RAISE_HELD, limit_ma=limit_ma, row=tightest(at))
+            reason = reason._replace(current_ma=board.held_ma[at])
         elif at in board.made_room_for:
             other = state.wiring.connectors[board.made_room_for[at]].ref
             reason = Reason(
@@ -76,14 +69,20 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
                 row=tightest(at),
                 name=str(other),
             )
+        elif not board.may_move[at] and is_unanswered(state, at, now_s):
+            reason = _of_pending(state, seen, at, limit_ma, now_s)
         elif limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
             reason = _of_appetite(state, at, limit_ma)
         else:
             since_s, is_promised = memory.waiting_since_s[at], at in board.guaranteed
-            alike = board.rows[at], limit_ma, board.rank[at][0], is_promised, since_s
+            start_ma = 0 if limit_ma else board.start_ma(at)
+            alike = board.rows[at], limit_ma, board.rank[at][0], is_promised, since_s, start_ma
             if alike not in of_rows:
                 of_rows[alike] = _of_row(moment, board, memory, at, tightest(at))
             reason = of_rows[alike]
+            if not limit_ma and reason.kind is ReasonKind.RAISED_IN_STEPS:
+                # There is room: what it was told before its pause is not known to be over.
+                reason = _of_pending(state, seen, at, limit_ma, now_s)
         if state.connectors[at].above_since_s is not None:
             reason = _with_excess(state, at, reason, now_s)
         reasons[connector.ref] = reason
@@ -184,6 +183,31 @@ def _of_phases(
     )
 
 
+def _of_lapse(state: SiteState, at: Position, limit_ma: int, now_s: float) -> Reason:
+    until_s = state.connectors[at].limits[-1].lease_until_s
+    left_s = None if until_s is None or until_s <= now_s else until_s - now_s
+    return Reason(kind=ReasonKind.LEASE_TRIED, limit_ma=limit_ma, remaining_s=left_s)
+
+
+def _of_pending(
+    state: SiteState, seen: Survey, at: Position, limit_ma: int, now_s: float
+) -> Reason:
+    """Return since when a limit is told, what counts until it holds, and when that is over."""
+    newest = state.connectors[at].limits[-1]
+    told_at_s = max(newest.sent_at_s, newest.confirmed_at_s or newest.sent_at_s)
+    left_s = None
+    if newest.acknowledged_at_s is not None and newest.is_answered:
+        told_at_s = newest.sent_at_s
+        left_s = max(0.0, newest.acknowledged_at_s + state.parameters.settling_s - now_s)
+    return Reason(
+        kind=ReasonKind.LIMIT_PENDING,
+        limit_ma=limit_ma,
+        current_ma=seen.high_ma[at],
+        elapsed_s=now_s - told_at_s,
+        remaining_s=left_s,
+    )
+
+
 def _of_appetite(state: SiteState, at: int, limit_ma: int) -> Reason:
     belief = state.connectors[at]
     takes_ma = belief.accepts_ma
@@ -212,11 +236,16 @@ def _of_row(
             elapsed_s=None if since_s is None else now_s - since_s,
         )
     timers = memory.headroom_since_s if limit_ma else memory.start_room_since_s
-    since_s = timers[row]
-    least_ma = least_climb_ma(figures_of_row.rating_ma, parameters) if limit_ma else 0
+    since_s, climb_ma = timers[row], least_climb_ma(figures_of_row.rating_ma, parameters)
+    least_ma = climb_ma if limit_ma else board.start_ma(at)
     if since_s is None or board.proven_room_ma[row] < least_ma:
-        kind = ReasonKind.CIRCUIT_AT_SET_POINT
-        return Reason(kind=kind, limit_ma=limit_ma, row=figures_of_row)
+        is_short_of_minimum = limit_ma > 0 or board.proven_room_ma[row] < MIN_CHARGING_MA
+        return Reason(
+            kind=ReasonKind.CIRCUIT_AT_SET_POINT,
+            limit_ma=limit_ma,
+            row=figures_of_row,
+            current_ma=None if is_short_of_minimum else least_ma,
+        )
     remaining_s = parameters.raise_after_s - (now_s - since_s)
     if remaining_s > 0:
         return Reason(

@@ -20,6 +20,7 @@ class ReasonKind(StrEnum):
     RAISED_IN_STEPS = "raised-in-steps"
     WAITS_FOR_TURN = "waits-for-turn"
     RAISE_HELD = "raise-held"
+    LIMIT_PENDING = "limit-pending"
     AWAITS_STATIONS = "awaits-stations"
     VEHICLE_TAKES_LESS = "vehicle-takes-less"
     NOT_CONNECTED = "not-connected"

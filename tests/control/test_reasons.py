@@ -10,6 +10,7 @@ from gateway.domain.events import ConnectorStatusChanged, ConstraintSet, Station
 from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason, ReasonKind
+from tests.control.watts_hall import Hall
 from tests.support.hungry_site import HungrySite, circuit, ref
 from tests.support.one_circuit import BOARD, OneCircuit
 
@@ -262,3 +263,54 @@ def test_a_lease_that_is_let_lapse_is_told_with_what_is_left_of_it() -> None:
 
     assert sentence(tried).endswith("falls back by itself: its last limit is over in 42 s.")
     assert sentence(over).endswith("falls back by itself: its last limit is over by now.")
+
+
+def test_who_needs_more_room_than_its_minimum_is_told_how_much() -> None:
+    hall = Hall(base_a=60.0, tells_watts=True, draws_a=(6.0, 0.0, 0.0), begins_at_w=1_380.0)
+    hall.run(2 * MINUTE_S)
+    hall.base_a = 82.0
+    hall.run(MINUTE_S)
+
+    hall.base_a = 72.0
+    hall.run(5 * MINUTE_S)
+
+    reason = decide(hall.board.state, hall.board.now_s).reasons[ref(1)]
+    assert reason.kind is ReasonKind.CIRCUIT_AT_SET_POINT
+    assert "has 8.0 A for charging" in sentence(reason)
+    assert "its 6.0 A would count 12.7 A" in sentence(reason)
+
+
+def test_a_station_that_does_not_answer_is_named_as_why_it_has_no_more() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.plug_in(1)
+    site.send(1, 16_000)
+    site.now_s += 20.0
+    site.answers = False
+    site.send(1, 10_000)
+    site.now_s += 14.0
+    site.flow(30.0)
+
+    reason = decide(site.state, site.now_s).reasons[ref(1)]
+
+    assert reason.kind is ReasonKind.LIMIT_PENDING
+    assert sentence(reason) == (
+        "10.0 A: the station has not answered for 14 s; it is counted at 16.0 A."
+    )
+
+
+def test_who_is_told_to_pause_is_counted_and_said_to_be_until_that_is_seen_to_hold() -> None:
+    site = OneCircuit()
+    site.prove(1)
+    site.run(40, base_a=30.0, draws_a={})
+    site.plug_in(1)
+    site.send(1, 10_000)
+    site.send(1, 0)
+    site.now_s += 4.0
+    site.flow(30.0)
+
+    reason = decide(site.state, site.now_s).reasons[ref(1)]
+
+    assert reason.kind is ReasonKind.LIMIT_PENDING
+    assert "told so 4 s ago" in sentence(reason)
+    assert "in 7 s, it is counted at 32.0 A" in sentence(reason)

@@ -373,11 +373,13 @@ class Watched:
             station = self.state.stations[connector.ref.station]
             if not (station.is_connected and belief.is_plugged) or belief.wanted_ma:
                 continue
+            if reason.kind is ReasonKind.RAISED_IN_STEPS and not reason.limit_ma:
+                self._break("a limit has its reason", f"{connector.ref} {reason}")
             if reason.kind not in kinds or is_at_rest(self.state, belief, decision.at_s):
                 continue
             if not (station.is_proven or belief.draws):
                 continue  # What rose may be its own or base: it may wait until that is known.
-            more_ma = max(0, MIN_CHARGING_MA - seen.high_ma[at])
+            more_ma = max(0, self._minimum_ma(at) - seen.high_ma[at])
             rows = self.wiring.rows[at][seen.masks[at]]
             if all(
                 seen.rows[row].available_ma - seen.claimed_ma[row]
@@ -394,6 +396,14 @@ class Watched:
                     "nobody waits where there is room",
                     f"{ref} {decision.reasons[ref]} {self.state.connectors[at]}",
                 )
+
+    def _minimum_ma(self, at: int) -> int:
+        """Return what a minimum takes of a row: one of power alone, its phases unknown, twice."""
+        belief, draw = self.state.connectors[at], self.state.connectors[at].draw
+        tells_power_alone = draw is not None and draw.current_ma is None
+        in_watts = self.script.traits[self.wiring.connectors[at].ref.station].takes_watts
+        is_twice = in_watts and tells_power_alone and belief.mask is None
+        return MIN_CHARGING_MA * (2 if is_twice else 1)
 
     def _check_all_is_well(self) -> None:
         """After minutes with nothing amiss all are served, and who tells what it draws proven."""
