@@ -59,6 +59,6 @@ class EventEffect:
             return f"{where}: nothing changes: {worst}, counts there, where nobody measures"
         measured = f"at most {self.highest_ma / 1_000:.1f} A were measured without it"
         return (
-            f"{where}: nothing changes: {worst}, counts there until two weeks are known, and covers"
-            f" it ({measured})"
+            f"{where}: nothing changes: {worst}, counts there until two weeks are measured, and"
+            f" covers it ({measured})"
         )

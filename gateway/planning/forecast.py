@@ -14,7 +14,8 @@ Floats = NDArray[np.float64]
 
 WEEK_WEIGHTS = (0.4, 0.3, 0.2, 0.1)  # Of the same hour one, two, three and four weeks ago.
 ERROR_WEEKS = 8  # Errors of the last so many weeks are scenarios.
-LEAST_PATHS = 20  # With fewer errors known, the worst case stands for those that are not.
+LEAST_WEEKS = 2  # So much must have been measured before anything is said.
+LEAST_PATHS = 20  # With fewer errors of a step known, the worst case stands for those that are not.
 NEIGHBOURS = (-1, 0, 1)  # Errors from the step before and after one of the same hour count too.
 
 
@@ -43,13 +44,23 @@ class LoadHistory:
         """Return how many steps a week has."""
         return 7 * self.steps_a_day
 
+    @property
+    def is_enough(self) -> bool:
+        """Return whether so much was measured that anything can be said."""
+        measured = len(self.loads) - np.count_nonzero(np.isnan(self.loads))
+        return bool(measured >= LEAST_WEEKS * self.steps_a_week)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What base will be from now on: `expected` per step, and `paths` (scenarios, steps)."""
+    """What base will be from now on: `expected` per step, and `paths` (scenarios, steps).
+
+    A step is known of which so many errors are that the worst case stands for none.
+    """
 
     expected: Floats
     paths: Floats
+    is_known: NDArray[np.bool_]
 
 
 def forecast(
@@ -61,27 +72,27 @@ def forecast(
 ) -> Forecast:
     """Return what base will be over the next `steps`, in the unit of the history.
 
-    `worst_case` is what it is at most where nothing is known: all of it at a cold start, and in
-    the place of errors not yet seen in the first weeks. `offset` shifts every scenario by what was
-    learnt of the forecasts before (`moved_offset`).
+    `worst_case` is what it is at most where nothing is known: all of it at a cold start, at steps
+    that were measured in none of the last weeks, and in the place of errors not yet seen. `offset`
+    shifts every scenario by what was learnt of the forecasts before (`moved_offset`).
     """
-    loads = _filled(history.loads)
-    origin, week = len(loads), history.steps_a_week
-    if origin < 2 * week:
+    if not history.is_enough:
         worst = np.full(steps, worst_case)
-        return Forecast(expected=worst, paths=worst[np.newaxis])
-    profile = _profile(loads, week, until=origin + steps)
-    errors = loads - profile[:origin]
-    follows = _follows(errors, steps, ERROR_WEEKS * week)
-    expected = profile[origin:] + follows * errors[-1]
+        return Forecast(
+            expected=worst, paths=worst[np.newaxis], is_known=np.zeros(steps, dtype=np.bool_)
+        )
+    origin, week = len(history.loads), history.steps_a_week
+    profile = _profile(history.loads, week, until=origin + steps)
+    errors = history.loads - profile[:origin]
+    is_last_known = not np.isnan(errors[-1])
+    follows = _follows(errors, steps, ERROR_WEEKS * week) if is_last_known else np.zeros(steps)
+    expected = profile[origin:] + (follows * errors[-1] if is_last_known else 0.0)
     made = _error_paths(errors, follows, history.steps_a_day)
-    if len(made):
-        made += offset * made.std(axis=0)
-    paths = np.maximum(0.0, expected + made)
-    missing = LEAST_PATHS - len(paths)
-    if missing > 0:
-        paths = np.concatenate((paths, np.full((missing, steps), worst_case)))
-    return Forecast(expected=np.maximum(0.0, expected), paths=paths)
+    made += offset * np.ma.masked_invalid(made).std(axis=0).filled(0.0)
+    is_known = np.count_nonzero(~np.isnan(expected + made), axis=0) >= LEAST_PATHS
+    paths = _filled(np.maximum(0.0, expected + made), worst_case)
+    expected = np.where(np.isnan(expected), worst_case, np.maximum(0.0, expected))
+    return Forecast(expected=expected, paths=paths, is_known=is_known)
 
 
 def moved_offset(
@@ -99,28 +110,39 @@ def moved_offset(
     return min(WIDEST_OFFSET, max(-WIDEST_OFFSET, moved))
 
 
-def _filled(loads: Floats) -> Floats:
-    """Return the loads with each gap taken from a week before, else from the step before."""
-    filled = loads.copy()
-    for at in np.flatnonzero(np.isnan(filled)):
-        filled[at] = filled[at - 1] if at else 0.0
-    return filled
+def _filled(paths: Floats, worst_case: float) -> Floats:
+    """Return the paths with what is not known of a step taken from those that know it.
+
+    Of so many paths as are known for less than `LEAST_PATHS` of them all, the oldest have the
+    worst case.
+    """
+    for of_step in paths.T:
+        unknown = np.flatnonzero(np.isnan(of_step))
+        if not len(unknown):
+            continue
+        known = of_step[~np.isnan(of_step)]
+        missing = max(0, LEAST_PATHS - len(known))
+        worst = np.full(-(-len(paths) * missing // LEAST_PATHS), worst_case)
+        of_step[unknown] = np.concatenate((np.resize(known, len(unknown) - len(worst)), worst))
+    return paths
 
 
 def _profile(loads: Floats, week: int, *, until: int) -> Floats:
-    """Return for each step the weighted mean of the same step of the weeks before it.
+    """Return for each step the weighted mean of the same step of the weeks before that know it.
 
     Steps later than the weeks known take those of a week before; NaN where no week is known.
     """
     known = np.concatenate((loads, np.full(until - len(loads), np.nan)))
     for at in range(len(loads), until):  # A horizon beyond a week stands on its own forecast.
         known[at] = known[at - week]
+    is_known = ~np.isnan(known)
+    measured = np.where(is_known, known, 0.0)
     summed, weights = np.zeros(until), np.zeros(until)
     for weeks_ago, weight in enumerate(WEEK_WEIGHTS, start=1):
         lag = weeks_ago * week
         if lag < until:
-            summed[lag:] += weight * known[: until - lag]
-            weights[lag:] += weight
+            summed[lag:] += weight * measured[: until - lag]
+            weights[lag:] += weight * is_known[: until - lag]
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(weights > 0, summed / weights, np.nan)
     return mean
@@ -128,27 +150,37 @@ def _profile(loads: Floats, week: int, *, until: int) -> Floats:
 
 def _follows(errors: Floats, steps: int, window: int) -> Floats:
     """Return per step ahead how much of the last error is still there, by least squares, 0 to 1."""
-    known = errors[~np.isnan(errors)][-window:]
+    is_known = ~np.isnan(errors[-window:])
+    known = np.where(is_known, errors[-window:], 0.0)
     last = known[: len(known) - steps]
-    power = float(last @ last)
-    if len(last) < steps or power <= 0:
+    if np.count_nonzero(is_known[: len(last)]) < steps:
         return np.zeros(steps)
-    ahead = np.lib.stride_tricks.sliding_window_view(known[1:], steps)[: len(last)]
-    follows: Floats = np.clip(last @ ahead / power, 0.0, 1.0)
+    together = last @ _ahead(known, steps)
+    power = last**2 @ _ahead(is_known.astype(np.float64), steps)
+    follows: Floats = np.clip(together / np.where(power > 0, power, 1.0), 0.0, 1.0)
     return follows
 
 
+def _ahead(values: Floats, steps: int) -> Floats:
+    """Return for each value that has so many after it those, a row for each."""
+    ahead: Floats = np.lib.stride_tricks.sliding_window_view(values[1:], steps)
+    return ahead[: len(values) - steps]
+
+
 def _error_paths(errors: Floats, follows: Floats, steps_a_day: int) -> Floats:
-    """Return the errors of forecasts made at this hour of the days before, each a path."""
+    """Return the errors of forecasts made at this hour of the days before, each a path.
+
+    At least `LEAST_PATHS`, the newest first, those not there yet of nothing but NaN.
+    """
     steps, origin = len(follows), len(errors)
     starts = [
         origin - day * steps_a_day + beside
         for day in range(1, 7 * ERROR_WEEKS)
         for beside in NEIGHBOURS
     ]
-    paths = [
-        errors[at : at + steps] - follows * errors[at - 1]
-        for at in starts
-        if 0 < at <= origin - steps and not np.isnan(errors[at - 1])
-    ]
-    return np.array(paths).reshape(len(paths), steps)
+    starts = [at for at in starts if 0 < at <= origin - steps]
+    paths = np.full((max(LEAST_PATHS, len(starts)), steps), np.nan)
+    for path, at in zip(paths, starts, strict=False):
+        # What does not follow the error before is known without it.
+        path[:] = errors[at : at + steps] - np.where(follows > 0, follows * errors[at - 1], 0.0)
+    return paths

@@ -14,9 +14,6 @@ from gateway.services.base_load import STEPS_A_DAY, BaseLoad
 HORIZON_STEPS = 2 * STEPS_A_DAY + 4
 """Two days from the half hour that has begun, and a little."""
 
-LEAST_WEEKS = 2
-"""What must be known of a row before anything is said of it."""
-
 MAX_SCENARIOS = 100
 PLANNED_RATIO = 0.8
 """How surely base stays under what is planned for it in a slot.
@@ -32,11 +29,13 @@ Words = NDArray[np.int32]
 class Seen:
     """What is seen of a row's base in mA, rounded up: scenarios, (scenarios, steps), and per step.
 
-    Base stays under what is planned for a step as surely as `PLANNED_RATIO` says.
+    Base stays under what is planned for a step as surely as `PLANNED_RATIO` says; where a step is
+    not known the worst case stands in the place of scenarios.
     """
 
     paths_ma: Words
     planned_ma: Words
+    is_known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +62,11 @@ class Watched:
 
 
 def foresee(watched: Sequence[Watched], from_step: int, steps: int = HORIZON_STEPS) -> Foresight:
-    """Return what is seen of every row that is known for long enough."""
+    """Return what is seen of every row that was measured for long enough."""
     found: dict[int, Words] = {}
+    known: dict[int, NDArray[np.bool_]] = {}
     for one in watched:
-        if len(one.history.loads) < LEAST_WEEKS * one.history.steps_a_week:
+        if not one.history.is_enough:
             continue
         seen = forecast(
             one.history,
@@ -74,6 +74,7 @@ def foresee(watched: Sequence[Watched], from_step: int, steps: int = HORIZON_STE
             worst_case=one.worst_a,
             offset=one.offset,
         )
+        known[one.row] = seen.is_known
         clipped = np.clip(seen.paths, 0.0, one.worst_a)
         found[one.row] = np.ceil(clipped * 1_000.0).astype(np.int32)
     most = max((len(paths) for paths in found.values()), default=0)
@@ -82,7 +83,7 @@ def foresee(watched: Sequence[Watched], from_step: int, steps: int = HORIZON_STE
     return Foresight(
         from_step=from_step,
         rows={
-            row: _seen(_as_many(paths, most, worst_ma[row])[::every])
+            row: _seen(_as_many(paths, most, worst_ma[row])[::every], known[row])
             for row, paths in found.items()
         },
     )
@@ -94,9 +95,9 @@ def _as_many(paths: Words, count: int, worst_ma: int) -> Words:
     return np.concatenate((paths, missing))
 
 
-def _seen(paths_ma: Words) -> Seen:
+def _seen(paths_ma: Words, is_known: NDArray[np.bool_]) -> Seen:
     planned_ma = np.quantile(paths_ma, PLANNED_RATIO, axis=0, method="higher")
-    return Seen(paths_ma=paths_ma, planned_ma=planned_ma.astype(np.int32))
+    return Seen(paths_ma=paths_ma, planned_ma=planned_ma.astype(np.int32), is_known=is_known)
 
 
 def slots_of(grid: Grid, base: BaseLoad, from_step: int, from_at_s: float) -> NDArray[np.intp]:

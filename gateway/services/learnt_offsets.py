@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway.planning.forecast import moved_offset
 from gateway.services.base_load import STEPS_A_DAY
 from gateway.services.foresight import PLANNED_RATIO, Foresight, Words
@@ -19,24 +22,28 @@ class LearntOffsets:
         self._steps_a_day = steps_a_day
         self._leads = [lead_h * steps_a_day // 24 for lead_h in LEADS_H]
         # What is planned and no scenarios: of 60 rows those of a day would be hundreds of MB.
-        self._said: dict[int, dict[int, Words]] = {}
+        self._said: dict[int, dict[int, tuple[Words, NDArray[np.bool_]]]] = {}
 
     def say(self, seen: Foresight) -> None:
         """Keep what is said of base, to compare it with what comes; what was said first stays."""
         self._said.setdefault(
-            seen.from_step, {row: of_row.planned_ma for row, of_row in seen.rows.items()}
+            seen.from_step,
+            {row: (of_row.planned_ma, of_row.is_known) for row, of_row in seen.rows.items()},
         )
         for step in [step for step in self._said if step < seen.from_step - self._leads[-1]]:
             del self._said[step]
 
     def learn(self, step: int, came_ma: Mapping[int, float]) -> None:
-        """Compare a step that is over with what was said of it; only rows that are known learn."""
+        """Compare a step that is over with what was said of it; only what was known of it learns."""
         for lead in self._leads:
             said = self._said.get(step - lead, {})
             for row in said.keys() & came_ma.keys():
+                planned_ma, is_known = said[row]
+                if not is_known[lead]:
+                    continue
                 self.of_rows[row] = moved_offset(
                     self.of_rows[row],
-                    is_over=came_ma[row] > said[row][lead],
+                    is_over=came_ma[row] > planned_ma[lead],
                     level_ratio=PLANNED_RATIO,
                     steps_a_day=self._steps_a_day,
                 )

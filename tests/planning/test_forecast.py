@@ -56,14 +56,67 @@ def test_a_day_above_its_weeks_goes_on_above_them() -> None:
 
 def test_a_cold_start_is_the_worst_case_and_first_weeks_are_wide() -> None:
     cold = forecast(LoadHistory(loads=weeks(1), steps_a_day=HOURS), 24, worst_case=90.0)
-    young = forecast(LoadHistory(loads=weeks(2), steps_a_day=HOURS), 24, worst_case=90.0)
+    young = forecast(LoadHistory(loads=weeks(2), steps_a_day=HOURS), 48, worst_case=90.0)
 
     assert (cold.paths == 90.0).all()
     assert len(young.paths) >= LEAST_PATHS
-    assert (young.paths == 90.0).all(axis=1).any()
+    assert (young.paths[:, :24] == 90.0).all(axis=1).any()
 
 
-def test_a_gap_in_the_measurements_is_taken_from_the_week_before() -> None:
+@pytest.mark.parametrize("weeks_ago", [2, 3, 8])
+@pytest.mark.parametrize("measured_since_h", [0, 8, 6 * HOURS])
+def test_an_hour_measured_weeks_ago_is_as_good_as_nothing(
+    weeks_ago: int, measured_since_h: int
+) -> None:
+    loads = np.full(weeks_ago * 7 * HOURS + 1, np.nan)
+    loads[0] = 3.0
+    loads[len(loads) - measured_since_h :] = 3.0
+    seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=90.0)
+
+    assert (seen.paths == 90.0).all()
+    assert (seen.expected == 90.0).all()
+    assert not seen.is_known.any()
+
+
+def test_hours_never_measured_have_the_worst_case_and_the_others_what_was_measured() -> None:
+    loads = weeks(9)
+    by_day = np.arange(len(loads)) % HOURS
+    loads[(by_day >= 9) & (by_day < 17)] = np.nan
+    known = LoadHistory(loads=loads[: 8 * 7 * HOURS], steps_a_day=HOURS)
+    seen = forecast(known, 48, worst_case=90.0)
+    is_unknown = np.isnan(loads[8 * 7 * HOURS :][:48])
+
+    assert (seen.paths[:, is_unknown] == 90.0).all()
+    assert (seen.is_known == ~is_unknown).all()
+    usual = np.tile(weeks(1)[:48], (len(seen.paths), 1))
+    assert seen.paths[:, ~is_unknown] == pytest.approx(usual[:, ~is_unknown])
+
+
+def test_hours_measured_a_few_times_are_known_in_part() -> None:
+    loads = weeks(8)
+    by_day = np.arange(len(loads)) % HOURS
+    is_noon = (by_day >= 11) & (by_day <= 13)
+    loads[is_noon & (np.arange(len(loads)) < len(loads) - 10 * HOURS)] = np.nan
+    seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=90.0)
+    worst_ratio = (seen.paths == 90.0).mean(axis=0)
+
+    assert worst_ratio[10] == worst_ratio[14] == 0.0
+    # Of the last three days noon was measured a week before too, and each noon is three hours but
+    # the last, whose path does not end by now.
+    assert worst_ratio[12] == pytest.approx(1 - 8 / LEAST_PATHS, abs=0.01)
+
+
+def test_what_was_not_measured_tells_no_error() -> None:
+    loads = weeks(20, noise=3.0)
+    loads[np.random.default_rng(7).random(len(loads)) < 0.3] = np.nan
+    seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=100.0)
+    widths = np.quantile(seen.paths, 0.9, axis=0) - np.quantile(seen.paths, 0.1, axis=0)
+
+    assert 2 * 1.28 * 3.0 * 0.8 < widths.min() <= widths.max() < 2 * 1.28 * 3.0 * 1.8
+    assert seen.expected == pytest.approx(weeks(1)[:24], abs=3 * 3.0)
+
+
+def test_a_gap_in_the_measurements_is_taken_from_the_weeks_before() -> None:
     loads = weeks(8)
     loads[-30:-20] = np.nan
     seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), 24, worst_case=100.0)

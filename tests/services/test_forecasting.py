@@ -193,6 +193,23 @@ def test_where_little_is_known_the_declared_worst_case_counts() -> None:
     assert told.base_paths_ma == {}
 
 
+def test_an_hour_measured_weeks_ago_is_no_weeks_of_measurements() -> None:
+    class Commissioned(Weeks):
+        def means(
+            self, names: Sequence[str], since_at: datetime, until_at: datetime
+        ) -> Iterator[tuple[float, list[float]]]:
+            for at_s, means_a in super().means(names, since_at, until_at):
+                if at_s < (NOON - timedelta(weeks=3) + timedelta(hours=1)).timestamp():
+                    yield at_s, means_a
+
+    clock, seen = SetClock(), list[float]()
+    made = forecasting(clock, Commissioned(3), seen)
+    run(made, clock, (0.5, None))
+
+    assert seen
+    assert made.foresight.rows == {}
+
+
 def test_what_is_known_of_weeks_is_promised_from() -> None:
     clock, seen = SetClock(), list[float]()
     made = forecasting(clock, Weeks(10), seen)
@@ -332,7 +349,7 @@ def test_what_people_know_counts_before_anything_is_learnt() -> None:
     (effect,) = made.effects_of(known[0])
     assert effect.said() == (
         "carpark, L1: nothing changes: its declared worst case, 40.0 A, counts there until two weeks"
-        " are known, and covers it (at most 30.0 A were measured without it)"
+        " are measured, and covers it (at most 30.0 A were measured without it)"
     )
     assert made.effects_of(replace(known[0], extra_ma=(0, 0, 0))) == ()
     known[0] = party(7, 2, 15.0)

@@ -10,10 +10,14 @@ ROW = 0
 HOURS_A_DAY, QUARTERS_A_DAY = 24, 96
 
 
-def said(from_step: int, planned_ma: int, *, steps_a_day: int) -> Foresight:
+def said(from_step: int, planned_ma: int, *, steps_a_day: int, is_known: bool = True) -> Foresight:
     """Return a forecast of a day that says one load."""
     paths_ma: Words = np.full((1, steps_a_day + 1), planned_ma, np.int32)
-    seen = Seen(paths_ma=paths_ma, planned_ma=paths_ma[0])
+    seen = Seen(
+        paths_ma=paths_ma,
+        planned_ma=paths_ma[0],
+        is_known=np.full(steps_a_day + 1, is_known),
+    )
     return Foresight(from_step=from_step, rows={ROW: seen})
 
 
@@ -56,5 +60,13 @@ def test_a_row_of_which_nothing_came_learns_nothing() -> None:
     offsets = LearntOffsets({ROW: 0.25}, steps_a_day=HOURS_A_DAY)
     offsets.say(said(0, 10_000, steps_a_day=HOURS_A_DAY))
     offsets.learn(2, {})
+
+    assert offsets.of_rows == {ROW: 0.25}
+
+
+def test_where_the_worst_case_stood_for_what_was_never_measured_nothing_is_learnt() -> None:
+    offsets = LearntOffsets({ROW: 0.25}, steps_a_day=HOURS_A_DAY)
+    offsets.say(said(0, 90_000, steps_a_day=HOURS_A_DAY, is_known=False))
+    offsets.learn(2, {ROW: 15_000.0})
 
     assert offsets.of_rows == {ROW: 0.25}
