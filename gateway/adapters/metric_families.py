@@ -233,7 +233,7 @@ def _connectors(seen: Observed) -> Iterator[Metric]:
             low_ma = min(high_ma, decision.survey.low_ma[at][phase])
             low.add_metric([*names, phase.name], low_ma / 1_000)
         station = state.stations[connector.ref.station]
-        excess = excess_of(connector, belief, station, state.parameters, decision.at_s)
+        excess = excess_of(belief, station, state.parameters, decision.at_s)
         beyond_ma = 0 if excess is None else excess.drawn_ma - excess.told_ma
         beyond.add_metric(names, beyond_ma / 1_000)
         condition = condition_of(belief, station, limit_ma=why.limit_ma)

@@ -15,7 +15,7 @@ from gateway.control.bounds import (
 )
 from gateway.control.excess import with_excess
 from gateway.control.fit import with_fit
-from gateway.control.obedience import above_since_s, is_above
+from gateway.control.obedience import above_told, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import (
@@ -182,8 +182,8 @@ def after_reading(
         belief = without_older(belief, station, parameters, only_newest, draw.at_s)
     is_over = is_overdrawn(connector, belief, station, parameters)
     over_since_s = (belief.over_since_s or draw.at_s) if is_over else None
-    told_since_s = above_since_s(connector, belief, station, parameters, was_above=was_above)
-    belief = replace(belief, over_since_s=over_since_s, above_since_s=told_since_s)
+    above = above_told(connector, belief, station, parameters, was_above=was_above)
+    belief = replace(belief, over_since_s=over_since_s, above=above)
     belief = _learn(belief, connector, station, draw, parameters)
     if belief.resting_since_s is not None and station.takes_watts:
         # It may come back on fewer phases, with all its watts on them.

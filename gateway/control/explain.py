@@ -171,7 +171,9 @@ def _of_station(reason: Reason) -> str:
 def beyond_told(excess: Excess) -> str:
     """Return what is drawn beyond what was told, and for how long."""
     drawn, told = amps(excess.drawn_ma), amps(excess.told_ma)
-    return f"draws {drawn} where {told} was told, for {_seconds(excess.elapsed_s)}"
+    return (
+        f"draws {drawn} where {told} was told, and more than told for {_seconds(excess.elapsed_s)}"
+    )
 
 
 def _trial_of(limit_ma: int) -> str:

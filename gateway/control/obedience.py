@@ -15,30 +15,30 @@ from gateway.control.bounds import (
     reading_is_current,
 )
 from gateway.control.parameters import ControlParameters
-from gateway.control.state import ConnectorBelief, StationBelief
+from gateway.control.state import Above, ConnectorBelief, StationBelief
 from gateway.domain.circuits import Connector
 from gateway.domain.reasons import Excess
 
 
-def above_since_s(
+def above_told(
     connector: Connector,
     belief: ConnectorBelief,
     station: StationBelief,
     parameters: ControlParameters,
     *,
     was_above: bool,
-) -> float | None:
-    """Return since when readings are above the newest limit that had time to be followed.
+) -> Above | None:
+    """Return how readings are above the newest limit that had time to be followed.
 
     A limit told since, and not yet due, excuses what it allows: such a reading tells nothing, and
     leaves as it was what had lasted long enough to be told (`was_above`).
     """
-    draw, since_s = belief.draws[-1], belief.above_since_s
+    draw, was = belief.draws[-1], belief.above
     drawn_ma = draw_as_limit_ma(draw, connector, belief)
     followed = followed_at(belief, draw.at_s - parameters.sample_age_s, parameters)
-    unknown_s = since_s if was_above else None
+    unknown = was if was_above else None
     if drawn_ma is None or followed is None:
-        return unknown_s
+        return unknown
 
     def allowed_ma(first: int, end: int) -> int:
         limits = belief.limits[first:end]
@@ -51,22 +51,25 @@ def above_since_s(
     if has_fallen or draw.at_s - parameters.sample_age_s < belief.fallen_until_s:
         most_ma = max(most_ma, allowed_limit_ma(fallback_ma(connector, belief), station))
     if drawn_ma <= overdraw_ma(most_ma, parameters):
-        return unknown_s
-    return draw.at_s if since_s is None else since_s
+        return unknown
+    return Above(
+        since_s=draw.at_s if was is None else was.since_s,
+        drawn_ma=drawn_ma,
+        told_ma=belief.limits[followed].limit_ma,
+    )
 
 
 def is_above(belief: ConnectorBelief, parameters: ControlParameters) -> bool:
     """Return whether readings have been above for so long that people are told."""
-    draw, since_s = belief.draw, belief.above_since_s
+    draw, above = belief.draw, belief.above
     return (
         draw is not None
-        and since_s is not None
-        and draw.at_s - since_s >= parameters.disobedience_s
+        and above is not None
+        and draw.at_s - above.since_s >= parameters.disobedience_s
     )
 
 
 def excess_of(
-    connector: Connector,
     belief: ConnectorBelief,
     station: StationBelief,
     parameters: ControlParameters,
@@ -76,17 +79,12 @@ def excess_of(
 
     Nothing once its last reading is too old to say what it draws now.
     """
-    if belief.above_since_s is None or not is_above(belief, parameters):  # Nearly always.
+    above = belief.above
+    if above is None or not is_above(belief, parameters):  # Nearly always.
         return None
     if not reading_is_current(belief, station, parameters, now_s):
         return None
-    draw = belief.draws[-1]
-    followed = followed_at(belief, draw.at_s - parameters.sample_age_s, parameters)
-    return Excess(
-        drawn_ma=draw_as_limit_ma(draw, connector, belief) or 0,
-        told_ma=belief.limits[-1 if followed is None else followed].limit_ma,
-        elapsed_s=now_s - belief.above_since_s,
-    )
+    return Excess(drawn_ma=above.drawn_ma, told_ma=above.told_ma, elapsed_s=now_s - above.since_s)
 
 
 def followed_at(

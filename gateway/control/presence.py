@@ -99,7 +99,7 @@ def unplugged(
         transaction=None,
         charging_state=ChargingState.IDLE,
         over_since_s=None,
-        above_since_s=None,
+        above=None,
         paused_at_s=None,
         resting_since_s=None,
     )

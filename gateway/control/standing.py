@@ -103,7 +103,7 @@ def after_reboot(connector: Connector, belief: ConnectorBelief, at_s: float) -> 
         mask_seen=None,
         fit=UNFITTED,
         over_since_s=None,
-        above_since_s=None,
+        above=None,
         beyond=None,
         resting_since_s=None,
         # What it kept may be gone with the boot: it is written again.

@@ -102,6 +102,18 @@ class Beyond:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Above:
+    """Since when readings are above what was told, and what the last such showed, of which limit.
+
+    What was told since then is not what that reading was above.
+    """
+
+    since_s: float
+    drawn_ma: int
+    told_ma: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorBelief:
     """What is known and not known of one connector.
 
@@ -135,8 +147,8 @@ class ConnectorBelief:
     paused_at_s: float | None = None
     over_since_s: float | None = None
     """Since when its readings are above every limit that may be in force."""
-    above_since_s: float | None = None
-    """Since when they are above the newest one that had time to be followed (see `obedience`)."""
+    above: Above | None = None
+    """How they are above the newest one that had time to be followed (see `obedience`)."""
     unused_since_s: float | None = None
     unused_peak_ma: int = 0
     accepts_ma: int | None = None

@@ -83,7 +83,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             if not limit_ma and reason.kind is ReasonKind.RAISED_IN_STEPS:
                 # There is room: what it was told before its pause is not known to be over.
                 reason = _of_pending(state, seen, at, limit_ma, now_s)
-        if state.connectors[at].above_since_s is not None:
+        if state.connectors[at].above is not None:
             reason = _with_excess(state, at, reason, now_s)
         reasons[connector.ref] = reason
     return reasons
@@ -129,9 +129,8 @@ def _names(state: SiteState, ats: list[Position]) -> str:
 
 def _with_excess(state: SiteState, at: int, reason: Reason, now_s: float) -> Reason:
     """Return the reason with what is drawn beyond it; who does not obey is no more said to be new."""
-    connector, belief = state.wiring.connectors[at], state.connectors[at]
-    station = state.stations[connector.ref.station]
-    excess = excess_of(connector, belief, station, state.parameters, now_s)
+    station = state.stations[state.wiring.station_of[at]]
+    excess = excess_of(state.connectors[at], station, state.parameters, now_s)
     if excess is None:
         return reason
     if reason.kind is ReasonKind.STATION_UNPROVEN:

@@ -23,7 +23,7 @@ class ObedienceAlarms:
         state, now_s = cycle.state, cycle.decision.at_s
         for connector, belief in zip(state.wiring.connectors, state.connectors, strict=True):
             station = state.stations[connector.ref.station]
-            excess = excess_of(connector, belief, station, state.parameters, now_s)
+            excess = excess_of(belief, station, state.parameters, now_s)
             said = self._said.get(connector.ref)
             if excess is None:
                 if said is not None:

@@ -41,7 +41,7 @@ class Told:
 
     def is_over(self) -> bool:
         """Return whether it is counted, or told to people, as one that does not obey."""
-        return self.board.seen().overdrawn[0] or self.belief().above_since_s is not None
+        return self.board.seen().overdrawn[0] or self.belief().above is not None
 
 
 @pytest.mark.parametrize("limit_ma", [20_000, 24_000, 32_000])

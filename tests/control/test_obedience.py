@@ -35,7 +35,9 @@ def test_a_station_that_offers_more_is_said_to_disobey_for_as_long_as_it_does() 
     driven.run(2 * MINUTE_S)
     said = said_in(driven, 10 * MINUTE_S)
 
-    assert all("the station draws 11.0 A where 6.0 A was told, for " in s for s in said)
+    assert all(
+        "the station draws 11.0 A where 6.0 A was told, and more than told for " in s for s in said
+    )
 
 
 def test_one_that_fell_silent_is_not_said_to_draw_what_it_drew() -> None:
@@ -104,6 +106,19 @@ def test_a_raise_on_its_way_neither_begins_nor_ends_it() -> None:
     assert (reason.excess.drawn_ma, reason.excess.told_ma) == (11_000, 6_000)
 
 
+def test_what_is_drawn_is_told_with_the_limit_it_was_drawn_under() -> None:
+    driven = Driven(lambda told_a: told_a + 2.0 if told_a else 0.0, base_a=40.0, interval_s=30)
+    driven.run(15 * MINUTE_S)
+    told_before_ma = driven.board.told_ma(1)
+    driven.base_a = 65.0
+
+    said = [decision.reasons[ref(1)].excess for decision in driven.run(MINUTE_S)]
+
+    assert driven.board.told_ma(1) < told_before_ma - 10_000
+    assert {e.drawn_ma - e.told_ma for e in said if e} == {2_000}
+    assert len({e.told_ma for e in said if e}) > 1
+
+
 def test_what_one_reading_shows_is_not_told() -> None:
     board = OneCircuit()
     board.prove(1)
@@ -129,7 +144,7 @@ def test_a_fallback_that_may_hold_after_a_lease_is_no_disobedience() -> None:
         board.now_s += 5.0
         board.draw(1, 6.0)
 
-    assert board.state.connectors[0].above_since_s is None
+    assert board.state.connectors[0].above is None
 
 
 @pytest.mark.parametrize(
@@ -202,7 +217,7 @@ def test_a_fallback_in_watts_that_holds_after_a_lease_is_none_at_the_lowest_volt
         board.now_s += 5.0
         board.draw(1, 16.0 * 230.0 / 207.0)
 
-    assert board.state.connectors[0].above_since_s is None
+    assert board.state.connectors[0].above is None
 
 
 @pytest.mark.parametrize(("power_w", "is_above"), [(4_600.0, False), (9_000.0, True)])
@@ -218,7 +233,7 @@ def test_watts_are_compared_at_the_lowest_voltage(power_w: float, *, is_above: b
             board.learn(watts)
         board.decide()
 
-    assert (board.state.connectors[0].above_since_s is not None) is is_above
+    assert (board.state.connectors[0].above is not None) is is_above
 
 
 def test_a_raise_that_settles_later_excuses_no_reading_from_before() -> None:

@@ -13,12 +13,19 @@ Offers = Callable[[float], float]
 
 
 class Driven:
-    """One vehicle under control, beside a steady base; its station tells its draw every 10 s."""
+    """One vehicle under control, beside a steady base; its station tells its draw now and then."""
 
-    def __init__(self, offers_a: Offers, *, base_a: float, is_proven: bool = False) -> None:
+    def __init__(
+        self,
+        offers_a: Offers,
+        *,
+        base_a: float,
+        is_proven: bool = False,
+        interval_s: int = INTERVAL_S,
+    ) -> None:
         """Begin charging, at a station that was seen to obey or not yet."""
         self.board = OneCircuit()
-        self.board.is_capable(1, interval_s=INTERVAL_S)
+        self.board.is_capable(1, interval_s=interval_s)
         if is_proven:
             self.board.prove(1)
         else:
@@ -26,6 +33,7 @@ class Driven:
         self.board.begin(1, "one")
         self.offers_a, self.base_a = offers_a, base_a
         self.draw_a, self.second = 6.0 if is_proven else 0.0, 0
+        self.interval_s = interval_s
 
     def run(self, seconds: int) -> list[Decision]:
         """Let seconds pass; return what was decided in each."""
@@ -36,7 +44,7 @@ class Driven:
             offered_a = self.offers_a(self.board.told_ma(1) / 1_000)
             self.draw_a += max(-AMPS_A_S, min(AMPS_A_S, offered_a - self.draw_a))
             self.board.flow(self.base_a + self.draw_a + 0.001 * (self.second % 7))
-            if self.second % INTERVAL_S == 0:
+            if self.second % self.interval_s == 0:
                 self.board.draw(1, self.draw_a)
             decisions.append(self.board.decide())
         return decisions
