@@ -98,7 +98,7 @@ def _question(asked: Problem, chance: random.Random) -> tuple[Outlet, Ask]:
 
 def _rearranged(book: Book, there: Charging, outlet: Outlet, ask: Ask) -> bool:
     """Return whether a plan has the question's energy and as much as before for everybody."""
-    gets_wh = there.gets_wh(book.room.grid)
+    gets_wh = there.moves_wh(book.room.grid, np.zeros_like(there.current_ma))
     kept = tuple(
         replace(demand, energy_wh=wh, promised_wh=max(0.0, wh - 2.0))
         for demand, wh in zip(there.demands, gets_wh, strict=True)

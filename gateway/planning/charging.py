@@ -1,5 +1,6 @@
 """What is planned for vehicles nobody promised anything, in the slots of a room: it may be moved."""
 
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -56,22 +57,41 @@ class Charging:
         self._beside[id(room), -1 if rank is None else rank] = room, left
         return left
 
-    def movable(self) -> tuple[bool, ...]:
-        """Return per demand whether it may charge at other times.
+    def stays_ma(self, grid: Grid) -> Ints:
+        """Return of the currents those that cannot be at other times.
 
-        Not if it wants all as soon as it can, if it tapers (what it takes depends on what it has
-        had), or if that is so of another at its connector.
+        That is all of who wants all as soon as it can, or tapers (what it takes depends on what it
+        has had), and what is drawn in slots that lie in a window only in part. Of those that share a
+        connector all stay where anything does.
         """
-        stays = {demand.place for demand in self.demands if not may_wait(demand)}
-        return tuple(demand.place not in stays for demand in self.demands)
+        stays_ma, staying, at_place = self.current_ma.copy(), set[str](), Counter[str]()
+        for at, demand in enumerate(self.demands):
+            at_place[demand.place] += 1
+            window = grid.slots_within(demand.earliest_s, demand.latest_s)
+            if may_wait(demand):
+                stays_ma[at, window.start : window.stop] = 0
+            if stays_ma[at].any():
+                staying.add(demand.place)
+        for at, demand in enumerate(self.demands):
+            if at_place[demand.place] > 1 and demand.place in staying:
+                stays_ma[at] = self.current_ma[at]
+        return stays_ma
 
-    def gets_wh(self, grid: Grid) -> list[float]:
-        """Return what each demand is given, at most what it wants."""
-        hours = grid.hours
-        return [
-            delivered_wh(demand, of_slots_ma, hours)
-            for demand, of_slots_ma in zip(self.demands, self.current_ma.tolist(), strict=True)
-        ]
+    def moves_wh(self, grid: Grid, stays_ma: Ints) -> list[float]:
+        """Return what each demand is given beyond what stays, at most what it wants.
+
+        What stays may cost a start then that it did not cost before.
+        """
+        hours, moves_wh = grid.hours, []
+        for demand, has_ma, keeps_ma in zip(
+            self.demands, self.current_ma.tolist(), stays_ma.tolist(), strict=True
+        ):
+            endless = replace(demand, energy_wh=None)
+            beyond_wh = delivered_wh(endless, has_ma, hours) - delivered_wh(
+                endless, keeps_ma, hours
+            )
+            moves_wh.append(min(beyond_wh, demand.energy_wh or beyond_wh))
+        return moves_wh
 
 
 def charging_of(

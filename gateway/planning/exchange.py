@@ -23,6 +23,7 @@ class Exchange:
 
     What is left is beside everybody. No move takes energy from anybody, or carries a row below
     zero that was not; currents stay such as demands can take, in their windows, one at a place.
+    What is drawn in a slot that lies in a window only in part stays there.
     """
 
     def __init__(
@@ -102,47 +103,54 @@ class Exchange:
         """Move so much of a demand, or all it has in a slot, to others; return how much went."""
         demand, rows = self._demands[at], self._rows[at]
         has_ma = int(self.current_ma[at, slot])
+        window = self._window(at)
+        if slot not in window:
+            return 0
         keeps_ma = (has_ma - short_ma) // demand.step_ma * demand.step_ma
         if keeps_ma < demand.min_ma:
             keeps_ma = 0
         gives_mah = (has_ma - keeps_ma) * float(self._hours[slot])
-        first, adds_ma = self._elsewhere(at, slot, keeps_ma, gives_mah)
+        adds_ma = self._elsewhere(at, window, slot, keeps_ma, gives_mah)
         if not len(adds_ma):
             return 0
-        slots = np.arange(first, first + len(adds_ma))
+        slots = np.arange(window.start, window.start + len(adds_ma))
         self.current_ma[at, slots] += adds_ma
         self.left_ma[rows[:, None], slots] -= adds_ma
         self.current_ma[at, slot] = keeps_ma
         self.left_ma[rows, slot] += has_ma - keeps_ma
         return has_ma - keeps_ma
 
-    def _elsewhere(self, at: int, slot: int, keeps_ma: int, gives_mah: float) -> tuple[int, Ints]:
-        """Return from which slot on what would be added to others so that one may give so much.
+    def _elsewhere(
+        self, at: int, window: range, slot: int, keeps_ma: int, gives_mah: float
+    ) -> Ints:
+        """Return what would be added to slots of a window, the first on, so that one may give so much.
 
         Nothing is where there is no room for it. A start more than before costs something too.
         """
-        demand, rows, window = self._demands[at], self._rows[at], self._window(at)
-        first = window.start
+        demand, rows, first = self._demands[at], self._rows[at], window.start
         of_demand = self.current_ma[at, first : window.stop]
-        free_ma = self.left_ma[rows, first : window.stop].min(axis=0)
+        free_ma: Ints = self.left_ma[rows, first : window.stop].min(axis=0)
         np.minimum(free_ma, demand.max_ma - of_demand, out=free_ma)
         np.maximum(free_ma, 0, out=free_ma)
         free_ma -= free_ma % demand.step_ma
         free_ma[of_demand + free_ma < demand.min_ma] = 0
         free_ma[slot - first] = 0
-        has_mah = self._drawn_mah(at, of_demand, first) if demand.starts_slowly else 0.0
+        # A start may be saved, or needed, next to what stays at the edges of the window.
+        begins = max(0, first - 1)
+        around_ma = self.current_ma[at, begins : window.stop + 1]
+        has_mah = self._drawn_mah(at, around_ma, begins) if demand.starts_slowly else 0.0
         for _ in range(MOST_ROUNDS):
             adds_ma = self._filled(at, free_ma, gives_mah, first)
             if not demand.starts_slowly or not len(adds_ma):
-                return first, adds_ma
-            after_ma = of_demand.copy()
-            after_ma[: len(adds_ma)] += adds_ma
-            after_ma[slot - first] = keeps_ma
-            lacks_mah = has_mah - self._drawn_mah(at, after_ma, first)
+                return adds_ma
+            after_ma = around_ma.copy()
+            after_ma[first - begins : first - begins + len(adds_ma)] += adds_ma
+            after_ma[slot - begins] = keeps_ma
+            lacks_mah = has_mah - self._drawn_mah(at, after_ma, begins)
             if lacks_mah <= NOTHING_MAH:
-                return first, adds_ma
+                return adds_ma
             gives_mah += lacks_mah
-        return first, free_ma[:0]
+        return free_ma[:0]
 
     def _filled(self, at: int, free_ma: Ints, gives_mah: float, first: int) -> Ints:
         """Return what of free currents, the earliest first, carries so much; nothing if none does."""

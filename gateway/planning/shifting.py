@@ -111,16 +111,15 @@ def _anew(room: Room, charging: Charging, wanted: Demand) -> Ints | None:
     count = len(charging.demands)
     if wanted.energy_wh is None or count * room.grid.slot_count > MOST_PLANNED:
         return None
-    movable = charging.movable()
-    left_ma = room.left_ma.copy()
+    left_ma, stays_ma = room.left_ma.copy(), charging.stays_ma(room.grid)
     wanting, positions = [], []
-    gets_wh = charging.gets_wh(room.grid)
-    for at, demand in enumerate(charging.demands):
-        if movable[at]:
+    for at, (demand, wants_wh) in enumerate(
+        zip(charging.demands, charging.moves_wh(room.grid, stays_ma), strict=True)
+    ):
+        left_ma[list(demand.rows)] -= stays_ma[at]
+        if wants_wh > 0:
             positions.append(at)
-            wanting.append(replace(demand, energy_wh=gets_wh[at], rank=0))
-        else:
-            left_ma[list(demand.rows)] -= charging.current_ma[at]
+            wanting.append(replace(demand, energy_wh=wants_wh, rank=0))
     problem = Problem(
         grid=room.grid,
         available_ma=tuple(map(tuple, left_ma.tolist())),
@@ -129,8 +128,8 @@ def _anew(room: Room, charging: Charging, wanted: Demand) -> Ints | None:
     plan = greedy(problem)
     if not serves_everyone(problem, plan):
         return None
-    current_ma = charging.current_ma.copy()
-    current_ma[positions] = np.array(plan.current_ma[:-1], dtype=np.int64).reshape(
+    current_ma = stays_ma.copy()
+    current_ma[positions] += np.array(plan.current_ma[:-1], dtype=np.int64).reshape(
         len(positions), -1
     )
     return current_ma
