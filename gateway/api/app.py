@@ -18,7 +18,7 @@ from gateway.api.calls import FindAccess, admitted, read_body, said_flags, under
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
 from gateway.api.limits import LIMITS
 from gateway.api.openapi import describe
-from gateway.api.problems import ProblemError, problem_response
+from gateway.api.problems import ProblemError, problem_response, unexpected
 from gateway.api.quotas import Quotas
 from gateway.api.reports import REPORTS
 from gateway.api.sessions import SESSIONS
@@ -125,8 +125,7 @@ def _response(said: BaseModel | Response, status: int) -> Response:
 
 def _on_mistake(_request: Request, _error: Exception) -> Response:
     """Return what is said of a mistake of our own; the framework raises it again, into the log."""
-    message = "the daemon's log says what: ask again, and tell whoever runs it if it stays so"
-    return problem_response(ProblemError("unexpected", message))
+    return problem_response(unexpected())
 
 
 def _on_http_error(routes: list[Route], request: Request, error: Exception) -> Response:

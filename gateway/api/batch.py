@@ -1,18 +1,21 @@
 """Many questions in one request, as those who plan routes have them."""
 
 import asyncio
+import logging
 
 from pydantic import Field
 
 from gateway.api.endpoints import Call, Endpoint
 from gateway.api.models import Answer, Body, QuoteRequest, QuoteView
-from gateway.api.problems import ProblemBody, problem_body, problem_of
+from gateway.api.problems import ProblemBody, problem_body, problem_of, unexpected
 from gateway.api.translating import need_of, quote_view
 from gateway.domain.access import Role
 from gateway.planning.answers import RefusedError
 from gateway.planning.asking import AskError
 
 MAX_NEEDS = 100
+
+_log = logging.getLogger(__name__)
 
 
 class BatchRequest(Body):
@@ -51,6 +54,9 @@ def _answered(call: Call, request: QuoteRequest) -> AnsweredView:
         quote = bookings.quote(need_of(request, bookings.places), call.access)
     except (AskError, RefusedError) as error:
         return AnsweredView(quote=None, problem=problem_body(problem_of(error)))
+    except Exception:  # noqa: BLE001 - whatever it is, the other needs have their answers
+        _log.exception("a need of a batch met a fault")
+        return AnsweredView(quote=None, problem=problem_body(unexpected()))
     return AnsweredView(quote=quote_view(quote, bookings.places), problem=None)
 
 

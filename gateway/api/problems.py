@@ -172,6 +172,12 @@ def problem_response(problem: ProblemError) -> Response:
     )
 
 
+def unexpected() -> ProblemError:
+    """Return what is said of a mistake of our own; the log says which it was."""
+    message = "the daemon's log says what: ask again, and tell whoever runs it if it stays so"
+    return ProblemError("unexpected", message)
+
+
 def crowded_response() -> Response:
     """Return the answer to one connection too many, which is closed with it."""
     detail = "the API serves as many connections as it can: use fewer at once, and try again"

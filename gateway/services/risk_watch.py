@@ -96,7 +96,8 @@ class RiskWatch:
         """Look at every open promise of a book, and tell what has changed since it was last told.
 
         `alternatives` is asked what could be had instead; `remember` makes its offers ones that
-        can be held by a holder. Of what is no longer open by then (`is_open`) nothing is told.
+        can be held by a holder. Of what is no longer open by then (`is_open`) nothing is told. A fault
+        in what could be had instead is raised once all is told, without it.
         """
         self._next_look_s = now_s + LOOKS_EVERY_S
         if self._sees_from_s is None:
@@ -113,9 +114,12 @@ class RiskWatch:
         self._forget({standing.promise.id for standing in found})
         news = [standing for standing in found if self._is_news(standing, sees=sees)]
         asked = [s.promise for s in news if s.is_at_risk][:MOST_QUOTED_AT_ONCE]
-        quotes = {}
+        quotes, faults = dict[str, QuoteAnswer | None](), list[Exception]()
         for promise in asked:
-            quotes[promise.id] = alternatives(book, promise)
+            try:
+                quotes[promise.id] = alternatives(book, promise)
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the warning comes first
+                faults.append(fault)
             await asyncio.sleep(0)
         for standing in news:
             promise = standing.promise
@@ -138,6 +142,8 @@ class RiskWatch:
             self._feed.tell("reservation-at-risk", promise.id, holder=promise.holder, **said)
             _log.warning("reservation %s of %s is at risk: %s", promise.id, promise.holder, why)
         self._risks = {s.promise.id: self._risk(s, now_s) for s in found}
+        if faults:
+            raise faults[0]
 
     def _risk(self, standing: Standing, now_s: float) -> Risk:
         is_told = standing.promise.id in self._told_ratio

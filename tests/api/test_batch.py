@@ -11,8 +11,9 @@ import pytest
 
 from gateway.api.batch import MAX_NEEDS
 from gateway.api.problems import TYPE_PREFIX
-from gateway.domain.access import Role
-from gateway.domain.needs import Criticality
+from gateway.domain.access import Access, Role
+from gateway.domain.needs import Criticality, Need
+from gateway.planning.answers import QuoteAnswer
 from tests.support.api_desk import Desk, api_desk
 
 
@@ -46,6 +47,26 @@ def test_each_need_is_answered_alone_and_its_offers_can_be_held(desk: Desk) -> N
     assert "did you mean CP-01/1?" in third["problem"]["detail"]
     offer = {"offer_id": first["quote"]["offers"][0]["offer_id"]}
     assert desk.ask("POST", "/reservations", offer, token=token).status == 201
+
+
+def test_a_need_that_meets_a_fault_of_ours_leaves_the_others_their_answers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = desk.booking.quote
+
+    def quote(need: Need, access: Access) -> QuoteAnswer:
+        if need.energy_wh == 5_001:
+            raise ZeroDivisionError
+        return asked(need, access)
+
+    monkeypatch.setattr(desk.booking, "quote", quote)
+    reply = desk.ask("POST", "/quotes/batch", needs(desk, 3), token=desk.token("routes"))
+
+    assert reply.status == 200
+    first, second, third = reply.said["quotes"]
+    assert (first["quote"]["answer"], third["quote"]["answer"]) == ("yes", "yes")
+    assert (second["quote"], second["problem"]["type"]) == (None, TYPE_PREFIX + "unexpected")
+    assert second["problem"]["status"] == 500
 
 
 def test_a_need_that_says_what_it_must_not_is_named(desk: Desk) -> None:

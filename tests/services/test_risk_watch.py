@@ -1,7 +1,8 @@
 """Promises at risk: told once to whom they were made, with why and with what could be had instead."""
 
 import asyncio
-from datetime import timedelta
+from collections import Counter
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import Reservation
+from gateway.planning.answers import QuoteAnswer
 from gateway.planning.at_risk import Risk
+from gateway.planning.book import Book
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
-from gateway.services.risk_watch import LOOKS_EVERY_S, SEES_AFTER_S
+from gateway.services.risk_watch import LOOKS_EVERY_S, SEES_AFTER_S, RiskWatch
 from tests.support.paper_ledger import PaperLedger
 from tests.support.small_site import CARPARK, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -129,6 +132,43 @@ def test_what_was_told_is_not_told_again_until_it_changes() -> None:
         assert len(await house.told()) == 3
         assert house.booking.at_risk_count == 0
         assert house.booking.counters["warnings"] == 2
+
+    run_virtual(test())
+
+
+def test_who_is_at_risk_is_told_even_if_it_cannot_be_said_what_could_be_had_instead() -> None:
+    def at_fault(_book: Book, _promise: Reservation) -> QuoteAnswer:
+        raise ZeroDivisionError
+
+    async def test() -> None:
+        house, feed = Watched(), Feed(VirtualClock())
+        promised = [await house.promise("CP-01"), await house.promise("CP-02")]
+        house.limit(60.0)
+        watch = RiskWatch(
+            house.booking.places,
+            UTC,
+            feed=feed,
+            counters=Counter(),
+            warned=(),
+            on_told=lambda _name, _ratio: None,
+        )
+        # Whoever has it looked at sounds the alarm.
+        with pytest.raises(ZeroDivisionError):
+            await watch.look(
+                house.booking.book,
+                now_s=house.clock.now_at().timestamp(),
+                others_until_s={},
+                away={},
+                alternatives=at_fault,
+                remember=lambda _quote, _holder: None,
+                is_open=lambda _name: True,
+            )
+
+        told = await feed.wait_newer(0, within_s=0)
+        assert [notice.kind for notice in told] == ["reservation-at-risk"] * 2
+        assert {notice.subject for notice in told} == {promise.id for promise in promised}
+        risks = [watch.risk(promise.id) for promise in promised]
+        assert all(risk is not None and risk.is_at_risk for risk in risks)
 
     run_virtual(test())
 
