@@ -34,11 +34,18 @@ def shift(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> Shifted:
     """Return the room beside `charging` once as much as is asked fits at an outlet, or nearly.
 
     `room` is what promises leave. Every demand keeps its energy within its window and the
-    currents it can take; no row carries more than before, or more than it has.
+    currents it can take; no row carries more than before, or more than it has. Nobody is moved where
+    the outlet gives no more by it.
     """
     current_ma, is_all = exchanged(room, charging, outlet, ask)
     anew = None if is_all else _anew(room, charging, as_demand(outlet, ask))
-    return _shifted(room, charging, current_ma if anew is None else anew)
+    shifted = _shifted(room, charging, current_ma if anew is None else anew)
+    beside = charging.beside(room)
+    was_wh, is_wh = (
+        left.outlook(outlet).energy_within_wh(ask.from_s, ask.until_s)
+        for left in (beside, shifted.room)
+    )
+    return shifted if is_wh > was_wh else Shifted(room=beside, charging=charging, moved=())
 
 
 def exchanged(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> tuple[Ints, bool]:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.domain.ids import ConnectorRef, StationId
@@ -314,6 +314,8 @@ def energies_wh(plan: Plan, demands: tuple[Demand, ...]) -> list[float]:
     long_h=st.floats(0.05, 4),
     energy_wh=st.none() | st.floats(100, 40_000),
 )
+# Who made way in half a slot went into a whole one.
+@example(seed=0, limit_ma=49_400, from_h=3.875, long_h=4.0, energy_wh=None)
 def test_nobody_who_is_moved_gets_less_and_no_row_has_more(
     seed: int, limit_ma: int, from_h: float, long_h: float, energy_wh: float | None
 ) -> None:
