@@ -119,10 +119,11 @@ def place(problem: Problem, rates: Rates) -> Plan:
     grid, demands, hours = problem.grid, problem.demands, problem.grid.hours
     current_ma = [[0] * grid.slot_count for _ in demands]
     ranks, rates_ma = ranks_of(demands), rates.current_ma.tolist()
-    begin: list[list[_Placed]] = [[] for _ in range(grid.slot_count + 1)]
+    begin: list[list[_Placed]] = [[] for _ in range(grid.slot_count)]
     for at, demand in enumerate(demands):
         window = grid.slots_within(demand.earliest_s, demand.latest_s)
-        begin[window.start].append(_Placed(demand, at, window, ranks[at], rates_ma[at]))
+        if len(window):
+            begin[window.start].append(_Placed(demand, at, window, ranks[at], rates_ma[at]))
     there: list[_Placed] = []
     of_slots = list(zip(*problem.available_ma, strict=True))
     for slot in range(grid.slot_count):

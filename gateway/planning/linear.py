@@ -73,7 +73,8 @@ def _interval_edges(problem: Problem, interval_count: int) -> list[int]:
     events: set[int] = set()
     for demand in problem.demands:
         window = grid.slots_within(demand.earliest_s, demand.latest_s)
-        events |= {window.start, window.stop}
+        if len(window):
+            events |= {window.start, window.stop}
     for of_row in problem.available_ma:
         events |= (
             {at for at in range(1, grid.slot_count) if of_row[at] != of_row[at - 1]}

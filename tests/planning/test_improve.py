@@ -154,3 +154,17 @@ def test_no_time_leaves_the_greedy_plan() -> None:
     first = greedy(asked)
 
     assert improve(asked, first, time_limit_s=0.0).energy_wh >= first.energy_wh
+
+
+@pytest.mark.parametrize("from_s", [0.0, 7 * HOUR_S, 7.02 * HOUR_S])
+def test_who_is_there_for_less_than_a_slot_spoils_nobody_elses_plan(from_s: float) -> None:
+    asked = car_park(5, limit_ma=30_000)
+    brief = replace(
+        asked.demands[0], key="brief", place="CP-99", earliest_s=from_s, latest_s=from_s + 50.0
+    )
+    problem = replace(asked, demands=(*asked.demands, brief))
+    found = plan(problem)
+
+    assert check(problem, found) == ()
+    assert found.current_ma[:-1] == plan(asked).current_ma
+    assert worth(problem, found) > worth(problem, greedy(problem))
