@@ -309,7 +309,7 @@ def _with_connector(state: SiteState, event: ConnectorFact) -> SiteState:
         case ConnectorMetered():
             belief, is_proof = _after_metered(state, at, belief, event)
         case ConnectorStatusChanged():
-            belief = with_status(belief, connector, station, event)
+            belief = with_status(belief, connector, station, event, state.parameters)
         case TransactionStarted(transaction=transaction, at_s=at_s):
             if belief.transaction not in (None, transaction):
                 # The end of the one before is told late, or never.
@@ -364,7 +364,7 @@ def _after_metered(
         belief = replace(belief, is_above_maximum=is_above)
     if is_above and not was_above and is_refuted(state, at, draw):
         return replace(belief, refused_count=belief.refused_count + 1), False
-    belief = seen_to_draw(belief, connector, station, draw)
+    belief = seen_to_draw(belief, connector, station, draw, state.parameters)
     if draw.current_ma is None and draw.power_w is not None:
         highest_v = highest_voltage_v(state, at, draw.at_s)
         draw = with_sure_part(

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from gateway.control.bounds import CHARGING_MA, draw_as_limit_ma
+from gateway.control.bounds import CHARGING_MA, draw_as_limit_ma, reading_is_current
 from gateway.control.draws import USED_PHASE_MA, with_draw
+from gateway.control.parameters import ControlParameters
 from gateway.control.standing import after_transaction, with_another_vehicle
 from gateway.control.state import NEVER_S, UNFITTED, ConnectorBelief, Draw, StationBelief
 from gateway.domain.charging import ChargingState, ConnectorStatus
@@ -20,13 +21,20 @@ def with_status(
     connector: Connector,
     station: StationBelief,
     event: ConnectorStatusChanged,
+    parameters: ControlParameters,
 ) -> ConnectorBelief:
-    """Return the belief with what the station says of the connector: a vehicle may have come or gone."""
+    """Return the belief with what the station says of the connector: a vehicle may have come or gone.
+
+    That nothing is there, said before and belied by what is drawn since, says no more when repeated.
+    """
+    is_belied = belief.is_plugged and is_told_free(belief)
     status = event.status or belief.status
     charging_state = event.charging_state or belief.charging_state
     belief = replace(belief, status=status, charging_state=charging_state)
     if status is ConnectorStatus.OCCUPIED:
         return plugged(belief, connector, station, event.at_s)
+    if is_belied and reading_is_current(belief, station, parameters, event.at_s):
+        return belief
     if event.status in _FREE:
         return unplugged(belief, connector, station, event.at_s)
     return belief
@@ -38,11 +46,16 @@ def is_told_free(belief: ConnectorBelief) -> bool:
 
 
 def seen_to_draw(
-    belief: ConnectorBelief, connector: Connector, station: StationBelief, draw: Draw
+    belief: ConnectorBelief,
+    connector: Connector,
+    station: StationBelief,
+    draw: Draw,
+    parameters: ControlParameters,
 ) -> ConnectorBelief:
     """Return the belief with what is drawn put above a status that says nothing is there.
 
-    Two readings in a row decide: one may have been taken before the status.
+    Two readings in a row decide: one may have been taken before the status. That nothing is drawn
+    of nothing tells of no leaving.
     """
     before = belief.draw
     if before is None or not is_told_free(belief):
@@ -53,9 +66,21 @@ def seen_to_draw(
         return belief
     if min(was_ma, drawn_ma) >= CHARGING_MA:
         return plugged(belief, connector, station, draw.at_s)
-    if belief.is_plugged and max(was_ma, drawn_ma) < USED_PHASE_MA:
+    draws_nothing = belief.is_plugged and max(was_ma, drawn_ma) < USED_PHASE_MA
+    if draws_nothing and _might_draw(belief, before.at_s, parameters):
         return unplugged(belief, connector, station, draw.at_s)
     return belief
+
+
+def _might_draw(belief: ConnectorBelief, at_s: float, parameters: ControlParameters) -> bool:
+    """Return whether a vehicle has been told enough to draw for as long as it takes to begin."""
+    newest, since_s = belief.limits[-1], belief.started_at_s
+    if newest.last_sequence:
+        if newest.acknowledged_at_s is None:
+            return False
+        since_s = max(since_s, newest.acknowledged_at_s)
+    sampled_at_s = at_s - parameters.sample_age_s
+    return newest.limit_ma > 0 and sampled_at_s >= since_s + parameters.start_settling_s
 
 
 def plugged(

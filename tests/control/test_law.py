@@ -384,40 +384,6 @@ def test_a_vehicle_that_leaves_takes_its_claim_with_it() -> None:
     assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
 
 
-def test_a_vehicle_that_draws_on_where_it_is_said_to_have_left_is_counted_and_told() -> None:
-    site = OneCircuit()
-    site.prove(1)
-    site.begin(1, "T1")
-    site.leave(1)
-    site.now_s += 10
-    site.draw(1, 6.0)  # It may have been taken before the vehicle left.
-    assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
-
-    site.now_s += 10
-    site.draw(1, 6.0)
-    assert site.seen().high_ma[0] >= 6_000
-    assert reason_of(site, 1).kind is not ReasonKind.NOT_CONNECTED
-
-    for _ in range(2):
-        site.now_s += 10
-        site.draw(1, 0.0)
-    assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
-
-
-def test_a_vehicle_that_drew_on_where_it_is_said_to_have_left_leaves_with_its_transaction() -> None:
-    site = OneCircuit()
-    site.prove(1)
-    site.begin(1, "T1")
-    site.leave(1)
-    for _ in range(2):
-        site.now_s += 10
-        site.draw(1, 6.0)
-    assert reason_of(site, 1).kind is not ReasonKind.NOT_CONNECTED
-    site.end(1, "T1")
-
-    assert reason_of(site, 1).kind is ReasonKind.NOT_CONNECTED
-
-
 @pytest.mark.parametrize("status", list(ConnectorStatus))
 def test_what_a_station_says_of_itself_as_a_whole_changes_no_claim(
     status: ConnectorStatus,
