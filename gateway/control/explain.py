@@ -120,6 +120,8 @@ def _of_sharing(reason: Reason) -> str:
             f"waits for its turn{since}, as {amps(MIN_CHARGING_MA)} for everyone does not fit"
             f"{_beside(reason.row)}; {arithmetic}"
         )
+    if reason.current_ma is not None and reason.limit_ma:
+        return f"{arithmetic}; limits are raised once {amps(reason.current_ma)} are left"
     if reason.current_ma is not None:
         return f"{arithmetic}; its {amps(MIN_CHARGING_MA)} would count {amps(reason.current_ma)}"
     return arithmetic

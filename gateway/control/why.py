@@ -33,7 +33,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             of_row = figures(state, seen, row)
             if unproven:
                 of_row = _with_unproven(moment, unproven, row, of_row)
-            known[rows] = _with_kept(state, board, row, of_row)
+            known[rows] = _as_decided(state, board, row, of_row)
         return known[rows]
 
     for due in memory.dues:
@@ -54,7 +54,9 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             state, at, cap, is_at_rest=board.rank[at][0] == AT_REST_RANK
         ):
             reason = _of_phases(moment, board, at, 0, tightest(at))
-        elif cap is not None and limit_ma >= cap.limit_ma:
+        elif cap is not None and (
+            limit_ma >= cap.limit_ma or _is_cut_for_trial(moment, board, at, cap)
+        ):
             reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
         elif connector.ref == memory.lapse.connector:
             reason = _of_lapse(state, at, limit_ma, now_s)
@@ -63,12 +65,8 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = reason._replace(current_ma=board.held_ma[at])
         elif at in board.made_room_for:
             other = state.wiring.connectors[board.made_room_for[at]].ref
-            reason = Reason(
-                kind=ReasonKind.MAKES_ROOM,
-                limit_ma=limit_ma,
-                row=tightest(at),
-                name=str(other),
-            )
+            kind, name = ReasonKind.MAKES_ROOM, str(other)
+            reason = Reason(kind=kind, limit_ma=limit_ma, row=tightest(at), name=name)
         elif not board.may_move[at] and is_unanswered(state, at, now_s):
             reason = _of_pending(state, seen, at, limit_ma, now_s)
         elif limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
@@ -89,9 +87,15 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     return reasons
 
 
-def _with_kept(state: SiteState, board: Board, row: int, of_row: RowFigures) -> RowFigures:
-    """Return a row's arithmetic with what of the rest is kept, and for whom first: not all may fit."""
-    kept = {at: kept_ma for at, kept_ma in board.kept_ma.get(row, {}).items() if kept_ma > 0}
+def _as_decided(state: SiteState, board: Board, row: int, of_row: RowFigures) -> RowFigures:
+    """Return a row's arithmetic with what is raised now claimed, and what of the rest is kept.
+
+    For whom first: not all that is kept may fit.
+    """
+    of_connector = board.kept_ma.get(row, {})
+    left_ma = board.proven_room_ma[row] + sum(of_connector.values())
+    of_row = of_row._replace(claimed_ma=max(of_row.claimed_ma, of_row.available_ma - left_ma))
+    kept = {at: kept_ma for at, kept_ma in of_connector.items() if kept_ma > 0}
     kept_ma = min(sum(kept.values()), of_row.available_ma - of_row.claimed_ma)
     if kept_ma < STEP_MA:
         return of_row
@@ -182,6 +186,17 @@ def _of_phases(
     )
 
 
+def _is_cut_for_trial(moment: Moment, board: Board, at: Position, cap: Reason) -> bool:
+    """Return whether a connector is told nothing for a moment, to see that its station obeys.
+
+    Where what is claimed does not fit that is why.
+    """
+    trial, seen = moment.trials[at], moment.seen
+    if cap.kind is not ReasonKind.STATION_UNPROVEN or trial is None or not trial.is_held:
+        return False
+    return all(seen.claimed_ma[row] <= seen.rows[row].available_ma for row in board.rows[at])
+
+
 def _of_lapse(state: SiteState, at: Position, limit_ma: int, now_s: float) -> Reason:
     until_s = state.connectors[at].limits[-1].lease_until_s
     left_s = None if until_s is None or until_s <= now_s else until_s - now_s
@@ -238,12 +253,12 @@ def _of_row(
     since_s, climb_ma = timers[row], least_climb_ma(figures_of_row.rating_ma, parameters)
     least_ma = climb_ma if limit_ma else board.start_ma(at)
     if since_s is None or board.proven_room_ma[row] < least_ma:
-        is_short_of_minimum = limit_ma > 0 or board.proven_room_ma[row] < MIN_CHARGING_MA
+        is_told_of_ma = parameters.dead_band_ma if limit_ma else MIN_CHARGING_MA
         return Reason(
             kind=ReasonKind.CIRCUIT_AT_SET_POINT,
             limit_ma=limit_ma,
             row=figures_of_row,
-            current_ma=None if is_short_of_minimum else least_ma,
+            current_ma=least_ma if board.proven_room_ma[row] >= is_told_of_ma else None,
         )
     remaining_s = parameters.raise_after_s - (now_s - since_s)
     if remaining_s > 0:

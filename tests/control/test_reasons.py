@@ -10,6 +10,7 @@ from gateway.domain.events import ConnectorStatusChanged, ConstraintSet, Station
 from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason, ReasonKind
+from tests.control.test_trial_ends import Board, Car
 from tests.control.watts_hall import Hall
 from tests.support.hungry_site import HungrySite, circuit, ref
 from tests.support.one_circuit import BOARD, OneCircuit
@@ -75,11 +76,11 @@ def test_room_that_is_kept_for_another_is_said_to_be_and_for_whom() -> None:
     for _ in range(30):  # What comes free is fresh for half a minute before a start.
         told = sentence(site.step().reasons[ref(1)])
         assert "6.0 A is claimed" in told
-        assert "A kept for CP-2/1." in told
+        assert "A kept for CP-2/1" in told
 
     site.run(30)
 
-    assert "12.0 A is claimed." in sentence(site.reasons()[1])
+    assert "12.0 A is claimed" in sentence(site.reasons()[1])
 
 
 def test_a_veto_on_a_circuit_is_not_a_matter_of_turns() -> None:
@@ -223,6 +224,10 @@ def test_the_numbers_of_every_reason_fit_each_other(free_a: float) -> None:
             assert row.kept_ma <= max(0, row.available_ma - row.claimed_ma)
             if reason.kind is ReasonKind.RAISED_IN_STEPS:
                 assert row.claimed_ma < row.available_ma
+            if reason.kind is ReasonKind.CIRCUIT_AT_SET_POINT:
+                left_ma = row.available_ma - row.claimed_ma - row.kept_ma
+                unsaid_ma = site.parameters.dead_band_ma if reason.limit_ma else MIN_CHARGING_MA
+                assert left_ma < (reason.current_ma or unsaid_ma)
             if reason.kind is ReasonKind.WAITS_FOR_TURN:
                 assert reason.limit_ma == 0
                 assert row.available_ma >= MIN_CHARGING_MA
@@ -278,6 +283,19 @@ def test_who_needs_more_room_than_its_minimum_is_told_how_much() -> None:
     assert reason.kind is ReasonKind.CIRCUIT_AT_SET_POINT
     assert "has 8.0 A for charging" in sentence(reason)
     assert "its 6.0 A would count 12.7 A" in sentence(reason)
+
+
+def test_one_cut_to_nothing_for_its_trial_is_said_to_be_tried() -> None:
+    board = Board({1: Car(is_mute=True)})
+
+    told = set()
+    for _ in range(2 * MINUTE_S):
+        board.live(1, 8.0)
+        told.add(sentence(board.why(1)))
+
+    paused = {said for said in told if said.startswith("0.0 A")}
+    assert paused
+    assert all("or nothing for a moment as a cut that must show" in said for said in paused)
 
 
 def test_a_station_that_does_not_answer_is_named_as_why_it_has_no_more() -> None:
