@@ -322,6 +322,8 @@ class HistoryReader:
         last = -(-int(until_at.timestamp()) // SECONDS)
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as reading:
             reading.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if not reading.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                return []  # The writer has begun the file this moment.
             rows = reading.execute(
                 f"SELECT minute, names, block FROM {table} JOIN layouts ON layouts.id = layout"  # noqa: S608 - our own names
                 " WHERE minute >= ? AND minute < ? ORDER BY minute",

@@ -203,6 +203,14 @@ def test_a_file_that_cannot_be_used_is_moved_aside_once_and_told(
     assert len(minutes) == 2
 
 
+def test_a_file_that_was_begun_this_moment_tells_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / HISTORY_NAME).touch()
+
+    past = HistoryReader(folder=tmp_path).means(NAMES, NOON - timedelta(hours=1), NOON)
+
+    assert list(past) == []
+
+
 def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path) -> None:
     clock = SetClock()
     history = HistoryDb(tmp_path, clock=clock)
