@@ -112,4 +112,4 @@ class Doorkeeper:
         self._failures.move_to_end((peer, station))
         if len(self._failures) > MAX_WATCHED_PEERS:
             self._failures.popitem(last=False)
-        return Turned(status=401, reason="wrong credentials")
+        return Turned(status=401, reason=f"{'wrong' if authorization else 'no'} credentials")

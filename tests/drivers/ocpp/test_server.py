@@ -133,6 +133,16 @@ def test_who_keeps_guessing_is_not_listened_to(caplog: pytest.LogCaptureFixture)
     assert "CP-01 from 127.0.0.1: wrong credentials" in caplog.text
 
 
+def test_who_sends_no_credentials_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(hall: Hall) -> None:
+        with pytest.raises(InvalidStatus):
+            async with hall.connect("CP-01"):
+                pass
+
+    in_hall(scene, credentials={"CP-01": b"key"})
+    assert "CP-01 from 127.0.0.1: no credentials" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("path", "station"),
     [
