@@ -9,6 +9,10 @@ CIRCUIT_PLACE = "circuit:"
 """What the place of a plain draw on a circuit begins with."""
 
 
+HOLD_S = 120.0
+"""How long a hold lasts that nobody confirms."""
+
+
 class Excuse(StrEnum):
     """What a vehicle did that no building can make good: such promises are scored apart."""
 
@@ -91,6 +95,11 @@ class Reservation:
     def is_plain_draw(self) -> bool:
         """Return whether it is a draw on a circuit: no vehicle comes, and nothing is measured."""
         return self.place.startswith(CIRCUIT_PLACE)
+
+    @property
+    def made_at_s(self) -> float:
+        """Return when it was first held."""
+        return self.hold_until_at_s - HOLD_S
 
     @property
     def from_at_s(self) -> float:

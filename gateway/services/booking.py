@@ -17,7 +17,8 @@ from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import HOLD_S, PromiseState, Reservation
+from gateway.domain.sessions import Session
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.absence import Away
 from gateway.planning.answering import free_from_s
@@ -49,7 +50,6 @@ from gateway.services.quoting import Quoting, ThinkOver, nothing_moves
 from gateway.services.risk_watch import RiskWatch
 from gateway.services.surroundings import Surroundings
 
-HOLD_S = 120.0
 MAX_OPEN_A_HOLDER = 200
 
 
@@ -71,6 +71,7 @@ class Booking:
         prospects: Prospects | None = None,
         leaves_at_s: Callable[[], Mapping[str, float]] = dict,
         vehicles: Vehicles = NOBODY_SEEN,
+        were_there: Iterable[Session] = (),
         tokens: TokenPolicy | None = None,
         think_over: ThinkOver = nothing_moves,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
@@ -79,7 +80,8 @@ class Booking:
 
         `prospects` tells what rows will have; without it the declared worst case counts.
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
-        `vehicles` what was seen of vehicles, `tokens` whose they are. `think_over` tells what could
+        `vehicles` what was seen of vehicles, `tokens` whose they are. `were_there` are those that
+        were at connectors before this life: they have not come anew when their stations are back. `think_over` tells what could
         be moved for what is critical.
         """
         self.places = Places.of(wiring.site)
@@ -105,7 +107,9 @@ class Booking:
             now_s=self._now_s(),
         )
         closed_before = [memory.promise for memory in in_order(known.values())]
-        self._fates = Fates(self._keeper, self.places, closed_before=closed_before)
+        self._fates = Fates(
+            self._keeper, self.places, closed_before=closed_before, were_there=were_there
+        )
         self._around = Surroundings(
             self.places,
             self._zone,
@@ -143,7 +147,8 @@ class Booking:
 
     def waits_for(self, promise: Reservation) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""
-        return self._around.waits_for(promise, self._now_s())
+        book, now_s = self._book_now()
+        return self._around.waits_for(promise, book, now_s)
 
     # What is asked.
 
@@ -205,6 +210,8 @@ class Booking:
             if before is not None:
                 self._keeper.put_back(before)
             raise
+        if before is not None:
+            self._fates.pass_on(before, promise)
         return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
 
     def _held(

@@ -1,16 +1,20 @@
 """Which connectors have a vehicle, whose it is, and what it has been given, as stations tell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gateway.domain.charging import FINAL
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
+from gateway.domain.sessions import Session as Stay
 from gateway.domain.tokens import is_same
 
 LONGEST_GAP_S = 900.0
 """Power is not taken to have lasted longer than this between two readings."""
+
+EARLY_S = 3_600.0
+"""How long before the window of a promise a vehicle comes for it at most, if nobody says whose it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +35,19 @@ class Session:
 class Deliveries:
     """Sessions and readings by connector, as far as promises need them."""
 
-    def __init__(self) -> None:
-        """Know of nothing yet."""
+    def __init__(self, were_there: Iterable[Stay] = ()) -> None:
+        """Know of none yet but those that `were_there`, should they be found there again."""
         self._sessions: dict[str, Session] = {}
         self._gone_since_s: dict[str, float] = {}
-        self._set_aside: dict[str, Session] = {}
+        self._set_aside: dict[str, Session] = {
+            str(stay.connector): Session(
+                connector=stay.connector,
+                transaction=stay.transaction,
+                id_token=stay.id_token,
+                came_at_s=stay.began_at_s,
+            )
+            for stay in were_there
+        }
         self._registers_wh: dict[str, float] = {}
         self._powers: dict[str, tuple[float, float]] = {}
 
@@ -93,7 +105,7 @@ class Deliveries:
         """Return the connector at which the vehicle of a promise is, None while it is at none.
 
         It is known by what somebody has tied it to, by its token, or, where the promise names no
-        token, by its connector alone. No vehicle comes for a plain draw.
+        token, by its connector and when it came. No vehicle comes for a plain draw.
         """
         if promise.is_plain_draw:
             return None
@@ -102,7 +114,8 @@ class Deliveries:
             if names & session.ties:
                 return place
         if promise.id_token is None:
-            return promise.place if promise.place in self._sessions else None
+            there = self._sessions.get(promise.place)
+            return promise.place if there is not None and _came_for(there, promise) else None
         places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
         return promise.place if promise.place in places else next(iter(places), None)
 
@@ -144,3 +157,13 @@ class Deliveries:
             self._registers_wh[place] = fact.energy_wh
         if fact.power_w is not None:
             self._powers[place] = (fact.at_s, fact.power_w)
+
+
+def _came_for(session: Session, promise: Reservation) -> bool:
+    """Return whether a vehicle came for the promise of its connector, as far as its coming tells.
+
+    One that was there before the promise was made is in its way, and so is one that came long
+    before its window, or came for another promise.
+    """
+    since_s = max(promise.made_at_s, promise.from_at_s - EARLY_S)
+    return not session.ties and session.came_at_s >= since_s

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.domain.sessions import Session
 from gateway.domain.tokens import is_same
 from gateway.planning.answers import UnknownReservationError
 from gateway.planning.asking import AskError, Places
@@ -37,11 +38,19 @@ class Fates:
     """Follows vehicles and the clock, and closes promises; in one event loop."""
 
     def __init__(
-        self, keeper: BookKeeper, places: Places, *, closed_before: Iterable[Reservation]
+        self,
+        keeper: BookKeeper,
+        places: Places,
+        *,
+        closed_before: Iterable[Reservation],
+        were_there: Iterable[Session],
     ) -> None:
-        """Follow a book; `closed_before` are promises of an earlier life, the last closed at the end."""
+        """Follow a book, and the vehicles that `were_there` in an earlier life, if they still are.
+
+        `closed_before` are promises of that life, the last closed at the end.
+        """
         self._keeper, self._places = keeper, places
-        self.deliveries = Deliveries()
+        self.deliveries = Deliveries(were_there)
         self._scored = deque((p for p in closed_before if outcome_of(p)), maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
@@ -80,6 +89,11 @@ class Fates:
         self.deliveries.tie(place, holders.pop(), name)
         self._settled = None
 
+    def pass_on(self, before: Reservation, promise: Reservation) -> None:
+        """Note that the vehicle at the connector of a promise has come for the one in its place."""
+        if self.deliveries.place_of(before) == promise.place:
+            self.deliveries.tie(promise.place, promise.holder, promise.id)
+
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
         """Take note of what vehicles that were promised something may draw now (monotonic s)."""
         before_s, self._allowed_at_s = self._allowed_at_s, at_s
@@ -111,6 +125,8 @@ class Fates:
             if promise.state is PromiseState.CONFIRMED:
                 self._see_arrival(promise, now_s)
             elif promise.state is PromiseState.ARRIVED:
+                # As of an earlier life, or unplugged for a moment: it is nobody else's meanwhile.
+                self.deliveries.tie(promise.place, promise.holder, promise.id)
                 self._see_departure(promise, now_s)
         for name, state in lapsed(self._keeper.book, now_s):
             self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
@@ -148,6 +164,8 @@ class Fates:
             return
         place = self.deliveries.place_of(promise)
         if place is None:
+            if promise.place in self.deliveries.occupied():
+                self._say_cause(promise, _occupied_said(promise))
             return
         if place != promise.place and not self._is_another_s(promise, place):
             with suppress(AskError, BookError):
@@ -156,19 +174,23 @@ class Fates:
                 self._keeper.say(moved)
                 promise = moved
         if place != promise.place:
-            cause = f"its vehicle came to {place_said(place)} instead"
-            if promise.cause != cause:
-                self._keeper.say(replace(promise, cause=cause))
+            self._say_cause(promise, f"its vehicle came to {place_said(place)} instead")
             return
+        cause = _occupied_said(promise)
         now = replace(
             self._keeper.become(promise, PromiseState.ARRIVED),
-            cause="",
+            cause=cause if promise.cause == cause else "",
             arrived_at_s=max(promise.from_at_s, self.deliveries.came_at_s(place) or now_s),
         )
         self._keeper.say(now)
+        self.deliveries.tie(place, now.holder, now.id)
         register_wh = self.deliveries.register_wh(place)
         memory = self._keeper.shelf.of(promise.id)
         self._keeper.shelf.note(replace(memory, promise=now, register_wh=register_wh))
+
+    def _say_cause(self, promise: Reservation, cause: str) -> None:
+        if promise.cause != cause:
+            self._keeper.say(replace(promise, cause=cause))
 
     def _is_another_s(self, promise: Reservation, place: str) -> bool:
         """Return whether another holder was promised a connector for the vehicle of a promise."""
@@ -211,6 +233,10 @@ class Fates:
         self.deliveries.note(fact)
 
 
+def _occupied_said(promise: Reservation) -> str:
+    return f"another vehicle was at {place_said(promise.place)} in its time"
+
+
 def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> str:
     """Return why a promise became by itself what it is."""
     given = f"{kwh_said(promise.delivered_wh)} of {kwh_said(promise.energy_wh)} were delivered"
@@ -221,7 +247,7 @@ def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> 
             return promise.cause or "nobody came"
         case PromiseState.BROKEN:
             return {
-                Excuse.CAME_LATE: f"the vehicle came late; {given}",
+                Excuse.CAME_LATE: f"{promise.cause or 'the vehicle came late'}; {given}",
                 Excuse.LEFT_EARLY: f"the vehicle left early; {given}",
                 Excuse.REFUSED_POWER: (
                     f"the vehicle drew less than it might; {given},"

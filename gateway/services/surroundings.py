@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import tzinfo
 
 from gateway.domain.needs import Need
-from gateway.domain.promises import Reservation
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, occupied_said
 from gateway.planning.asking import Asked, Places, Vehicles, asked_of
@@ -61,13 +61,18 @@ class Surroundings:
 
     def circumstances(self, book: Book, now_s: float) -> Circumstances:
         """Return when and where a question is put to a book."""
+        occupied, said_s = self._deliveries.occupied(), self._leaves_at_s()
         return Circumstances(
             places=self.places,
             now_s=now_s,
             zone=self.zone,
-            occupied=self._deliveries.occupied(),
+            occupied=occupied,
             occupied_until_s=now_s + OCCUPIED_FOR_S,
-            leaves_at_s={name: max(now_s, at_s) for name, at_s in self._leaves_at_s().items()},
+            leaves_at_s={
+                place: at_s
+                for place in occupied
+                if (at_s := self._leaves_by_s(place, book, said_s, now_s)) is not None
+            },
             away=self.away,
             # So nothing is offered that would be in danger before the offer has expired.
             back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
@@ -77,12 +82,13 @@ class Surroundings:
 
     def others_until_s(self, book: Book, now_s: float) -> dict[str, float]:
         """Return the connectors of promises at which another vehicle is, and for how long."""
-        found = ((p.place, self._other_until_s(p, now_s)) for p in book.promises.values())
+        said_s, promises = self._leaves_at_s(), book.promises.values()
+        found = ((p.place, self._other_until_s(p, book, said_s, now_s)) for p in promises)
         return {place: until_s for place, until_s in found if until_s is not None}
 
-    def waits_for(self, promise: Reservation, now_s: float) -> str:
+    def waits_for(self, promise: Reservation, book: Book, now_s: float) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""
-        until_s = self._other_until_s(promise, now_s)
+        until_s = self._other_until_s(promise, book, self._leaves_at_s(), now_s)
         if until_s is None or not promise.state.is_open:
             return promise.waits_for
         return occupied_said(promise.place, clock_said(until_s, now_s, self.zone))
@@ -97,9 +103,23 @@ class Surroundings:
         if away is not None and away.spoils(promise.from_at_s, now_s):
             raise BookError(away.said(now_s, self.zone))
 
-    def _other_until_s(self, promise: Reservation, now_s: float) -> float | None:
+    def _leaves_by_s(
+        self, place: str, book: Book, said_s: Mapping[str, float], now_s: float
+    ) -> float | None:
+        """Return when (epoch s) the vehicle at a connector leaves; None if nothing tells.
+
+        As was said of it, or once its promise is over. Of one that has stayed longer nothing tells.
+        """
+        arrived = [p.until_at_s for p in book.at(place) if p.state is PromiseState.ARRIVED]
+        at_s = said_s.get(place, next(iter(arrived), now_s))
+        return at_s if at_s > now_s else None
+
+    def _other_until_s(
+        self, promise: Reservation, book: Book, said_s: Mapping[str, float], now_s: float
+    ) -> float | None:
         """Return until when another vehicle is at the connector of a promise; None if none is."""
         place = promise.place
         if place not in self._deliveries.sessions or self._deliveries.place_of(promise) == place:
             return None
-        return max(now_s, self._leaves_at_s().get(place, now_s + OCCUPIED_FOR_S))
+        until_s = self._leaves_by_s(place, book, said_s, now_s)
+        return now_s + OCCUPIED_FOR_S if until_s is None else until_s

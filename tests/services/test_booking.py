@@ -16,7 +16,7 @@ from gateway.domain.events import ConnectorMetered, TransactionEnded, Transactio
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality, Need, Objective
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import HOLD_S, PromiseState, Reservation
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.answers import (
     HoldExpiredError,
@@ -35,7 +35,7 @@ from gateway.planning.answers import (
 from gateway.planning.asking import AskError
 from gateway.planning.quote import Verdict, Way
 from gateway.ports import Ledger
-from gateway.services.booking import HOLD_S, Booking
+from gateway.services.booking import Booking
 from gateway.services.fates import RETURNS_WITHIN_S
 from gateway.services.feed import Feed
 from gateway.services.quote_shelf import QUOTE_VALID_S
@@ -473,11 +473,14 @@ def test_a_vehicle_is_known_by_its_token_and_one_that_does_not_come_is_no_show()
         assert made.book.promises[promise.id].state is PromiseState.CONFIRMED
         await clock.sleep_s(3_600)
         closed = await made.reservation(promise.id, DRONES)
-        assert (closed.state, closed.cause) == (PromiseState.NO_SHOW, "nobody came")
+        cause = "another vehicle was at CP-01/1 in its time"
+        assert (closed.state, closed.cause) == (PromiseState.NO_SHOW, cause)
 
         again = await confirmed(made, need(clock, from_h=1.5, until_h=2, kwh=5))
+        await clock.sleep_s(3_600)
+        made.hear(TransactionEnded(at_s=0.0, connector=FIRST, transaction=TransactionId("t")))
         made.hear(started(FIRST, "drone-7"))
-        await clock.sleep_s(5_401)
+        await clock.sleep_s(1_801)
         assert made.book.promises[again.id].state is PromiseState.ARRIVED
 
     run_virtual(test())

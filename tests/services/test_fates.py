@@ -15,7 +15,9 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
 from gateway.domain.promises import Excuse, PromiseState, Reservation
-from gateway.planning.answers import UnknownReservationError
+from gateway.domain.sessions import Session
+from gateway.planning.answers import OwnEnvelope, UnknownReservationError
+from gateway.planning.at_risk import Risk
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from tests.support.small_site import CARPARK, small_site
@@ -32,14 +34,24 @@ KWH = 20.0
 class House:
     """A book of promises, and the vehicles that come for them, in virtual time."""
 
-    def __init__(self, memory: dict[str, PromiseMemory] | None = None) -> None:
+    def __init__(
+        self,
+        memory: dict[str, PromiseMemory] | None = None,
+        were_there: tuple[Session, ...] = (),
+        leaves_at_h: float | None = None,
+    ) -> None:
         self.clock = VirtualClock()
+        leaves_at_s: float | None = None
+        if leaves_at_h is not None:
+            leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
         self.booking = Booking(
             Wiring.of(small_site(3)),
             ControlParameters(),
             clock=self.clock,
             feed=Feed(self.clock),
             remembered=memory,
+            were_there=were_there,
+            leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},
         )
 
     async def promise(
@@ -229,6 +241,147 @@ def test_a_promise_follows_no_vehicle_to_where_another_holder_was_promised_it() 
     run_virtual(test())
 
 
+async def looked_at(house: House, promise: Reservation) -> Risk | None:
+    await house.booking.review()
+    return house.booking.risk(promise.id)
+
+
+def test_a_vehicle_that_stays_on_is_not_the_one_a_promise_was_made_to() -> None:
+    async def test() -> None:
+        house = House()
+        house.comes(id_token="walk-up")
+        house.shows(100.0)
+        await house.passes(1)
+        promise = await house.promise(kwh=40)
+        await house.passes(61)
+        risk = await looked_at(house, promise)
+
+        assert house.of(promise).state is PromiseState.CONFIRMED
+        assert risk is not None
+        assert risk.is_at_risk
+        assert risk.why.endswith("another vehicle is at CP-01/1")
+        house.shows(112.0)
+        house.leaves()
+        await house.passes(9)
+        house.comes(number=2)
+        await house.passes(120)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (PromiseState.BROKEN, 0)
+        assert now.cause.startswith("another vehicle was at CP-01/1 in its time; ")
+
+    run_virtual(test())
+
+
+def test_where_another_vehicle_stays_to_the_end_its_promise_says_so() -> None:
+    async def test() -> None:
+        house = House()
+        house.comes()
+        await house.passes(1)
+        promise = await house.promise()
+        await house.passes(181)
+        now = house.of(promise)
+        assert (now.state, now.cause) == (
+            PromiseState.NO_SHOW,
+            "another vehicle was at CP-01/1 in its time",
+        )
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("before_min", "state"), [(70, PromiseState.CONFIRMED), (50, PromiseState.ARRIVED)]
+)
+def test_who_comes_long_before_a_window_has_not_come_for_it(
+    before_min: float, state: PromiseState
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(from_h=2)
+        await house.passes(120 - before_min)
+        house.comes()
+        await house.passes(before_min + 1)
+        assert house.of(promise).state is state
+
+    run_virtual(test())
+
+
+def test_the_vehicle_of_one_promise_is_not_that_of_the_next_but_is_taken_to_leave_by_then() -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(from_h=0.6, until_h=1, kwh=2)
+        following = await house.promise(from_h=1, until_h=3, kwh=40)
+        await house.passes(37)
+        house.comes()
+        await house.passes(1)
+        assert house.of(first).state is PromiseState.ARRIVED
+        risk = await looked_at(house, following)
+        assert risk is not None
+        assert not risk.is_at_risk
+        await house.passes(23)
+        assert house.of(following).state is PromiseState.CONFIRMED
+
+    run_virtual(test())
+
+
+def test_a_vehicle_that_stays_over_what_it_said_is_in_the_way_again() -> None:
+    async def test() -> None:
+        house = House(leaves_at_h=0.5)
+        house.comes(id_token="walk-up")
+        await house.passes(1)
+        promise = await house.promise(kwh=40)
+        await house.passes(20)
+        risk = await looked_at(house, promise)
+        assert risk is not None
+        assert not risk.is_at_risk
+        await house.passes(20)
+        risk = await looked_at(house, promise)
+        assert risk is not None
+        assert risk.is_at_risk
+
+    run_virtual(test())
+
+
+def test_who_was_there_before_a_restart_has_not_come_by_it() -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise()
+        stays = Session(
+            connector=FIRST,
+            transaction=TransactionId("1"),
+            began_at_s=before.clock.now_at().timestamp() - 60,
+            id_token="van-7",
+            delivered_wh=0.0,
+        )
+        memory = {promise.id: PromiseMemory(promise=promise)}
+        house = House(memory, were_there=(stays,))
+        house.comes()  # Its station tells that it is there, and no token.
+        await house.passes(61)
+        assert house.of(promise).state is PromiseState.CONFIRMED
+        theirs = await house.promise(id_token="van-7", connector=SECOND, from_h=0.1)
+        await house.passes(7)
+        cause = house.booking.book.promises[theirs.id].cause
+        assert cause == "its vehicle came to CP-01/1 instead"
+
+    run_virtual(test())
+
+
+def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(30)
+        house.comes()
+        await house.passes(31)
+        now_s = house.clock.now_at().timestamp()
+        less = OwnEnvelope(connector="CP-01/1", profile=((now_s, now_s + 3_600, 4_200),))
+        replaced = await house.booking.hold(less, VANS, replaces=promise.id)
+        await house.booking.confirm(replaced.id, VANS)
+        await house.passes(1)
+        assert house.of(replaced).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
 async def ended(house: House, promise: Reservation) -> Reservation:
     await house.passes(130, limit_a=0)
     return house.of(promise)
@@ -286,9 +439,10 @@ def test_who_leaves_early_and_who_never_comes_are_scored_apart() -> None:
 def test_a_station_that_is_back_has_no_new_vehicle() -> None:
     async def test() -> None:
         house = House()
-        house.comes()
         promise = await house.promise()
-        await house.passes(90)
+        await house.passes(30)
+        house.comes()
+        await house.passes(60)
         house.comes()
         await house.passes(1)
         assert house.of(promise).excuse is None
