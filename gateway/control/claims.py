@@ -156,6 +156,8 @@ def board_of(moment: Moment) -> Board:
             times = phase_counts[at] // known_counts[at]
             counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
             in_base_ma[at], undrawn_ma = _in_base_ma(moment, at, limit_ma)
+            if not confirmable:
+                undrawn_ma = max(0, undrawn_ma)  # What it was told to leave may go on flowing.
         if belief.excess_ma and limit_ma:
             counted_ma += belief.excess_ma
         claim_ma = counted_ma if confirmable else max(counted_ma, high_ma)

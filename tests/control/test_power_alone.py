@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.control.decide import decide
 from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import Site, Source, SourceKind
 from gateway.domain.electric import MIN_CHARGING_MA, PerPhase, Phase
@@ -264,3 +265,23 @@ def test_a_rise_that_power_tells_is_given_to_no_other() -> None:
     board.flow(base_a + 12.0 + rise_a)
 
     assert board.seen().rows[0].base_ma >= base_a * 1_000
+
+
+def test_a_cut_that_is_not_answered_is_no_fall_of_base_to_come() -> None:
+    board = OneCircuit(of=site(phases=THREE_PHASE))
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.prove(2)
+    for number, limit_ma in ((1, 20_000), (2, 24_000)):
+        board.plug_in(number)
+        board.send(number, limit_ma)
+    for second in range(60):
+        if second == 45:
+            board.answers = False
+            board.send(1, 0)
+        board.now_s += 1.0
+        board.flow(20.0 + 20.0 + 24.0 + 0.001 * (second % 7))
+        if second % 10 == 0:
+            board.learn(ConnectorMetered(at_s=board.now_s, connector=ref(1), power_w=20.0 * 230))
+            board.draw(2, 24.0)
+
+    assert decide(board.state, board.now_s).reasons[ref(2)].limit_ma <= 17_000
