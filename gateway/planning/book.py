@@ -4,14 +4,14 @@ Pure: an act makes the next book of one, and never more is promised than rows ha
 the book lets one act follow the other; questions may be put to any version meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.claims import PathClaim, claimed, released, touched
+from gateway.planning.claims import PathClaim, claimed, cut_claim, released, touched
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints, Room
 
@@ -207,6 +207,32 @@ def with_promise(book: Book, promise: Reservation) -> Book:
     claims = book.path_claims if claim is None else {**book.path_claims, promise.id: claim}
     promises = {**book.promises, promise.id: promise}
     return replace(book, room=room, promises=promises, path_claims=claims)
+
+
+def edges_of(envelopes: Iterable[tuple[Stretch, ...]], *, from_at_s: float) -> set[float]:
+    """Return where envelopes change, s from an epoch second."""
+    return {
+        at_s - from_at_s
+        for envelope in envelopes
+        for stretch in envelope
+        for at_s in (stretch.from_at_s, stretch.until_at_s)
+    }
+
+
+def cut_for(book: Book, envelopes: Iterable[tuple[Stretch, ...]]) -> Book:
+    """Return the book in slots that are cut where envelopes change; what is left is the same.
+
+    A promise takes all of a slot it touches: so it takes no time beside its own.
+    """
+    grid, parts = book.room.grid.cut(edges_of(envelopes, from_at_s=book.from_at_s))
+    if grid == book.room.grid:
+        return book
+    return replace(
+        book,
+        room=book.room.cut(grid, parts),
+        unpromised=book.unpromised.cut(grid, parts),
+        path_claims={name: cut_claim(claim, parts) for name, claim in book.path_claims.items()},
+    )
 
 
 def _next(book: Book) -> Book:

@@ -5,6 +5,7 @@ more it makes up later for what it was not given. What is left for whoever is pr
 after it is what it leaves in that very scenario, not what its envelope leaves.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,16 @@ class PathClaim:
 
     first_slot: int
     more_ma: Ints
+
+
+def cut_claim(claim: PathClaim, parts: list[int]) -> PathClaim:
+    """Return a claim in slots that are parts of those it was made in."""
+    last = claim.first_slot + claim.more_ma.shape[1]
+    first, after = bisect_left(parts, claim.first_slot), bisect_left(parts, last)
+    if after - first == last - claim.first_slot:
+        return replace(claim, first_slot=first)  # None of its slots is cut.
+    of_claim = [part - claim.first_slot for part in parts[first:after]]
+    return PathClaim(first_slot=first, more_ma=claim.more_ma[:, of_claim])
 
 
 def touched(grid: Grid, from_at_s: float, stretch: Stretch) -> range:

@@ -38,6 +38,12 @@ class Grid:
         last = bisect_right(self.edges_s, until_s) - 1
         return range(min(first, self.slot_count), max(min(first, self.slot_count), last))
 
+    def cut(self, at_s: Iterable[float]) -> tuple["Grid", list[int]]:
+        """Return the slots cut at instants within them, and of which slot each is a part."""
+        inside_s = {edge_s for edge_s in at_s if self.edges_s[0] < edge_s < self.edges_s[-1]}
+        edges_s = tuple(sorted(inside_s.union(self.edges_s)))
+        return Grid(edges_s=edges_s), [bisect_right(self.edges_s, s) - 1 for s in edges_s[:-1]]
+
 
 def grid_of(
     horizon_s: float = 48 * HOUR_S,

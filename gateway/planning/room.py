@@ -94,6 +94,19 @@ class Room:
             known = self._outlooks[outlet] = replace(alike, outlet=outlet)
         return known
 
+    def cut(self, grid: Grid, parts: list[int]) -> "Room":
+        """Return the same room in slots of which each is a part of one of its own."""
+        known = dict[int, Ints]()  # Rows that are alike share their scenarios.
+        for paths_ma in self.base_paths_ma.values():
+            if id(paths_ma) not in known:
+                known[id(paths_ma)] = paths_ma[:, parts]
+        return Room(
+            version=self.version,
+            grid=grid,
+            left_ma=self.left_ma[:, parts],
+            base_paths_ma={row: known[id(ma)] for row, ma in self.base_paths_ma.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:

@@ -9,7 +9,17 @@ from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.answers import OfferAnswer, WrongStateError
 from gateway.planning.asking import CONFIDENCE_RATIO, AskError, Places
-from gateway.planning.book import Book, BookError, become, hold, opened, with_promise, without
+from gateway.planning.book import (
+    Book,
+    BookError,
+    become,
+    cut_for,
+    edges_of,
+    hold,
+    opened,
+    with_promise,
+    without,
+)
 from gateway.planning.grid import grid_of
 from gateway.planning.moving import before_others, hold_moving
 from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
@@ -73,7 +83,7 @@ class BookKeeper:
             BookError: it does not fit, or its connector is promised.
         """
         book = self.book if in_place_of is None else without(self.book, in_place_of)
-        self.book = hold(book, promise)
+        self.book = hold(cut_for(book, (promise.envelope,)), promise)
 
     def hold_own(
         self, promise: Reservation, outlet: Outlet, need: Need, now_s: float
@@ -87,7 +97,7 @@ class BookKeeper:
             BookError: it does not fit, or is less sure than was asked.
         """
         before, asked_ratio = self.book, need.confidence_ratio or CONFIDENCE_RATIO
-        book = hold(before, promise)
+        book = hold(cut_for(before, (promise.envelope,)), promise)
         held = as_it_is_followed(promise, before, outlet, asked_ratio, now_s=now_s)
         self.book = book
         self.say(held)
@@ -104,7 +114,8 @@ class BookKeeper:
             BookError: it does not fit, is less sure than was asked, or another would lose energy by it.
         """
         before, envelopes = self.book.promises, found.gives_way.envelopes
-        book = hold_moving(self.book, promise, envelopes, now_s=now_s)
+        book = cut_for(self.book, (promise.envelope, *envelopes.values()))
+        book = hold_moving(book, promise, envelopes, now_s=now_s)
         asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
         # Where nobody moved, what is beside it is the book before, whose outlooks are known.
         beside = self.book
@@ -137,7 +148,7 @@ class BookKeeper:
 
     def put_back(self, promise: Reservation) -> None:
         """Add a promise that was taken out and not given up in the end, as it was."""
-        self.book = with_promise(self.book, promise)
+        self.book = with_promise(cut_for(self.book, (promise.envelope,)), promise)
 
     def say(self, promise: Reservation) -> None:
         """Have the book say this of a promise, its room being the same."""
@@ -160,12 +171,7 @@ class BookKeeper:
         constraints: tuple[Constraint, ...] | None = None,
     ) -> Book:
         begins_s = _beginning_s(now_s)
-        edges_s = {
-            edge_s - begins_s
-            for promise in promises.values()
-            for stretch in promise.envelope
-            for edge_s in (stretch.from_at_s, stretch.until_at_s)
-        }
+        edges_s = edges_of((p.envelope for p in promises.values()), from_at_s=begins_s)
         # With no edge between two promises that only touch, the slot would count them both.
         grid = grid_of(events_s=edges_s, least_slot_s=0.0)
         limits = self._constraints if constraints is None else constraints

@@ -2,8 +2,10 @@
 
 import random
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,17 @@ from hypothesis import strategies as st
 
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
-from gateway.planning.book import Book, BookError, NoRoomError, become, hold, lapsed, opened
+from gateway.planning.book import (
+    Book,
+    BookError,
+    NoRoomError,
+    become,
+    cut_for,
+    hold,
+    lapsed,
+    opened,
+    without,
+)
 from gateway.planning.grid import even_grid
 
 BEGINS_AT_S = 1_800_000_000.0
@@ -151,6 +163,43 @@ def test_a_book_opened_anew_is_the_same_book() -> None:
     )
 
     assert (again.room.left_ma == made.room.left_ma).all()
+
+
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 12))
+def test_a_promise_takes_no_time_beside_its_own_where_slots_are_cut_for_it(
+    seed: int, count: int
+) -> None:
+    chance = random.Random(seed)
+    paths_ma = np.array([[chance.randrange(-9_000, 9_000) for _ in range(SLOTS)] for _ in range(3)])
+    uncertain = dict.fromkeys((0, 1, 2), paths_ma)
+    empty = book()
+    first = opened(
+        empty.room.grid, empty.room.left_ma, from_at_s=BEGINS_AT_S, base_paths_ma=uncertain
+    )
+    made = first
+    for at in range(count):
+        from_h = chance.uniform(-0.5, 3.5)
+        wanted = promise(f"{at}", place=f"CP-{at}", from_h=from_h, until_h=from_h + chance.random())
+        made = cut_for(made, (wanted.envelope,))
+        with suppress(NoRoomError):
+            made = hold(made, wanted)
+
+    for _ in range(20):
+        at_s = chance.uniform(0, SLOTS * 300.0)
+        taken_ma = sum(
+            stretch.current_ma
+            for promised in made.promises.values()
+            for stretch in promised.envelope
+            if stretch.from_at_s <= BEGINS_AT_S + at_s < stretch.until_at_s
+        )
+        slot = bisect_right(made.room.grid.edges_s, at_s) - 1
+        assert made.room.left_ma[0, slot] == 40_000 - taken_ma
+    for name in made.promises:
+        made = without(made, name)
+    assert (made.room.left_ma == 40_000).all()
+    of_slots = [int(edge_s // 300.0) for edge_s in made.room.grid.edges_s[:-1]]
+    assert (made.room.base_paths_ma[0] == paths_ma[:, of_slots]).all()
+    assert (made.unpromised.base_paths_ma[0] == paths_ma[:, of_slots]).all()
 
 
 @given(seed=st.integers(0, 10_000), steps=st.integers(1, 60))
