@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
-from math import inf
 
 import numpy as np
 
@@ -258,7 +257,7 @@ def _outlet(promise: Reservation, places: Places) -> Outlet:
     outlet, had_wh = places.at(promise.place, promise.phase_count), promise.delivered_wh
     most_ma = promise.max_ma or max(stretch.current_ma for stretch in promise.envelope)
     if had_wh > 0:
-        outlet = replace(outlet, settling_s=0.0, ramp_ma_per_s=inf)  # It has started.
+        outlet = replace(outlet, is_drawing=True)
     return replace(
         outlet,
         rows=promise.rows,

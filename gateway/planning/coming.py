@@ -1,4 +1,4 @@
-"""What an outlet could give a vehicle that comes at an instant: it starts, and later fills up."""
+"""What an outlet could give a vehicle that comes: it starts, anew after each gap, and fills up."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,19 +9,33 @@ from gateway.planning.grid import HOUR_S
 from gateway.planning.problem import Rectangle
 from gateway.planning.room import Floats, Ints, Outlook, cumulated
 
+ROUNDING_S = 1e-6
+
 
 def coming(outlook: Outlook, at_s: float) -> tuple[float, Outlook]:
     """Return from when on energy flows to a vehicle that comes at an instant, and its outlook.
 
-    It starts once there is anything for it. Where it is known to take less as it fills up, the
-    outlook is that of this one vehicle: what it takes depends on what it has had.
+    It starts once there is anything for it, and again after each gap. Where it is known to take less
+    as it fills up, the outlook is that of this one vehicle: what it takes depends on what it has had.
     """
     outlet, edges_s = outlook.outlet, outlook.edges_s
     first = max(0, int(edges_s.searchsorted(at_s, side="right")) - 1)
     given = outlook.current_ma[first:] > 0
     wait = int(given.argmax()) if len(given) else 0
-    begins_s = max(at_s, float(edges_s[first + wait])) + outlet.start_s
+    starts_s = 0.0 if outlet.is_drawing and not wait else outlet.start_s
+    begins_s = max(at_s, float(edges_s[first + wait])) + starts_s
+    outlook = starting(outlook)
     return begins_s, _filling_up(outlook, begins_s) if outlet.taper else outlook
+
+
+def starting(outlook: Outlook) -> Outlook:
+    """Return the outlook less what each start costs that follows a gap, as planned and in scenarios.
+
+    It is worked out once for each outlook.
+    """
+    if not outlook.of_starts:
+        outlook.of_starts.append(_after_gaps(outlook))
+    return outlook.of_starts[0] or outlook
 
 
 def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
@@ -44,6 +58,31 @@ def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
         current_ma=held_ma,
         energy_wh=cumulated(held_w * hours),
         path_energy_wh=cumulated(np.minimum(paths_w[:, slots], held_w) * hours),
+    )
+
+
+def _after_gaps(outlook: Outlook) -> Outlook | None:
+    """Return the outlook less what starts cost, None if no gap makes any."""
+    start_s, old_s = outlook.outlet.start_s, outlook.edges_s
+    if not start_s:
+        return None
+    energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))
+    gives_w = np.diff(energies_wh) / (np.diff(old_s) / HOUR_S)
+    starts = np.zeros(gives_w.shape, dtype=np.bool_)
+    starts[:, 1:] = (gives_w[:, 1:] > 0) & (gives_w[:, :-1] <= 0)
+    if not starts.any():
+        return None
+    edges_s, slots = _cut_at(outlook, (old_s[:-1][starts.any(axis=0)] + start_s).tolist())
+    started_s = np.maximum.accumulate(np.where(starts, old_s[:-1], -np.inf), axis=1)
+    draws = edges_s[:-1] >= started_s[:, slots] + start_s - ROUNDING_S
+    summed_wh = cumulated(np.where(draws, gives_w[:, slots], 0.0) * np.diff(edges_s) / HOUR_S)
+    return _over(
+        outlook,
+        edges_s,
+        slots,
+        current_ma=outlook.current_ma[slots],
+        energy_wh=summed_wh[0],
+        path_energy_wh=summed_wh[1:],
     )
 
 

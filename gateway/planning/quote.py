@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.coming import coming
+from gateway.planning.coming import coming, starting
 from gateway.planning.problem import Rectangle
 from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
 
@@ -133,16 +133,16 @@ def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -
     if not windows:
         return None
     starts_s, ends_s = np.array(windows).T
-    begin_s = np.minimum(starts_s + outlook.outlet.start_s, ends_s)
+    begin_s, takes = np.minimum(starts_s + outlook.outlet.start_s, ends_s), starting(outlook)
 
     def within_wh(summed_wh: Floats) -> Floats:
-        gained_wh: Floats = np.interp(ends_s, edges_s, summed_wh)
-        gained_wh -= np.interp(begin_s, edges_s, summed_wh)
+        gained_wh: Floats = np.interp(ends_s, takes.edges_s, summed_wh)
+        gained_wh -= np.interp(begin_s, takes.edges_s, summed_wh)
         return gained_wh
 
-    gives_wh = within_wh(outlook.energy_wh)
-    if not outlook.is_certain:
-        paths_wh = np.array([within_wh(summed_wh) for summed_wh in outlook.path_energy_wh])
+    gives_wh = within_wh(takes.energy_wh)
+    if not takes.is_certain:
+        paths_wh = np.array([within_wh(summed_wh) for summed_wh in takes.path_energy_wh])
         gives_wh = np.minimum(gives_wh, _surely_wh(paths_wh, ask.confidence_ratio))
     most_wh = float(gives_wh.max())
     wanted_wh = most_wh if ask.energy_wh is None else min(most_wh, ask.energy_wh)
@@ -268,7 +268,7 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
         return None
     energies_wh = np.full(len(starts_s), ask.energy_wh)
     begin_s = starts_s + outlook.outlet.start_s
-    fitting_s = starts_s[fits_many(outlook, begin_s, starts_s + length_s, energies_wh)]
+    fitting_s = starts_s[fits_many(starting(outlook), begin_s, starts_s + length_s, energies_wh)]
     nearest_s = fitting_s[np.argsort(np.abs(fitting_s - ask.from_s), kind="stable")]
     for start_s in nearest_s[:MOST_STARTS].tolist():
         begins_s, of_vehicle = coming(outlook, start_s)

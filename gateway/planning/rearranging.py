@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.charging import Charging
 from gateway.planning.check import check
 from gateway.planning.claims import envelope_ma
+from gateway.planning.following import USUALLY, Following
 from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.improve import place
 from gateway.planning.linear import solve
@@ -173,9 +175,9 @@ def _others(question: Rearranging) -> _Others:
         takes_ma = np.zeros(grid.slot_count, dtype=np.int64)
         for slot, current_ma in envelope_ma(grid, from_at_s, promise).items():
             takes_ma[slot] = current_ma if slot in slots else 0
-        carries_mah = float(takes_ma @ hours)
-        if carries_mah <= 0:
+        if not float(takes_ma @ hours) > 0:
             continue
+        starts = Following(settling_s=0.0, ramp_ma_per_s=inf) if promise.is_plain_draw else USUALLY
         demand = Demand(
             key=promise.id,
             place=promise.place,
@@ -184,11 +186,15 @@ def _others(question: Rearranging) -> _Others:
             voltage_v=1_000.0,  # Its current alone counts: 1 mA for an hour is 1 here.
             earliest_s=grid.edges_s[slots.start],
             latest_s=grid.edges_s[slots.stop],
-            energy_wh=carries_mah,
-            promised_wh=carries_mah,
+            energy_wh=None,
             max_ma=max(stretch.current_ma for stretch in promise.envelope),
             rank=0,
+            settling_s=starts.settling_s,
+            ramp_ma_per_s=starts.ramp_ma_per_s,
+            is_drawing=promise.delivered_wh > 0,
         )
+        takes_mah = delivered_wh(demand, takes_ma.tolist(), grid.hours)
+        demand = replace(demand, energy_wh=takes_mah, promised_wh=takes_mah)
         available_ma[list(promise.rows)] += takes_ma
         promises.append(promise)
         demands.append(demand)

@@ -24,7 +24,8 @@ Ints = NDArray[np.int64]
 class Outlet:
     """A connector as a plan sees it: the rows it loads, alike on each, and what it can give.
 
-    It may be seen with a vehicle: `settling_s`, `ramp_ma_per_s` and `taper` are as in `Demand`.
+    It may be seen with a vehicle: `settling_s`, `ramp_ma_per_s`, `taper` and `is_drawing` are as in
+    `Demand`.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Outlet:
     settling_s: float = 0.0
     ramp_ma_per_s: float = inf
     taper: tuple[tuple[float, int], ...] = ()
+    is_drawing: bool = False
 
     @property
     def start_s(self) -> float:
@@ -128,6 +130,10 @@ class Outlook:
     """The slots in which less is left than the outlet could give."""
     tightest_rows: Ints
     """The row of the outlet that leaves least in each slot."""
+    of_starts: list["Outlook | None"] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+    """The same less what starts cost (`gateway.planning.coming.starting`), once it was asked for."""
 
     @staticmethod
     def of(room: Room, outlet: Outlet) -> "Outlook":

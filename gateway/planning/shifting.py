@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gateway.planning.charging import Charging
-from gateway.planning.exchange import Exchange
+from gateway.planning.exchange import MOST_ROUNDS, NOTHING_MAH, Exchange
 from gateway.planning.greedy import greedy
+from gateway.planning.grid import HOUR_S
 from gateway.planning.problem import Demand, Problem, serves_everyone
 from gateway.planning.quote import Ask
 from gateway.planning.room import Ints, Outlet, Room
@@ -53,7 +54,7 @@ def exchanged(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> tuple
     edges_s = np.array(room.grid.edges_s)
     # Of the first and the last slot only a part may be in the window.
     inside_s = np.minimum(edges_s[1:], ask.until_s) - np.maximum(edges_s[:-1], ask.from_s)
-    inside_h = np.maximum(0.0, inside_s) / 3_600.0
+    inside_h = np.maximum(0.0, inside_s) / HOUR_S
     touched = np.flatnonzero(inside_h)
     if not len(touched):
         return charging.current_ma, True
@@ -72,11 +73,24 @@ def exchanged(room: Room, charging: Charging, outlet: Outlet, ask: Ask) -> tuple
         np.concatenate((charging.current_ma.reshape(-1, room.grid.slot_count), nothing_ma)),
         beside.left_ma.copy(),
     )
-    wants_mah = float("inf")
-    if ask.energy_wh is not None:
-        wants_mah = ask.energy_wh / outlet.power_w(1.0) + outlet.max_ma * outlet.start_s / 3_600.0
-    got_mah = exchange.give(len(demands) - 1, wants_mah, most_tries=MOST_TRIES, inside_h=inside_h)
-    return exchange.current_ma[:-1], got_mah >= wants_mah
+    wants_mah = float("inf") if ask.energy_wh is None else ask.energy_wh / outlet.power_w(1.0)
+    has_mah, starts = 0.0, 1
+    for _ in range(MOST_ROUNDS):  # What is given in one more stretch costs one more start.
+        lacks_mah = wants_mah + starts * outlet.max_ma * outlet.start_s / HOUR_S - has_mah
+        if lacks_mah <= NOTHING_MAH:
+            return exchange.current_ma[:-1], True
+        got_mah = exchange.give(
+            len(demands) - 1,
+            lacks_mah,
+            most_tries=MOST_TRIES - exchange.tries,
+            inside_h=inside_h,
+        )
+        if got_mah < lacks_mah:
+            break
+        is_on = exchange.current_ma[-1] > 0
+        has_mah += got_mah
+        starts = int(is_on[0]) + int((is_on[1:] & ~is_on[:-1]).sum())
+    return exchange.current_ma[:-1], False
 
 
 def as_demand(outlet: Outlet, ask: Ask) -> Demand:

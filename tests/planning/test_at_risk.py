@@ -327,3 +327,32 @@ def test_a_book_that_carries_all_its_promises_endangers_none_before_they_begin(
     if made.room.left_ma.min() >= 0:
         early = [p.id for p in promises if p.from_at_s >= BEGINS_S + at_h * HOUR_S]
         assert [name for name in early if found[name].is_at_risk] == []
+
+
+def test_who_charges_already_starts_anew_after_a_pause() -> None:
+    hours = (2, 3, 3.5, 4)
+    stretches = tuple(
+        Stretch(
+            from_at_s=BEGINS_S + from_h * HOUR_S,
+            until_at_s=BEGINS_S + until_h * HOUR_S,
+            current_ma=current_ma,
+        )
+        for from_h, until_h, current_ma in zip(hours, hours[1:], (16_000, 0, 16_000), strict=False)
+    )
+    came = promise(
+        1,
+        envelope=stretches,
+        energy_wh=16_560,
+        delivered_wh=5_520.0,
+        state=PromiseState.ARRIVED,
+        arrived_at_s=BEGINS_S + 2 * HOUR_S,
+        max_ma=16_000,
+    )
+    between = Stretch(
+        from_at_s=BEGINS_S + 3 * HOUR_S, until_at_s=BEGINS_S + 3.5 * HOUR_S, current_ma=16_000
+    )
+    other = promise(2, envelope=(between,), energy_wh=5_400, criticality=Criticality.CRITICAL)
+    made = book(16_000, came, other)
+    start_s = PLACES.outlet("CP-01/1", phase_count=None, max_power_w=None).settling_s + 3.0 / 2
+
+    assert stand(made, at_h=2.5)["p1"].can_wh == pytest.approx(16_560 - 11_040 * start_s / HOUR_S)

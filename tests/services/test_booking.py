@@ -568,8 +568,8 @@ def test_an_envelope_of_one_s_own_is_held_where_it_fits() -> None:
             ),
         )
         held = await made.hold(own, VANS)
-        # Less the 11 s of its start, at 16 A.
-        assert (held.energy_wh, held.state) == (16_560 - 34, PromiseState.HELD)
+        # Less the 11 s of its start, at 16 A, and of the one after the pause, at 32 A.
+        assert (held.energy_wh, held.state) == (16_560 - 102, PromiseState.HELD)
         assert [s.current_ma for s in held.envelope] == [16_000, 0, 32_000]
         with pytest.raises(NoLongerFitsError):
             await made.hold(own, VANS)
