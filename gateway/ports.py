@@ -304,6 +304,10 @@ class Notices(Protocol):
     """What changed, for who follows along."""
 
     @property
+    def life(self) -> str:
+        """Return a name that no other life of the daemon has: numbers begin anew with each."""
+
+    @property
     def newest_number(self) -> int:
         """Return the number of the newest notice, 0 before the first."""
 

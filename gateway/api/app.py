@@ -14,7 +14,15 @@ from starlette.routing import Route
 from gateway import __version__
 from gateway.api.batch import BATCHES
 from gateway.api.calendar import CALENDAR
-from gateway.api.calls import FindAccess, admitted, read_body, said_flags, understood, used_key
+from gateway.api.calls import (
+    FindAccess,
+    admitted,
+    bearer_token,
+    read_body,
+    said_flags,
+    understood,
+    used_key,
+)
 from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
 from gateway.api.limits import LIMITS
 from gateway.api.openapi import describe
@@ -35,15 +43,8 @@ _log = logging.getLogger(__name__)
 
 def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
-    endpoints = (
-        *ENDPOINTS,
-        *BATCHES,
-        *REPORTS,
-        *SESSIONS,
-        *LIMITS,
-        *CALENDAR,
-        Followers().endpoint(),
-    )
+    of_rooms = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, *LIMITS, *CALENDAR)
+    endpoints = (*of_rooms, Followers().endpoint())
     description = describe(endpoints, prefix=PREFIX, version=__version__)
     quotas = Quotas()
 
@@ -77,6 +78,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     key=key,
                     flags=said_flags(request, endpoint.flags),
                     sources=sources,
+                    access_now=lambda: find_access(bearer_token(request)),
                     charge=lambda count: quotas.charge(access.name, count),
                 )
                 return _response(await endpoint.answering(call), endpoint.status)

@@ -30,6 +30,12 @@ B = TypeVar("B", bound=Body)
 OCCUPANT_QUOTA_PER_MIN = 60
 
 
+def bearer_token(request: Request) -> str:
+    """Return the token a request brings, empty if it brings none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def admitted(
     request: Request,
     role: Role,
@@ -48,8 +54,7 @@ def admitted(
     Raises:
         ProblemError: they are not known, may not, or have asked too often.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    said = token.strip() if scheme.lower() == "bearer" else ""
+    said = bearer_token(request)
     access = find_access(said)
     is_occupant = False
     if opens is not None and (access is None or not access.role.includes(role)):

@@ -69,6 +69,8 @@ class Call:
     sources: Sources
     flags: Mapping[str, bool] = field(default_factory=dict)
     """What was said in the query, of the endpoint's flags."""
+    access_now: Callable[[], Access | None] = lambda: None
+    """Returns what the caller's token allows by now: None once it was revoked."""
     charge: Callable[[int], None] = lambda _: None
     """Takes so many requests more off the caller's quota; those that follow wait for it."""
 
@@ -89,6 +91,8 @@ class Endpoint:
     body: type[Body] | None = None
     status: int = 200
     has_key: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers of a request that mean something, with what they do."""
     flags: tuple[str, ...] = ()
     """What may be `true` or `false` in its query."""
     is_for_occupants: bool = False

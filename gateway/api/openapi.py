@@ -81,6 +81,16 @@ def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
         parameters.append(
             {"name": "Idempotency-Key", "in": "header", "required": False, "schema": schema}
         )
+    parameters += [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": text,
+            "schema": {"type": "string"},
+        }
+        for name, text in endpoint.headers.items()
+    ]
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "description": f"For the role `{endpoint.role}` and those above it.",

@@ -1,6 +1,6 @@
 """The stream of server-sent events: what changes of reservations and limits, as it changes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import orjson
 from starlette.responses import Response, StreamingResponse
@@ -10,9 +10,10 @@ from gateway.api.models import NoticeView
 from gateway.api.problems import ProblemError
 from gateway.domain.access import Access, Role
 from gateway.domain.notices import Notice
-from gateway.ports import Notices
+from gateway.ports import Clock, Notices
 
 MAX_FOLLOWERS = 16
+MOST_DIGITS = 18
 BREATHES_EVERY_S = 15.0
 """A stream with nothing to tell says so: otherwise nobody would notice that it is dead."""
 
@@ -34,8 +35,6 @@ class Followers:
     async def events(self, call: Call) -> Response:
         """Answer with a stream of what changes from now on, or after the Last-Event-ID."""
         notices, holder = call.sources.notices, call.access.name
-        last = call.request.headers.get("last-event-id", "")
-        after_number = int(last) if last.isdecimal() else notices.newest_number
         if self._is_full() and self._who_gives_way(holder) is None:
             raise ProblemError(
                 "too-many-followers",
@@ -44,30 +43,30 @@ class Followers:
                 headers={"Retry-After": "30"},
             )
         return StreamingResponse(
-            self._told(notices, after_number, call.access),
+            self._told(notices, call),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store"},
         )
 
-    async def _told(
-        self, notices: Notices, after_number: int, access: Access
-    ) -> AsyncIterator[bytes]:
+    async def _told(self, notices: Notices, call: Call) -> AsyncIterator[bytes]:
+        holder = call.access.name
         if self._is_full():
-            others = self._who_gives_way(access.name)
+            others = self._who_gives_way(holder)
             if others is None:  # The last place went to another a moment ago.
                 return
             self._places(others).pop(0).is_lost = True
         place = _Place()
-        self._places(access.name).append(place)
+        self._places(holder).append(place)
+        last = call.request.headers.get("last-event-id", "")
         try:
-            async for part in told(notices, after_number, access):
+            async for part in told(notices, last, call.access_now, call.sources.clock):
                 if place.is_lost:
                     yield b": others wait for this place, and this token has most: ask again\n\n"
                     return
                 yield part
         finally:
             if not place.is_lost:
-                self._places(access.name).remove(place)
+                self._places(holder).remove(place)
 
     def _is_full(self) -> bool:
         return sum(map(len, self._places_of.values())) >= MAX_FOLLOWERS
@@ -92,37 +91,60 @@ class Followers:
             answer=NoticeView,
             media_type="text/event-stream",
             problems=("too-many-followers",),
+            headers={
+                "Last-Event-ID": "The id of the last event that was seen: those after it are told"
+                " first. What is no longer remembered, or was before a restart, is a `missed`."
+            },
         )
 
 
-async def told(notices: Notices, after_number: int, access: Access) -> AsyncIterator[bytes]:
-    """Yield the events `access` may see, for ever."""
+async def told(
+    notices: Notices, last_id: str, access_now: Callable[[], Access | None], clock: Clock
+) -> AsyncIterator[bytes]:
+    """Yield the events the caller may see after `last_id`, until its token opens nothing any more."""
     yield b": what changes is told as it changes\n\n"
-    seen = min(after_number, notices.newest_number)
+    seen = seen_number(last_id, notices)
+    if seen is None:
+        seen = 0
+        yield _missed(f"{notices.life}-0", None, clock)
     while True:
         newer = await notices.wait_newer(seen, within_s=BREATHES_EVERY_S)
+        access = access_now()
+        if access is None or not access.role.includes(Role.VIEWER):
+            yield b": this token opens nothing any more\n\n"
+            return
         if not newer:
             yield b": nothing has changed\n\n"
             continue
         if newer[0].number > seen + 1:
-            yield _missed(newer[0], newer[0].number - seen - 1)
+            count = newer[0].number - seen - 1
+            yield _missed(f"{notices.life}-{seen + count}", count, clock)
         seen = newer[-1].number
         for notice in newer:
             if may_see(notice, access):
-                yield as_event(notice)
+                yield as_event(notice, notices.life)
 
 
-def _missed(first: Notice, count: int) -> bytes:
-    """Return the event that says how many are no longer remembered."""
-    return as_event(
-        Notice(
-            number=first.number - 1,
-            at=first.at,
-            kind="missed",
-            subject="events",
-            data={"count": count},
-        )
-    )
+def seen_number(last_id: str, notices: Notices) -> int | None:
+    """Return up to which event a follower has seen all; None if that was in another life.
+
+    Without an id it wants what changes from now on, with `0` all that is remembered.
+    """
+    if not last_id:
+        return notices.newest_number
+    if last_id == "0":
+        return 0
+    life, _, number = last_id.rpartition("-")
+    if life != notices.life or not number.isdecimal() or len(number) > MOST_DIGITS:
+        return None
+    return min(int(number), notices.newest_number)
+
+
+def _missed(name: str, count: int | None, clock: Clock) -> bytes:
+    """Return the event that says how many are no longer remembered; None: those of another life."""
+    at, data = clock.now_at().isoformat(), {"count": count}
+    said = {"at": at, "kind": "missed", "subject": "events", "holder": None, "data": data}
+    return _event(name, "missed", said)
 
 
 def may_see(notice: Notice, access: Access) -> bool:
@@ -130,7 +152,7 @@ def may_see(notice: Notice, access: Access) -> bool:
     return access.sees_all or notice.holder in (None, access.name)
 
 
-def as_event(notice: Notice) -> bytes:
+def as_event(notice: Notice, life: str) -> bytes:
     """Return a notice as a server-sent event."""
     said = {
         "at": notice.at.isoformat(),
@@ -139,5 +161,8 @@ def as_event(notice: Notice) -> bytes:
         "holder": notice.holder,
         "data": notice.data,
     }
-    head = f"id: {notice.number}\nevent: {notice.kind}\ndata: ".encode()
-    return head + orjson.dumps(said) + b"\n\n"
+    return _event(f"{life}-{notice.number}", notice.kind, said)
+
+
+def _event(name: str, kind: str, said: Mapping[str, object]) -> bytes:
+    return f"id: {name}\nevent: {kind}\ndata: ".encode() + orjson.dumps(said) + b"\n\n"

@@ -34,7 +34,13 @@ class Feed:
         self._clock, self._outbox = clock, outbox
         self._told: deque[Notice] = deque(maxlen=remembered)
         self._number = 0
+        self._life = format(int(clock.now_at().timestamp() * 1_000), "x")
         self._changed = asyncio.Event()
+
+    @property
+    def life(self) -> str:
+        """Return a name that no other life of the daemon has: the instant it began."""
+        return self._life
 
     @property
     def newest_number(self) -> int:

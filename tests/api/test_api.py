@@ -1,7 +1,5 @@
 """The API over real sockets: what is asked is answered, and what is wrong is told with what to do."""
 
-import http.client
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +13,6 @@ import pytest
 from gateway.api.app import PREFIX
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
-from gateway.api.sse import MAX_FOLLOWERS
 from gateway.domain.access import Role
 from gateway.domain.events import TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -382,73 +379,6 @@ def test_a_reservation_says_whose_leaving_it_needs_as_it_is_now(desk: Desk) -> N
     assert desk.ask("GET", path, token=token).said["waits_for"] == ""
 
 
-def events(desk: Desk, token: str, count: int, **headers: str) -> list[tuple[int, str, Any]]:
-    """Return so many server-sent events: number, kind and data."""
-    connection = desk.connection()
-    connection.request(
-        "GET", f"{PREFIX}/events", headers={"Authorization": f"Bearer {token}", **headers}
-    )
-    answer = connection.getresponse()
-    assert answer.headers["Content-Type"].startswith("text/event-stream")
-    found: list[tuple[int, str, Any]] = []
-    fields: dict[str, str] = {}
-    while len(found) < count:
-        line = answer.readline().decode().rstrip("\n")
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        elif "id" in fields:
-            found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
-            fields = {}
-    connection.close()
-    return found
-
-
-def test_changes_are_streamed_to_whom_they_concern(desk: Desk) -> None:
-    vans, drones, screen = desk.token("vans"), desk.token("drones"), desk.token("s", Role.VIEWER)
-    for token in (vans, drones):
-        offer = quote(desk, token)["offers"][0]["offer_id"]
-        assert desk.ask("POST", "/reservations", {"offer_id": offer}, token=token).status == 201
-    desk.loop.call_soon_threadsafe(lambda: desk.feed.tell("limit", "CP-01/1", limit_ma=0))
-
-    everything = {"Last-Event-ID": "0"}
-    assert [kind for _, kind, _ in events(desk, vans, 2, **everything)] == ["reservation", "limit"]
-    assert [n for n, _, _ in events(desk, drones, 2, **everything)] == [2, 3]
-    ((number, kind, said),) = events(desk, screen, 1, **everything)
-    assert (number, kind, said["subject"]) == (3, "limit", "CP-01/1")
-    assert (said["data"], said["holder"]) == ({"limit_ma": 0}, None)
-
-
-def test_no_token_takes_every_stream_there_is(desk: Desk) -> None:
-    greedy, vans, drones = (desk.token(name) for name in ("greedy", "vans", "drones"))
-
-    def follow(token: str) -> http.client.HTTPResponse:
-        connection = desk.connection()
-        closing.callback(connection.close)
-        connection.request("GET", f"{PREFIX}/events", headers={"Authorization": f"Bearer {token}"})
-        answer = closing.enter_context(connection.getresponse())
-        if answer.status == 200:
-            assert answer.readline().startswith(b": what changes is told")
-        return answer
-
-    def is_open(answer: http.client.HTTPResponse) -> bool:
-        """Return whether a stream goes on once something has been told."""
-        while line := answer.readline():
-            if line.startswith(b"event: "):
-                return True
-        return False
-
-    with ExitStack() as closing:
-        first = [follow(greedy) for _ in range(MAX_FOLLOWERS)]
-        others = [follow(token) for token in (vans, drones)]
-        assert {answer.status for answer in (*first, *others)} == {200}
-        assert follow(greedy).status == 503
-        desk.loop.call_soon_threadsafe(lambda: desk.feed.tell("limit", "CP-01/1", limit_ma=0))
-        # Those that were open longest gave way.
-        assert [is_open(answer) for answer in first[:3]] == [False, False, True]
-        assert [is_open(answer) for answer in others] == [True, True]
-
-
 def test_one_connection_too_many_is_told_as_a_problem(tmp_path: Path) -> None:
     with api_desk(tmp_path) as desk, ExitStack() as closing:
         for _ in range(MAX_CONNECTIONS):
@@ -495,7 +425,7 @@ def test_whose_promise_is_at_risk_is_told_to_its_holder_and_to_operators(desk: D
     # What is somebody else's is nobody's business.
     assert holders_of(tokens["drones"], "?at_risk=true") == []
     assert holders_of(tokens["drones"], "") == ["drones"]
-    told = events(desk, operator, 3, **{"Last-Event-ID": "0"})
+    told = desk.events(operator, 3, **{"Last-Event-ID": "0"})
     assert [(kind, said["holder"]) for _, kind, said in told] == [
         ("reservation", "drones"),
         ("reservation", "vans"),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.session_key import session_key
 from gateway.adapters.token_file import TokenRegister, make_token
-from gateway.api.app import api_app
+from gateway.api.app import PREFIX, api_app
 from gateway.api.endpoints import Sources
 from gateway.api.problems import crowded_response
 from gateway.api.readings import Live
@@ -136,6 +136,29 @@ class Desk:
         """Return a token of that name."""
         access = Access(name=name, role=role, criticality=criticality, quota_per_min_count=quota)
         return make_token(self.folder, access, now_at=BEGINS_AT)
+
+    def events(self, token: str, count: int, **headers: str) -> list[tuple[int, str, Any]]:
+        """Return so many server-sent events: number, kind and data."""
+        connection = self.connection()
+        connection.request(
+            "GET", f"{PREFIX}/events", headers={"Authorization": f"Bearer {token}", **headers}
+        )
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        found: list[tuple[int, str, Any]] = []
+        fields: dict[str, str] = {}
+        while len(found) < count:
+            line = answer.readline().decode().rstrip("\n")
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif "id" in fields:
+                found.append(
+                    (int(fields["id"].split("-")[1]), fields["event"], json.loads(fields["data"]))
+                )
+                fields = {}
+        connection.close()
+        return found
 
     def ask(
         self,
