@@ -6,8 +6,10 @@ delivered_energy (kWh), station_id, estimated_departure.
 
 import csv
 import gzip
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from pathlib import Path
 
 from gateway.planning.recorded import RecordedSession
@@ -37,59 +39,87 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines))
+    except (EOFError, zlib.error) as error:
+        message = f"{path}: the compressed file is damaged: {error}"
+        raise SessionFileError(message) from error
     except OSError as error:
         message = f"{path}: {error.strerror or error}"
         raise SessionFileError(message) from error
     except (UnicodeDecodeError, csv.Error) as error:
         message = f"{path}: this is no CSV file in UTF-8"
         raise SessionFileError(message) from error
-    stays: list[tuple[datetime, datetime, dict[str, str]]] = []
+    stays: list[_Stay] = []
     for number, row in enumerate(rows, start=2):
         try:
-            arrive_at = datetime.fromisoformat(row["arrival"])
-            depart_at = datetime.fromisoformat(row["departure"])
-            if depart_at <= arrive_at:
-                message = f"{path}:{number}: it departs before it arrives"
-                raise SessionFileError(message)
+            stay = _stay(row)
         except KeyError as error:
             message = f"{path}: there is no column {error.args[0]}"
             raise SessionFileError(message) from error
         except (TypeError, ValueError) as error:
             message = f"{path}:{number}: {error}"
             raise SessionFileError(message) from error
-        if month is None or arrive_at.month == month:
-            stays.append((arrive_at, depart_at, row))
+        if month is None or stay.arrive_at.month == month:
+            stays.append(stay)
     if not stays:
         message = f"{path}: there is no session in it" + ("" if month is None else " in that month")
         raise SessionFileError(message)
-    begins_at = min(arrive_at for arrive_at, _, _ in stays).replace(
+    begins_at = min(stay.arrive_at for stay in stays).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
-    try:
-        sessions = tuple(_session(*stay, begins_at=begins_at, max_w=max_w) for stay in stays)
-    except (KeyError, ValueError) as error:
-        message = f"{path}: {error}"
-        raise SessionFileError(message) from error
+    sessions = tuple(_session(stay, begins_at=begins_at, max_w=max_w) for stay in stays)
     return SessionFile(begins_at=begins_at, sessions=sessions)
 
 
-def _session(
-    arrive_at: datetime,
-    depart_at: datetime,
-    row: dict[str, str],
-    *,
-    begins_at: datetime,
-    max_w: float,
-) -> RecordedSession:
-    delivered_wh = float(row["delivered_energy (kWh)"]) * 1_000
-    requested = row.get("requested_energy (kWh)")
-    stated = row.get("estimated_departure")
-    stated_at = datetime.fromisoformat(stated) if stated else depart_at
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stay:
+    """A row of the file; what was not stated is as it came."""
+
+    arrive_at: datetime
+    depart_at: datetime
+    stated_at: datetime
+    delivered_wh: float
+    stated_wh: float
+
+
+def _stay(row: dict[str, str]) -> _Stay:
+    arrive_at, depart_at = _instant(row["arrival"]), _instant(row["departure"])
+    if depart_at <= arrive_at:
+        message = "it departs before it arrives"
+        raise ValueError(message)
+    stated, requested = row.get("estimated_departure"), row.get("requested_energy (kWh)")
+    delivered_wh = _energy_wh(row["delivered_energy (kWh)"])
+    requested_wh = _energy_wh(requested) if requested else 0.0
+    return _Stay(
+        arrive_at=arrive_at,
+        depart_at=depart_at,
+        stated_at=_instant(stated) if stated else depart_at,
+        delivered_wh=delivered_wh,
+        stated_wh=requested_wh or delivered_wh,
+    )
+
+
+def _instant(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        message = f"{text} has no offset from UTC, such as +00:00"
+        raise ValueError(message)
+    return at
+
+
+def _energy_wh(text: str) -> float:
+    energy_wh = float(text) * 1_000
+    if not 0.0 <= energy_wh < inf:
+        message = f"{text} kWh is no energy"
+        raise ValueError(message)
+    return energy_wh
+
+
+def _session(stay: _Stay, *, begins_at: datetime, max_w: float) -> RecordedSession:
     return RecordedSession(
-        arrive_s=(arrive_at - begins_at).total_seconds(),
-        depart_s=(depart_at - begins_at).total_seconds(),
-        energy_wh=delivered_wh,
-        stated_depart_s=(stated_at - begins_at).total_seconds(),
-        stated_energy_wh=float(requested) * 1_000 if requested else delivered_wh,
+        arrive_s=(stay.arrive_at - begins_at).total_seconds(),
+        depart_s=(stay.depart_at - begins_at).total_seconds(),
+        energy_wh=stay.delivered_wh,
+        stated_depart_s=(stay.stated_at - begins_at).total_seconds(),
+        stated_energy_wh=stay.stated_wh,
         max_w=max_w,
     )

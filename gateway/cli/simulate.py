@@ -24,6 +24,13 @@ from gateway.planning.recorded import (
 POWER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>kW|W)")
 
 
+LEAST_WH = 1.0
+
+
+class NothingToHaveError(Exception):
+    """Under the limit no session takes any energy: there is nothing to compare with."""
+
+
 class Power(click.ParamType[float]):
     """A power: 20kW or 20000W; in W."""
 
@@ -81,9 +88,17 @@ def simulate_command(
     except SessionFileError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    figures, courses = _figures(
-        sessions, [Policy(p) for p in policies] or list(Policy), limit_w, is_stated=stated
-    )
+    try:
+        figures, courses = _figures(
+            sessions, [Policy(p) for p in policies] or list(Policy), limit_w, is_stated=stated
+        )
+    except NothingToHaveError:
+        click.echo(
+            f"{path}: under {limit_w / 1_000:g} kW nobody gets anything: the limit is too low, "
+            f"nothing was delivered, or nobody stays for {SLOT_S / 60:g} minutes",
+            err=True,
+        )
+        sys.exit(2)
     if svg_path is not None:
         try:
             svg_path.write_text(_plotted(figures, courses, limit_w), encoding="utf-8")
@@ -106,6 +121,8 @@ def _figures(
     console = Console(stderr=True)
     with console.status("looking for the most there is to have") as status:
         optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
+        if optimum_wh < LEAST_WH:
+            raise NothingToHaveError
         rows: dict[str, dict[str, float | None]] = {}
         courses: list[Course] = []
         for policy in policies:

@@ -1,5 +1,6 @@
 """`headroom simulate` on a file of sessions."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -120,3 +121,58 @@ def test_a_limit_that_is_none_and_a_file_that_is_not_there_are_said() -> None:
 
     assert "'twenty' is no power, such as 20kW" in no_limit.stderr
     assert (no_file.exit_code, no_file.stderr) == (2, "x.csv: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,20,nan,A,", "nan kWh is no energy"),
+        ("2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,-2,5,A,", "-2 kWh is no energy"),
+        ("2019-05-01 08:00:00,2019-05-01 12:00:00-07:00,20,5,A,", "has no offset from UTC"),
+    ],
+)
+def test_a_value_that_is_none_is_told_with_its_line(tmp_path: Path, row: str, said: str) -> None:
+    file = write(tmp_path, f"{HEAD}{ROWS}{row}\n")
+
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
+
+    assert done.exit_code == 2
+    assert f"{file}:5: " in done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "limit"),
+    [
+        ("2019-05-01 08:00:00-07:00,2019-05-01 08:00:01-07:00,20,5,A,", "6kW"),
+        ("2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,20,0,A,", "6kW"),
+        ("2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,20,5,A,", "0.0001kW"),
+    ],
+)
+def test_where_nobody_gets_anything_that_is_said(tmp_path: Path, row: str, limit: str) -> None:
+    file = write(tmp_path, f"{HEAD}{row}\n")
+
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", limit])
+
+    assert done.exit_code == 2
+    assert "nobody gets anything" in done.stderr
+
+
+def test_what_drivers_did_not_state_is_as_it_came(tmp_path: Path) -> None:
+    row = "2019-05-01 08:00:00-07:00,2019-05-01 12:00:00-07:00,0,5,A,"
+    file = write(tmp_path, f"{HEAD}{row}\n")
+    asked = ["simulate", "--sessions", str(file), "--limit", "6kW", "--stated", "--policy", "edf"]
+
+    done = CliRunner().invoke(main, [*asked, "--json"])
+
+    assert json.loads(done.stdout)["policies"]["edf"]["energy_kwh"] == pytest.approx(5.0, abs=0.1)
+
+
+def test_a_compressed_file_that_is_damaged_is_said_to_be(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.csv.gz"
+    file.write_bytes(gzip.compress((HEAD + ROWS).encode())[:-20])
+
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
+
+    assert done.exit_code == 2
+    assert "the compressed file is damaged" in done.stderr
