@@ -184,6 +184,8 @@ class QuoteView(Answer):
 class ReservationView(Answer):
     """A promise as it stands. `hold_expires_at` is None once it no longer lapses.
 
+    Its connector is its vehicle's from `start_at` to `end_at`, the slacks of the need included.
+
     `holder` is the token it was made to. `confidence_now` is how sure it was when it was last looked
     at, while it is open; None before the first look. While it is `at_risk`, `why` says why.
     """

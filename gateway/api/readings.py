@@ -199,7 +199,7 @@ def _profile(
     outlet = places.outlet(name, phase_count=None, max_power_w=None)
     currents_ma = book.room.outlook(outlet).current_ma.tolist()
     taken = [
-        (promise.from_at_s, promise.until_at_s)
+        (promise.opens_at_s, promise.closes_at_s)
         for promise in book.promises.values()
         if promise.place == name and promise.state.is_open
     ]

@@ -55,6 +55,8 @@ class Reservation:
 
     `rows` are what the envelope loads, alike on each, over `phase_count` phases.
     `guaranteed_wh` no plan may take back; with `is_fixed` its times may not be moved either.
+    The envelope is of the time in which its vehicle is surely there; `arrive_slack_s` before and
+    `depart_slack_s` after that it may be there, and nobody else has the connector.
     `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
     confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
     `allowed_wh` is what its limits would have carried while its vehicle was there.
@@ -85,6 +87,8 @@ class Reservation:
     taper: tuple[tuple[float, int], ...] = ()
     is_binding: bool = False
     is_fixed: bool = False
+    arrive_slack_s: float = 0.0
+    depart_slack_s: float = 0.0
     waits_for: str = ""
     arrived_at_s: float | None = None
     closed_at_s: float | None = None
@@ -103,10 +107,24 @@ class Reservation:
 
     @property
     def from_at_s(self) -> float:
-        """Return when it begins."""
+        """Return when its envelope begins: its vehicle has come by then, or is late."""
         return self.envelope[0].from_at_s
 
     @property
     def until_at_s(self) -> float:
-        """Return when it ends."""
+        """Return when its envelope ends: its vehicle may leave from then on."""
         return self.envelope[-1].until_at_s
+
+    @property
+    def opens_at_s(self) -> float:
+        """Return from when on its connector is its vehicle's."""
+        return self.from_at_s - self.arrive_slack_s
+
+    @property
+    def closes_at_s(self) -> float:
+        """Return until when its connector is its vehicle's."""
+        return self.until_at_s + self.depart_slack_s
+
+    def meets(self, from_at_s: float, until_at_s: float) -> bool:
+        """Return whether its connector is its vehicle's in any part of a time."""
+        return self.opens_at_s < until_at_s and from_at_s < self.closes_at_s

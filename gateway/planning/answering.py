@@ -182,18 +182,18 @@ class _Taker:
             case Away() as away:
                 return away.said(here.now_s, here.zone)
             case Reservation() as promise:
-                since = clock_said(promise.from_at_s, here.now_s, here.zone)
+                since = clock_said(promise.opens_at_s, here.now_s, here.zone)
                 return f"{name} is promised to somebody else from {since} to {until}"
 
 
 def _taker(book: Book, ask: Ask, here: Circumstances, name: str) -> _Taker | None:
     """Return what keeps a connector longest within a window, None if it is free in all of it."""
-    begins_s, ends_s = book.from_at_s + ask.from_s, book.from_at_s + ask.until_s
+    begins_s = book.from_at_s + ask.from_s - ask.arrive_slack_s
+    ends_s = book.from_at_s + ask.until_s + ask.depart_slack_s
     found = _useless(name, begins_s, here)
     for promise in book.at(name):
-        until_s = promise.until_at_s
-        is_within = promise.from_at_s < ends_s and begins_s < until_s
-        if is_within and (found is None or found.until_s <= until_s):
+        until_s = promise.closes_at_s
+        if promise.meets(begins_s, ends_s) and (found is None or found.until_s <= until_s):
             found = _Taker(until_s=until_s, by=promise)
     return found
 
@@ -237,9 +237,9 @@ def _gaps_s(book: Book, outlet: Outlet, here: Circumstances) -> list[tuple[float
     useless = _useless(outlet.key, here.now_s, here)
     begins_s = (here.now_s if useless is None else useless.until_s) - book.from_at_s
     gaps_s = []
-    for promise in sorted(book.at(outlet.key), key=lambda promise: promise.from_at_s):
-        gaps_s.append((begins_s, promise.from_at_s - book.from_at_s))
-        begins_s = max(begins_s, promise.until_at_s - book.from_at_s)
+    for promise in sorted(book.at(outlet.key), key=lambda promise: promise.opens_at_s):
+        gaps_s.append((begins_s, promise.opens_at_s - book.from_at_s))
+        begins_s = max(begins_s, promise.closes_at_s - book.from_at_s)
     gaps_s.append((begins_s, book.room.grid.edges_s[-1]))
     return [(from_s, until_s) for from_s, until_s in gaps_s if from_s < until_s]
 
@@ -247,13 +247,10 @@ def _gaps_s(book: Book, outlet: Outlet, here: Circumstances) -> list[tuple[float
 def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances) -> bool:
     """Return whether the connector is of use to the vehicle, and promised to nobody else meanwhile."""
     from_s, until_s = _stays(offer, ask, need)
-    if _useless(offer.outlet.key, book.from_at_s + from_s, here) is not None:
+    begins_s, ends_s = book.from_at_s + from_s, book.from_at_s + until_s
+    if _useless(offer.outlet.key, begins_s, here) is not None:
         return False
-    return not any(
-        promise.from_at_s < book.from_at_s + until_s
-        and book.from_at_s + from_s < promise.until_at_s
-        for promise in book.at(offer.outlet.key)
-    )
+    return not any(promise.meets(begins_s, ends_s) for promise in book.at(offer.outlet.key))
 
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
@@ -277,7 +274,8 @@ def _elsewhere(
     offers: list[Offer] = []
     verdict = Verdict.NO
     if until_s < ask.until_s:
-        behind = quote(room, outlet, replace(ask, from_s=until_s)).offers[:1]
+        from_s = max(until_s, ask.from_s)  # It may be free once the vehicle has surely come.
+        behind = quote(room, outlet, replace(ask, from_s=from_s)).offers[:1]
         queued = [o for o in behind if o.way in (Way.AS_ASKED, Way.MOST_ENERGY)]
         if any(offer.energy_wh >= max(1.0, ask.min_energy_wh) for offer in queued):
             verdict = Verdict.PARTLY
@@ -326,6 +324,7 @@ def _offer_answer(
     said: Told,
 ) -> OfferAnswer:
     from_s, until_s = _stays(offer, ask, need)
+    arrive_slack_s, depart_slack_s = _slacks(offer, ask, need)
     is_open_ended = ask.energy_wh is None and need.circuit is None
     held, guaranteed_wh = offer.profile, offer.energy_wh
     if is_open_ended:
@@ -354,6 +353,8 @@ def _offer_answer(
         ),
         why="; ".join(filter(None, (words, fullness_said(offer, need), gives.said()))),
         gives_way=gives,
+        arrive_slack_s=arrive_slack_s,
+        depart_slack_s=depart_slack_s,
     )
 
 
@@ -365,6 +366,19 @@ def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
         return offer.start_s, max(ask.until_s, offer.finish_s)
     until_s = offer.finish_s if need.depart_at is None else ask.until_s
     return ask.from_s, max(until_s, offer.finish_s)
+
+
+def _slacks(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
+    """Return for how long before and after its stay the vehicle may have its connector, too.
+
+    Where that is offered at another time it is for the vehicle to be there.
+    """
+    if offer.way is Way.ANOTHER_START:
+        return 0.0, 0.0
+    until_s = _stays(offer, ask, need)[1]
+    goes_s = until_s if need.depart_at is None else ask.until_s + ask.depart_slack_s
+    before_s = 0.0 if offer.way is Way.QUEUED else ask.arrive_slack_s
+    return before_s, max(0.0, goes_s - until_s)
 
 
 def _gone_at_s(book: Book, offer: Offer, ask: Ask, need: Need) -> float:

@@ -15,7 +15,7 @@ class OfferAnswer:
     """An offer that can be held by its id; instants are seconds since the epoch.
 
     `floor` is what a hold of it takes, and carries `guaranteed_wh`; mostly it is all of `profile`.
-    When it is held, promises named in `gives_way.envelopes` have those envelopes from then on.
+    The slacks are as in a `Reservation`. When it is held, promises named in `gives_way.envelopes` have those envelopes from then on.
     """
 
     id: str
@@ -28,6 +28,8 @@ class OfferAnswer:
     floor: tuple[Stretch, ...]
     why: str
     gives_way: GivingWay = NOBODY
+    arrive_slack_s: float = 0.0
+    depart_slack_s: float = 0.0
 
     @property
     def outlet(self) -> Outlet:

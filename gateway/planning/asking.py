@@ -219,22 +219,34 @@ def asked_of(
     if wanted_wh is not None and wanted_wh <= 0:
         message = "nothing is missing: ask for an energy above 0, or for a higher target"
         raise AskError(AskFault.NOTHING_WANTED, message)
-    begins_s, ends_s = _window(need, now_s, end_s)
+    window = _window(need, now_s, end_s)
     outlets, is_named = _outlets(need, places)
     ask = Ask(
-        from_s=begins_s - from_at_s,
-        until_s=ends_s - from_at_s,
+        from_s=window.begins_s - from_at_s,
+        until_s=window.ends_s - from_at_s,
         energy_wh=None if wanted_wh is None else float(wanted_wh),
         min_energy_wh=float(need.min_energy_wh),
         confidence_ratio=need.confidence_ratio or CONFIDENCE_RATIO,
         not_before_s=now_s - from_at_s,
+        arrive_slack_s=window.begins_s - window.opens_s,
+        depart_slack_s=window.closes_s - window.ends_s,
     )
     seen = tuple(vehicles.with_it(outlet, need, places) for outlet in outlets)
     return Asked(ask=ask, outlets=seen, is_named=is_named)
 
 
-def _window(need: Need, now_s: float, end_s: float) -> tuple[float, float]:
-    """Return when the vehicle is surely there, in epoch seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """When a vehicle is surely there, and when it may be there at all, in epoch seconds."""
+
+    begins_s: float
+    ends_s: float
+    opens_s: float
+    closes_s: float
+
+
+def _window(need: Need, now_s: float, end_s: float) -> _Window:
+    """Return when the vehicle of a need is there."""
     arrive_s = now_s if need.arrive_at is None else need.arrive_at.timestamp()
     stays_until_s = min(end_s, max(arrive_s, now_s) + STAYS_S)
     depart_s = stays_until_s if need.depart_at is None else need.depart_at.timestamp()
@@ -248,6 +260,7 @@ def _window(need: Need, now_s: float, end_s: float) -> tuple[float, float]:
         last = _said(end_s, need)
         message = f"the plan reaches to {last}: give a window that ends before, or ask later"
         raise AskError(AskFault.WINDOW_TOO_FAR, message)
+    opens_s, closes_s = max(now_s, arrive_s), depart_s
     begins_s = max(now_s, arrive_s + need.arrive_slack_s)
     ends_s = depart_s - need.depart_slack_s
     if ends_s <= begins_s:
@@ -255,7 +268,9 @@ def _window(need: Need, now_s: float, end_s: float) -> tuple[float, float]:
             "with these slacks it may leave before it arrives: give less slack, or a longer window"
         )
         raise AskError(AskFault.DEPARTURE_BEFORE_ARRIVAL, message)
-    return begins_s, ends_s
+    if need.circuit is not None:
+        opens_s, closes_s = begins_s, ends_s  # No vehicle, and no connector that it keeps.
+    return _Window(begins_s=begins_s, ends_s=ends_s, opens_s=opens_s, closes_s=closes_s)
 
 
 def _said(at_s: float, need: Need) -> str:

@@ -178,11 +178,11 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
     for promise in book.promises.values():
         if promise.state is PromiseState.HELD and at_s >= promise.hold_until_at_s:
             became.append((promise.id, PromiseState.EXPIRED))
-        elif promise.state is PromiseState.CONFIRMED and at_s >= promise.until_at_s:
+        elif promise.state is PromiseState.CONFIRMED and at_s >= promise.closes_at_s:
             # Nobody comes to draw plainly, and nobody measures it.
             state = PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
             became.append((promise.id, state))
-        elif promise.state is PromiseState.ARRIVED and at_s >= promise.until_at_s:
+        elif promise.state is PromiseState.ARRIVED and at_s >= promise.closes_at_s:
             is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
             state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
             became.append((promise.id, state))
@@ -242,7 +242,7 @@ def _next(book: Book) -> Book:
 def _rival(book: Book, promise: Reservation) -> Reservation | None:
     """Return the open promise on the same connector whose time overlaps, if any."""
     for other in book.at(promise.place):
-        if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
+        if other.meets(promise.opens_at_s, promise.closes_at_s):
             return other
     return None
 

@@ -41,7 +41,7 @@ def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
     for other in others:
         if not is_same(other.id_token, promise.id_token) or other.holder == promise.holder:
             continue
-        if other.from_at_s < promise.until_at_s and promise.from_at_s < other.until_at_s:
+        if other.meets(promise.opens_at_s, promise.closes_at_s):
             message = (
                 f"the vehicle of {promise.id_token} is promised something in that time under"
                 " another token: choose another time, ask without id_token, or have an"

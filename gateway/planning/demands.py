@@ -95,7 +95,7 @@ def demands_of(
     served, conceded_wh = served_by(visits, opened), conceded_wh or {}
     there, waiting = {visit.place: visit for visit in visits}, waiting_by_place(visits, opened)
     stays_s = {
-        visit.place: min([visit.leaves_at_s, *(p.from_at_s for p in waiting.get(visit.place, ()))])
+        visit.place: min([visit.leaves_at_s, *(p.opens_at_s for p in waiting.get(visit.place, ()))])
         - now_s
         for visit in visits
     }

@@ -31,6 +31,8 @@ def of_offer(
         max_ma=outlet.max_ma,
         taper=outlet.taper,
         is_fixed=need.is_fixed,
+        arrive_slack_s=found.arrive_slack_s,
+        depart_slack_s=found.depart_slack_s,
         waits_for=found.offer.waits_for,
         envelope=found.floor,
         energy_wh=int(found.guaranteed_wh),
@@ -205,14 +207,17 @@ def need_of(promise: Reservation, places: Places, *, now_s: float | None = None)
 
     With `now_s` (epoch s) that is what is still missing of it from then on.
     """
-    from_at_s = promise.from_at_s if now_s is None else max(now_s, promise.from_at_s)
+    from_at_s = promise.opens_at_s if now_s is None else max(now_s, promise.opens_at_s)
+    is_there = promise.state is PromiseState.ARRIVED
     is_connector = not promise.is_plain_draw
     circuit = promise.place.removeprefix(CIRCUIT_PLACE).partition("#")[0]
     outlet = places.at(promise.place, promise.phase_count)
     max_power_w = None if promise.max_ma is None else outlet.power_w(promise.max_ma)
     return Need(
         arrive_at=datetime.fromtimestamp(from_at_s, tz=UTC),
-        depart_at=datetime.fromtimestamp(promise.until_at_s, tz=UTC),
+        depart_at=datetime.fromtimestamp(promise.closes_at_s, tz=UTC),
+        arrive_slack_s=0.0 if is_there else max(0.0, promise.from_at_s - from_at_s),
+        depart_slack_s=promise.depart_slack_s,
         energy_wh=max(1, promise.energy_wh - int(promise.delivered_wh)),
         criticality=promise.criticality,
         phase_count=promise.phase_count if is_connector else None,

@@ -49,7 +49,8 @@ class Way(StrEnum):
 class Ask:
     """What is asked of an outlet, s from now; `energy_wh` None is everything there is.
 
-    `not_before_s` is the earliest start that may be offered instead.
+    `not_before_s` is the earliest start that may be offered instead. Its vehicle may be there the
+    slacks before and after that, too: it must have nobody beside it then.
     """
 
     from_s: float
@@ -58,6 +59,8 @@ class Ask:
     min_energy_wh: float = 0.0
     confidence_ratio: float = 0.9
     not_before_s: float = 0.0
+    arrive_slack_s: float = 0.0
+    depart_slack_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

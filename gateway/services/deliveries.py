@@ -165,5 +165,5 @@ def _came_for(session: Session, promise: Reservation) -> bool:
     One that was there before the promise was made is in its way, and so is one that came long
     before its window, or came for another promise.
     """
-    since_s = max(promise.made_at_s, promise.from_at_s - EARLY_S)
+    since_s = max(promise.made_at_s, promise.opens_at_s - EARLY_S)
     return not session.ties and session.came_at_s >= since_s

@@ -139,14 +139,14 @@ class Fates:
         match promise.state:
             case PromiseState.HELD:
                 return promise.hold_until_at_s
-            case PromiseState.CONFIRMED if now_s < promise.from_at_s:
-                return promise.from_at_s
+            case PromiseState.CONFIRMED if now_s < promise.opens_at_s:
+                return promise.opens_at_s
             case PromiseState.ARRIVED:
                 gone_s = self.deliveries.gone_since_s(promise.place)
                 left_s = float("inf") if gone_s is None else gone_s + RETURNS_WITHIN_S
-                return min(left_s, promise.until_at_s)
+                return min(left_s, promise.closes_at_s)
             case _:
-                return promise.until_at_s
+                return promise.closes_at_s
 
     def report(self) -> ReliabilityReport:
         """Return whether promises are kept as often as they say."""
@@ -160,7 +160,7 @@ class Fates:
         Where it is at another connector than said, the promise follows it, if it fits there and
         the vehicle has not come there for what another holder was promised.
         """
-        if not promise.from_at_s <= now_s < promise.until_at_s:
+        if not promise.opens_at_s <= now_s < promise.closes_at_s:
             return
         place = self.deliveries.place_of(promise)
         if place is None:
@@ -180,7 +180,7 @@ class Fates:
         now = replace(
             self._keeper.become(promise, PromiseState.ARRIVED),
             cause=cause if promise.cause == cause else "",
-            arrived_at_s=max(promise.from_at_s, self.deliveries.came_at_s(place) or now_s),
+            arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )
         self._keeper.say(now)
         self.deliveries.tie(place, now.holder, now.id)
@@ -202,11 +202,11 @@ class Fates:
     def _see_departure(self, promise: Reservation, now_s: float) -> None:
         """Close a promise whose vehicle has left before its time was over."""
         gone_s = self.deliveries.gone_since_s(promise.place)
-        if gone_s is None or now_s - gone_s < RETURNS_WITHIN_S or now_s >= promise.until_at_s:
+        if gone_s is None or now_s - gone_s < RETURNS_WITHIN_S or now_s >= promise.closes_at_s:
             return
         is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
         state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
-        self._close(promise, state, now_s, has_left=True)
+        self._close(promise, state, now_s, has_left=gone_s < promise.until_at_s)
 
     def _close(
         self, promise: Reservation, state: PromiseState, now_s: float, *, has_left: bool

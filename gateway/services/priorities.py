@@ -85,7 +85,7 @@ def priorities_of(
         kept_waiting = [
             behind.criticality.rank
             for behind in waiting.get(visit.place, ())
-            if behind.from_at_s <= visit.leaves_at_s
+            if behind.opens_at_s <= visit.leaves_at_s
         ]
         priorities[connector.ref] = priority_of(
             replace(visit, rank=min([visit.rank, *kept_waiting])),

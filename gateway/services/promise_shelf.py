@@ -208,8 +208,8 @@ def _told(promise: Reservation) -> dict[str, str]:
     told = {
         "place": place_said(promise.place),
         "energy_wh": str(promise.energy_wh),
-        "from_at_s": f"{promise.from_at_s:.0f}",
-        "until_at_s": f"{promise.until_at_s:.0f}",
+        "from_at_s": f"{promise.opens_at_s:.0f}",
+        "until_at_s": f"{promise.closes_at_s:.0f}",
         "confidence_ratio": f"{promise.confidence_ratio:.3f}",
         "criticality": str(promise.criticality),
         "holder": promise.holder,

@@ -100,7 +100,7 @@ class Surroundings:
             BookError: it can serve nobody now, and is not taken to be back by then.
         """
         away = self.away.get(promise.place)
-        if away is not None and away.spoils(promise.from_at_s, now_s):
+        if away is not None and away.spoils(promise.opens_at_s, now_s):
             raise BookError(away.said(now_s, self.zone))
 
     def _leaves_by_s(
@@ -110,7 +110,7 @@ class Surroundings:
 
         As was said of it, or once its promise is over. Of one that has stayed longer nothing tells.
         """
-        arrived = [p.until_at_s for p in book.at(place) if p.state is PromiseState.ARRIVED]
+        arrived = [p.closes_at_s for p in book.at(place) if p.state is PromiseState.ARRIVED]
         at_s = said_s.get(place, next(iter(arrived), now_s))
         return at_s if at_s > now_s else None
 

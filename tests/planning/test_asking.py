@@ -13,13 +13,14 @@ from gateway.domain.circuits import Connector, Site
 from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.needs import Need, Objective, StateOfCharge
+from gateway.domain.promises import PromiseState
 from gateway.planning.answering import Circumstances, answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import AskError, AskFault, Places, asked_of
-from gateway.planning.book import Book, NoRoomError, hold, opened
+from gateway.planning.book import Book, BookError, NoRoomError, hold, opened
 from gateway.planning.grid import grid_of
-from gateway.planning.promising import of_offer
-from gateway.planning.quote import Verdict
+from gateway.planning.promising import need_of, of_offer
+from gateway.planning.quote import Verdict, Way
 from tests.support.small_site import small_site
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -154,6 +155,81 @@ def promised(made: Book, name: str, from_h: float, until_h: float) -> Book:
     offer = quoted(made, need).offers[0]
     name = f"{name} {from_h}"
     return hold(made, of_offer(offer, need, name=name, holder="h", hold_until_at_s=NOW_S + 120))
+
+
+def with_slack(from_h: float, until_h: float, **slack_s: float) -> Need:
+    return Need(
+        arrive_at=NOW + timedelta(hours=from_h),
+        depart_at=NOW + timedelta(hours=until_h),
+        energy_wh=3_000,
+        connector=FIRST,
+        **slack_s,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("from_h", "until_h", "verdict"),
+    [
+        (0.0, 1.0, Verdict.YES),
+        (0.0, 1.5, Verdict.NO),
+        (2.6, 2.9, Verdict.NO),
+        (3.0, 3.5, Verdict.YES),
+    ],
+)
+def test_a_connector_is_the_vehicle_s_in_its_slack_too(
+    from_h: float, until_h: float, verdict: Verdict
+) -> None:
+    made, need = book(), with_slack(1, 3, arrive_slack_s=3_600, depart_slack_s=1_800)
+    offer = quoted(made, need).offers[0]
+    held = of_offer(offer, need, name="its", holder="h", hold_until_at_s=NOW_S + 120)
+    assert (held.from_at_s, held.until_at_s) == (NOW_S + 7_200, NOW_S + 9_000)
+    assert (held.opens_at_s, held.closes_at_s) == (NOW_S + 3_600, NOW_S + 10_800)
+
+    asked_for = with_slack(from_h, until_h)
+    found = quoted(hold(made, held), asked_for)
+    at_connector = [o for o in found.offers if o.outlet.key == str(FIRST)]
+    assert all(
+        o.until_at_s <= held.opens_at_s or o.floor[0].from_at_s >= held.closes_at_s
+        for o in at_connector
+    )
+    assert found.verdict is verdict
+    # What was offered before it was held cannot be held after it, either.
+    before = quoted(made, asked_for).offers[0]
+    other = of_offer(before, asked_for, name="b", holder="h", hold_until_at_s=NOW_S + 120)
+    if verdict is Verdict.YES:
+        hold(hold(made, held), other)
+    else:
+        with pytest.raises(BookError, match="is promised to its"):
+            hold(hold(made, held), other)
+
+
+def test_slack_in_which_the_connector_is_another_s_is_not_offered() -> None:
+    made = promised(book(), "CP-01", 1, 2)
+    for need in (
+        with_slack(1.5, 4, arrive_slack_s=3_600),
+        with_slack(0.2, 1.5, depart_slack_s=3_600),
+    ):
+        found = quoted(made, need)
+        assert found.verdict is not Verdict.YES
+        for offer in found.offers:
+            held = of_offer(offer, need, name="b", holder="h", hold_until_at_s=NOW_S + 120)
+            hold(made, held)  # Whatever is offered fits.
+            is_there = offer.outlet.key == str(FIRST)
+            assert not (is_there and held.meets(NOW_S + 3_600, NOW_S + 7_200))
+            # Who waits for the connector has surely come by then.
+            assert offer.offer.way is not Way.QUEUED or held.from_at_s == NOW_S + 9_000
+
+
+def test_what_else_could_be_had_is_asked_with_the_slack_of_a_promise() -> None:
+    need = with_slack(1, 3, arrive_slack_s=3_600, depart_slack_s=1_800)
+    offer = quoted(book(), need).offers[0]
+    held = of_offer(offer, need, name="its", holder="h", hold_until_at_s=NOW_S + 120)
+    again = need_of(held, PLACES, now_s=NOW_S + 5_400)
+    there = need_of(replace(held, state=PromiseState.ARRIVED), PLACES, now_s=NOW_S + 5_400)
+
+    assert (again.arrive_at, again.depart_at) == (NOW + timedelta(hours=1.5), need.depart_at)
+    assert (again.arrive_slack_s, again.depart_slack_s) == (1_800, 1_800)
+    assert (there.arrive_at, there.arrive_slack_s) == (again.arrive_at, 0)
 
 
 @pytest.mark.parametrize(

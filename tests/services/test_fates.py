@@ -64,6 +64,8 @@ class House:
         from_h: float = 1.0,
         until_h: float = 3.0,
         kwh: float = KWH,
+        arrive_slack_h: float = 0.0,
+        depart_slack_h: float = 0.0,
     ) -> Reservation:
         """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now."""
         wanted = Need(
@@ -73,6 +75,8 @@ class House:
             connector=connector,
             id_token=id_token,
             reference=reference,
+            arrive_slack_s=arrive_slack_h * 3_600,
+            depart_slack_s=depart_slack_h * 3_600,
         )
         held = await self.booking.hold(self.booking.quote(wanted, by).offers[0].id, by)
         return await self.booking.confirm(held.id, by)
@@ -378,6 +382,50 @@ def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place() -> None:
         await house.booking.confirm(replaced.id, VANS)
         await house.passes(1)
         assert house.of(replaced).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("comes_min", "leaves_min", "state", "excuse"),
+    [
+        (61, None, PromiseState.ARRIVED, None),
+        (115, None, PromiseState.ARRIVED, None),
+        (115, 165, PromiseState.BROKEN, None),
+        (115, 145, PromiseState.BROKEN, Excuse.LEFT_EARLY),
+        (130, 165, PromiseState.BROKEN, Excuse.CAME_LATE),
+    ],
+)
+def test_who_comes_and_leaves_within_its_slack_is_neither_late_nor_early(
+    comes_min: float, leaves_min: float | None, state: PromiseState, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=6, arrive_slack_h=1, depart_slack_h=0.5)
+        await house.passes(comes_min)
+        house.comes()
+        house.shows(100.0)
+        await house.passes((leaves_min or 170) - comes_min)
+        if leaves_min is not None:
+            house.leaves()
+            await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (state, excuse)
+
+    run_virtual(test())
+
+
+def test_what_is_drawn_in_the_slack_of_a_departure_is_delivered() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=6, depart_slack_h=0.5)
+        await house.passes(61)
+        house.comes()
+        house.shows(100.0)
+        await house.passes(100)
+        house.shows(106.0)
+        await house.passes(20)
+        assert house.of(promise).state is PromiseState.FULFILLED
 
     run_virtual(test())
 
