@@ -7,7 +7,7 @@ from gateway.domain.needs import Objective
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.asking import AskError, Places
 from gateway.planning.following import USUALLY, Following
-from gateway.planning.grid import Grid
+from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.problem import Demand, Rectangle, delivered_wh
 
 NORMAL_RANK = 2
@@ -187,6 +187,20 @@ def _carried_wh(demand: Demand, grid: Grid) -> float:
             if slot in window:
                 held_ma[slot] = current_ma if current_ma >= demand.min_ma else 0
     return delivered_wh(replace(demand, energy_wh=None), held_ma, grid.hours)
+
+
+def beside_slots_wh(demand: Demand, grid: Grid) -> float:
+    """Return what the committed currents carry in parts of slots: a plan cannot tell of that."""
+    window, hours = grid.slots_within(demand.earliest_s, demand.latest_s), grid.hours
+    beside_mah = 0.0
+    for rectangle in demand.committed:
+        from_s = max(rectangle.from_s, demand.earliest_s)
+        until_s = max(from_s, min(rectangle.until_s, demand.latest_s))
+        slots = grid.slots_within(from_s, until_s)
+        whole_h = sum(hours[slot] for slot in slots if slot in window)
+        current_ma = min(rectangle.current_ma, demand.max_ma)
+        beside_mah += current_ma * ((until_s - from_s) / HOUR_S - whole_h)
+    return beside_mah * demand.wh_per_ma_h
 
 
 def _walked_up(visit: Visit, places: Places, stays_s: float, *, owed_wh: float) -> Demand | None:

@@ -21,7 +21,7 @@ class StandingPlan:
 
     Demands are keyed by the promise they are of, in `promises`, or by the connector of a vehicle
     that wants more, or was promised nothing. `short_wh` tells by promise what it is given less
-    than it is owed.
+    than it is owed, but for what it is owed in parts of slots.
     """
 
     origin: Origin

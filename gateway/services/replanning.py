@@ -12,7 +12,7 @@ from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.book import Book
 from gateway.planning.check import Fault, Violation
-from gateway.planning.demands import demands_of, edges_of
+from gateway.planning.demands import beside_slots_wh, demands_of, edges_of
 from gateway.planning.grid import Grid, grid_of
 from gateway.planning.problem import Demand, Plan, Problem
 from gateway.planning.standing_plan import StandingPlan
@@ -32,8 +32,8 @@ from gateway.services.visits import Visits
 
 _log = logging.getLogger(__name__)
 
-MOST_EDGES = 120
-"""Slots are cut at so many events at most, the next ones."""
+EDGES_AT_LEAST, MOST_EDGES_OF_ALL = 120, 400_000
+"""Slots are cut at the next events: at so many, and at more where demands times events are few."""
 
 PRIORITISES_EVERY_S = 5.0
 HORIZON_S = 48 * 3_600.0
@@ -146,7 +146,8 @@ class Replanning:
         now_s = self._now_s()
         visits = self._visits.seen(self._state, self._clock.monotonic_s())
         promises = self._book().promises
-        events_s = edges_of(visits, promises.values(), now_s=now_s)[:MOST_EDGES]
+        most_edges = max(EDGES_AT_LEAST, MOST_EDGES_OF_ALL // max(1, len(visits) + len(promises)))
+        events_s = edges_of(visits, promises.values(), now_s=now_s)[:most_edges]
         by_calendar_s = self._prospects.edges_s(now_s, now_s + HORIZON_S)
         grid = grid_of(events_s=(*events_s, *(edge_s - now_s for edge_s in by_calendar_s)))
         demands = demands_of(
@@ -246,13 +247,17 @@ class Replanning:
 def _short_wh(
     problem: Problem, plan: Plan, promises: Mapping[str, Reservation]
 ) -> dict[str, float]:
-    """Return what the plan gives promises less than is still owed them, where it is something."""
+    """Return what the plan gives promises less than is still owed them, where it is something.
+
+    What they are owed in parts of slots is not missing: it is planned once slots are cut there.
+    """
     short: dict[str, float] = {}
     for demand, delivered_wh in zip(problem.demands, plan.delivered_wh, strict=True):
         promise = promises.get(demand.key)
         if promise is None:
             continue
         missing_wh = promise.guaranteed_wh - promise.delivered_wh - delivered_wh
+        missing_wh -= beside_slots_wh(demand, problem.grid)
         if missing_wh > max(SHORT_WH, SHORT_RATIO * promise.guaranteed_wh):
             short[demand.key] = missing_wh
     return short

@@ -10,7 +10,7 @@ from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.check import check
-from gateway.planning.demands import Visit, demands_of, edges_of
+from gateway.planning.demands import Visit, beside_slots_wh, demands_of, edges_of
 from gateway.planning.following import Following
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, grid_of
@@ -195,3 +195,19 @@ def test_a_promise_whose_envelope_the_rows_carry_can_be_planned_at_any_moment(
     problem = Problem(grid=grid, available_ma=rows, demands=demands)
 
     assert check(problem, greedy(problem)) == ()
+
+
+def test_beside_slots_lies_what_no_slot_holds_alone() -> None:
+    # In slots of five minutes: 30 s of 16 A before, 60 s of 8 A behind; 5 min that are gone by.
+    promise = promise_of((-300, 0, 16_000), (570, 1_200, 16_000), (1_200, 1_260, 8_000))
+    grid = grid_of()
+    (demand,) = demands_of((), (promise,), PLACES, grid, now_s=NOW_S)
+
+    per_s_wh = 0.69 / 3_600
+    expected_wh = (30 * 16_000 + 60 * 8_000) * per_s_wh
+    assert beside_slots_wh(demand, grid) == pytest.approx(expected_wh)
+    assert beside_slots_wh(demand, grid_of(events_s=(570.0, 1_260.0), least_slot_s=0.0)) == 0.0
+    # Who still stands in its way takes that from it.
+    assert beside_slots_wh(replace(demand, earliest_s=600.0), grid) == pytest.approx(
+        60 * 8_000 * per_s_wh
+    )

@@ -448,6 +448,45 @@ def test_two_that_are_alike_do_not_change_places_all_the_time() -> None:
     assert 2 * 3 < len(desk_told) < 2 * 8
 
 
+def test_what_is_promised_in_a_part_of_a_slot_is_not_missing_of_it() -> None:
+    async def scene(desk: Desk) -> None:
+        # An edge half a minute behind another is not cut, and slots are half an hour long there.
+        arrive_at = desk.clock.now_at() + timedelta(hours=12, seconds=30)
+        need = Need(
+            arrive_at=arrive_at, depart_at=arrive_at + timedelta(minutes=10), energy_wh=3_600
+        )
+        promise = await desk.booking.hold(desk.booking.quote(need, DESK).offers[0].id, DESK)
+        desk.cycle()
+        await desk.wait_plan(lambda d: plans_for(d, promise.id))
+
+        plan = desk.planning.plan
+        assert plan is not None
+        assert plan.plan.delivered_wh == (0.0,)
+        assert plan.short_wh == {}
+
+    run(scene)
+
+
+def test_every_one_of_many_promises_has_its_slots() -> None:
+    async def scene(desk: Desk) -> None:
+        for at in range(100):
+            arrive_at = desk.clock.now_at() + timedelta(minutes=65 + 24 * at)
+            need = Need(
+                arrive_at=arrive_at, depart_at=arrive_at + timedelta(minutes=15), energy_wh=2_500
+            )
+            await desk.booking.hold(desk.booking.quote(need, DESK).offers[0].id, DESK)
+        desk.cycle()
+        await desk.wait_plan(lambda d: d.planning.plan is not None)
+
+        plan = desk.planning.plan
+        assert plan is not None
+        assert len(plan.plan.delivered_wh) == 100
+        assert min(plan.plan.delivered_wh) > 2_490
+        assert plan.short_wh == {}
+
+    run(scene)
+
+
 # Who is there, and what was learnt.
 
 
