@@ -44,7 +44,8 @@ class SessionView(Answer):
 
     `id_token` and `link` are for operators; whoever has the link may say what it needs, until the
     session is over. `wants_wh` is what it still needs as was said, `planned_wh` what the plan of now
-    (`GET /plan`) gives it by its departure, and `short_wh` what is missing of that.
+    (`GET /plan`) gives it by its departure, and `short_wh` what is missing of that: null until a plan
+    goes by what was said, some seconds.
     """
 
     session_id: str
@@ -157,9 +158,12 @@ def _view(call: Call, name: str, known: Session) -> SessionView:
 
 
 def _planned_wh(call: Call, known: Session) -> float | None:
-    """Return what the plan gives a vehicle, of what it was promised and beyond; None without one."""
+    """Return what the plan gives a vehicle, of what it was promised and beyond.
+
+    None without a plan, or where the plan knows nothing yet of what was said.
+    """
     plan, place = call.sources.plan(), str(known.connector)
-    if plan is None:
+    if plan is None or (known.said_at_s is not None and plan.from_at_s < known.said_at_s):
         return None
     given_wh = [
         delivered_wh

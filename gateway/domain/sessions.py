@@ -30,3 +30,5 @@ class Session:
     id_token: str | None
     delivered_wh: float
     said: Statement = field(default_factory=Statement)
+    said_at_s: float | None = None
+    """When that was said, in this life of the daemon."""

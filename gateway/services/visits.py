@@ -36,6 +36,7 @@ class _Session:
     delivered_wh: float = 0.0
     power: tuple[float, float] | None = None
     said: Statement = field(default_factory=Statement)
+    said_at_s: float | None = None
     soc_pct: float | None = None
     intake: Intake = field(default_factory=Intake)
 
@@ -116,7 +117,7 @@ class Visits:
         session = self._sessions.get(connector)
         if session is None:
             return False
-        session.said = statement
+        session.said, session.said_at_s = statement, self._now_s()
         return True
 
     def sessions(self) -> tuple[Session, ...]:
@@ -129,6 +130,7 @@ class Visits:
                 id_token=session.id_token,
                 delivered_wh=session.delivered_wh,
                 said=session.said,
+                said_at_s=session.said_at_s,
             )
             for connector, session in self._sessions.items()
         )

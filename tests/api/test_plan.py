@@ -1,11 +1,14 @@
 """The plan over HTTP: what it gives whom, and whose reservation is nobody else's business."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.domain.access import Role
+from gateway.domain.events import TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.grid import even_grid
@@ -47,6 +50,13 @@ def demand(key: str, place: str, rank: int, energy_wh: float | None) -> Demand:
         energy_wh=energy_wh,
         max_ma=32_000,
         rank=rank,
+    )
+
+
+def started(connector: ConnectorRef) -> TransactionStarted:
+    """Return the fact of a transaction that begins."""
+    return TransactionStarted(
+        at_s=0.0, connector=connector, transaction=TransactionId("17"), id_token="card"
     )
 
 
@@ -105,3 +115,19 @@ def test_whose_reservation_it_is_is_told_to_nobody_else(desk: Desk) -> None:
     }
 
     assert names == {"drones": "P1", "vans": None}
+
+
+def test_what_a_plan_gives_is_told_once_it_goes_by_what_was_said(desk: Desk) -> None:
+    desk.hear(started(ConnectorRef(StationId("CP-02"), 1)))
+    operator = desk.token("desk", Role.OPERATOR)
+    desk.plan = replace(standing_plan(), from_at_s=NOW_S - 60.0)
+    (session,) = desk.ask("GET", "/sessions", token=operator).said["sessions"]
+    assert session["planned_wh"] == 13_800
+    path = f"/sessions/{session['session_id']}"
+
+    said = desk.ask("PUT", f"{path}/need", {"energy_wh": 20_000}, token=operator).said
+    assert (said["wants_wh"], said["planned_wh"], said["short_wh"]) == (20_000, None, None)
+
+    desk.plan = replace(standing_plan(), from_at_s=NOW_S + 60.0)
+    said = desk.ask("GET", path, token=operator).said
+    assert (said["planned_wh"], said["short_wh"]) == (13_800, 6_200)
