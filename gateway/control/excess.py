@@ -40,7 +40,7 @@ def with_excess(
     if was is not None and abs(allowed_ma - was.allowed_ma) >= parameters.trial_ma:
         return _shown(replace(belief, beyond=None), max(was.above_ma, beyond_ma))
     if not beyond_ma:
-        return _kept_to(belief, parameters) if belief.excess_ma else belief
+        return _kept_to(belief, allowed_ma, parameters) if belief.excess_ma else belief
     if was is None:
         beyond = Beyond(since_s=at_s, above_ma=beyond_ma, allowed_ma=allowed_ma)
         return replace(belief, beyond=beyond)
@@ -72,12 +72,14 @@ def _shown(belief: ConnectorBelief, above_ma: int) -> ConnectorBelief:
     return replace(belief, excess_ma=excess_ma, is_excess_shown=True)
 
 
-def _kept_to(belief: ConnectorBelief, parameters: ControlParameters) -> ConnectorBelief:
-    """Return the belief of one that keeps to its limit now."""
-    limit_ma, before_ma = belief.wanted_ma, belief.kept_to_ma
+def _kept_to(
+    belief: ConnectorBelief, allowed_ma: int, parameters: ControlParameters
+) -> ConnectorBelief:
+    """Return the belief of one that keeps now to what limits allow that had time to be followed."""
+    before_ma = belief.kept_to_ma
     if belief.is_excess_shown or before_ma is None:
-        return replace(belief, kept_to_ma=limit_ma)
-    if abs(limit_ma - before_ma) < parameters.trial_ma:
+        return replace(belief, kept_to_ma=allowed_ma)
+    if abs(allowed_ma - before_ma) < parameters.trial_ma:
         return belief
     return replace(belief, excess_ma=0)
 

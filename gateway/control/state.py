@@ -162,7 +162,7 @@ class ConnectorBelief:
     is_excess_shown: bool = False
     """Whether the vehicle there now has shown that, or a part of it."""
     kept_to_ma: int | None = None
-    """A limit that it was seen to keep to."""
+    """What a limit allowed that it was seen to keep to."""
     beyond: Beyond | None = None
     """How its last readings are above its limits, while they tell."""
     is_above_maximum: bool = False

@@ -173,6 +173,26 @@ def test_it_is_forgotten_once_another_vehicle_has_shown_none() -> None:
     assert another(more_by(0.0)) == (2_500, 0)
 
 
+def test_a_limit_just_sent_is_not_one_that_it_was_seen_to_keep_to() -> None:
+    driven = driven_by(more_by(2.5)).after(5 * MINUTE_S)
+    board = driven.board
+    board.end(1, "one")
+    board.leave(1)
+    board.now_s += 30.0
+    board.plug_in(1)
+    board.begin(1, "two")
+    board.send(1, 12_000)
+    board.now_s += 14.0
+    board.draw(1, 12.0)
+    board.now_s += 10.0
+
+    board.send(1, 6_000)
+    board.now_s += 2.5
+    board.draw(1, 12.0)
+
+    assert board.state.connectors[0].excess_ma == 2_500
+
+
 @pytest.mark.parametrize("interval_s", [10, 30, 60])
 def test_a_station_that_gives_a_part_more_comes_to_rest(interval_s: int) -> None:
     driven = driven_by(lambda told_a: 1.1 * told_a)
