@@ -165,16 +165,13 @@ def after_reading(
     drawn_before_ma = None if before is None else draw_as_limit_ma(before, connector, belief)
     bites = (
         len(belief.limits) > 1
-        and newest.limit_ma < belief.in_force_ma
+        and newest.limit_ma < belief.limits[-2].limit_ma
         and newest.acknowledged_at_s is not None  # It might yet be refused.
         and sampled_at_s > newest.sent_at_s
         and drawn_ma <= threshold_ma
         and drawn_before_ma is not None
         and drawn_before_ma > threshold_ma
-        and (
-            not belief.excess_ma
-            or _falls_as_cut(belief, before, drawn_before_ma - drawn_ma, parameters)
-        )
+        and _falls_as_cut(belief, before, drawn_before_ma - drawn_ma, parameters)
     )
     belief = with_excess(belief, connector, station, parameters)
     if bites:
@@ -194,14 +191,25 @@ def after_reading(
 def _falls_as_cut(
     belief: ConnectorBelief, before: Draw | None, fell_ma: int, parameters: ControlParameters
 ) -> bool:
-    """Return whether a draw fell with the newest cut: where it settles above limits jitter may too.
+    """Return whether a draw fell with the newest cut: a vehicle may stop or jitter by itself.
 
-    By most of the smallest cut there is, from a reading of before it had settled.
+    By most of the smallest cut there is since it was sent, and still above it so late at most as
+    one that obeys could be.
     """
-    acknowledged_at_s = belief.limits[-1].acknowledged_at_s
-    if before is None or acknowledged_at_s is None or fell_ma < parameters.trial_ma // 2:
+    newest = belief.limits[-1]
+    if before is None or newest.acknowledged_at_s is None:
         return False
-    return before.at_s - parameters.sample_age_s < acknowledged_at_s + parameters.settling_s
+    obeyed_by_s = newest.acknowledged_at_s + parameters.settling_s + parameters.disobedience_s
+    if before.at_s - parameters.sample_age_s >= obeyed_by_s:
+        return False
+    l1, l2, l3, most_ma = 0, 0, 0, fell_ma
+    for move in reversed(belief.moves):  # From the highest since: it may still have been raised.
+        if move.at_s <= newest.sent_at_s:
+            break
+        on1, on2, on3 = move.moved_ma
+        l1, l2, l3 = l1 - on1, l2 - on2, l3 - on3
+        most_ma = max(most_ma, l1, l2, l3)
+    return most_ma >= parameters.trial_ma // 2
 
 
 def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bool:

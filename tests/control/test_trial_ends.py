@@ -29,6 +29,7 @@ class Car:
     is_mute: bool = False
     is_tied_a: float | None = None
     """What its station gives it whatever that is told."""
+    a_second_a: float = 32.0
     draws_a: float = 0.0
     given_a: list[float] = field(default_factory=lambda: [0.0] * FOLLOWS_S)
 
@@ -91,7 +92,8 @@ class Board:
         told_a = told.limit_ma / 1_000 if told.last_sequence else 0.0
         car.given_a.append(told_a if car.is_tied_a is None else car.is_tied_a)
         given_a = car.given_a.pop(0)
-        car.draws_a = min(car.takes_a, given_a) if given_a >= LEAST_A else 0.0
+        wanted_a = min(car.takes_a, given_a) if given_a >= LEAST_A else 0.0
+        car.draws_a += max(-car.a_second_a, min(car.a_second_a, wanted_a - car.draws_a))
 
     def _heat(self, flows_a: float) -> None:
         ratio = flows_a * 1_000 / self.rating_ma
@@ -135,6 +137,30 @@ def test_a_pause_that_was_not_kept_is_made_again_after_minutes() -> None:
 
     assert not board.is_proven(1)
     assert 4 <= board.changes[1] <= 20
+
+
+@pytest.mark.parametrize(("rating_a", "base_a"), [(100, 50.0), (40, 4.0)])
+def test_one_that_stops_by_itself_long_after_a_cut_proves_nothing(
+    rating_a: int, base_a: float
+) -> None:
+    """On 40 A it is told nothing, draws all the same, and is told its minimum as it stops."""
+    cars = {1: Car(is_tied_a=32.0, takes_a=32.0), 2: Car(at_s=20), 3: Car(at_s=30)}
+    board = Board(cars, rating_a=rating_a)
+    board.live(HALF_AN_HOUR_S, base_a)
+
+    board.cars[1].takes_a = 0.0
+    board.live(60, base_a)
+
+    assert board.cars[1].draws_a == 0.0
+    assert not board.is_proven(1)
+
+
+def test_one_that_comes_down_by_less_than_a_cut_from_reading_to_reading_is_proven() -> None:
+    board = Board({1: Car(takes_a=32.0, every_s=1, says_every_s=1, a_second_a=0.5)})
+
+    board.live(60, 30.0)
+
+    assert board.is_proven(1)
 
 
 def after_a_boot(*, rating_a: int, takes_a: float = 0.0) -> Board:
