@@ -129,7 +129,7 @@ def _event(call: Call, said: CalendarEventBody) -> CalendarEvent:
         ProblemError: it is over already, or too far ahead.
     """
     places, now_s = call.sources.bookings.places, call.sources.clock.now_at().timestamp()
-    places.circuit_outlet(CircuitId(said.circuit), max_power_w=None)
+    places.circuit_outlet(CircuitId(said.circuit), phase_count=None, max_power_w=None)
     circuit = next(c for c in places.site.circuits if c.id == said.circuit)
     if said.until_at.timestamp() <= now_s:
         message = "the event is over already: give an until_at that is to come"

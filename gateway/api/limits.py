@@ -49,7 +49,7 @@ async def preview_limit(call: Call) -> LimitPreviewView:
     assert isinstance(call.body, LimitPreviewBody)
     bookings, said = call.sources.bookings, call.body
     try:
-        bookings.places.circuit_outlet(CircuitId(said.circuit), max_power_w=None)
+        bookings.places.circuit_outlet(CircuitId(said.circuit), phase_count=None, max_power_w=None)
     except AskError as error:
         raise problem_of(error) from error
     limit = Constraint(

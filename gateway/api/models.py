@@ -74,7 +74,7 @@ class QuoteRequest(Body):
     criticality: Criticality = Criticality.NORMAL
     max_power_w: int | None = Field(default=None, gt=0, le=MOST_W)
     phases: int | None = Field(default=None, ge=1, le=3)
-    """How many phases it charges on; None: all its connector has."""
+    """How many phases it charges on; None: all its connector, or the circuit, has."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
     """How surely it must be kept; None: 0.9."""
     fixed: bool = False

@@ -89,12 +89,7 @@ class Places:
             message = f"there is no connector {name}: {_near(name, self.connectors)}"
             raise AskError(AskFault.UNKNOWN_CONNECTOR, message)
         wired = connector.phases
-        if phase_count is not None and phase_count > len(wired):
-            message = (
-                f"{name} has {len(wired)} phase{'s' * (len(wired) > 1)}, not {phase_count}: ask for"
-                " fewer, or leave phases out"
-            )
-            raise AskError(AskFault.NOT_POSSIBLE_THERE, message)
+        _refuse_more_phases(name, len(wired), phase_count)
         phases = wired[: phase_count or len(wired)]
         outlet = Outlet(
             key=name,
@@ -108,21 +103,26 @@ class Places:
         self._outlets[name, phase_count] = outlet
         return _narrowed(outlet, max_power_w)
 
-    def circuit_outlet(self, name: CircuitId, *, max_power_w: int | None) -> Outlet:
-        """Return a circuit as something that draws plainly, alike on each phase it has.
+    def circuit_outlet(
+        self, name: CircuitId, *, phase_count: int | None, max_power_w: int | None
+    ) -> Outlet:
+        """Return a circuit as something that draws plainly on so many of its phases (None: all).
+
+        Nobody says on which: what it draws is kept free on each that the circuit has.
 
         Raises:
-            AskError: there is no such circuit.
+            AskError: there is no such circuit, or it has fewer phases.
         """
         circuit = next((c for c in self.site.circuits if c.id == name), None)
         if circuit is None:
             message = f"there is no circuit {name}: {_near(name, self.paths)}"
             raise AskError(AskFault.UNKNOWN_CIRCUIT, message)
         phases = tuple(phase for phase in Phase if circuit.rating_ma[phase])
+        _refuse_more_phases(name, len(phases), phase_count)
         outlet = Outlet(
             key=f"{CIRCUIT_PLACE}{name}",
             rows=self._rows(name, phases),
-            phase_count=len(phases),
+            phase_count=phase_count or len(phases),
             voltage_v=self.site.voltage_v,
             max_ma=min(circuit.set_point_ma[phase] for phase in phases),
             min_ma=STEP_MA,
@@ -137,7 +137,7 @@ class Places:
         """
         if place.startswith(CIRCUIT_PLACE):
             name = place.removeprefix(CIRCUIT_PLACE).partition("#")[0]
-            return self.circuit_outlet(CircuitId(name), max_power_w=None)
+            return self.circuit_outlet(CircuitId(name), phase_count=phase_count, max_power_w=None)
         return self.outlet(place, phase_count=phase_count, max_power_w=None)
 
     def _rows(self, circuit: CircuitId, phases: tuple[Phase, ...]) -> tuple[int, ...]:
@@ -281,7 +281,10 @@ def _said(at_s: float, need: Need) -> str:
 
 def _outlets(need: Need, places: Places) -> tuple[tuple[Outlet, ...], bool]:
     if need.circuit is not None:
-        return (places.circuit_outlet(need.circuit, max_power_w=need.max_power_w),), True
+        outlet = places.circuit_outlet(
+            need.circuit, phase_count=need.phase_count, max_power_w=need.max_power_w
+        )
+        return (outlet,), True
     if need.connector is not None:
         name = str(need.connector)
         outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
@@ -297,6 +300,15 @@ def _outlets(need: Need, places: Places) -> tuple[tuple[Outlet, ...], bool]:
     if not found:
         raise fault
     return tuple(found), False
+
+
+def _refuse_more_phases(name: str, has: int, phase_count: int | None) -> None:
+    if phase_count is not None and phase_count > has:
+        message = (
+            f"{name} has {has} phase{'s' * (has > 1)}, not {phase_count}: ask for fewer, or leave"
+            " phases out"
+        )
+        raise AskError(AskFault.NOT_POSSIBLE_THERE, message)
 
 
 def _narrowed(outlet: Outlet, max_power_w: int | None) -> Outlet:

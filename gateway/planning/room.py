@@ -48,7 +48,14 @@ class Outlet:
     @property
     def shape(self) -> tuple[float, ...]:
         """Return what it is but for its name: connectors of one board are mostly alike."""
-        return (*self.rows, self.voltage_v, self.max_ma, self.min_ma, self.step_ma)
+        return (
+            *self.rows,
+            self.phase_count,
+            self.voltage_v,
+            self.max_ma,
+            self.min_ma,
+            self.step_ma,
+        )
 
     def power_w(self, current_ma: float) -> float:
         """Return the real power of a current on each phase."""

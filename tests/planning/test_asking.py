@@ -295,6 +295,32 @@ def test_a_circuit_is_drawn_from_in_any_current() -> None:
     assert [stretch.current_ma for stretch in offer.profile] == [1_400]
 
 
+def test_a_plain_draw_on_one_phase_has_the_power_of_one_and_any_of_them_is_kept_free() -> None:
+    made = book()
+
+    def drawn(phase_count: int | None) -> QuoteAnswer:
+        need = Need(
+            circuit=CircuitId("carpark"),
+            depart_at=NOW + timedelta(hours=1),
+            phase_count=phase_count,
+        )
+        return quoted(made, need)
+
+    (of_all,), (of_one,) = drawn(None).offers, drawn(1).offers
+    held = of_offer(of_one, drawn(1).need, name="r", holder="", hold_until_at_s=NOW_S + 60.0)
+
+    assert of_one.offer.energy_wh == pytest.approx(of_all.offer.energy_wh / 3)
+    assert (held.rows, held.phase_count) == (of_all.outlet.rows, 1)
+    again = need_of(held, PLACES)
+    assert (again.phase_count, again.circuit) == (1, "carpark")
+    assert (PLACES.at(held.place, 1).phase_count, PLACES.at(held.place, 3).phase_count) == (1, 3)
+    two = replace(PLACES.site.circuits[0], rating_ma=(0, 100_000, 100_000))
+    with pytest.raises(AskError, match="carpark has 2 phases, not 3: ask for fewer"):
+        Places.of(replace(PLACES.site, circuits=(two,))).circuit_outlet(
+            two.id, phase_count=3, max_power_w=None
+        )
+
+
 needs = st.builds(
     lambda from_h, hours, kwh, objective, phases, power_kw, floor_kwh, name: Need(
         arrive_at=NOW + timedelta(hours=from_h),
