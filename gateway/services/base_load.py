@@ -27,6 +27,8 @@ TOLD_FOR_S = 960.0
 NOW_S = 300.0
 """Over how long base is what it is now."""
 
+SHORT_S = 1e-3
+
 Singles = NDArray[np.float32]
 
 
@@ -111,9 +113,32 @@ class BaseLoad:
 
     def step_of(self, at_s: float) -> int:
         """Return the number of the step that an instant (epoch s) lies in."""
+        return int((at_s + self._ahead_s(at_s)) // STEP_S)
+
+    def steps_within(self, from_at_s: float, until_at_s: float) -> range:
+        """Return the steps that a time (epoch s) has a part in, the first to the last.
+
+        Clocks that go back within it lead through steps before its first or after its last.
+        """
+        until_at_s = max(from_at_s, until_at_s - SHORT_S)  # Where a step begins it has nothing of it.
+        instants_s, ahead_s = [from_at_s, until_at_s], self._ahead_s(from_at_s)
+        if self._ahead_s(until_at_s) < ahead_s:
+            before_s, after_s = from_at_s, until_at_s
+            while after_s - before_s > SHORT_S:
+                middle_s = (before_s + after_s) / 2
+                if self._ahead_s(middle_s) < ahead_s:
+                    after_s = middle_s
+                else:
+                    before_s = middle_s
+            instants_s += [before_s, after_s]
+        steps = [self.step_of(at_s) for at_s in instants_s]
+        return range(min(steps), max(steps) + 1)
+
+    def _ahead_s(self, at_s: float) -> float:
+        """Return how far local time is ahead of UTC at an instant (epoch s)."""
         offset = datetime.fromtimestamp(at_s, self._zone).utcoffset()
         assert offset is not None
-        return int((at_s + offset.total_seconds()) // STEP_S)
+        return offset.total_seconds()
 
     def note(self, base_a: Sequence[float], at_s: float, *, lasted_s: float) -> None:
         """Take what base is now, for every row of the site, as it was for so long."""

@@ -103,7 +103,8 @@ class KnownEvents:
     wiring: Wiring
     from_step: int
     steps: int
-    step_of: Callable[[float], int]
+    steps_within: Callable[[float, float], range]
+    """The steps from one epoch second to another, as `gateway.services.base_load.BaseLoad` says."""
 
     def added_ma(self, row: int) -> Words:
         """Return what is added to a row per step.
@@ -116,7 +117,8 @@ class KnownEvents:
             at, extra_ma = self.wiring.circuit_at.get(event.circuit), event.extra_ma[row % 3]
             if at is None or above not in (at, *self.wiring.above[at]) or not extra_ma:
                 continue
-            first = max(0, self.step_of(event.from_at_s) - self.from_step)
-            last = min(self.steps, self.step_of(event.until_at_s - 1e-3) + 1 - self.from_step)
+            touched = self.steps_within(event.from_at_s, event.until_at_s)
+            first = max(0, touched.start - self.from_step)
+            last = min(self.steps, touched.stop - self.from_step)
             added_ma[first : max(first, last)] += extra_ma
         return added_ma

@@ -22,7 +22,7 @@ from gateway.planning.forecast import Floats, LoadHistory
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
 from gateway.ports import Clock
-from gateway.services.base_load import BaseLoad, Gathered, base_now_a
+from gateway.services.base_load import STEP_S, BaseLoad, Gathered, base_now_a
 from gateway.services.calendar_book import KnownEvents
 from gateway.services.calendar_ratings import SOURCE, calendar_bounds_ma, rating_edges
 from gateway.services.control_loop import Cycle
@@ -204,9 +204,9 @@ class Forecasting:
         return KnownEvents(
             events=events,
             wiring=self._wiring,
-            from_step=self._base.step_of(from_at_s),
+            from_step=self._base.steps_within(from_at_s, from_at_s + HORIZON_STEPS * STEP_S).start,
             steps=HORIZON_STEPS,
-            step_of=self._base.step_of,
+            steps_within=self._base.steps_within,
         )
 
     def _unlearnt_ma(self, row: int, added_ma: Words) -> Words:
@@ -325,7 +325,7 @@ class Forecasting:
             wiring=self._wiring,
             from_step=from_step,
             steps=steps,
-            step_of=self._base.step_of,
+            steps_within=self._base.steps_within,
         )
         return known.added_ma(row) / 1_000
 

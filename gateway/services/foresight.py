@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,10 +107,9 @@ def slots_of(grid: Grid, base: BaseLoad, from_step: int, from_at_s: float) -> ND
     They are counted from `from_step`. What lies before the first, or after the last, is taken as
     that step.
     """
-    edges = [base.step_of(from_at_s + edge_s) - from_step for edge_s in grid.edges_s]
-    # A slot that ends where a step begins has nothing of it.
-    ends = [base.step_of(from_at_s + edge_s - 1e-3) - from_step for edge_s in grid.edges_s[1:]]
-    spans = np.array([(first, last + 1) for first, last in zip(edges[:-1], ends, strict=True)])
+    edges_s = [from_at_s + edge_s for edge_s in grid.edges_s]
+    steps = [base.steps_within(begins_s, ends_s) for begins_s, ends_s in pairwise(edges_s)]
+    spans = np.array([(within.start, within.stop) for within in steps]) - from_step
     first = np.clip(spans[:, 0], 0, HORIZON_STEPS - 1)
     return np.stack((first, np.clip(spans[:, 1], first + 1, HORIZON_STEPS)), axis=1)
 

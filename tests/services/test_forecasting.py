@@ -390,6 +390,55 @@ def test_where_nobody_measures_what_people_know_counts_once_it_is_above_the_wors
     assert base_a.tolist() == [50.0 if 28 <= at < 36 else 40.0 for at in range(96)]
 
 
+CLOCKS_GO_BACK = datetime(2026, 10, 25, 1, tzinfo=UTC)  # From 2 h to 1 h in London.
+
+
+@pytest.mark.parametrize("now_min", [-180, -45, 10])
+@pytest.mark.parametrize(
+    ("from_min", "until_min"), [(-45, 10), (-30, 30), (-30, 90), (-60, 0), (0, 60), (15, 30)]
+)
+def test_in_the_hour_that_is_there_twice_an_event_counts_for_as_long_as_it_lasts(
+    now_min: int, from_min: int, until_min: int
+) -> None:
+    now = CLOCKS_GO_BACK + timedelta(minutes=now_min)
+    event = replace(
+        party(0, 0, 50.0),
+        from_at_s=(CLOCKS_GO_BACK + timedelta(minutes=from_min)).timestamp(),
+        until_at_s=(CLOCKS_GO_BACK + timedelta(minutes=until_min)).timestamp(),
+    )
+    made = Forecasting(
+        WIRING, PARAMETERS, zone=LONDON, clock=SetClock(at=now), events=lambda: (event,)
+    )
+    grid = even_grid(96, 300.0)
+    there_ma = made.prospect(grid, from_at_s=now.timestamp(), constraints=()).available_ma[0]
+    base_a = dict(enumerate((95.0 - 15.0 - there_ma / 1_000).tolist()))
+
+    for slot, of_slot_a in base_a.items():
+        at_min = now_min + 5 * slot
+        if from_min <= at_min < until_min:
+            assert of_slot_a == 50.0
+        # By its step nobody can tell the one hour from the other.
+        elif not -60 <= at_min < 60:
+            assert of_slot_a == 40.0
+
+
+def test_a_slot_over_the_change_of_the_clocks_has_all_the_steps_it_leads_through() -> None:
+    base = BaseLoad(WIRING, LONDON)
+    first = base.step_of(
+        (CLOCKS_GO_BACK - timedelta(hours=1)).timestamp()
+    )  # 1 h, for the first time.
+
+    def within(from_min: int, until_min: int) -> range:
+        edges = (CLOCKS_GO_BACK + timedelta(minutes=at) for at in (from_min, until_min))
+        found = base.steps_within(*(at.timestamp() for at in edges))
+        return range(found.start - first, found.stop - first)
+
+    assert within(-15, 0) == range(3, 4)
+    assert within(0, 15) == range(1)
+    assert within(-15, 15) == range(4)
+    assert within(-75, 90) == range(-1, 6)
+
+
 def test_a_limit_on_power_is_a_third_of_it_on_each_phase() -> None:
     bare = small_site()
     limited = replace(bare, circuits=(replace(bare.circuits[0], power_limit_va=60_000),))
