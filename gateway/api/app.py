@@ -97,10 +97,10 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
         )
         for endpoint in endpoints
     ]
-    on_http_error = partial(_on_http_error, routes)
+    routes.append(Route(f"{PREFIX}/openapi.json", openapi))
     app = Starlette(
-        routes=[*routes, Route(f"{PREFIX}/openapi.json", openapi)],
-        exception_handlers={HTTPException: on_http_error, Exception: _on_mistake},
+        routes=routes,
+        exception_handlers={HTTPException: partial(_on_http_error, routes), Exception: _on_mistake},
     )
     # A path with a slash too many is another path, and no redirect.
     app.router.redirect_slashes = False

@@ -229,6 +229,7 @@ def _live(call: Call) -> Live:
 _REFUSALS = ("unknown-reservation", "key-reused", "not-durable", "wrong-state")
 _ASKING = (
     "departure-before-arrival",
+    "parts-out-of-order",
     "nothing-wanted",
     "window-in-the-past",
     "window-too-far",

@@ -59,6 +59,7 @@ _KINDS = (
         Kind(name=str(fault), status=422, title=title)
         for fault, title in {
             AskFault.DEPARTURE_BEFORE_ARRIVAL: "The departure is before the arrival",
+            AskFault.PARTS_OUT_OF_ORDER: "The parts do not follow one another",
             AskFault.NOTHING_WANTED: "Nothing is asked for",
             AskFault.WINDOW_IN_THE_PAST: "The window is in the past",
             AskFault.WINDOW_TOO_FAR: "The window is beyond the plan",

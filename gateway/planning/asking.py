@@ -29,6 +29,7 @@ class AskFault(StrEnum):
     """What can be wrong with a need."""
 
     DEPARTURE_BEFORE_ARRIVAL = "departure-before-arrival"
+    PARTS_OUT_OF_ORDER = "parts-out-of-order"
     NOTHING_WANTED = "nothing-wanted"
     WINDOW_IN_THE_PAST = "window-in-the-past"
     WINDOW_TOO_FAR = "window-too-far"

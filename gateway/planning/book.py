@@ -131,7 +131,8 @@ def hold(book: Book, promise: Reservation) -> Book:
         raise BookError(message)
     rival = _rival(book, promise)
     if rival is not None:
-        message = f"{promise.place} is promised to {rival.id} in that time"
+        whom = rival.id if rival.holder == promise.holder else "somebody else"
+        message = f"{promise.place} is promised to {whom} in that time"
         raise BookError(message)
     held = with_promise(book, replace(promise, state=PromiseState.HELD))
     rows = list(promise.rows)

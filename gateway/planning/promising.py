@@ -61,7 +61,7 @@ def of_envelope(
     for from_s, until_s, power_w in wanted.profile:
         if from_s < last_s or until_s <= from_s:
             message = "the parts of the profile must follow one another in time: put them in order"
-            raise AskError(AskFault.DEPARTURE_BEFORE_ARRIVAL, message)
+            raise AskError(AskFault.PARTS_OUT_OF_ORDER, message)
         last_s = until_s
         exact_ma = current_ma(power_w, voltage_v=outlet.voltage_v, phase_count=outlet.phase_count)
         # Rounded up: what is drawn is not less than what is promised.

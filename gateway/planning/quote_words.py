@@ -97,7 +97,8 @@ def verdict_said(
         nothing = "nothing else is free" if binds else "nothing is left"
         return f"No: {binds}{', and ' if binds else ''}{nothing} as far as the plan reaches."
     if verdict is Verdict.PARTLY:
-        return f"Partly: not all of{asked}{because}. Best is {offers[0].why}."
+        whole = f"all of{asked}" if asked else "as much as it could take"
+        return f"Partly: not {whole}{because}. Best is {offers[0].why}."
     return f"Not{asked or ' then'}{because}. Best is {offers[0].why}."
 
 

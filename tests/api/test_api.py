@@ -153,7 +153,7 @@ def test_a_need_that_cannot_be_answered_is_told_with_what_to_do(
     [
         ({"connector": "CP-11/1"}, "unknown-connector", "did you mean CP-01/1?"),
         ({"start_at": -2, "end_at": -1}, "window-in-the-past", "from now on"),
-        ({"start_at": 2, "end_at": 1}, "departure-before-arrival", "in order"),
+        ({"start_at": 2, "end_at": 1}, "parts-out-of-order", "in order"),
         ({"start_at": 1, "end_at": 90}, "window-too-far", "ends before"),
         ({"power_w": -11_040}, "invalid-body", "/power_w: Input should be greater than or equal"),
         ({"power_w": 0}, "nothing-wanted", "give at least one part a power"),
@@ -232,6 +232,8 @@ def test_what_is_no_request_is_told_with_what_to_do(desk: Desk) -> None:
     problem(desk.ask("POST", "/quotes", b"{}", token=token, headers=text), "not-json")
     assert "openapi.json" in problem(desk.ask("GET", "/nothing", token=token), "not-found")
     assert "takes" in problem(desk.ask("PUT", "/quotes", {}, token=token), "method-not-allowed")
+    described = desk.ask("POST", "/openapi.json", {}, token=token)
+    assert "takes GET, HEAD, not POST" in problem(described, "method-not-allowed")
     large = b" " * (MAX_BODY_BYTES + 1)
     problem(desk.ask("POST", "/quotes", large, token=token), "body-too-large")
 

@@ -84,6 +84,8 @@ def test_a_connector_is_promised_once_at_a_time() -> None:
 
     with pytest.raises(BookError, match="CP-1 is promised to a"):
         hold(held, promise("b", from_h=1.9, until_h=3))
+    with pytest.raises(BookError, match="CP-1 is promised to somebody else in that time"):
+        hold(held, replace(promise("b"), holder="another"))
     hold(held, promise("b", from_h=2, until_h=3))
 
 
