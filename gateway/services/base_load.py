@@ -120,7 +120,8 @@ class BaseLoad:
 
         Clocks that go back within it lead through steps before its first or after its last.
         """
-        until_at_s = max(from_at_s, until_at_s - SHORT_S)  # Where a step begins it has nothing of it.
+        # What ends where a step begins has nothing of it.
+        until_at_s = max(from_at_s, until_at_s - SHORT_S)
         instants_s, ahead_s = [from_at_s, until_at_s], self._ahead_s(from_at_s)
         if self._ahead_s(until_at_s) < ahead_s:
             before_s, after_s = from_at_s, until_at_s

@@ -51,6 +51,29 @@ def test_promises_kept_as_said_sound_no_alarm_and_others_do() -> None:
     assert not is_miscalibrated([])
 
 
+def kept_of(kept_count: int, count: int) -> list[Outcome]:
+    """Return promises made at 90 %, so many of which were kept."""
+    return [
+        Outcome(confidence_ratio=0.9, promised_wh=1, delivered_wh=int(at < kept_count))
+        for at in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("kept_count", "is_alarm"), [(434, False), (432, True), (465, False), (469, True)])
+def test_the_alarm_waits_until_one_in_a_hundred_would_be_as_far_off(
+    kept_count: int, *, is_alarm: bool
+) -> None:
+    # 434 of 500 are 2.4 standard errors below 90 %, 432 are 2.7, and 469 are 2.8 above.
+    assert is_miscalibrated(kept_of(kept_count, 500)) is is_alarm
+
+
+def test_a_row_of_the_report_has_the_interval_of_95_per_cent() -> None:
+    (row,) = reliability(kept_of(90, 100), (0.9,))
+
+    for rate in (row.low_ratio, row.high_ratio):
+        assert abs(0.9 - rate) == pytest.approx(1.96 * (rate * (1 - rate) / 100) ** 0.5, rel=1e-3)
+
+
 def test_only_the_last_five_hundred_count() -> None:
     assert not is_miscalibrated(outcomes(0.9, 0.1, 2_000) + outcomes(0.9, 0.9, 500))
 

@@ -33,6 +33,16 @@ def test_a_building_like_every_week_is_known() -> None:
     assert seen.paths == pytest.approx(np.tile(seen.expected, (len(seen.paths), 1)))
 
 
+@pytest.mark.parametrize(("weeks_ago", "part"), [(1, 0.4), (2, 0.3), (3, 0.2), (4, 0.1), (5, 0.0)])
+def test_a_holiday_weeks_ago_counts_less_the_longer_ago_it_was(weeks_ago: int, part: float) -> None:
+    loads = weeks(8)
+    begins = len(loads) - weeks_ago * 7 * HOURS
+    loads[begins : begins + HOURS] = 0.0
+    seen = forecast(LoadHistory(loads=loads, steps_a_day=HOURS), HOURS, worst_case=100.0)
+
+    assert seen.expected == pytest.approx((1.0 - part) * weeks(1)[:HOURS])
+
+
 def test_paths_are_as_wide_as_errors_were() -> None:
     known = LoadHistory(loads=weeks(20, noise=3.0), steps_a_day=HOURS)
     seen = forecast(known, 24, worst_case=100.0)

@@ -16,6 +16,7 @@ from gateway.planning.problem import (
     Demand,
     Problem,
     Rectangle,
+    delivered_wh,
     plan_of,
     ranks_of,
     serves_everyone,
@@ -134,6 +135,63 @@ def test_the_best_currents_of_a_pattern_fit_and_give_no_less(seed: int) -> None:
         for now, before in zip(polished.current_ma, on, strict=True)
         for ma, was in zip(now, before, strict=True)
     )
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4, 6])
+def test_what_steps_and_minimums_leave_of_a_scarce_day_is_given_back_in_part(seed: int) -> None:
+    asked = car_park(seed, limit_ma=20_000)
+    rates = solve(asked, time_limit_s=5.0)
+    assert rates is not None
+    placed = max((greedy(asked), place(asked, rates)), key=lambda found: worth(asked, found))
+
+    assert worth(asked, plan(asked))[1] > 1.003 * worth(asked, placed)[1]
+
+
+def either_or(*, min_ma: int = 6_000) -> Problem:
+    """Return somebody critical on one phase beside somebody who makes three times of each ampere."""
+    critical, comfort = (
+        Demand(
+            key=f"rank-{rank}",
+            place=f"CP-{rank}",
+            rows=rows,
+            phase_count=len(rows),
+            voltage_v=230.0,
+            earliest_s=0.0,
+            latest_s=HOUR_S,
+            energy_wh=None,
+            max_ma=16_000,
+            min_ma=min_ma,
+            rank=rank,
+        )
+        for rank, rows in ((0, (0,)), (2, (0, 1, 2)))
+    )
+    grid = even_grid(12, 300.0)
+    return Problem(grid=grid, available_ma=((16_000,) * 12,) * 3, demands=(critical, comfort))
+
+
+def test_a_class_goes_before_the_energy_of_the_next() -> None:
+    asked = either_or()
+    rates = solve(asked, time_limit_s=5.0)
+    assert rates is not None
+    on_both = np.full((2, 12), 6_000)
+    exact_ma = polished_ma(either_or(min_ma=1_000), on_both, time_limit_s=5.0)
+    assert exact_ma is not None
+
+    assert rates.current_ma[0] == pytest.approx(np.full(12, 16_000), rel=0.001)
+    assert exact_ma[0] == pytest.approx(np.full(12, 15_000), rel=0.001)
+
+
+def test_what_a_start_costs_is_in_the_best_currents_too() -> None:
+    asked = either_or()
+    slow = replace(asked.demands[1], energy_wh=5_000.0, settling_s=120.0)
+    alone = replace(asked, demands=(slow,))
+    pattern = np.full((1, 12), 16_000)
+    pattern[0, 5] = 0
+    exact_ma = polished_ma(alone, pattern, time_limit_s=5.0)
+    assert exact_ma is not None
+
+    given_wh = delivered_wh(replace(slow, energy_wh=None), exact_ma[0].tolist(), alone.grid.hours)
+    assert given_wh == pytest.approx(5_000.0, rel=0.001)
 
 
 def test_who_stands_in_front_of_something_critical_is_served_like_it() -> None:
