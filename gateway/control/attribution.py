@@ -6,7 +6,7 @@ may be a raise just given, and so is not base.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,10 +28,10 @@ class Corrected(NamedTuple):
 class _Below:
     """The connectors below a circuit that count, the oldest sample first."""
 
+    in_order: list[Position]
     sampled_at_s: list[float]
-    low_ma: list[PerPhase]
-    raising: list[int]
-    """Those that may still be drawing more, raised or started lately."""
+    lows_ma: list[tuple[int, ...]]
+    """Per phase, in that order: what each surely draws."""
     moves: list[Move]
     """How draws below moved, as far as readings that count tell, from the oldest sample on."""
     from_s: float
@@ -53,7 +53,7 @@ class Attribution:
     """The comparison of connectors' readings with circuits' changes, of one decision.
 
     What is below a circuit is gathered when one of its rows asks: in most seconds few have
-    changed.
+    changed. Circuits with the same connectors below, one feeding the other, share it.
     """
 
     def __init__(
@@ -70,7 +70,20 @@ class Attribution:
         """
         self._state = state
         self._low_ma, self._high_ma, self._read_at_s = low_ma, high_ma, read_at_s
-        self._below: dict[Position, _Below] = {}
+        self._below: dict[tuple[tuple[Position, ...], float], _Below] = {}
+        self._raising: dict[tuple[Position, ...], list[Position]] = {}
+
+    def once_sent(
+        self, state: SiteState, high_ma: Sequence[int], changed: Iterable[Position]
+    ) -> "Attribution":
+        """Return the comparison in a `state` that differs in limits of `changed` alone.
+
+        Their readings are the same, and so is what they tell, unless others count at all.
+        """
+        sent = Attribution(state, low_ma=self._low_ma, high_ma=high_ma, read_at_s=self._read_at_s)
+        if all(bool(high_ma[at]) == bool(self._high_ma[at]) for at in changed):
+            sent._below = self._below
+        return sent
 
     def corrected(self, circuit: Position, phase: int, told_at_s: float) -> Corrected:
         """Return the sum of readings on a row, corrected by what the circuit has shown since.
@@ -86,34 +99,35 @@ class Attribution:
         theirs. A reading that is older than what is remembered of its circuit counts nothing, and
         a rise older than what is remembered of connectors is nobody's.
         """
-        below = self._below.get(circuit)
+        connectors = self._state.wiring.below[circuit]
+        below = self._below.get((connectors, told_at_s))
         if below is None:
-            below = self._below[circuit] = self._gathered(circuit, told_at_s)
+            below = self._gathered(connectors, told_at_s)
+            self._below[connectors, told_at_s] = below
         measured = self._state.circuits[circuit].phases[phase]
         falls, rises = _tells(below.moves, phase, self._state.parameters.sample_age_s)
-        lows_ma = [low[phase] for low in below.low_ma]
-        for at in range(bisect_left(below.sampled_at_s, measured.forgotten_s)):
-            lows_ma[at] = 0
-        total_ma, taken_ma, given_ma = sum(lows_ma), 0, 0
+        sampled_at_s, lows_ma = below.sampled_at_s, below.lows_ma[phase]
+        known = bisect_left(sampled_at_s, measured.forgotten_s)
+        total_ma, taken_ma, given_ma = sum(lows_ma[known:]), 0, 0
         for change in measured.changes:
             if change.at_s < below.from_s:
                 continue
             if change.delta_ma < 0:
                 fall_ma = _untold_ma(-change.delta_ma, change.at_s, falls)
-                held_ma = sum(lows_ma[: bisect_left(below.sampled_at_s, change.at_s)])
+                held_ma = sum(lows_ma[known : bisect_left(sampled_at_s, change.at_s)])
                 taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
             elif change.at_s > below.told_from_s and (
                 rise_ma := _untold_ma(change.delta_ma, change.at_s, rises)
             ):
-                room_ma = self._undrawn_ma(below, phase, change.at_s)
+                room_ma = self._undrawn_ma(connectors, below, phase, change.at_s)
                 given_ma += min(rise_ma, max(0, room_ma - given_ma))
         of_given_ma = max(0, taken_ma - total_ma)
         return Corrected(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
 
-    def _gathered(self, circuit: Position, told_at_s: float) -> _Below:
+    def _gathered(self, below: tuple[Position, ...], told_at_s: float) -> _Below:
         """Return what is below a circuit, in order of sample."""
         state, read_at_s, age_s = self._state, self._read_at_s, self._state.parameters.sample_age_s
-        connectors, below = state.connectors, state.wiring.below[circuit]
+        connectors = state.connectors
         in_order = sorted([at for at in below if self._high_ma[at]], key=read_at_s.__getitem__)
         since_s, moves, told_from_s = told_at_s - age_s, list[Move](), NEVER_S
         for at in below:
@@ -123,22 +137,29 @@ class Attribution:
             if moved and moved[-1].at_s >= since_s:
                 moves += [move for move in moved if since_s <= move.at_s <= read_at_s[at]]
         from_s = min([told_at_s, *[move.since_s - age_s for move in moves]])
+        low_ma = [self._low_ma[at] for at in in_order]
         return _Below(
+            in_order=in_order,
             sampled_at_s=[read_at_s[at] - age_s for at in in_order],
-            low_ma=[self._low_ma[at] for at in in_order],
-            raising=[
-                at for at in in_order if may_rise_from(connectors[at], state.parameters, from_s)
-            ],
+            lows_ma=list(zip(*low_ma, strict=True)) or [()] * 3,
             moves=moves,
             from_s=from_s,
             told_from_s=told_from_s,
         )
 
-    def _undrawn_ma(self, below: _Below, phase: int, at_s: float) -> int:
+    def _undrawn_ma(
+        self, connectors: tuple[Position, ...], below: _Below, phase: int, at_s: float
+    ) -> int:
         """Return what those raised or started, whose sample is older, may yet have to draw."""
-        state = self._state
+        state, raising = self._state, self._raising.get(connectors)
+        if raising is None:
+            raising = self._raising[connectors] = [
+                at
+                for at in below.in_order
+                if may_rise_from(state.connectors[at], state.parameters, below.from_s)
+            ]
         sampled_by_s, undrawn = at_s + state.parameters.sample_age_s, 0
-        for at in below.raising:
+        for at in raising:
             belief, low = state.connectors[at], self._low_ma[at][phase]
             if self._read_at_s[at] > sampled_by_s:
                 continue

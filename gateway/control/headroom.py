@@ -8,8 +8,8 @@ to draw within [low, high] (design §3):
     sum of highs <= available
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.control.attribution import Attribution
@@ -55,6 +55,8 @@ class Counted(NamedTuple):
     """Those that tell nothing, at stations not proven: what they may start is in the reserve."""
     told_at_s: list[float]
     """Per circuit: the oldest sample counted."""
+    read_at_s: list[float]
+    """Per circuit: when the oldest of the readings of it and of those above is from."""
     rows: list[Row]
     """Each by itself: before what joins the phases of a circuit."""
 
@@ -76,32 +78,35 @@ class Survey:
     """Per row: the sum of highs."""
     counted: Counted
     """What all this was made of."""
+    attribution: Attribution = field(compare=False, repr=False)
+    """Whose the changes of circuits were taken to be."""
 
 
 def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
-    circuits, read_at_s = range(len(state.circuits)), _read_at_s(state, now_s)
+    count, read_at_s = len(state.circuits), _read_at_s(state, now_s)
     parts = [_part(state, at, read_at_s, now_s) for at in range(len(state.connectors))]
     counted = Counted(
         parts=parts,
-        claimed_ma=[0, 0, 0] * len(circuits),
-        lows_ma=[0, 0, 0] * len(circuits),
+        claimed_ma=[0, 0, 0] * count,
+        lows_ma=[0, 0, 0] * count,
         idle_ma=_idle_ma(state, parts),
         mute=_mute(state, now_s),
-        told_at_s=[ENDLESS_S] * len(circuits),
+        told_at_s=[ENDLESS_S] * count,
+        read_at_s=read_at_s,
         rows=[],
     )
-    return _surveyed(state, counted, circuits, circuits, now_s)
+    return _surveyed(state, counted, now_s)
 
 
 def survey_again(
-    state: SiteState, seen: Survey, changed: Iterable[Position], now_s: float
+    state: SiteState, seen: Survey, changed: Collection[Position], now_s: float
 ) -> Survey:
     """Return the survey of a state that differs from the one `seen` in limits of `changed` alone.
 
     Only they, and the circuits above them, are looked at again; nobody is idle who was not.
     """
-    before, read_at_s = seen.counted, _read_at_s(state, now_s)
+    before = seen.counted
     counted = before._replace(
         parts=before.parts.copy(),
         claimed_ma=before.claimed_ma.copy(),
@@ -109,24 +114,27 @@ def survey_again(
         told_at_s=before.told_at_s.copy(),
         rows=before.rows.copy(),
     )
-    nearest, above = set[Position](), set[Position]()
     for at in changed:
-        counted.parts[at] = _part(state, at, read_at_s, now_s)
-        nearest.add(state.wiring.paths[at][0])
-        above.update(state.wiring.paths[at])
-    return _surveyed(state, counted, nearest, above, now_s)
+        counted.parts[at] = _part(state, at, before.read_at_s, now_s)
+    return _surveyed(state, counted, now_s, seen, changed)
 
 
 def _surveyed(
     state: SiteState,
     counted: Counted,
-    own: Iterable[Position],
-    circuits: Iterable[Position],
     now_s: float,
+    seen: Survey | None = None,
+    changed: Collection[Position] = (),
 ) -> Survey:
-    """Return the survey of what is counted, with sums of their `own` and rows of circuits anew."""
-    _sum_up(state, counted, own)
-    wiring, told_at_s, rows = state.wiring, counted.told_at_s.copy(), counted.rows
+    """Return the survey of what is counted, all of it; or only what `changed` since it was `seen`."""
+    wiring = state.wiring
+    nearest: Iterable[Position] = range(len(state.circuits))
+    circuits = nearest
+    if seen is not None:
+        nearest = {wiring.paths[at][0] for at in changed}
+        circuits = {circuit for at in changed for circuit in wiring.paths[at]}
+    _sum_up(state, counted, nearest)
+    told_at_s, rows = counted.told_at_s.copy(), counted.rows
     claimed_ma = wiring.with_all_below(counted.claimed_ma)
     lows_ma = wiring.with_all_below(counted.lows_ma)
     for told_s, path in zip(counted.told_at_s, wiring.above, strict=True):
@@ -136,6 +144,8 @@ def _surveyed(
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
     unproven_ma = _unproven_ma(state, counted, now_s)
     attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
+    if seen is not None:
+        attribution = seen.attribution.once_sent(state, highs_ma, changed)
     for circuit in circuits:
         for at, measured in enumerate(state.circuits[circuit].phases, 3 * circuit):
             given_ma = 0
@@ -156,6 +166,7 @@ def _surveyed(
         masks=masks,
         claimed_ma=claimed_ma,
         counted=counted,
+        attribution=attribution,
     )
 
 
