@@ -122,7 +122,7 @@ class Attribution:
                 room_ma = self._undrawn_ma(connectors, below, phase, change.at_s)
                 given_ma += min(rise_ma, max(0, room_ma - given_ma))
         of_given_ma = max(0, taken_ma - total_ma)
-        return Corrected(lows_ma=max(0, total_ma - taken_ma), given_ma=given_ma - of_given_ma)
+        return Corrected(max(0, total_ma - taken_ma), given_ma - of_given_ma)
 
     def _gathered(self, below: tuple[Position, ...], told_at_s: float) -> _Below:
         """Return what is below a circuit, in order of sample."""

@@ -14,6 +14,8 @@ from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase, in_watts_ma
 from gateway.domain.limits import Constraint
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 
+PHASES = tuple(Phase)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCap:
@@ -30,18 +32,19 @@ class RowCap:
 def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
     """Return a row's arithmetic for a reason."""
     measured, circuit = survey.rows[row], state.wiring.circuits[row // 3].id
+    # By place, in the order of its fields: by name it takes three times as long.
     return RowFigures(
-        circuit=circuit,
-        phase=Phase(row % 3),
-        rating_ma=measured.rating_ma,
-        in_force_ma=rating_in_force_ma(state, circuit, measured.rating_ma, row % 3),
-        set_point_ma=measured.set_point_ma,
-        bound_ma=measured.bound_ma,
-        bound_source=measured.bound_source,
-        base_ma=measured.base_ma,
-        reserve_ma=measured.reserve_ma,
-        available_ma=measured.available_ma,
-        claimed_ma=survey.claimed_ma[row],
+        circuit,
+        PHASES[row % 3],
+        measured.rating_ma,
+        rating_in_force_ma(state, circuit, measured.rating_ma, row % 3),
+        measured.set_point_ma,
+        measured.bound_ma,
+        measured.bound_source,
+        measured.base_ma,
+        measured.reserve_ma,
+        measured.available_ma,
+        survey.claimed_ma[row],
     )
 
 

@@ -1,6 +1,7 @@
 """The one-second decision: what every connector may take, why, and what is sent about it."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gateway.control.all_phases import counts_no_more, may_need_all_phases
 from gateway.control.appetite import uses_its_limit
@@ -61,34 +62,33 @@ def decide(state: SiteState, now_s: float) -> Decision:
     _tell_needs(moment, board)
     short_since_s = _short_since_s(moment, board)
     cut_to_fit(board, _may_pause(moment, short_since_s), state.parameters)
-    memory, waiting = _with_timers(moment, board), _waiting(moment, board)
+    timers, waiting = _timers(moment, board), _waiting(moment, board)
     lapse, proven_dead_man = lapse_of(moment)
     if lapse.connector is not None:
-        at = state.wiring.connector_at[lapse.connector]
-        board.cap_ma[at] = min(board.cap_ma[at], state.connectors[at].wanted_ma)
-        for row, more_ma in may_add_ma(moment, at).items():
-            board.keep_proven(row, at, more_ma)
-    steps = Steps.of(memory.climb_ma, state.wiring.rating_ma, state.parameters)
+        _hold(moment, board, state.wiring.connector_at[lapse.connector])
+    steps = Steps.of(timers.climb_ma, state.wiring.rating_ma, state.parameters)
     awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
     # The minimum of who was promised something comes before a floor: what is kept free for floors
     # must not look taken to it, or it cuts those floors, and they are due again.
-    wanting = _wanting(moment, board)
-    _start(moment, board, [at for at in awake if at in board.guaranteed], memory)
+    wanting = _wanting(moment, board) if state.priorities else []
+    _start(moment, board, [at for at in awake if at in board.guaranteed], timers)
     dues = _owe_promised(moment, board, steps, wanting)
-    _start(moment, board, [at for at in awake if at not in board.guaranteed], memory)
+    _start(moment, board, [at for at in awake if at not in board.guaranteed], timers)
     rotated_at_s = state.memory.rotated_at_s
     if awake and now_s - rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, awake, now_s, state.parameters)
         rotated_at_s = now_s if was_rotated else rotated_at_s
-    _tell_all_phases(moment, board, memory)
+    _tell_all_phases(moment, board, timers)
     dues += _raise(moment, board, steps)
     tells_all_phases = _tells_all_phases(board)
     _tell_all_that_costs_nothing(moment, board)
     orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(moment)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
-    memory = replace(
-        memory,
+    memory = ControlMemory(
+        headroom_since_s=timers.headroom_since_s,
+        climb_ma=timers.climb_ma,
+        start_room_since_s=timers.start_room_since_s,
         short_since_s=short_since_s,
         waiting_since_s=_waiting_since_s(state, waiting, now_s),
         rotated_at_s=rotated_at_s,
@@ -104,12 +104,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
         ),
         lapse=lapse,
         trial_at_s=tuple([None if trial is None else trial.since_s for trial in moment.trials]),
-        asked_at_s=tuple(
-            [
-                now_s if at in asked else before_s
-                for at, before_s in enumerate(state.memory.asked_at_s)
-            ]
-        ),
+        asked_at_s=_asked_at_s(state, asked, now_s),
     )
     return Decision(
         at_s=now_s,
@@ -127,14 +122,13 @@ def decide(state: SiteState, now_s: float) -> Decision:
 
 def with_settled(state: SiteState, now_s: float) -> SiteState:
     """Return the state with the limits put out of force whose time has come."""
-    connectors, station_of = list(state.connectors), state.wiring.station_of
-    several = [at for at, belief in enumerate(connectors) if len(belief.limits) > 1]
-    if not several:
-        return state
-    for at in several:
-        station = state.stations[station_of[at]]
-        connectors[at] = settled(connectors[at], station, state.parameters, now_s)
-    return replace(state, connectors=tuple(connectors))
+    station_of, connectors = state.wiring.station_of, list(state.connectors)
+    for at, belief in enumerate(state.connectors):
+        if len(belief.limits) > 1:
+            station = state.stations[station_of[at]]
+            connectors[at] = settled(belief, station, state.parameters, now_s)
+    after = tuple(connectors)
+    return state if after == state.connectors else replace(state, connectors=after)
 
 
 def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
@@ -174,8 +168,23 @@ def _may_pause(moment: Moment, short_since_s: tuple[float | None, ...]) -> list[
     ]
 
 
-def _with_timers(moment: Moment, board: Board) -> ControlMemory:
-    """Return the memory with, per row, since when there has been fresh headroom."""
+def _hold(moment: Moment, board: Board, at: Position) -> None:
+    """Leave the limit of one whose lease is tried as it is, and room for all that it may draw."""
+    board.cap_ma[at] = min(board.cap_ma[at], moment.state.connectors[at].wanted_ma)
+    for row, more_ma in may_add_ma(moment, at).items():
+        board.keep_proven(row, at, more_ma)
+
+
+class _Timers(NamedTuple):
+    """What rows have had for a while, as `ControlMemory` keeps it."""
+
+    headroom_since_s: tuple[float | None, ...]
+    climb_ma: tuple[int, ...]
+    start_room_since_s: tuple[float | None, ...]
+
+
+def _timers(moment: Moment, board: Board) -> _Timers:
+    """Return, per row, since when there has been fresh headroom, and how far it is climbed."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     memory, dead_band_ma = state.memory, state.parameters.dead_band_ma
     headroom: list[float | None] = []
@@ -192,12 +201,7 @@ def _with_timers(moment: Moment, board: Board) -> ControlMemory:
         start_room.append(
             (now_s if start_since_s is None else start_since_s) if is_fresh and has_start else None
         )
-    return replace(
-        memory,
-        headroom_since_s=tuple(headroom),
-        climb_ma=tuple(climb),
-        start_room_since_s=tuple(start_room),
-    )
+    return _Timers(tuple(headroom), tuple(climb), tuple(start_room))
 
 
 def _is_pause_over(moment: Moment, at: int) -> bool:
@@ -248,12 +252,19 @@ def _waiting_since_s(
     )
 
 
-def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemory) -> None:
+def _asked_at_s(state: SiteState, asked: set[Position], now_s: float) -> tuple[float, ...]:
+    before = state.memory.asked_at_s
+    return tuple([now_s if at in asked else asked_s for at, asked_s in enumerate(before)])
+
+
+def _start(moment: Moment, board: Board, waiting: list[int], timers: _Timers) -> None:
     """Give those waiting their minimum: at once just after plugging in, else after a while."""
+    if not waiting:
+        return
     state, may_start = moment.state, [False] * len(board.limit_ma)
     not_ready = {
         row
-        for row, since_s in enumerate(memory.start_room_since_s)
+        for row, since_s in enumerate(timers.start_room_since_s)
         if since_s is None or moment.now_s - since_s < state.parameters.raise_after_s
     }
     for at in waiting:
@@ -267,7 +278,7 @@ def _start(moment: Moment, board: Board, waiting: list[int], memory: ControlMemo
     start_waiting(board, waiting, may_start, state.parameters)
 
 
-def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> None:
+def _tell_all_phases(moment: Moment, board: Board, timers: _Timers) -> None:
     """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh.
 
     Others make room for it. Not soon again after it was told so in vain: it may be full, or wait by a
@@ -285,7 +296,7 @@ def _tell_all_phases(moment: Moment, board: Board, memory: ControlMemory) -> Non
         ):
             continue
         count = len(state.wiring.connectors[at].phases)
-        since_s = [memory.headroom_since_s[row] for row in board.rows[at]]
+        since_s = [timers.headroom_since_s[row] for row in board.rows[at]]
         is_ready = all(s is not None and moment.now_s - s >= after_s for s in since_s)
         if is_ready and board.tell_for(at, MIN_CHARGING_MA, count):
             continue

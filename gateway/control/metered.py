@@ -131,6 +131,8 @@ def _after_value(state: SiteState, circuit_at: int, phase: int, event: MeterRead
 
 def rating_in_force_ma(state: SiteState, circuit: CircuitId, own_ma: int, phase: int) -> int:
     """Return a circuit's rating as it is now, by its calendar where that lowers it."""
+    if not state.constraints:  # Nearly always, and told at once.
+        return own_ma
     lower_ma = [
         constraint.rating_ma[phase]
         for constraint in state.constraints.values()

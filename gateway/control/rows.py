@@ -105,22 +105,23 @@ def row_of(
             )
             if idle_ma > reserve_ma:
                 reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
+    # By place, in the order of its fields: by name it takes three times as long.
     return Row(
-        rating_ma=rating_ma,
-        set_point_ma=set_point_ma,
-        bound_ma=bound_ma,
-        bound_source=source,
-        current_ma=current_ma,
-        age_s=age_s,
-        base_ma=base_ma,
-        export_ma=export_ma,
-        reserve_ma=reserve_ma,
-        reserve_for=reserve_for,
-        available_ma=bound_ma - base_ma - reserve_ma,
-        worst_case_ma=worst_case_ma,
-        silent_s=silent_s,
-        unseen_ma=hidden_ma,
-        doubted_ma=doubted_ma,
+        rating_ma,
+        set_point_ma,
+        bound_ma,
+        source,
+        current_ma,
+        age_s,
+        base_ma,
+        export_ma,
+        reserve_ma,
+        reserve_for,
+        bound_ma - base_ma - reserve_ma,
+        worst_case_ma,
+        silent_s,
+        hidden_ma,
+        doubted_ma,
     )
 
 
