@@ -65,8 +65,8 @@ class Board:
     """Row -> connector -> what is kept free there for it: nobody else is raised into it."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
     """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
-    pausable_ma: dict[int, int] = field(default_factory=dict)
-    """Row -> what those that can be paused have there, until one of them moves."""
+    pausable_ma: dict[int, tuple[int, bool]] = field(default_factory=dict)
+    """Row -> what can be paused there at least, and whether that is all; until one moves."""
     movable: list[list[int]] = field(init=False)
     """Per row: the connectors that load it and can be moved, in order."""
 
@@ -141,8 +141,8 @@ class Board:
         limit_ma = self.limit_ma[at]
         if limit_ma <= keeps_ma:
             return 0
-        if keeps_ma and not self.takes_watts[at]:
-            return limit_ma - keeps_ma  # Nearly always, and told at once.
+        if not self.takes_watts[at]:  # Nearly always, and told at once.
+            return limit_ma - keeps_ma if keeps_ma else limit_ma + self.excess_ma[at]
         return self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
 
     def claimed_more_ma(self, at: int, limit_ma: int) -> int:
@@ -217,15 +217,18 @@ class Board:
 
     def may_gain(self, row: int, need_ma: int) -> bool:
         """Return whether a row would gain what is needed, were all paused who can be."""
-        gained_ma = self.pausable_ma.get(row)
-        if gained_ma is None:
-            gained_ma = 0
-            for at in self.movable[row]:
-                if gained_ma >= need_ma:
-                    return True  # Nearly always, and told by the first few.
-                if self.may_be_paused(at):
-                    gained_ma += self.gives_ma(at, 0)
-            self.pausable_ma[row] = gained_ma
+        gained_ma, is_all = self.pausable_ma.get(row, (0, False))
+        if gained_ma >= need_ma or is_all:
+            return gained_ma >= need_ma
+        gained_ma = 0
+        for at in self.movable[row]:
+            if gained_ma >= need_ma:
+                break  # Nearly always, and told by the first few.
+            if self.may_be_paused(at):
+                gained_ma += self.gives_ma(at, 0)
+        else:
+            is_all = True
+        self.pausable_ma[row] = gained_ma, is_all
         return gained_ma >= need_ma
 
     def last_served(self, row: int) -> list[int]:

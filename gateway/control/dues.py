@@ -213,10 +213,10 @@ class _Claim:
         """Return what those below give on a row, and which of its equals may give."""
         if row not in self._gives:
             board, equals = self.board, list[Position]()
-            given_ma, limit_ma = 0, board.limit_ma
+            given_ma, limit_ma, rank = 0, board.limit_ma, board.rank
             for giver in board.movable[row]:
-                keeps_ma = self._keeps_ma(giver)
-                if limit_ma[giver] <= keeps_ma or board.rank[giver] < self.from_rank:
+                keeps_ma = self._keeps_ma(giver) if self.is_floor else board.floor_ma[giver]
+                if limit_ma[giver] <= keeps_ma or rank[giver] < self.from_rank:
                     continue
                 if not self._is_equal(giver):
                     given_ma += board.gives_ma(giver, keeps_ma)

@@ -166,21 +166,21 @@ def start_waiting(
             shut_out.clear()
             continue
         # Until somebody moves, who is like one that cannot be started cannot be started either.
-        first = board.comes_first(at), at in board.guaranteed
-        alike = board.rows[at], board.start_ma(at), *first
+        least_ma = board.start_ma(at)
+        alike = board.rows[at], least_ma, board.comes_first(at), at in board.guaranteed
         if alike in shut_out:
             continue
-        short = _short_rows(board, at, board.start_ma(at), parameters.dead_band_ma)
+        short = _short_rows(board, at, least_ma, parameters.dead_band_ma)
         if short:
             shut_out.add(alike)
             # What is left there is no use to others for long: they would be cut for it again.
-            for row in short if _could_start(board, at) else ():
+            for row in short if _could_gain(board, at, least_ma) else ():
                 board.crowded.add(row)
                 board.keep_proven(row, at, max(0, board.proven_room_ma[row]))
             continue
         for row in board.rows[at]:
-            if board.room_ma[row] < board.start_ma(at):
-                _make_room(board, row, at, board.start_ma(at), parameters)
+            if board.room_ma[row] < least_ma:
+                _make_room(board, row, at, least_ma, parameters)
         board.keep_free(at, MIN_CHARGING_MA)
         shut_out.clear()
 
@@ -249,9 +249,8 @@ def _short_rows(board: Board, waiting: int, least_ma: int, margin_ma: int) -> li
     return short
 
 
-def _could_start(board: Board, waiting: int) -> bool:
-    """Return whether one waiting could be started if all who can be paused were: else none need."""
-    least_ma = board.start_ma(waiting)
+def _could_gain(board: Board, waiting: int, least_ma: int) -> bool:
+    """Return whether one waiting could start if all who can be paused were: else none need."""
     return all(
         board.may_gain(row, least_ma - board.room_ma[row])
         for row in board.lacking(waiting, least_ma)
