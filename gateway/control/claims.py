@@ -262,9 +262,10 @@ def _gives_nothing(moment: Moment, at: Position) -> bool:
 
     Where what all were told does not fit by itself it gives that.
     """
-    seen, rows = moment.seen, moment.state.wiring.rows[at][moment.seen.masks[at]]
+    seen = moment.seen
     if at not in seen.counted.mute:
         return False
+    rows = moment.state.wiring.rows[at][seen.masks[at]]
     return any(seen.rows[row].unproven_ma for row in rows) and all(
         seen.claimed_ma[row] <= seen.rows[row].available_ma + seen.rows[row].unproven_ma
         for row in rows

@@ -1,5 +1,6 @@
 """A reason as one sentence with numbers, the same on the terminal, in the log and everywhere."""
 
+from functools import lru_cache
 from typing import assert_never
 
 from gateway.control.stop_latch import SILENT_AFTER_S
@@ -248,8 +249,12 @@ def _after(row: RowFigures | None) -> str:
     return "" if row is None else f"; {_arithmetic(row)}"
 
 
+@lru_cache(maxsize=256)
 def _arithmetic(row: RowFigures | None) -> str:
-    """Return the row's arithmetic: what is available, from what, and what is claimed of it."""
+    """Return the row's arithmetic: what is available, from what, and what is claimed of it.
+
+    Many at once are told the same of one row.
+    """
     if row is None:
         return "no circuit binds"
     bound = f"set-point {amps(row.bound_ma)}"
