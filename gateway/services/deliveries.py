@@ -119,6 +119,17 @@ class Deliveries:
         places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
         return promise.place if promise.place in places else next(iter(places), None)
 
+    def is_at(self, place: str, promise: Reservation) -> bool:
+        """Return whether the vehicle of a promise is at a connector."""
+        session = self._sessions.get(place)
+        if session is None:
+            return False
+        is_tied = (promise.holder, promise.id) in session.ties
+        is_tied = is_tied or (promise.holder, promise.reference) in session.ties
+        is_alike = is_same(session.id_token, promise.id_token) or promise.id_token is None
+        # Most are told apart so, before all other connectors are looked at.
+        return (is_tied or is_alike) and self.place_of(promise) == place
+
     def came_at_s(self, place: str) -> float | None:
         """Return when (epoch s) the vehicle at a connector came, None if there is none."""
         session = self._sessions.get(place)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from gateway.domain.charging import FINAL
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.promises import Excuse, PromiseState, Reservation
@@ -64,10 +65,11 @@ class Fates:
                 self.deliveries.begin(fact, now_s=now_s)
                 self._settled = None
             case TransactionEnded():
+                self._forget_early(fact)
                 self.deliveries.end(fact, now_s=now_s)
                 self._settled = None
             case ConnectorMetered():
-                self._meter(fact)
+                self._meter(fact, now_s)
             case _:
                 pass
 
@@ -184,8 +186,9 @@ class Fates:
         )
         self._keeper.say(now)
         self.deliveries.tie(place, now.holder, now.id)
-        register_wh = self.deliveries.register_wh(place)
-        memory = self._keeper.shelf.of(promise.id)
+        memory, register_wh = self._keeper.shelf.of(promise.id), self.deliveries.register_wh(place)
+        if register_wh is None:
+            register_wh = memory.register_wh
         self._keeper.shelf.note(replace(memory, promise=now, register_wh=register_wh))
 
     def _say_cause(self, promise: Reservation, cause: str) -> None:
@@ -219,18 +222,46 @@ class Fates:
             self._scored.append(closed)
             self._report = None
 
-    def _meter(self, fact: ConnectorMetered) -> None:
-        place = str(fact.connector)
-        shelf = self._keeper.shelf
-        for promise in self._keeper.book.promises.values():
-            if promise.place == place and promise.state is PromiseState.ARRIVED:
-                memory = shelf.of(promise.id)
-                register_wh, gained_wh = self.deliveries.gained_wh(fact, memory.register_wh)
-                counted = replace(promise, delivered_wh=promise.delivered_wh + gained_wh)
-                self._keeper.say(counted)
-                shelf.count(replace(memory, promise=counted, register_wh=register_wh))
-                break
+    def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
+        promise = self._drawn_for(str(fact.connector), now_s)
+        if promise is not None:
+            memory = self._keeper.shelf.of(promise.id)
+            # What was shown last before a restart only the promise remembers.
+            shown_wh = self.deliveries.register_wh(str(fact.connector))
+            since_wh = memory.register_wh if shown_wh is None else shown_wh
+            register_wh, gained_wh = self.deliveries.gained_wh(fact, since_wh)
+            self._count(promise, promise.delivered_wh + gained_wh, register_wh)
         self.deliveries.note(fact)
+
+    def _count(self, promise: Reservation, delivered_wh: float, register_wh: float | None) -> None:
+        counted = replace(promise, delivered_wh=delivered_wh)
+        self._keeper.say(counted)
+        memory = self._keeper.shelf.of(promise.id)
+        self._keeper.shelf.count(replace(memory, promise=counted, register_wh=register_wh))
+
+    def _drawn_for(self, place: str, now_s: float) -> Reservation | None:
+        """Return the promise for which a connector's vehicle draws: one that has begun, or the next.
+
+        One that has come before its time has what it draws until then as well, wherever it waits.
+        """
+        coming = list[Reservation]()
+        for promise in self._keeper.book.promises.values():
+            if promise.state is PromiseState.ARRIVED and promise.place == place:
+                return promise
+            if promise.state is PromiseState.CONFIRMED and (
+                promise.place == place or now_s < promise.opens_at_s
+            ):
+                coming.append(promise)
+        its = [promise for promise in coming if self.deliveries.is_at(place, promise)]
+        return min(its, key=lambda promise: promise.opens_at_s, default=None)
+
+    def _forget_early(self, fact: TransactionEnded) -> None:
+        """Note that a vehicle has gone before its time: for what it comes back is still to be given."""
+        place, promises = str(fact.connector), tuple(self._keeper.book.promises.values())
+        for promise in promises if fact.cause in FINAL else ():
+            is_early = promise.state is PromiseState.CONFIRMED and promise.delivered_wh > 0
+            if is_early and self.deliveries.is_at(place, promise):
+                self._count(promise, 0.0, None)
 
 
 def _occupied_said(promise: Reservation) -> str:

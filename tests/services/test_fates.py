@@ -1,389 +1,17 @@
-"""What becomes of promises: whose vehicle comes where, what it draws, and how that is scored."""
+"""What becomes of promises: what vehicles draw, when they come and leave, and how that is scored."""
 
 import asyncio
 from datetime import timedelta
 
 import pytest
 
-from gateway.control.parameters import ControlParameters
-from gateway.control.wiring import Wiring
-from gateway.domain.access import Access, Role
-from gateway.domain.charging import EndCause
-from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
-from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
 from gateway.domain.promises import Excuse, PromiseState, Reservation
-from gateway.domain.sessions import Session
-from gateway.planning.answers import OwnEnvelope, UnknownReservationError
-from gateway.planning.at_risk import Risk
-from gateway.services.booking import Booking
-from gateway.services.feed import Feed
-from tests.support.small_site import CARPARK, small_site
-from tests.support.virtual_time import VirtualClock, run_virtual
-
-FIRST, SECOND = (ConnectorRef(StationId(f"CP-0{n}"), 1) for n in (1, 2))
-THIRD = ConnectorRef(StationId("CP-03"), 1)
-VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
-OTHERS = Access(name="others", role=Role.VEHICLE_OPERATOR)
-OPERATOR = Access(name="desk", role=Role.OPERATOR)
-KWH = 20.0
-
-
-class House:
-    """A book of promises, and the vehicles that come for them, in virtual time."""
-
-    def __init__(
-        self,
-        memory: dict[str, PromiseMemory] | None = None,
-        were_there: tuple[Session, ...] = (),
-        leaves_at_h: float | None = None,
-    ) -> None:
-        self.clock = VirtualClock()
-        leaves_at_s: float | None = None
-        if leaves_at_h is not None:
-            leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
-        self.booking = Booking(
-            Wiring.of(small_site(3)),
-            ControlParameters(),
-            clock=self.clock,
-            feed=Feed(self.clock),
-            remembered=memory,
-            were_there=were_there,
-            leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},
-        )
-
-    async def promise(
-        self,
-        *,
-        id_token: str | None = None,
-        reference: str | None = None,
-        by: Access = VANS,
-        connector: ConnectorRef = FIRST,
-        from_h: float = 1.0,
-        until_h: float = 3.0,
-        kwh: float = KWH,
-        arrive_slack_h: float = 0.0,
-        depart_slack_h: float = 0.0,
-    ) -> Reservation:
-        """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now."""
-        wanted = Need(
-            arrive_at=self.clock.now_at() + timedelta(hours=from_h),
-            depart_at=self.clock.now_at() + timedelta(hours=until_h),
-            energy_wh=int(kwh * 1_000),
-            connector=connector,
-            id_token=id_token,
-            reference=reference,
-            arrive_slack_s=arrive_slack_h * 3_600,
-            depart_slack_s=depart_slack_h * 3_600,
-        )
-        held = await self.booking.hold(self.booking.quote(wanted, by).offers[0].id, by)
-        return await self.booking.confirm(held.id, by)
-
-    def comes(
-        self, connector: ConnectorRef = FIRST, id_token: str | None = None, number: int = 1
-    ) -> None:
-        self.booking.hear(
-            TransactionStarted(
-                at_s=self.clock.monotonic_s(),
-                connector=connector,
-                transaction=TransactionId(str(number)),
-                id_token=id_token,
-            )
-        )
-
-    def leaves(
-        self,
-        connector: ConnectorRef = FIRST,
-        number: int = 1,
-        cause: EndCause = EndCause.TOLD,
-    ) -> None:
-        self.booking.hear(
-            TransactionEnded(
-                at_s=self.clock.monotonic_s(),
-                connector=connector,
-                transaction=TransactionId(str(number)),
-                cause=cause,
-            )
-        )
-
-    def shows(self, kwh: float, connector: ConnectorRef = FIRST) -> None:
-        self.booking.hear(
-            ConnectorMetered(
-                at_s=self.clock.monotonic_s(), connector=connector, energy_wh=kwh * 1_000
-            )
-        )
-
-    async def passes(self, minutes: float, *, limit_a: float = 0.0) -> None:
-        """Let time pass, all connectors being allowed so much."""
-        for _ in range(round(minutes * 20)):  # As in the daemon: each few seconds.
-            self.booking.allow(lambda _: int(limit_a * 1_000), at_s=self.clock.monotonic_s())
-            await self.clock.sleep_s(3)
-            self.booking.settle()
-
-    def of(self, promise: Reservation) -> Reservation:
-        (found,) = (p for p in self.booking.reservations(OPERATOR) if p.id == promise.id)
-        return found
-
-
-def test_a_vehicle_with_its_token_at_another_connector_takes_its_promise_there() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise(id_token="van-7")
-        before_ma = house.booking.book.room.left_ma.min()
-        house.comes(SECOND, "van-7")
-        await house.passes(61)
-        now = house.of(promise)
-
-        assert (now.state, now.place) == (PromiseState.ARRIVED, "CP-02/1")
-        assert house.booking.book.room.left_ma.min() == before_ma
-        house.shows(100.0, SECOND)
-        house.shows(104.0, SECOND)
-        assert house.booking.book.promises[promise.id].delivered_wh == 4_000
-        # Its own connector is free for others.
-        wanted = Need(energy_wh=2_000, connector=FIRST)
-        assert house.booking.quote(wanted, VANS).verdict.value == "yes"
-
-    run_virtual(test())
-
-
-def test_a_promise_does_not_follow_to_a_connector_that_is_promised_to_another() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise(id_token="van-7")
-        other = Need(
-            arrive_at=house.clock.now_at() + timedelta(hours=2),
-            depart_at=house.clock.now_at() + timedelta(hours=4),
-            energy_wh=2_000,
-            connector=SECOND,
-        )
-        held = await house.booking.hold(house.booking.quote(other, VANS).offers[0].id, VANS)
-        await house.booking.confirm(held.id, VANS)
-        house.comes(SECOND, "van-7")
-        await house.passes(61)
-
-        now = house.of(promise)
-        assert (now.state, now.place) == (PromiseState.CONFIRMED, "CP-01/1")
-        await house.passes(121)
-        closed = house.of(promise)
-        assert closed.state is PromiseState.NO_SHOW
-        assert closed.cause == "its vehicle came to CP-02/1 instead"
-
-    run_virtual(test())
-
-
-def test_a_vehicle_is_known_by_the_reference_somebody_ties_it_to() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise(id_token="van-7", reference="order 12")
-        house.comes(FIRST, "borrowed card")
-        await house.passes(61)
-        assert house.of(promise).state is PromiseState.CONFIRMED
-        house.booking.tie("CP-01/1", "order 12")
-        await house.passes(1)
-        assert house.of(promise).state is PromiseState.ARRIVED
-
-    run_virtual(test())
-
-
-def test_equal_references_of_two_holders_are_two_names() -> None:
-    async def test() -> None:
-        house = House()
-        theirs = await house.promise(by=OTHERS, connector=SECOND, reference="van 1", kwh=4)
-        ours = await house.promise(id_token="van-7", reference="van 1", kwh=4)
-        house.comes(THIRD, "borrowed card")
-        with pytest.raises(UnknownReservationError, match="give the id of the one you mean"):
-            house.booking.tie("CP-03/1", "van 1")
-        with pytest.raises(UnknownReservationError, match="nobody has an open reservation named"):
-            house.booking.tie("CP-03/1", "van 2")
-        house.booking.tie("CP-03/1", ours.id)
-        await house.passes(61)
-
-        assert (house.of(ours).state, house.of(ours).place) == (PromiseState.ARRIVED, "CP-03/1")
-        assert (house.of(theirs).state, house.of(theirs).place) == (
-            PromiseState.CONFIRMED,
-            "CP-02/1",
-        )
-
-    run_virtual(test())
-
-
-def test_a_reference_used_later_by_another_holder_takes_no_vehicle() -> None:
-    async def test() -> None:
-        house = House()
-        ours = await house.promise(reference="van 1", id_token="van-7", kwh=4)
-        house.comes(THIRD, "borrowed card")
-        house.booking.tie("CP-03/1", "van 1")
-        theirs = await house.promise(
-            by=OTHERS, connector=SECOND, reference="van 1", id_token="ev-1", from_h=0.5, kwh=4
-        )
-        await house.passes(61)
-
-        assert (house.of(ours).state, house.of(ours).place) == (PromiseState.ARRIVED, "CP-03/1")
-        assert house.of(theirs).state is PromiseState.CONFIRMED
-
-    run_virtual(test())
-
-
-def test_a_promise_follows_no_vehicle_to_where_another_holder_was_promised_it() -> None:
-    async def test() -> None:
-        house = House()
-        theirs = await house.promise(
-            by=OTHERS, connector=SECOND, id_token="van-7", from_h=0.5, until_h=1.4, kwh=4
-        )
-        ours = await house.promise(id_token="van-7", from_h=1.5, until_h=3, kwh=4)
-        house.comes(FIRST, "van-7")
-        await house.passes(60)
-        assert (house.of(theirs).state, house.of(theirs).place) == (
-            PromiseState.CONFIRMED,
-            "CP-02/1",
-        )
-        await house.passes(31)
-        assert house.of(ours).state is PromiseState.ARRIVED
-
-    run_virtual(test())
-
-
-async def looked_at(house: House, promise: Reservation) -> Risk | None:
-    await house.booking.review()
-    return house.booking.risk(promise.id)
-
-
-def test_a_vehicle_that_stays_on_is_not_the_one_a_promise_was_made_to() -> None:
-    async def test() -> None:
-        house = House()
-        house.comes(id_token="walk-up")
-        house.shows(100.0)
-        await house.passes(1)
-        promise = await house.promise(kwh=40)
-        await house.passes(61)
-        risk = await looked_at(house, promise)
-
-        assert house.of(promise).state is PromiseState.CONFIRMED
-        assert risk is not None
-        assert risk.is_at_risk
-        assert risk.why.endswith("another vehicle is at CP-01/1")
-        house.shows(112.0)
-        house.leaves()
-        await house.passes(9)
-        house.comes(number=2)
-        await house.passes(120)
-        now = house.of(promise)
-        assert (now.state, now.delivered_wh) == (PromiseState.BROKEN, 0)
-        assert now.cause.startswith("another vehicle was at CP-01/1 in its time; ")
-
-    run_virtual(test())
-
-
-def test_where_another_vehicle_stays_to_the_end_its_promise_says_so() -> None:
-    async def test() -> None:
-        house = House()
-        house.comes()
-        await house.passes(1)
-        promise = await house.promise()
-        await house.passes(181)
-        now = house.of(promise)
-        assert (now.state, now.cause) == (
-            PromiseState.NO_SHOW,
-            "another vehicle was at CP-01/1 in its time",
-        )
-
-    run_virtual(test())
-
-
-@pytest.mark.parametrize(
-    ("before_min", "state"), [(70, PromiseState.CONFIRMED), (50, PromiseState.ARRIVED)]
-)
-def test_who_comes_long_before_a_window_has_not_come_for_it(
-    before_min: float, state: PromiseState
-) -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise(from_h=2)
-        await house.passes(120 - before_min)
-        house.comes()
-        await house.passes(before_min + 1)
-        assert house.of(promise).state is state
-
-    run_virtual(test())
-
-
-def test_the_vehicle_of_one_promise_is_not_that_of_the_next_but_is_taken_to_leave_by_then() -> None:
-    async def test() -> None:
-        house = House()
-        first = await house.promise(from_h=0.6, until_h=1, kwh=2)
-        following = await house.promise(from_h=1, until_h=3, kwh=40)
-        await house.passes(37)
-        house.comes()
-        await house.passes(1)
-        assert house.of(first).state is PromiseState.ARRIVED
-        risk = await looked_at(house, following)
-        assert risk is not None
-        assert not risk.is_at_risk
-        await house.passes(23)
-        assert house.of(following).state is PromiseState.CONFIRMED
-
-    run_virtual(test())
-
-
-def test_a_vehicle_that_stays_over_what_it_said_is_in_the_way_again() -> None:
-    async def test() -> None:
-        house = House(leaves_at_h=0.5)
-        house.comes(id_token="walk-up")
-        await house.passes(1)
-        promise = await house.promise(kwh=40)
-        await house.passes(20)
-        risk = await looked_at(house, promise)
-        assert risk is not None
-        assert not risk.is_at_risk
-        await house.passes(20)
-        risk = await looked_at(house, promise)
-        assert risk is not None
-        assert risk.is_at_risk
-
-    run_virtual(test())
-
-
-def test_who_was_there_before_a_restart_has_not_come_by_it() -> None:
-    async def test() -> None:
-        before = House()
-        promise = await before.promise()
-        stays = Session(
-            connector=FIRST,
-            transaction=TransactionId("1"),
-            began_at_s=before.clock.now_at().timestamp() - 60,
-            id_token="van-7",
-            delivered_wh=0.0,
-        )
-        memory = {promise.id: PromiseMemory(promise=promise)}
-        house = House(memory, were_there=(stays,))
-        house.comes()  # Its station tells that it is there, and no token.
-        await house.passes(61)
-        assert house.of(promise).state is PromiseState.CONFIRMED
-        theirs = await house.promise(id_token="van-7", connector=SECOND, from_h=0.1)
-        await house.passes(7)
-        cause = house.booking.book.promises[theirs.id].cause
-        assert cause == "its vehicle came to CP-01/1 instead"
-
-    run_virtual(test())
-
-
-def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise()
-        await house.passes(30)
-        house.comes()
-        await house.passes(31)
-        now_s = house.clock.now_at().timestamp()
-        less = OwnEnvelope(connector="CP-01/1", profile=((now_s, now_s + 3_600, 4_200),))
-        replaced = await house.booking.hold(less, VANS, replaces=promise.id)
-        await house.booking.confirm(replaced.id, VANS)
-        await house.passes(1)
-        assert house.of(replaced).state is PromiseState.ARRIVED
-
-    run_virtual(test())
+from tests.support.promise_house import FIRST, SECOND, THIRD, VANS, House
+from tests.support.small_site import CARPARK
+from tests.support.virtual_time import run_virtual
 
 
 @pytest.mark.parametrize(
@@ -426,6 +54,92 @@ def test_what_is_drawn_in_the_slack_of_a_departure_is_delivered() -> None:
         house.shows(106.0)
         await house.passes(20)
         assert house.of(promise).state is PromiseState.FULFILLED
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("id_token", [None, "van-7"])
+@pytest.mark.parametrize(("before_kwh", "after_kwh"), [(10.0, 0.0), (9.0, 1.0)])
+def test_what_a_vehicle_draws_before_its_time_is_delivered(
+    id_token: str | None, before_kwh: float, after_kwh: float
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(100.0)
+        promise = await house.promise(kwh=10.0, id_token=id_token)
+        await house.passes(30)
+        house.comes(id_token="van-7")
+        await house.passes(29)
+        house.shows(100.0 + before_kwh)
+        await house.passes(30)
+        house.shows(100.0 + before_kwh + after_kwh)
+        await house.passes(130)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (PromiseState.FULFILLED, 10_000)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_what_is_drawn_before_its_time_elsewhere_is_delivered_and_kept_over_a_restart(
+    is_read_before: bool,
+) -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(kwh=10.0, id_token="van-7")
+        before.comes(SECOND, "van-7")
+        before.shows(100.0, SECOND)
+        before.shows(104.0, SECOND)
+        remembered = before.booking.book.promises[promise.id]
+        assert remembered.delivered_wh == 4_000
+
+        memory = {promise.id: PromiseMemory(promise=remembered, register_wh=104_000.0)}
+        house = House(memory)
+        house.comes(SECOND, "van-7")
+        if is_read_before:
+            house.shows(107.0, SECOND)
+        await house.passes(61)
+        house.shows(110.0, SECOND)
+        now = house.booking.book.promises[promise.id]
+        assert (now.place, now.state) == ("CP-02/1", PromiseState.ARRIVED)
+        assert now.delivered_wh == 10_000
+
+    run_virtual(test())
+
+
+def test_what_a_vehicle_had_that_left_before_its_time_is_not_delivered() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=10.0, id_token="van-7")
+        house.comes(THIRD, "van-7")
+        house.shows(100.0, THIRD)
+        house.shows(108.0, THIRD)
+        house.leaves(THIRD)
+        house.comes(FIRST, "van-7", number=2)
+        house.shows(500.0)
+        await house.passes(61)
+        now = house.booking.book.promises[promise.id]
+        assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 0)
+
+    run_virtual(test())
+
+
+def test_what_a_vehicle_draws_is_delivered_for_one_promise_at_a_time() -> None:
+    async def test() -> None:
+        house = House()
+        second = await house.promise(from_h=2.1, until_h=3, kwh=4, id_token="van-7")
+        first = await house.promise(from_h=1, until_h=2, kwh=4, id_token="van-7")
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        house.shows(101.0)
+        await house.passes(70)
+        house.shows(104.0)
+        await house.passes(52)
+        house.shows(105.0)
+        await house.passes(10)
+        house.shows(107.0)
+        assert house.of(first).delivered_wh == 4_000
+        assert house.booking.book.promises[second.id].delivered_wh == 3_000
 
     run_virtual(test())
 
@@ -480,37 +194,6 @@ def test_who_leaves_early_and_who_never_comes_are_scored_apart() -> None:
         report = house.booking.reliability()
         assert report.excused[Excuse.LEFT_EARLY] == report.excused[Excuse.NO_SHOW] == 1
         assert sum(row.count for row in report.rows) + report.slack_count == 0
-
-    run_virtual(test())
-
-
-def test_a_station_that_is_back_has_no_new_vehicle() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise()
-        await house.passes(30)
-        house.comes()
-        await house.passes(60)
-        house.comes()
-        await house.passes(1)
-        assert house.of(promise).excuse is None
-        assert house.of(promise).arrived_at_s == promise.from_at_s
-
-    run_virtual(test())
-
-
-def test_a_vehicle_that_was_taken_to_be_gone_and_charges_on_has_not_come_anew() -> None:
-    async def test() -> None:
-        house = House()
-        promise = await house.promise(id_token="van-7", reference="order 12")
-        house.comes(FIRST, "borrowed card")
-        house.booking.tie("CP-01/1", "order 12")
-        await house.passes(30)
-        house.leaves(cause=EndCause.LOST_IN_REBOOT)
-        await house.passes(1)
-        house.comes()  # Its station tells no token when it is found running.
-        await house.passes(31)
-        assert house.of(promise).state is PromiseState.ARRIVED
 
     run_virtual(test())
 

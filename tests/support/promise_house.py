@@ -1,0 +1,121 @@
+"""A book of promises, and the vehicles that come for them, in virtual time."""
+
+from datetime import timedelta
+
+from gateway.control.parameters import ControlParameters
+from gateway.control.wiring import Wiring
+from gateway.domain.access import Access, Role
+from gateway.domain.charging import EndCause
+from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.memory import PromiseMemory
+from gateway.domain.needs import Need
+from gateway.domain.promises import Reservation
+from gateway.domain.sessions import Session
+from gateway.services.booking import Booking
+from gateway.services.feed import Feed
+from tests.support.small_site import small_site
+from tests.support.virtual_time import VirtualClock
+
+FIRST, SECOND = (ConnectorRef(StationId(f"CP-0{n}"), 1) for n in (1, 2))
+THIRD = ConnectorRef(StationId("CP-03"), 1)
+VANS = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+OTHERS = Access(name="others", role=Role.VEHICLE_OPERATOR)
+OPERATOR = Access(name="desk", role=Role.OPERATOR)
+KWH = 20.0
+
+
+class House:
+    """A book of promises, and the vehicles that come for them, in virtual time."""
+
+    def __init__(
+        self,
+        memory: dict[str, PromiseMemory] | None = None,
+        were_there: tuple[Session, ...] = (),
+        leaves_at_h: float | None = None,
+    ) -> None:
+        self.clock = VirtualClock()
+        leaves_at_s: float | None = None
+        if leaves_at_h is not None:
+            leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
+        self.booking = Booking(
+            Wiring.of(small_site(3)),
+            ControlParameters(),
+            clock=self.clock,
+            feed=Feed(self.clock),
+            remembered=memory,
+            were_there=were_there,
+            leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},
+        )
+
+    async def promise(
+        self,
+        *,
+        id_token: str | None = None,
+        reference: str | None = None,
+        by: Access = VANS,
+        connector: ConnectorRef = FIRST,
+        from_h: float = 1.0,
+        until_h: float = 3.0,
+        kwh: float = KWH,
+        arrive_slack_h: float = 0.0,
+        depart_slack_h: float = 0.0,
+    ) -> Reservation:
+        """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now."""
+        wanted = Need(
+            arrive_at=self.clock.now_at() + timedelta(hours=from_h),
+            depart_at=self.clock.now_at() + timedelta(hours=until_h),
+            energy_wh=int(kwh * 1_000),
+            connector=connector,
+            id_token=id_token,
+            reference=reference,
+            arrive_slack_s=arrive_slack_h * 3_600,
+            depart_slack_s=depart_slack_h * 3_600,
+        )
+        held = await self.booking.hold(self.booking.quote(wanted, by).offers[0].id, by)
+        return await self.booking.confirm(held.id, by)
+
+    def comes(
+        self, connector: ConnectorRef = FIRST, id_token: str | None = None, number: int = 1
+    ) -> None:
+        self.booking.hear(
+            TransactionStarted(
+                at_s=self.clock.monotonic_s(),
+                connector=connector,
+                transaction=TransactionId(str(number)),
+                id_token=id_token,
+            )
+        )
+
+    def leaves(
+        self,
+        connector: ConnectorRef = FIRST,
+        number: int = 1,
+        cause: EndCause = EndCause.TOLD,
+    ) -> None:
+        self.booking.hear(
+            TransactionEnded(
+                at_s=self.clock.monotonic_s(),
+                connector=connector,
+                transaction=TransactionId(str(number)),
+                cause=cause,
+            )
+        )
+
+    def shows(self, kwh: float, connector: ConnectorRef = FIRST) -> None:
+        self.booking.hear(
+            ConnectorMetered(
+                at_s=self.clock.monotonic_s(), connector=connector, energy_wh=kwh * 1_000
+            )
+        )
+
+    async def passes(self, minutes: float, *, limit_a: float = 0.0) -> None:
+        """Let time pass, all connectors being allowed so much."""
+        for _ in range(round(minutes * 20)):  # As in the daemon: each few seconds.
+            self.booking.allow(lambda _: int(limit_a * 1_000), at_s=self.clock.monotonic_s())
+            await self.clock.sleep_s(3)
+            self.booking.settle()
+
+    def of(self, promise: Reservation) -> Reservation:
+        (found,) = (p for p in self.booking.reservations(OPERATOR) if p.id == promise.id)
+        return found
