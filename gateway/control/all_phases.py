@@ -6,7 +6,7 @@ it is known which phases those are, all the watts may flow on any of them, and a
 """
 
 from gateway.control.bounds import is_told_too_few
-from gateway.control.state import NEVER_S, SiteState
+from gateway.control.state import SiteState
 from gateway.domain.reasons import Reason, ReasonKind
 
 _COUNTED_BESIDES = frozenset({ReasonKind.STATION_UNPROVEN, ReasonKind.DRAWS_MORE})
@@ -23,37 +23,18 @@ def tells_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
     return belief.mask is None and belief.wanted_ma > 0
 
 
-def may_need_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
-    """Return whether a vehicle draws nothing of watts that are too few for all phases.
+def asks_all_phases(state: SiteState, at: int, cap: Reason | None) -> bool:
+    """Return whether a vehicle that may begin with watts for all phases alone has not been told them.
 
-    Some vehicles take `start_settling_s` to begin: only what is sampled after that tells.
+    It drew nothing of those for one when it had them last.
     """
     belief, connector = state.connectors[at], state.wiring.connectors[at]
-    draw, parameters = belief.draw, state.parameters
-    if not is_told_too_few(belief, connector, state.stations[connector.ref.station]):
+    if not belief.asks_all_phases or _is_capped(cap):
         return False
-    if _is_capped(cap):
-        return False
-    if belief.resting_since_s is None or draw is None:
-        return False
-    shows_from_s = belief.started_at_s + parameters.start_settling_s
-    return draw.at_s - parameters.sample_age_s >= shows_from_s
-
-
-def waits_for_all_phases(
-    state: SiteState, at: int, cap: Reason | None, *, is_at_rest: bool
-) -> bool:
-    """Return whether a vehicle drew nothing of watts for one phase, and was not told them for all.
-
-    One that was paused for that (`is_at_rest`) waits as well.
-    """
-    belief, connector = state.connectors[at], state.wiring.connectors[at]
-    if belief.all_phases_at_s > NEVER_S or belief.mask is not None or _is_capped(cap):
-        return False
-    if belief.limits[-1].limit_ma:
-        return may_need_all_phases(state, at, cap)
-    takes_watts = state.stations[connector.ref.station].takes_watts
-    return is_at_rest and takes_watts and len(connector.phases) > 1
+    station = state.stations[connector.ref.station]
+    if not belief.wanted_ma:
+        return station.takes_watts
+    return is_told_too_few(belief, connector, station)
 
 
 def counts_no_more(state: SiteState, at: int, limit_ma: int, cap: Reason | None) -> bool:

@@ -61,6 +61,10 @@ class Board:
     """Connector -> the raise that a second look did not let pass."""
     crowded: set[int] = field(default_factory=set)
     """Rows where not even everyone's minimum fits."""
+    resting: set[int] = field(default_factory=set)
+    """Connectors that draw nothing, where what they would is in base as well."""
+    turns: set[int] = field(default_factory=set)
+    """Connectors that need more than the minimum to begin, and others' turn for it."""
     kept_ma: dict[int, dict[int, int]] = field(default_factory=dict)
     """Row -> connector -> what is kept free there for it: nobody else is raised into it."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
@@ -115,7 +119,7 @@ class Board:
         more_ma = self.more_for_phases_ma(at, limit_ma, phase_count)
         if any(self.proven_room_ma[row] < more_ma for row in self.rows[at]):
             return False
-        before_ma = self.counted_ma(at, self.limit_ma[at])
+        before_ma = self.counted_ma(at, self.limit_ma[at]) - self._not_in_base_ma(at)
         self.phase_count[at] = phase_count
         told_ma = self.counted_ma(at, limit_ma)
         self.limit_ma[at], self.high_ma[at] = limit_ma, self.awake_ma[at]
@@ -128,13 +132,24 @@ class Board:
 
     def more_for_phases_ma(self, at: int, limit_ma: int, phase_count: int) -> int:
         """Return what is claimed more once a connector's watts are told for so many phases."""
-        before_ma, was_count = self.counted_ma(at, self.limit_ma[at]), self.phase_count[at]
-        self.phase_count[at] = phase_count
-        told_ma = self.counted_ma(at, limit_ma)
-        self.phase_count[at] = was_count
+        not_in_base_ma = self._not_in_base_ma(at)
+        before_ma = self.counted_ma(at, self.limit_ma[at]) - not_in_base_ma
+        high_ma = self.high_ma[at] - not_in_base_ma
+        told_ma = self.counted_for_ma(at, limit_ma, phase_count)
         # What is in base as well of a lower limit is no room for its claim.
-        less_ma = max(0, min(self.limit_ma[at], self.in_base_ma[at]) - limit_ma)
-        return max(told_ma, self.awake_ma[at]) - max(before_ma, self.high_ma[at]) + less_ma
+        less_ma = max(0, min(self.limit_ma[at], self.in_base_ma[at]) - not_in_base_ma - limit_ma)
+        return max(told_ma, self.awake_ma[at]) - max(before_ma, high_ma) + less_ma
+
+    def counted_for_ma(self, at: int, limit_ma: int, phase_count: int) -> int:
+        """Return what a limit is counted at once it is told for so many phases."""
+        was_count, self.phase_count[at] = self.phase_count[at], phase_count
+        counted_ma = self.counted_ma(at, limit_ma)
+        self.phase_count[at] = was_count
+        return counted_ma
+
+    def _not_in_base_ma(self, at: int) -> int:
+        """Return what of its limit is counted as if it were in base, and is not: it draws nothing."""
+        return min(self.limit_ma[at], self.in_base_ma[at]) if at in self.resting else 0
 
     def gives_ma(self, at: int, keeps_ma: int) -> int:
         """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""
@@ -143,7 +158,8 @@ class Board:
             return 0
         if not self.takes_watts[at]:  # Nearly always, and told at once.
             return limit_ma - keeps_ma if keeps_ma else limit_ma + self.excess_ma[at]
-        return self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
+        gives_ma = self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
+        return gives_ma - max(0, self._not_in_base_ma(at) - keeps_ma)
 
     def claimed_more_ma(self, at: int, limit_ma: int) -> int:
         """Return what is claimed more of a row once a connector is told a limit."""
@@ -159,6 +175,8 @@ class Board:
         gives_otherwise = max(self.limit_ma[at], floor_ma) != max(limit_ma, floor_ma)
         before_ma, claimed_ma = self.limit_ma[at], self.claimed_more_ma(at, limit_ma)
         freed_ma = self.counted_ma(at, before_ma) - self.counted_ma(at, limit_ma)
+        if at in self.resting and limit_ma < before_ma:
+            freed_ma -= max(0, self._not_in_base_ma(at) - limit_ma)
         self.limit_ma[at] = limit_ma
         if limit_ma > before_ma:
             self.high_ma[at] = self.awake_ma[at]

@@ -129,8 +129,7 @@ def board_of(moment: Moment) -> Board:
     wiring, count = state.wiring, len(moment.controlled)
     # What is claimed, and raised, beyond highs; summed on each connector's own circuit first.
     more_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
-    may_move, in_watts = [False] * count, [False] * count
-    known_counts, phase_counts = [1] * count, [1] * count
+    may_move, known_counts, phase_counts = [False] * count, [1] * count, [1] * count
     tells_all = state.memory.tells_all_phases
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
     highs_ma, in_base_ma = _highs_ma(moment), [0] * count
@@ -170,7 +169,6 @@ def board_of(moment: Moment) -> Board:
         highs_ma[at] += min(limit_ma, in_base_ma[at])
         awake_ma[at] += min(limit_ma, in_base_ma[at])
         may_move[at] = confirmable and not _gives_nothing(moment, at)
-        in_watts[at] = station.takes_watts
         limits_ma[at], caps_ma[at], ranks[at] = limit_ma, cap_ma, rank
         floors_ma[at] = _floor_ma(rank, priority, cap_ma)
     more_ma, raises_ma = wiring.with_all_below(more_ma), wiring.with_all_below(raises_ma)
@@ -184,8 +182,9 @@ def board_of(moment: Moment) -> Board:
         cap_ma=caps_ma,
         floor_ma=floors_ma,
         rank=ranks,
-        takes_watts=in_watts,
+        takes_watts=[station.takes_watts for station in moment.stations],
         in_base_ma=in_base_ma,
+        resting=_resting_in_base(moment, in_base_ma),
         excess_ma=[belief.excess_ma for belief in state.connectors],
         phase_count=phase_counts,
         known_count=known_counts,
@@ -257,6 +256,13 @@ def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
     return takes_ma, max(0, undrawn_ma) if is_settled else undrawn_ma
 
 
+def _resting_in_base(moment: Moment, in_base_ma: list[int]) -> set[int]:
+    """Return who draws nothing of what is counted as if it were in base."""
+    connectors = moment.state.connectors
+    counted = [at for at, ma in enumerate(in_base_ma) if ma]
+    return {at for at in counted if connectors[at].resting_since_s is not None}
+
+
 def _gives_nothing(moment: Moment, at: Position) -> bool:
     """Return whether one that is mute gives nothing by a pause: the reserve keeps it all the same.
 
@@ -277,6 +283,11 @@ def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:
     if rank[0] == AT_REST_RANK:
         return min(cap_ma, priority.floor_ma)
     return min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma))
+
+
+def awake_rank(state: SiteState, at: Position) -> Rank:
+    """Return what a connector ranks as while its vehicle does not rest."""
+    return _rank(state, state.priorities.get(state.wiring.connectors[at].ref, ORDINARY))
 
 
 def _rank(state: SiteState, priority: Priority) -> Rank:

@@ -3,22 +3,26 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gateway.control.all_phases import counts_no_more, may_need_all_phases
 from gateway.control.appetite import uses_its_limit
 from gateway.control.board import Board, Rank
 from gateway.control.claims import AT_REST_RANK, Moment, board_of, moment_of
 from gateway.control.dead_man import lapse_of, may_add_ma
 from gateway.control.doubts import doubts_of
 from gateway.control.dues import Look, hand_over, owe_promised, standing_dues
-from gateway.control.headroom import Survey
+from gateway.control.headroom import Survey, may_raise_by
 from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of, orders_of
+from gateway.control.phases_told import (
+    awake_of,
+    tell_all_phases,
+    tell_all_that_costs_nothing,
+    told_for_more,
+)
 from gateway.control.proof_watch import base_seen, void_proofs
 from gateway.control.questions import to_ask
 from gateway.control.second_look import held_back
 from gateway.control.share import (
     Steps,
     cut_to_fit,
-    make_room_for_more,
     raise_in_steps,
     rotate,
     start_waiting,
@@ -67,7 +71,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     if lapse.connector is not None:
         _hold(moment, board, state.wiring.connector_at[lapse.connector])
     steps = Steps.of(timers.climb_ma, state.wiring.rating_ma, state.parameters)
-    awake = [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
+    awake = awake_of(moment, board, waiting)
     # The minimum of who was promised something comes before a floor: what is kept free for floors
     # must not look taken to it, or it cuts those floors, and they are due again.
     wanting = _wanting(moment, board) if state.priorities else []
@@ -78,10 +82,10 @@ def decide(state: SiteState, now_s: float) -> Decision:
     if awake and now_s - rotated_at_s >= state.parameters.rotation_s / 4:
         was_rotated = rotate(board, awake, now_s, state.parameters)
         rotated_at_s = now_s if was_rotated else rotated_at_s
-    _tell_all_phases(moment, board, timers)
+    tell_all_phases(moment, board, timers.headroom_since_s)
     dues += _raise(moment, board, steps)
-    tells_all_phases = _tells_all_phases(board)
-    _tell_all_that_costs_nothing(moment, board)
+    tells_all_phases = told_for_more(board)
+    tell_all_that_costs_nothing(moment, board)
     orders = _orders_that_fit(moment, board, lapse.connector)
     asked = to_ask(moment)
     base_seen_ma, base_over = base_seen(state, moment.seen, now_s)
@@ -129,16 +133,6 @@ def with_settled(state: SiteState, now_s: float) -> SiteState:
             connectors[at] = settled(belief, station, state.parameters, now_s)
     after = tuple(connectors)
     return state if after == state.connectors else replace(state, connectors=after)
-
-
-def _is_fresh(state: SiteState, seen: Survey, row: int) -> bool:
-    """Return whether a row's reading may be raised by: up to the fallbacks, though it is doubted."""
-    parameters, of_row = state.parameters, seen.rows[row]
-    if of_row.age_s is None or of_row.silent_s is None:
-        return True
-    is_capped = of_row.doubted_ma > 0 and of_row.age_s > parameters.stale_fallback_s
-    age_s = of_row.silent_s if is_capped else of_row.age_s
-    return age_s <= parameters.stale_no_raises_s
 
 
 def _short_since_s(moment: Moment, board: Board) -> tuple[float | None, ...]:
@@ -191,7 +185,7 @@ def _timers(moment: Moment, board: Board) -> _Timers:
     start_room: list[float | None] = []
     climb: list[int] = []
     for row, room_ma in enumerate(board.proven_room_ma):
-        is_fresh = _is_fresh(state, seen, row)
+        is_fresh = may_raise_by(state, seen, row)
         since_s, start_since_s = memory.headroom_since_s[row], memory.start_room_since_s[row]
         has_room, has_start = room_ma >= dead_band_ma, room_ma >= MIN_CHARGING_MA
         headroom.append((now_s if since_s is None else since_s) if is_fresh and has_room else None)
@@ -276,53 +270,6 @@ def _start(moment: Moment, board: Board, waiting: list[int], timers: _Timers) ->
             high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA)
         )
     start_waiting(board, waiting, may_start, state.parameters)
-
-
-def _tell_all_phases(moment: Moment, board: Board, timers: _Timers) -> None:
-    """Tell who drew nothing on one phase its watts for all, into headroom that has been fresh.
-
-    Others make room for it. Not soon again after it was told so in vain: it may be full, or wait by a
-    timer of its own.
-    """
-    state, after_s = moment.state, moment.state.parameters.raise_after_s
-    for at in moment.moved:
-        if not board.takes_watts[at] or not board.limit_ma[at]:
-            continue
-        if not may_need_all_phases(state, at, moment.caps[at]):
-            continue
-        if (
-            moment.now_s - state.connectors[at].all_phases_at_s
-            < state.parameters.all_phases_again_s
-        ):
-            continue
-        count = len(state.wiring.connectors[at].phases)
-        since_s = [timers.headroom_since_s[row] for row in board.rows[at]]
-        is_ready = all(s is not None and moment.now_s - s >= after_s for s in since_s)
-        if is_ready and board.tell_for(at, MIN_CHARGING_MA, count):
-            continue
-        if board.may_move[at]:
-            more_ma = board.more_for_phases_ma(at, MIN_CHARGING_MA, count)
-            make_room_for_more(board, at, more_ma, state.parameters)
-
-
-def _tells_all_phases(board: Board) -> tuple[bool, ...]:
-    """Return, per connector, whether its watts are told for more phases than it is known to use."""
-    counts = zip(board.limit_ma, board.phase_count, board.known_count, strict=True)
-    return tuple([limit_ma > 0 and count > known for limit_ma, count, known in counts])
-
-
-def _tell_all_that_costs_nothing(moment: Moment, board: Board) -> None:
-    """Tell watts for all phases where that counts no more; anew each second, while it does not."""
-    state = moment.state
-    for at in moment.moved:
-        if not board.takes_watts[at]:
-            continue
-        if not counts_no_more(state, at, board.limit_ma[at], moment.caps[at]):
-            continue
-        count, newest = len(state.wiring.connectors[at].phases), state.connectors[at].limits[-1]
-        is_told = newest.phase_count == count
-        if is_told or all(_is_fresh(state, moment.seen, row) for row in board.rows[at]):
-            board.phase_count[at] = count
 
 
 def _tell_needs(moment: Moment, board: Board) -> None:

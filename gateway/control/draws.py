@@ -223,26 +223,42 @@ def is_disobedient(belief: ConnectorBelief, parameters: ControlParameters) -> bo
 
 
 def _with_all_phases(
-    belief: ConnectorBelief, draw: Draw, parameters: ControlParameters
+    belief: ConnectorBelief,
+    connector: Connector,
+    station: StationBelief,
+    draw: Draw,
+    parameters: ControlParameters,
 ) -> ConnectorBelief:
-    """Return the belief with whether watts told for every phase were of use to its vehicle.
+    """Return the belief with whether its vehicle needs watts for every phase to begin.
 
-    They were not where it draws nothing of them, or has all of them on one phase.
+    So it may where it draws nothing of those for one. Those for all are of no use where it draws
+    nothing of them either, or has all of them on one phase.
     """
-    newest = belief.limits[-1]
+    newest, sampled_at_s = belief.limits[-1], draw.at_s - parameters.sample_age_s
+    if not newest.limit_ma or sampled_at_s < newest.sent_at_s:
+        return belief
     drawn_ma = draw.highest_ma
     if drawn_ma is None:
         drawn_ma = (draw.power_ma or 0) // newest.phase_count
-    if newest.phase_count == 1 or draw.at_s - parameters.sample_age_s < newest.sent_at_s:
-        return belief
+    rests = drawn_ma < parameters.dormant_draw_ma
+    if newest.phase_count == 1:
+        if belief.asks_all_phases:
+            return belief if rests else replace(belief, asks_all_phases=False)
+        if not rests or not is_told_too_few(belief, connector, station):
+            return belief
+        could_s = belief.started_at_s + parameters.start_settling_s
+        is_again = draw.at_s - belief.all_phases_at_s < parameters.all_phases_again_s
+        if sampled_at_s < could_s or is_again:
+            return belief
+        return replace(belief, asks_all_phases=True)
     is_on_one = (
         draw.current_ma is not None and sum(ma >= USED_PHASE_MA for ma in draw.current_ma) == 1
     )
-    if drawn_ma >= CHARGING_MA:
-        return replace(belief, all_phases_at_s=draw.at_s if is_on_one else NEVER_S)
     could_s = newest.sent_at_s + parameters.start_settling_s
-    if drawn_ma < parameters.dormant_draw_ma and draw.at_s - parameters.sample_age_s >= could_s:
-        return replace(belief, all_phases_at_s=draw.at_s)
+    if (rests and sampled_at_s >= could_s) or (drawn_ma >= CHARGING_MA and is_on_one):
+        return replace(belief, all_phases_at_s=draw.at_s, asks_all_phases=False)
+    if drawn_ma >= CHARGING_MA:
+        return replace(belief, all_phases_at_s=NEVER_S)
     return belief
 
 
@@ -265,7 +281,7 @@ def _learn(
         elif belief.mask_seen == seen:
             belief = replace(belief, mask=seen)
         belief = replace(belief, mask_seen=seen)
-    belief = _with_all_phases(belief, draw, parameters)
+    belief = _with_all_phases(belief, connector, station, draw, parameters)
     rests = drawn_ma < parameters.dormant_draw_ma
     resting_since_s = (belief.resting_since_s or draw.at_s) if rests else None
     offered_ma = belief.limits[-1].limit_ma

@@ -99,6 +99,16 @@ def survey(state: SiteState, now_s: float) -> Survey:
     return _surveyed(state, counted, now_s)
 
 
+def may_raise_by(state: SiteState, seen: Survey, row: int) -> bool:
+    """Return whether a row's reading may be raised by: up to the fallbacks, though it is doubted."""
+    parameters, of_row = state.parameters, seen.rows[row]
+    if of_row.age_s is None or of_row.silent_s is None:
+        return True
+    is_capped = of_row.doubted_ma > 0 and of_row.age_s > parameters.stale_fallback_s
+    age_s = of_row.silent_s if is_capped else of_row.age_s
+    return age_s <= parameters.stale_no_raises_s
+
+
 def survey_again(
     state: SiteState, seen: Survey, changed: Collection[Position], now_s: float
 ) -> Survey:

@@ -39,7 +39,8 @@ def orders_of(moment: Moment, board: Board, lapsing: ConnectorRef | None) -> tup
     for at in moment.moved:
         belief, limit_ma = state.connectors[at], board.limit_ma[at]
         newest = belief.limits[-1]
-        phase_count = board.phase_count[at]
+        # What is told no current is told it for no phase: so its renewal stays one.
+        phase_count = board.phase_count[at] if limit_ma else newest.phase_count
         is_change = newest.last_sequence == 0 or limit_ma != newest.limit_ma
         if board.takes_watts[at] and limit_ma and phase_count != newest.phase_count:
             is_change = True

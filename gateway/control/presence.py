@@ -100,6 +100,7 @@ def plugged(
         fit=UNFITTED,
         accepts_ma=None,
         all_phases_at_s=NEVER_S,
+        asks_all_phases=False,
         unused_since_s=None,
         resting_since_s=None,
         paused_at_s=None,

@@ -173,8 +173,13 @@ def start_waiting(
         short = _short_rows(board, at, least_ma, parameters.dead_band_ma)
         if short:
             shut_out.add(alike)
+            if not could_start(board, at, least_ma):
+                continue
+            if board.phase_count[at] > board.known_count[at]:
+                board.turns.add(at)  # It needs so much that what is left is of use to others.
+                continue
             # What is left there is no use to others for long: they would be cut for it again.
-            for row in short if _could_gain(board, at, least_ma) else ():
+            for row in short:
                 board.crowded.add(row)
                 board.keep_proven(row, at, max(0, board.proven_room_ma[row]))
             continue
@@ -185,18 +190,19 @@ def start_waiting(
         shut_out.clear()
 
 
-def make_room_for_more(board: Board, at: int, more_ma: int, parameters: ControlParameters) -> None:
-    """Make room for `more_ma` on each row of one that has its minimum, and keep it free.
+def make_room_for_more(board: Board, at: int, more_ma: int, parameters: ControlParameters) -> bool:
+    """Make room for `more_ma` on each row of one that has its minimum, and keep it free; say if so.
 
     Nobody is cut where that is not to be had from those above their floors.
     """
     if _short_rows(board, at, more_ma, parameters.dead_band_ma):
-        return
+        return False
     for row in board.rows[at]:
         if board.room_ma[row] < more_ma:
             _make_room(board, row, at, more_ma, parameters)
         board.room_ma[row] -= more_ma
         board.keep_proven(row, at, more_ma)
+    return True
 
 
 def _least_rank(board: Board, waiting: int) -> Rank:
@@ -249,7 +255,7 @@ def _short_rows(board: Board, waiting: int, least_ma: int, margin_ma: int) -> li
     return short
 
 
-def _could_gain(board: Board, waiting: int, least_ma: int) -> bool:
+def could_start(board: Board, waiting: int, least_ma: int) -> bool:
     """Return whether one waiting could start if all who can be paused were: else none need."""
     return all(
         board.may_gain(row, least_ma - board.room_ma[row])
@@ -299,22 +305,57 @@ def rotate(board: Board, waiting: list[int], now_s: float, parameters: ControlPa
             gain_ma[row] = sum([board.gives_ma(other, 0) for other in had_turn[row]])
         return board.room_ma[row] + gain_ma[row]
 
+    def lacks_turn(at: int, least_ma: int, short: list[int]) -> bool:
+        """Return whether it still lacks room when those who had their turn are paused for it."""
+        if at not in board.turns:
+            is_crowded = not board.crowded.isdisjoint(short)
+            # The nearest row is asked first: it has the fewest to look through.
+            return not is_crowded or any(may_have_ma(row) < least_ma for row in short)
+        return any(
+            may_have_ma(row) + _spare_of_others_ma(board, row, at, had_turn[row]) < least_ma
+            for row in short
+        )
+
     for at in waiting:
         least_ma = board.start_ma(at)
         alike = board.rows[at], least_ma
         if alike in in_vain:
             continue
         short = board.lacking(at, least_ma)
-        is_crowded = not board.crowded.isdisjoint(short)
-        # The nearest row is asked first: it has the fewest to look through.
-        if not is_crowded or any(may_have_ma(row) < least_ma for row in short):
+        if lacks_turn(at, least_ma, short):
             in_vain.add(alike)
             continue
         for row in short:
+            if at in board.turns:
+                _take_turn(board, row, had_turn[row], at, parameters)
+                continue
             for other in pause(board, row, had_turn[row], least_ma):
                 board.made_room_for[other] = at
         return True
     return False
+
+
+def _spare_of_others_ma(board: Board, row: int, waiting: int, had_turn: list[int]) -> int:
+    """Return what those who had no turn yet can give on a row above their floors."""
+    if row in board.crowded:
+        return 0
+    theirs_ma = sum([board.gives_ma(other, board.floor_ma[other]) for other in had_turn])
+    return _spare_ma(board, row, waiting) - theirs_ma
+
+
+def _take_turn(
+    board: Board, row: int, had_turn: list[int], waiting: int, parameters: ControlParameters
+) -> None:
+    """Pause no more than are needed beside what others can give above their floors."""
+    least_ma = board.start_ma(waiting)
+    for other in had_turn:
+        if row not in _short_rows(board, waiting, least_ma, parameters.dead_band_ma):
+            break
+        if board.limit_ma[other]:
+            board.move(other, 0)
+            board.made_room_for[other] = waiting
+    if board.room_ma[row] < least_ma:
+        _make_room(board, row, waiting, least_ma, parameters)
 
 
 def _had_turn(board: Board, row: int, by_s: float) -> list[int]:

@@ -156,6 +156,8 @@ class ConnectorBelief:
     accepts_at_s: float = NEVER_S
     all_phases_at_s: float = NEVER_S
     """When readings last showed that watts told for every phase were told so in vain."""
+    asks_all_phases: bool = False
+    """Whether its vehicle drew nothing of watts told for one phase, and has begun with no others."""
     resting_since_s: float | None = None
     excess_ma: int = 0
     """How far above its limits it was seen to settle: it is counted with each (see `obedience`)."""

@@ -1,6 +1,6 @@
 """Which reason is the primary one for each connector's limit."""
 
-from gateway.control.all_phases import waits_for_all_phases
+from gateway.control.all_phases import asks_all_phases
 from gateway.control.board import Board
 from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
 from gateway.control.caps import figures
@@ -50,9 +50,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
         elif memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
             reason = _of_phases(moment, board, at, seen.high_ma[at], None)
-        elif moment.stations[at].takes_watts and waits_for_all_phases(
-            state, at, cap, is_at_rest=board.rank[at][0] == AT_REST_RANK
-        ):
+        elif moment.stations[at].takes_watts and asks_all_phases(state, at, cap):
             reason = _of_phases(moment, board, at, 0, tightest(at))
         elif cap is not None and (
             limit_ma >= cap.limit_ma or _is_cut_for_trial(moment, board, at, cap)
@@ -178,10 +176,13 @@ def _of_phases(
     """Return what watts count once told for every phase, and what is free while that waits."""
     connector, least_ma = moment.state.wiring.connectors[at], board.limit_ma[at] or MIN_CHARGING_MA
     count, max_ma = len(connector.phases), connector.max_ma
+    counted_ma = on_one_phase_ma(least_ma, times=count, max_ma=max_ma)
+    if waits is not None:
+        counted_ma += min(least_ma, board.in_base_ma[at])
     return Reason(
         kind=ReasonKind.ALL_PHASES_TRIED,
         limit_ma=board.limit_ma[at],
-        current_ma=max(high_ma, on_one_phase_ma(least_ma, times=count, max_ma=max_ma)),
+        current_ma=max(high_ma, counted_ma),
         row=waits,
     )
 
