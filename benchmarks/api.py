@@ -2,12 +2,13 @@
 
 The daemon and the building are those of `whole_daemon`: 100 stations, each with a vehicle that
 charges, 20 meters. In one run: four connections of a client ask for quotes as fast as they are
-answered, with a token that may; sixteen ask as fast as they can with one that may ask 600 times a
-minute, with bodies of 32 kB: what is too much is refused before the body is read, and the connection
-closed; six ask for what is critical and fits nowhere, which is thought over with everybody's charging. How long control cycles took is told by the daemon's own metrics, so a quantile
-lies between two bounds of a distribution; both are told. Of 60 cycles a p99 is the longest: nobody
-asks before the flood and after it, so that what others do to the machine can be told from it. The
-client is a process of its own.
+answered, with a token that may; one asks for a hundred needs at once, as a planner of routes does;
+sixteen ask as fast as they can with one that may ask 600 times a minute, with bodies of 32 kB: what is
+too much is refused before the body is read, and the connection closed; six ask for what is critical
+and fits nowhere, which is thought over with everybody's charging. How long control cycles took is
+told by the daemon's own metrics, so a quantile lies between two bounds of a distribution; both are
+told. Of 60 cycles a p99 is the longest: nobody asks before the flood and after it, so that what
+others do to the machine can be told from it. The client is a process of its own.
 """
 
 import asyncio
@@ -37,9 +38,11 @@ LASTS_S: Final = 60.0
 FLOOD_BYTES: Final = 32_768
 MOST_WH: Final = 90_000
 OFTEN_A_MIN: Final = 1_000_000
-CONNECTIONS: Final = {"asking": 4, "flood": 16, "critical": 6}
+BATCHED: Final = 100
+CONNECTIONS: Final = {"asking": 4, "batch": 1, "flood": 16, "critical": 6}
 ASKS: Final = (
     ("asking", OFTEN_A_MIN),
+    ("batch", OFTEN_A_MIN),
     ("nobody", None),
     ("flood", 600),
     ("nobody_again", None),
@@ -50,10 +53,11 @@ ASKS: Final = (
 class Client:
     """Some connections that ask for quotes, each as soon as it is answered."""
 
-    def __init__(self, port: int, token: str, *, body_bytes: int, is_critical: bool) -> None:
-        """Ask with a token; bodies have `body_bytes` at least."""
-        self._port, self._token, self._body_bytes = port, token, body_bytes
-        self._is_critical = is_critical
+    def __init__(self, port: int, token: str, how: str) -> None:
+        """Ask with a token, as one of `CONNECTIONS`."""
+        self._port, self._token = port, token
+        self._body_bytes = FLOOD_BYTES * (how == "flood")
+        self._is_critical, self._is_batch = how == "critical", how == "batch"
         self._chance = Random(1)
         self._answers: Counter[int] = Counter()
         self._took_s: list[float] = []
@@ -67,7 +71,8 @@ class Client:
                     tasks.create_task(self._ask_for_ever())
         elapsed_s, took_s = time.perf_counter() - begun_s, sorted(self._took_s)
         return {
-            "answers_per_s": round(self._answers.total() / elapsed_s),
+            "answers_per_s": round(self._answers.total() / elapsed_s, 1),
+            "needs_per_s": round(self._answers[200] * self._needs_count / elapsed_s),
             "of_status": dict(sorted(self._answers.items())),
             "answered_p50_ms": round(took_s[len(took_s) // 2] * 1_000, 1),
             "answered_p99_ms": round(took_s[len(took_s) * 99 // 100] * 1_000, 1),
@@ -95,10 +100,14 @@ class Client:
         self._took_s.append(time.perf_counter() - begun_s)
         return "connection: close" not in head
 
-    def _request(self) -> bytes:
+    @property
+    def _needs_count(self) -> int:
+        return BATCHED if self._is_batch else 1
+
+    def _need(self) -> dict[str, object]:
         chance = self._chance
         arrive_at = datetime.now(UTC) + timedelta(hours=chance.uniform(3, 40))
-        wanted = {
+        wanted: dict[str, object] = {
             "arrive_at": arrive_at.isoformat(),
             "depart_at": (arrive_at + timedelta(hours=chance.uniform(1, 4))).isoformat(),
             "energy_wh": chance.randrange(2_000, 15_000),
@@ -106,9 +115,16 @@ class Client:
         }
         if self._is_critical:
             wanted |= {"criticality": Criticality.CRITICAL, "energy_wh": MOST_WH}
+        return wanted
+
+    def _request(self) -> bytes:
+        wanted = (
+            {"needs": [self._need() for _ in range(BATCHED)]} if self._is_batch else self._need()
+        )
         body = json.dumps(wanted).encode().ljust(self._body_bytes)
+        path = "quotes/batch" if self._is_batch else "quotes"
         head = (
-            f"POST /api/v1/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
             f"Authorization: Bearer {self._token}\r\nContent-Type: application/json\r\n\r\n"
         )
         return head.encode() + body
@@ -161,12 +177,7 @@ def measure() -> dict[str, object]:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         how = sys.argv[3]
-        asked = Client(
-            int(sys.argv[1]),
-            sys.argv[2],
-            body_bytes=FLOOD_BYTES * (how == "flood"),
-            is_critical=how == "critical",
-        )
+        asked = Client(int(sys.argv[1]), sys.argv[2], how)
         print(json.dumps(uvloop.run(asked.run(CONNECTIONS[how], LASTS_S))))
     else:
         print(json.dumps(measure(), indent=2))

@@ -59,7 +59,9 @@ def kept_of(kept_count: int, count: int) -> list[Outcome]:
     ]
 
 
-@pytest.mark.parametrize(("kept_count", "is_alarm"), [(434, False), (432, True), (465, False), (469, True)])
+@pytest.mark.parametrize(
+    ("kept_count", "is_alarm"), [(434, False), (432, True), (465, False), (469, True)]
+)
 def test_the_alarm_waits_until_one_in_a_hundred_would_be_as_far_off(
     kept_count: int, *, is_alarm: bool
 ) -> None:
