@@ -69,6 +69,7 @@ from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.steady_clock import SteadyClock
 from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
 from gateway.services.trip_outputs import TripOutputs
@@ -105,6 +106,9 @@ class Daemon:
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
         self.alarms = Alarms(self._clock)
+        self._steady_clock = SteadyClock(
+            self._clock, is_kept_right=lambda: self._clock.moment().is_synchronised
+        )
         fitted = [output.circuit for output in settings.trip_outputs]
         self._circuit_alarms = CircuitAlarms(self.alarms, fitted=fitted)
         self._obedience_alarms = ObedienceAlarms(self.alarms)
@@ -188,7 +192,7 @@ class Daemon:
     ) -> FrontDesk:
         return FrontDesk(
             state,
-            clock=self._clock,
+            clock=self._steady_clock,
             alarms=self.alarms,
             ledger=self._ledger,
             memory=memory,
@@ -242,6 +246,7 @@ class Daemon:
             self._recorder.note(cycle)
         self._recollection.review()
         self.alarms.show("clock", clock_problem(self._clock.now_at()))
+        self.alarms.show("clock-jump", self._steady_clock.problem())
         for name, problem in self._storage_problems().items():
             self.alarms.show(name, problem)
         if self._calendar is not None:

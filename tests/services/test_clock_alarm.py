@@ -1,4 +1,4 @@
-"""A box without a battery begins in 1970: that is said until the clock is set, and nothing waits for it."""
+"""A clock that was never set, or that jumps, is said to be so while it lasts, and nothing waits for it."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def sounding(daemon: Daemon) -> tuple[str, ...]:
     return tuple(alarm.name for alarm in daemon.alarms.sounding())
 
 
-def test_a_clock_that_was_never_set_is_an_alarm_until_it_is(
+def test_a_clock_that_was_never_set_and_one_that_jumps_are_alarms(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config, clock = tmp_path / "site.yaml", SetLater()
@@ -52,10 +52,15 @@ def test_a_clock_that_was_never_set_is_an_alarm_until_it_is(
             await wait_alarms("clock")
             clock.behind = timedelta()
             await wait_alarms()
+            clock.behind = timedelta(hours=-2)
+            await wait_alarms("clock-jump")
+            clock.behind = timedelta()
+            await wait_alarms()
             stop.set()
 
     asyncio.run(test())
 
-    (said,) = [r.getMessage() for r in caplog.records if "ALARM" in r.getMessage()]
+    said, jumped = [r.getMessage() for r in caplog.records if "ALARM" in r.getMessage()]
+    assert "the wall clock jumped forward by 2:00:0" in jumped
     assert "shows 1970: it was never set" in said
     assert "timedatectl" in said

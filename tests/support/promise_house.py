@@ -14,6 +14,7 @@ from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.steady_clock import SteadyClock
 from tests.support.small_site import small_site
 from tests.support.virtual_time import VirtualClock
 
@@ -38,11 +39,12 @@ class House:
         leaves_at_s: float | None = None
         if leaves_at_h is not None:
             leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
+        steady = SteadyClock(self.clock)
         self.booking = Booking(
             Wiring.of(small_site(3)),
             ControlParameters(),
-            clock=self.clock,
-            feed=Feed(self.clock),
+            clock=steady,
+            feed=Feed(steady),
             remembered=memory,
             were_there=were_there,
             leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},

@@ -1,0 +1,91 @@
+"""A clock whose wall time does not follow a jump until that has lasted: promises go by it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
+from gateway.ports import Clock
+
+JUMP_S = 1.0
+"""A wall clock that is off by no more from one look to the next is followed."""
+LASTS_S = 300.0
+"""How long a wall clock must have stayed where it has jumped to before it is believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Jump:
+    """Where the wall clock is ahead of the monotonic one since a monotonic second."""
+
+    since_s: float
+    ahead_s: float
+
+
+class SteadyClock:
+    """`gateway.ports.Clock` over another, in one event loop.
+
+    What closes by the clock stays closed: one second of a wall clock that is days ahead would close
+    every promise. So where it jumps, time goes on as the monotonic clock has it, until the wall
+    clock is back or has stayed there for five minutes. One that was never set, or that nothing had
+    kept right and something does now, is believed at once.
+    """
+
+    def __init__(self, clock: Clock, *, is_kept_right: Callable[[], bool] = lambda: False) -> None:
+        """Go by `clock`; `is_kept_right` tells whether something keeps its wall time right."""
+        self._clock, self._is_kept_right = clock, is_kept_right
+        self._ahead_s: float | None = None
+        self._jump: _Jump | None = None
+        self._was_kept_right = False
+
+    def monotonic_s(self) -> float:
+        """Return seconds that never jump."""
+        return self._clock.monotonic_s()
+
+    def now_at(self) -> datetime:
+        """Return the aware UTC instant, as it is without a jump that has yet to last."""
+        wall_at, now_s = self._clock.now_at(), self._clock.monotonic_s()
+        ahead_s = wall_at.timestamp() - now_s
+        followed_s = self._follow(wall_at, ahead_s, now_s)
+        return wall_at + timedelta(seconds=followed_s - ahead_s)
+
+    async def sleep_s(self, delay_s: float) -> None:
+        """Wait; may wake up to a millisecond early."""
+        await self._clock.sleep_s(delay_s)
+
+    def problem(self) -> str | None:
+        """Return in words that the wall clock has jumped, None while it is followed.
+
+        To be asked each cycle: so it is known whether something has kept it right before.
+        """
+        self.now_at()
+        self._was_kept_right = self._was_kept_right or self._is_kept_right()
+        if self._jump is None or self._ahead_s is None:
+            return None
+        by_s = self._jump.ahead_s - self._ahead_s
+        way, by = "forward" if by_s > 0 else "back", timedelta(seconds=round(abs(by_s)))
+        return (
+            f"the wall clock jumped {way} by {by}: promises go by the time of before until it has"
+            f" stayed so for {LASTS_S / 60:.0f} min, and end by it then: set it right if it is"
+            " wrong, such as with `sudo timedatectl set-time`"
+        )
+
+    def _follow(self, wall_at: datetime, ahead_s: float, now_s: float) -> float:
+        """Return how far ahead of the monotonic clock time is taken to be."""
+        known_s = self._ahead_s
+        if known_s is None or abs(ahead_s - known_s) <= JUMP_S or self._is_set(wall_at, known_s):
+            self._ahead_s, self._jump = ahead_s, None
+            return ahead_s
+        jump = self._jump
+        if jump is None or abs(ahead_s - jump.ahead_s) > JUMP_S:
+            self._jump = _Jump(since_s=now_s, ahead_s=ahead_s)
+        elif now_s - jump.since_s >= LASTS_S:
+            self._ahead_s, self._jump = ahead_s, None
+            return ahead_s
+        return known_s
+
+    def _is_set(self, wall_at: datetime, known_s: float) -> bool:
+        """Return whether a wall clock that was wrong is put right by a jump."""
+        before_at = datetime.fromtimestamp(known_s + self.monotonic_s(), tz=wall_at.tzinfo)
+        if before_at.year < FIRST_BELIEVABLE_YEAR <= wall_at.year:
+            return True
+        return not self._was_kept_right and self._is_kept_right()
