@@ -261,14 +261,16 @@ def is_mute(
 ) -> bool:
     """Return whether a vehicle stands at a station not yet proven that tells nothing of its draw.
 
-    Not before a limit has been in force for so long that a reading would have come.
+    Nothing any more, where it told something at the start of a transaction. Not before a limit has
+    been in force for so long that a reading would have come.
     """
-    if belief.draws or station.is_proven or not station.is_connected or not belief.is_plugged:
+    if station.is_proven or not station.is_connected or not belief.is_plugged:
+        return False
+    if reading_is_current(belief, station, parameters, now_s):
         return False
     if is_unsteady(station, parameters, now_s):
         return False  # What that frees would be taken back with its next loss.
-    silent_s = interval_of_s(station, parameters) + parameters.interval_grace_s
-    by_s = now_s - parameters.settling_s - silent_s
+    by_s = now_s - parameters.settling_s - reads_within_s(belief, station, parameters)
     return any(
         limit.acknowledged_at_s is not None and limit.acknowledged_at_s <= by_s
         for limit in belief.limits

@@ -252,8 +252,7 @@ def _mute(state: SiteState, now_s: float) -> list[Position]:
     return [
         at
         for at, belief in enumerate(state.connectors)
-        if not belief.draws
-        and belief.plugged_at_s is not None
+        if belief.plugged_at_s is not None
         and is_mute(belief, stations[station_of[at]], parameters, now_s)
     ]
 

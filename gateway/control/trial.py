@@ -11,7 +11,7 @@ from gateway.control.bounds import (
     reads_within_s,
     tolerance_ma,
 )
-from gateway.control.state import SiteState
+from gateway.control.state import NEVER_S, SiteState
 from gateway.domain.electric import MIN_CHARGING_MA
 
 
@@ -65,7 +65,8 @@ def trial_of(
     tried_for_s = None if since_s is None else now_s - since_s
     was_paused = since_s is not None and belief.started_at_s > since_s
     is_again = was_paused and tried_for_s is not None and tried_for_s <= parameters.trial_again_s
-    if belief.draw is None:
+    told_at_s = NEVER_S if belief.draw is None else belief.draw.at_s
+    if now_s > told_at_s + waits_s:
         is_silent = now_s > max(settled_at_s, belief.started_at_s) + waits_s
         return pause if is_silent and not is_again and _may_show(state, at, now_s, taken) else hold
     least_ma, drawn_ma = _least_ma(state, at), _drawn_since_ma(state, at, newest.sent_at_s)

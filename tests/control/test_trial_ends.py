@@ -27,6 +27,8 @@ class Car:
     every_s: int = 10
     says_every_s: int = 10
     is_mute: bool = False
+    tells_until_s: int | None = None
+    """When the last reading may come, if any: later ones are never sent."""
     is_tied_a: float | None = None
     """What its station gives it whatever that is told."""
     a_second_a: float = 32.0
@@ -66,7 +68,8 @@ class Board:
             one.flow(flows_a + 0.001 * (self.time_s % 7))
             for number, car in self.cars.items():
                 is_due = car.at_s < self.time_s and (self.time_s + number) % car.every_s == 0
-                if is_due and not car.is_mute:
+                is_silent = car.tells_until_s is not None and self.time_s > car.tells_until_s
+                if is_due and not car.is_mute and not is_silent:
                     one.draw(number, car.draws_a)
             before_ma = {number: one.told_ma(number) for number in self.cars}
             one.decide()
@@ -78,6 +81,13 @@ class Board:
         self.one.boot(number)
         written = FallbackInstalled(at_s=self.one.now_s, connector=ref(number), fallback_ma=6_000)
         self.one.learn(written)
+
+    def swap(self, number: int, car: Car) -> None:
+        """Let the vehicle go and another come."""
+        self.one.end(number, f"of-{number}")
+        self.one.leave(number)
+        self.one.now_s += 1.0
+        self.cars[number], car.at_s = car, self.time_s
 
     def is_proven(self, number: int) -> bool:
         """Return whether a station was seen to obey."""
@@ -268,3 +278,57 @@ def test_who_waits_is_told_for_whom_the_reserve_is() -> None:
     told = sentence(board.why(3))
 
     assert "reserve 22.1 A for CP-1/1, not yet seen to obey" in told
+
+
+TOLD_LAST_S = [7, 17]  # Its readings come 7 s after it and each 10 s from then.
+
+
+@pytest.mark.parametrize("last_s", TOLD_LAST_S)
+def test_one_that_tells_of_its_draw_at_first_and_no_more_is_tried(last_s: int) -> None:
+    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: Car(tells_until_s=last_s)})
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert board.is_proven(3)
+    assert min(board.one.told_ma(number) for number in (1, 2, 3)) > 7_000
+
+
+@pytest.mark.parametrize("last_s", TOLD_LAST_S)
+def test_a_full_one_that_tells_no_more_leaves_others_their_share(last_s: int) -> None:
+    full = Car(takes_a=0.0, tells_until_s=last_s)
+    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: full})
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert not board.is_proven(3)
+    assert min(board.one.told_ma(1), board.one.told_ma(2)) > 12_000
+    assert "not yet been seen to obey" in sentence(board.why(3))
+
+
+@pytest.mark.parametrize(("rating_a", "base_a"), [(100, 60.0), (63, 20.0)])
+@pytest.mark.parametrize("takes_a", [0.0, 32.0])
+def test_one_that_tells_no_more_and_obeys_nothing_is_made_room_for_in_time(
+    rating_a: int, base_a: float, takes_a: float
+) -> None:
+    car = Car(takes_a=takes_a, is_tied_a=32.0, tells_until_s=17)
+    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: car}, rating_a=rating_a)
+    board.live(HALF_AN_HOUR_S, base_a)
+    car.takes_a = 0.0
+    board.live(600, base_a)
+
+    car.takes_a = 32.0
+    board.live(300, base_a)
+
+    assert car.draws_a == 32.0
+    assert board.spent_ratio <= A_THIRD
+
+
+def test_one_that_drew_nothing_yet_when_it_fell_silent_is_no_vehicle_at_rest() -> None:
+    board = Board({number: Car(takes_a=32.0) for number in (1, 2, 3)})
+    board.live(HALF_AN_HOUR_S, 30.0)
+    board.swap(3, Car(takes_a=32.0, tells_until_s=board.time_s + 7))
+
+    board.live(HALF_AN_HOUR_S, 30.0)
+
+    assert board.served_s[3] > 2 * HALF_AN_HOUR_S - 200
+    assert board.one.told_ma(3) > 9_000
