@@ -105,10 +105,7 @@ class Daemon:
         """
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
-        self.alarms = Alarms(self._clock)
-        self._steady_clock = SteadyClock(
-            self._clock, is_kept_right=lambda: self._clock.moment().is_synchronised
-        )
+        self.alarms, self._steady_clock = Alarms(self._clock), _steady(self._clock)
         fitted = [output.circuit for output in settings.trip_outputs]
         self._circuit_alarms = CircuitAlarms(self.alarms, fitted=fitted)
         self._obedience_alarms = ObedienceAlarms(self.alarms)
@@ -489,3 +486,7 @@ class Daemon:
             ledger=self._ledger,
             post=self._inbox.post,
         )
+
+
+def _steady(clock: MomentClock) -> SteadyClock:
+    return SteadyClock(clock, is_kept_right=lambda: clock.moment().is_synchronised)
