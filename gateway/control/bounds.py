@@ -209,12 +209,38 @@ def allowed_in_force_ma(
     limits: tuple[StandingLimit, ...],
 ) -> int:
     """Return the most that any of the limits allows on one phase."""
+    return _allowed_on_ma(connector, station, limits, phases_to_tell(belief))
+
+
+def allowed_of_draw_ma(
+    draw: Draw,
+    connector: Connector,
+    belief: ConnectorBelief,
+    station: StationBelief,
+    limits: tuple[StandingLimit, ...],
+) -> int:
+    """Return the most that limits allow of a draw, as `draw_as_limit_ma` reckons it.
+
+    Of power alone that is on the phases it may be of, which share the watts told for all.
+    """
+    if draw.highest_ma is not None or draw.power_ma is None:
+        return allowed_in_force_ma(connector, belief, station, limits)
+    return _allowed_on_ma(connector, station, limits, _most_count(draw.power_ma, connector, belief))
+
+
+def _allowed_on_ma(
+    connector: Connector,
+    station: StationBelief,
+    limits: tuple[StandingLimit, ...],
+    phase_count: int,
+) -> int:
+    """Return the most that any of the limits allows on each of so many phases."""
     in_force_ma = (
         limits[0].limit_ma if len(limits) == 1 else max([limit.limit_ma for limit in limits])
     )
     if not station.takes_watts:
         return in_force_ma
-    on_fewer_ma = _on_fewer_phases_ma(limits, phases_to_tell(belief))
+    on_fewer_ma = _on_fewer_phases_ma(limits, phase_count)
     return in_amperes_ma(max(in_force_ma, min(connector.max_ma, on_fewer_ma)))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.control.bounds import (
-    allowed_in_force_ma,
+    allowed_of_draw_ma,
     draw_as_limit_ma,
     may_have_lapsed,
     overdraw_ma,
@@ -58,10 +58,11 @@ def _has_gone_down(
 ) -> bool:
     """Return whether one that was above a limit has come down with a cut, settled or not."""
     newest = belief.limits[-1]
-    drawn_ma = draw_as_limit_ma(belief.draws[-1], connector, belief)
+    draw = belief.draws[-1]
+    drawn_ma = draw_as_limit_ma(draw, connector, belief)
     if drawn_ma is None or not newest.limit_ma or newest.acknowledged_at_s is None:
         return False
-    allowed_ma = allowed_in_force_ma(connector, belief, station, (newest,))
+    allowed_ma = allowed_of_draw_ma(draw, connector, belief, station, (newest,))
     is_cut = allowed_ma <= was.allowed_ma - parameters.trial_ma
     return is_cut and drawn_ma <= allowed_ma + parameters.excess_most_ma
 
@@ -102,7 +103,7 @@ def _beyond_ma(
     if drawn_ma is None or followed is None or sampled_at_s < belief.fallen_until_s:
         return None
     limits = belief.limits[followed:]
-    allowed_ma = allowed_in_force_ma(connector, belief, station, limits)
+    allowed_ma = allowed_of_draw_ma(draw, connector, belief, station, limits)
     if not limits[0].limit_ma or may_have_lapsed(limits, parameters, draw.at_s):
         return None
     if drawn_ma < allowed_ma * parameters.used_ratio - parameters.used_margin_ma:
