@@ -46,7 +46,9 @@ def with_excess(
         return replace(belief, beyond=beyond)
     if station.is_proven or at_s - was.since_s < parameters.excess_after_s:
         return belief
-    return _shown(belief, min(was.above_ma, beyond_ma))
+    # The next seconds may show more: the first reading may be of a vehicle that still rises.
+    beyond = Beyond(since_s=at_s, above_ma=beyond_ma, allowed_ma=allowed_ma)
+    return _shown(replace(belief, beyond=beyond), min(was.above_ma, beyond_ma))
 
 
 def _has_gone_down(
