@@ -48,9 +48,9 @@ def tell_all_phases(moment: Moment, board: Board, headroom_since_s: Sequence[flo
         is_ready = all(s is not None and moment.now_s - s >= after_s for s in since_s)
         if is_ready and board.tell_for(at, MIN_CHARGING_MA, count):
             continue
-        is_shown = state.connectors[at].resting_since_s is not None
-        if not board.may_move[at] or not is_shown:
-            continue  # One that was just started on one phase may draw by now.
+        told_for_s = moment.now_s - state.connectors[at].started_at_s
+        if not board.may_move[at] or told_for_s < state.parameters.start_settling_s + after_s:
+            continue  # It may have begun by now, and what is free may have become fresh.
         more_ma = board.more_for_phases_ma(at, MIN_CHARGING_MA, count)
         if make_room_for_more(board, at, more_ma, state.parameters):
             continue
