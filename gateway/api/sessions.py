@@ -45,7 +45,7 @@ class SessionView(Answer):
     `id_token` and `link` are for operators; whoever has the link may say what it needs, until the
     session is over. `wants_wh` is what it still needs as was said, `planned_wh` what the plan of now
     (`GET /plan`) gives it by its departure, and `short_wh` what is missing of that: null until a plan
-    goes by what was said, some seconds.
+    goes by what was said, some seconds, and where nothing was said.
     """
 
     session_id: str
@@ -160,17 +160,19 @@ def _view(call: Call, name: str, known: Session) -> SessionView:
 def _planned_wh(call: Call, known: Session) -> float | None:
     """Return what the plan gives a vehicle, of what it was promised and beyond.
 
-    None without a plan, or where the plan knows nothing yet of what was said.
+    None without a plan, where the plan knows nothing yet of what was said, and of a vehicle of
+    which nothing was said or promised: where it is in the order of equals is no answer to anybody.
     """
     plan, place = call.sources.plan(), str(known.connector)
     if plan is None or (known.said_at_s is not None and plan.from_at_s < known.said_at_s):
         return None
-    given_wh = [
-        delivered_wh
+    given_wh = {
+        demand.key: delivered_wh
         for demand, delivered_wh in zip(plan.problem.demands, plan.plan.delivered_wh, strict=True)
         if demand.key == place or _has_come(plan.promises.get(demand.key), place)
-    ]
-    return sum(given_wh) if given_wh else None
+    }
+    is_wanted = known.said.energy_wh is not None or known.said.departs_at_s is not None
+    return sum(given_wh.values()) if is_wanted or given_wh.keys() - {place} else None
 
 
 def _has_come(promise: Reservation | None, place: str) -> bool:
