@@ -197,27 +197,31 @@ def after_sending(
     is_for_more_phases = belief.mask is None and event.phase_count > newest.phase_count
     is_new_offer = newest.last_sequence == 0 or was_ma == 0
     had_too_few = was_ma * newest.phase_count < MIN_CHARGING_MA * event.phase_count
-    if event.limit_ma and (is_new_offer or (is_for_more_phases and had_too_few)):
-        belief = replace(belief, resting_since_s=None)  # It was not told enough to draw before.
-    if event.limit_ma > was_ma or (event.limit_ma == was_ma and is_for_more_phases):
+    # Else it was told enough to draw before.
+    is_awaited = event.limit_ma > 0 and (is_new_offer or (is_for_more_phases and had_too_few))
+    is_raised = event.limit_ma > was_ma or (event.limit_ma == was_ma and is_for_more_phases)
+    is_begun = is_raised and was_ma == 0
+    rising_s = belief.rising_s
+    if is_raised:
         # The start that this one may follow goes on explaining what rose then.
         begun_s = event.at_s if was_ma else belief.started_at_s
-        is_raise = was_ma and not is_for_more_phases
-        takes_s = parameters.raise_settling_s if is_raise else parameters.start_settling_s
-        rising_s = (*belief.rising_s[1 - KEPT_RISES :], (begun_s, begun_s + takes_s))
-        belief = replace(belief, raised_at_s=event.at_s, rising_s=rising_s)
-        if was_ma == 0:
-            belief = replace(belief, started_at_s=event.at_s)
-        if newest.limit_ma == 0:
-            # Learnt again after every pause (design §3): it may come back on other phases.
-            belief = replace(belief, mask=None, mask_seen=None, fit=UNFITTED)
-    if event.phase_count != newest.phase_count:
-        belief = replace(belief, fit=UNFITTED)  # By what it was told for, watts fitted so many.
-    paused_at_s = None if event.limit_ma else (belief.paused_at_s or event.at_s)
+        is_followed = was_ma and not is_for_more_phases
+        takes_s = parameters.raise_settling_s if is_followed else parameters.start_settling_s
+        rising_s = (*rising_s[1 - KEPT_RISES :], (begun_s, begun_s + takes_s))
+    # By what it was told for, watts fitted so many phases.
+    is_fit_void = is_begun or event.phase_count != newest.phase_count
     return replace(
         belief,
         limits=_merged((*belief.limits, sent)),
-        paused_at_s=paused_at_s,
+        resting_since_s=None if is_awaited else belief.resting_since_s,
+        raised_at_s=event.at_s if is_raised else belief.raised_at_s,
+        rising_s=rising_s,
+        started_at_s=event.at_s if is_begun else belief.started_at_s,
+        # Learnt again after every pause (design §3): it may come back on other phases.
+        mask=None if is_begun else belief.mask,
+        mask_seen=None if is_begun else belief.mask_seen,
+        fit=UNFITTED if is_fit_void else belief.fit,
+        paused_at_s=None if event.limit_ma else (belief.paused_at_s or event.at_s),
         unused_since_s=None,
     )
 
