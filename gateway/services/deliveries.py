@@ -126,7 +126,10 @@ class Deliveries:
             return False
         is_tied = (promise.holder, promise.id) in session.ties
         is_tied = is_tied or (promise.holder, promise.reference) in session.ties
-        is_alike = is_same(session.id_token, promise.id_token) or promise.id_token is None
+        is_named = promise.id_token is not None
+        is_alike = (
+            is_same(session.id_token, promise.id_token) if is_named else promise.place == place
+        )
         # Most are told apart so, before all other connectors are looked at.
         return (is_tied or is_alike) and self.place_of(promise) == place
 
