@@ -9,6 +9,7 @@ from gateway.control.bounds import (
     allowed_in_force_ma,
     counted_in_force_ma,
     counted_limit_ma,
+    draw_as_limit_ma,
     is_mute,
     is_pause_seen,
     on_one_phase_ma,
@@ -250,7 +251,11 @@ def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
     if draw.power_ma is None or not is_current or belief.resting_since_s is not None:
         return takes_ma, 0
     newest = belief.limits[-1]
-    undrawn_ma = min(limit_ma, takes_ma) - draw.power_ma // newest.phase_count
+    most_ma = min(limit_ma, takes_ma)
+    undrawn_ma = most_ma - draw.power_ma // newest.phase_count
+    if undrawn_ma < 0:  # It gives that up, unless it is of several phases, and all it may have.
+        drawn_ma = draw_as_limit_ma(draw, state.wiring.connectors[at], belief) or 0
+        undrawn_ma = min(0, most_ma - drawn_ma)
     is_settled = moment.now_s - newest.sent_at_s > state.parameters.reaction_s
     # What a cut takes from base shows in the circuit soon, in its own readings much later.
     return takes_ma, max(0, undrawn_ma) if is_settled else undrawn_ma

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.control.claims import board_of, moment_of
 from gateway.control.decide import decide
 from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import Site, Source, SourceKind
@@ -285,3 +286,26 @@ def test_a_cut_that_is_not_answered_is_no_fall_of_base_to_come() -> None:
             board.draw(2, 24.0)
 
     assert decide(board.state, board.now_s).reasons[ref(2)].limit_ma <= 17_000
+
+
+def test_what_may_be_all_it_was_told_on_each_phase_is_no_room_that_a_cut_will_give() -> None:
+    board = OneCircuit()
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.plug_in(1)
+    _believe(board, is_proven=True)
+    board.send(1, 6_000)
+    board.now_s += 12.0
+    board.flow(56.0)
+    board.learn(
+        ConnectorMetered(
+            at_s=board.now_s,
+            connector=ref(1),
+            current_a=(None, None, None),
+            power_w=3 * 6.0 * VOLTAGE_V,
+        )
+    )
+    seen = board.seen()
+
+    room_ma = board_of(moment_of(board.state, board.now_s)).room_ma
+
+    assert [row.available_ma - 6_667 for row in seen.rows] == room_ma
