@@ -30,11 +30,11 @@ class FaultRecord:
     """A fault and how long it took until the plant was as safe as it should be again.
 
     A lost, frozen or mute meter is answered when no vehicle on its circuit may draw more than its
-    fallback; a lost station when its limits have lapsed to its fallback; a pressed stop input when
+    fallback; a lost station when its leases have lapsed to its fallback; a pressed stop input when
     nobody draws; a restart, a clock that jumped or a change of unit when a station took a new
-    limit; all else when every circuit above
-    it is within its set-point for good (0: it never was above). None: it was over before that, or
-    never was answered.
+    limit; a step of base once every circuit above it has again what is kept for the next one; all
+    else when every circuit above it is within its set-point for good (0: it never was above). None:
+    it was over before that, or never was answered.
     """
 
     fault: Fault
@@ -87,7 +87,8 @@ class FaultLog:
             return at_s if all(self._is_at_fallback(station) for station in below) else None
         if fault.kind is FaultKind.STATION_LOST:
             lost = self._stations[StationId(fault.subject)]
-            return at_s if self._is_at_fallback(lost) else None
+            is_leased = any(evse.is_leased for evse in lost.evses.values())
+            return at_s if not is_leased and self._is_at_fallback(lost) else None
         if fault.kind is FaultKind.STOP_PRESSED:
             evses = [evse for station in self._stations.values() for evse in station.evses.values()]
             return None if any(evse.draw_a for evse in evses) else at_s
@@ -98,10 +99,18 @@ class FaultLog:
             from_s = fault.until_s if fault.kind is FaultKind.GATEWAY_KILL else fault.at_s
             leases_s = [e.leased_at_s for s in stations for e in s.evses.values()]
             return min((lease_s for lease_s in leases_s if lease_s > from_s), default=None)
+        if fault.kind is FaultKind.BASE_STEP:
+            return self._answered_step_s(record, at_s)
         if not all(self._is_within_set_point(circuit) for circuit in self._above(fault)):
             record.last_over_s = at_s
         elif at_s >= fault.at_s + SETTLED_AFTER_S:
             return fault.at_s if record.last_over_s is None else record.last_over_s
+        return None
+
+    def _answered_step_s(self, record: FaultRecord, at_s: float) -> float | None:
+        if all(self._is_within_set_point(c, is_kept=True) for c in self._above(record.fault)):
+            return record.fault.at_s if record.last_over_s is None else at_s
+        record.last_over_s = at_s
         return None
 
     def _metered_by(self, fault: Fault) -> CircuitId | None:
@@ -122,11 +131,13 @@ class FaultLog:
         first = next(iter(station.evses.values()))
         return self._site.path_to_root(first.connector.circuit)
 
-    def _is_within_set_point(self, circuit: CircuitId) -> bool:
-        wires = self._judge.circuits[circuit].wires
+    def _is_within_set_point(self, circuit: CircuitId, *, is_kept: bool = False) -> bool:
+        """Return whether a circuit is within its set-point, and has its reserve if that `is_kept`."""
+        watch = self._judge.circuits[circuit]
+        reserve_a = watch.reserve_a if is_kept else 0.0
         return all(
-            amps <= limit_a * WITHIN_RATIO
-            for amps, limit_a in zip(wires.current_a, wires.set_point_a, strict=True)
+            amps <= limit_a * WITHIN_RATIO - reserve_a
+            for amps, limit_a in zip(watch.wires.current_a, watch.wires.set_point_a, strict=True)
         )
 
     @staticmethod

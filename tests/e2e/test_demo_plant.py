@@ -68,7 +68,7 @@ def test_the_demo_runs_on_real_protocols_and_the_building_finds_no_fault_with_it
     watts = next(f for f in report["faults"] if f["kind"] == "station_watts_only")
     assert watts["answered_in_s"] > 0.0
     assert report["limit_latency_s"]["p99"] > 0.0
-    assert "carpark-meter goes mute" in err
+    assert "main goes mute" in err
 
 
 def test_a_building_whose_gateway_is_gone_ends_with_its_report(folder: Path) -> None:

@@ -126,8 +126,8 @@ def test_every_variable_has_something_to_choose(house: House) -> None:
 
     assert choices == {
         "instance": {house.instance},
-        "supply": {"supply"},
-        "circuit": {"supply", "carpark", "workshop"},
+        "supply": {"supply", "annex"},
+        "circuit": {"supply", "carpark", "annex", "workshop"},
     }
 
 

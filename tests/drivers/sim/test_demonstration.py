@@ -6,6 +6,7 @@ import pytest
 
 from drivers.sim.demonstration import demonstrate
 from drivers.sim.faults import FaultKind
+from gateway.control.parameters import ControlParameters
 from gateway.domain.charging import OcppVersion
 from gateway.domain.circuits import Site
 from gateway.settings import load_site
@@ -38,8 +39,8 @@ def test_in_the_usual_time_a_lease_lapses_and_a_mute_meter_is_stale(seed: int) -
         f.kind: f.until_s - f.at_s for f in demonstrate(SITE, seed=seed, duration_s=150.0).faults
     }
 
-    assert lengths_s[FaultKind.STATION_LOST] > 65.0
-    assert lengths_s[FaultKind.METER_LOST] >= 20.0
+    assert lengths_s[FaultKind.STATION_LOST] > ControlParameters().gone_s + 10.0
+    assert lengths_s[FaultKind.METER_LOST] >= 30.0
     assert lengths_s[FaultKind.BASE_STEP] > 45.0
 
 

@@ -483,18 +483,34 @@ def test_a_lost_station_is_answered_when_its_lease_has_lapsed() -> None:
     assert answered(scenario, always(16.0)) == pytest.approx(58.0, abs=6.0)
 
 
-def test_a_step_is_answered_when_its_circuit_is_within_its_set_point_for_good() -> None:
-    rises = fault(FaultKind.BASE_STEP, 600.0, 900.0, "carpark", 20.0)
+def test_a_step_is_answered_once_there_is_a_reserve_for_the_next_one() -> None:
+    rises = fault(FaultKind.BASE_STEP, 600.0, 900.0, "carpark", 14.0)
     scenario = small_scenario(visits=both(), base_a=50.0, faults=(rises,), duration_s=1_000.0)
 
     def law(_connector: ConnectorRef, second: float) -> float:
         return 15.0 if second < 610.0 else 6.0
 
-    assert answered(scenario, always(10.0)) == 0.0
+    assert answered(scenario, always(7.0)) == 0.0
     late_s = answered(scenario, law)
     assert late_s is not None
     assert 10.0 < late_s < 25.0
     assert answered(scenario, always(15.0)) is None
+
+
+def test_who_disobeys_is_answered_when_its_circuit_is_within_its_set_point_for_good() -> None:
+    ignores = fault(FaultKind.STATION_DISOBEDIENT, 600.0, 900.0, CP1)
+    steps = (step(605.0, 30.0),)
+    scenario = small_scenario(
+        visits=both(), base_a=50.0, steps=steps, faults=(ignores,), duration_s=1_000.0
+    )
+
+    def law(connector: ConnectorRef, second: float) -> float:
+        return 12.0 if second < 620.0 or connector.station == CP1 else 0.0
+
+    late_s = answered(scenario, law)
+    assert late_s is not None
+    assert 20.0 < late_s < 35.0
+    assert answered(scenario, always(12.0)) is None
 
 
 def test_a_dead_gateway_is_answered_by_the_next_limit_after_it() -> None:
