@@ -265,8 +265,8 @@ def _not_over(
     """Return the limits that may be in force at a station not yet proven.
 
     A cut counts there while a sample taken after it had settled shows next to nothing: a start
-    would show in the readings. Where nothing is ever told, what is beyond the limit is kept in
-    the reserve instead (`may_start_ma`).
+    would show in the readings, too late for others to be cut, and where nothing is told in none:
+    what is beyond the limit is kept in the reserve instead (`may_start_ma`).
     """
     limits, sampled_at_s = belief.limits, now_s
     if not is_mute(belief, station, parameters, now_s):
@@ -303,6 +303,13 @@ def is_mute(
     )
 
 
+def is_asleep(belief: ConnectorBelief, station: StationBelief) -> bool:
+    """Return whether a vehicle at a station not yet proven drew next to nothing of its last offer."""
+    if not belief.is_asleep or station.is_proven:
+        return False
+    return station.is_connected and belief.is_plugged
+
+
 def may_start_ma(
     connector: Connector,
     belief: ConnectorBelief,
@@ -310,14 +317,16 @@ def may_start_ma(
     parameters: ControlParameters,
     now_s: float,
 ) -> int:
-    """Return what a mute connector may begin to draw beyond its claim, if it does not obey.
+    """Return what a connector mute or asleep may begin to draw beyond its claim, if it does not obey.
 
     What it draws already is base. That it begins is a rise like any other: it is kept in the
-    reserve, as no cut may ever be seen there while its vehicle draws nothing.
+    reserve, as no cut may ever be seen there while its vehicle draws nothing. A pause in which
+    one that is asleep drew nothing has put nothing out of force.
     """
-    if not is_mute(belief, station, parameters, now_s):
+    if not is_asleep(belief, station) and not is_mute(belief, station, parameters, now_s):
         return 0
     most_ma = counted_in_force_ma(connector, belief, station, belief.limits)
+    most_ma = max(most_ma, counted_limit_ma(connector.max_ma, belief, station))
     high = high_ma(connector, belief, station, parameters, now_s, is_over=False)
     return max(0, most_ma - high)
 

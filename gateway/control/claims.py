@@ -10,6 +10,7 @@ from gateway.control.bounds import (
     counted_in_force_ma,
     counted_limit_ma,
     draw_as_limit_ma,
+    is_asleep,
     is_mute,
     is_pause_seen,
     on_one_phase_ma,
@@ -204,7 +205,7 @@ def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
     station = state.stations[connector.ref.station]
     if is_pause_seen(belief, station, state.parameters, now_s):
         return 0
-    if is_mute(belief, station, state.parameters, now_s):
+    if is_asleep(belief, station) or is_mute(belief, station, state.parameters, now_s):
         return 0  # They are in the reserve, whatever it is told.
     return counted_in_force_ma(connector, belief, station, belief.limits)
 
@@ -216,14 +217,14 @@ def _left_ma(seen: Survey, more_ma: list[int]) -> list[int]:
 
 
 def _highs_ma(moment: Moment) -> list[int]:
-    """Return what everyone is counted at; of one mute and told nothing, what the reserve keeps.
+    """Return what everyone is counted at; of one told nothing, what the reserve keeps for its start.
 
     It is told its minimum out of the reserve, which then needs so much less: what it may draw is
     the same, told anything or nothing, until it is proven.
     """
     state, seen, left_ma = moment.state, moment.seen, dict[int, int]()
     highs_ma = list(seen.high_ma)
-    for at in seen.counted.mute:
+    for at in seen.kept_for:
         if highs_ma[at]:
             continue
         rows = state.wiring.rows[at][seen.masks[at]]
@@ -269,12 +270,12 @@ def _resting_in_base(moment: Moment, in_base_ma: list[int]) -> set[int]:
 
 
 def _gives_nothing(moment: Moment, at: Position) -> bool:
-    """Return whether one that is mute gives nothing by a pause: the reserve keeps it all the same.
+    """Return whether one gives nothing by a pause: the reserve keeps all it may start all the same.
 
     Where what all were told does not fit by itself it gives that.
     """
     seen = moment.seen
-    if at not in seen.counted.mute:
+    if at not in seen.kept_for:
         return False
     rows = moment.state.wiring.rows[at][seen.masks[at]]
     return any(seen.rows[row].unproven_ma for row in rows) and all(

@@ -379,7 +379,7 @@ def _free_unused(moment: Moment, board: Board, takers: list[int]) -> None:
         if not board.limit_ma[at]:
             continue
         takes_ma = board.cap_ma[at]
-        if board.rank[at][0] == AT_REST_RANK:
+        if board.rank[at][0] == AT_REST_RANK and board.may_move[at]:
             takes_ma = 0
         if board.limit_ma[at] - takes_ma < state.parameters.dead_band_ma:
             continue

@@ -15,7 +15,7 @@ from gateway.control.bounds import (
 )
 from gateway.control.excess import with_excess
 from gateway.control.fit import with_fit
-from gateway.control.obedience import above_told, is_above
+from gateway.control.obedience import above_told, followed_at, is_above
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import without_older
 from gateway.control.state import (
@@ -262,6 +262,12 @@ def _with_all_phases(
     return belief
 
 
+def _is_offered(belief: ConnectorBelief, draw: Draw, parameters: ControlParameters) -> bool:
+    """Return whether a reading is of a limit above nothing that had time to be followed."""
+    followed = followed_at(belief, draw.at_s - parameters.sample_age_s, parameters)
+    return followed is not None and all(limit.limit_ma for limit in belief.limits[followed:])
+
+
 def _learn(
     belief: ConnectorBelief,
     connector: Connector,
@@ -284,6 +290,13 @@ def _learn(
     belief = _with_all_phases(belief, connector, station, draw, parameters)
     rests = drawn_ma < parameters.dormant_draw_ma
     resting_since_s = (belief.resting_since_s or draw.at_s) if rests else None
+    # One that draws nothing of watts too few for its phases tells nothing of what it takes.
+    is_told_little = rests and is_told_too_few(belief, connector, station)
+    is_asleep = rests and (
+        belief.is_asleep or (not is_told_little and _is_offered(belief, draw, parameters))
+    )
+    if is_asleep is not belief.is_asleep:
+        belief = replace(belief, is_asleep=is_asleep)
     offered_ma = belief.limits[-1].limit_ma
     margin_ma = parameters.accepts_margin_ma + int(offered_ma * parameters.accepts_margin_ratio)
     accepts_ma = belief.accepts_ma
@@ -297,8 +310,7 @@ def _learn(
         belief.raised_at_s + parameters.settling_s,
         belief.started_at_s + parameters.start_settling_s,
     )
-    # One that draws nothing of watts too few for its phases tells nothing of what it takes.
-    if draw.at_s < settles_at_s or (rests and is_told_too_few(belief, connector, station)):
+    if draw.at_s < settles_at_s or is_told_little:
         return replace(belief, unused_since_s=None, resting_since_s=resting_since_s)
     since_s = belief.unused_since_s
     peak_ma = drawn_ma if since_s is None else max(belief.unused_peak_ma, drawn_ma)

@@ -18,6 +18,7 @@ from gateway.control.bounds import (
     counted_limit_ma,
     fallback_ma,
     high_ma,
+    is_asleep,
     is_idle,
     is_mute,
     is_overdrawn,
@@ -53,6 +54,8 @@ class Counted(NamedTuple):
     """Per row: the largest fallback of an idle connector anywhere below."""
     mute: list[Position]
     """Those that tell nothing, at stations not proven: what they may start is in the reserve."""
+    asleep: list[Position]
+    """Those that draw nothing, at stations not proven: what one of them may start is in it too."""
     told_at_s: list[float]
     """Per circuit: the oldest sample counted."""
     read_at_s: list[float]
@@ -76,6 +79,8 @@ class Survey:
     """Per connector: the phases that count."""
     claimed_ma: list[int]
     """Per row: the sum of highs."""
+    kept_for: list[Position]
+    """Those whose start the reserve keeps: they have their minimum out of it."""
     counted: Counted
     """What all this was made of."""
     attribution: Attribution = field(compare=False, repr=False)
@@ -92,6 +97,7 @@ def survey(state: SiteState, now_s: float) -> Survey:
         lows_ma=[0, 0, 0] * count,
         idle_ma=_idle_ma(state, parts),
         mute=_mute(state, now_s),
+        asleep=_asleep(state, now_s),
         told_at_s=[ENDLESS_S] * count,
         read_at_s=read_at_s,
         rows=[],
@@ -152,7 +158,7 @@ def _surveyed(
             told_at_s[higher] = min(told_at_s[higher], told_s)
     of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
-    unproven_ma = _unproven_ma(state, counted, now_s)
+    unproven_ma, kept_for = _unproven_ma(state, counted, now_s)
     attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
     if seen is not None:
         attribution = seen.attribution.once_sent(state, highs_ma, changed)
@@ -175,6 +181,7 @@ def _surveyed(
         overdrawn=overdrawn,
         masks=masks,
         claimed_ma=claimed_ma,
+        kept_for=kept_for,
         counted=counted,
         attribution=attribution,
     )
@@ -257,16 +264,46 @@ def _mute(state: SiteState, now_s: float) -> list[Position]:
     ]
 
 
-def _unproven_ma(state: SiteState, counted: Counted, now_s: float) -> dict[int, int]:
-    """Return, per row, what may start there all at once where those that are mute do not obey."""
-    wiring, starts_ma = state.wiring, dict[int, int]()
-    for at in counted.mute:
+def _asleep(state: SiteState, now_s: float) -> list[Position]:
+    """Return the connectors whose stations tell that their vehicles sleep, and are not yet proven."""
+    stations, parameters, station_of = state.stations, state.parameters, state.wiring.station_of
+    return [
+        at
+        for at, belief in enumerate(state.connectors)
+        if belief.is_asleep
+        and is_asleep(belief, stations[station_of[at]])
+        and not is_mute(belief, stations[station_of[at]], parameters, now_s)
+    ]
+
+
+def _unproven_ma(
+    state: SiteState, counted: Counted, now_s: float
+) -> tuple[dict[int, int], list[Position]]:
+    """Return, per row, what may start there where stations do not obey, and whose start that is.
+
+    All that are mute at once, as nothing tells them apart; and of those asleep the largest.
+    """
+    wiring, starts_ma, kept_for = state.wiring, dict[int, int](), counted.mute.copy()
+    asleep, largest = set(counted.asleep), dict[int, tuple[int, Position]]()
+    for at in counted.mute + counted.asleep:
         station, belief = state.stations[wiring.station_of[at]], state.connectors[at]
         connector, mask = wiring.connectors[at], counted.parts[at][3]
         ma = may_start_ma(connector, belief, station, state.parameters, now_s)
         for row in wiring.rows[at][mask]:
-            starts_ma[row] = starts_ma.get(row, 0) + ma
-    return starts_ma
+            if at not in asleep:
+                starts_ma[row] = starts_ma.get(row, 0) + ma
+            elif row not in largest or ma > largest[row][0]:
+                largest[row] = (ma, at)
+    for row, (ma, _) in largest.items():
+        starts_ma[row] = starts_ma.get(row, 0) + ma
+    if largest:
+        first = {at for _, at in largest.values()}
+        kept_for += [
+            at
+            for at in sorted(first)
+            if all(largest[row][1] == at for row in wiring.rows[at][counted.parts[at][3]])
+        ]
+    return starts_ma, kept_for
 
 
 def _read_at_s(state: SiteState, now_s: float) -> list[float]:

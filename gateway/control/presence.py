@@ -103,6 +103,7 @@ def plugged(
         asks_all_phases=False,
         unused_since_s=None,
         resting_since_s=None,
+        is_asleep=False,
         paused_at_s=None,
         is_excess_shown=False,
         kept_to_ma=None,
@@ -128,6 +129,7 @@ def unplugged(
         above=None,
         paused_at_s=None,
         resting_since_s=None,
+        is_asleep=False,
     )
 
 

@@ -159,6 +159,8 @@ class ConnectorBelief:
     asks_all_phases: bool = False
     """Whether its vehicle drew nothing of watts told for one phase, and has begun with no others."""
     resting_since_s: float | None = None
+    is_asleep: bool = False
+    """Whether it drew next to nothing of what it was last offered: it may wake."""
     excess_ma: int = 0
     """How far above its limits it was seen to settle: it is counted with each (see `obedience`)."""
     is_excess_shown: bool = False

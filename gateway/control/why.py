@@ -117,8 +117,8 @@ def _with_unproven(
         by = _names(state, list(beyond_ma))
         of_row = of_row._replace(unproven_ma=sum(beyond_ma.values()), unproven_by=by)
     if seen.rows[row].unproven_ma:
-        mute = set(seen.counted.mute)
-        by = _names(state, [at for at in on_row if at in mute])
+        kept_for = set(seen.kept_for)
+        by = _names(state, [at for at in on_row if at in kept_for])
         of_row = of_row._replace(reserve_by=by)
     return of_row
 

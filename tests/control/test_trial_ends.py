@@ -173,20 +173,21 @@ def test_one_that_comes_down_by_less_than_a_cut_from_reading_to_reading_is_prove
     assert board.is_proven(1)
 
 
-def after_a_boot(*, rating_a: int, takes_a: float = 0.0) -> Board:
-    """Return a board with a vehicle at a station that tells nothing and has booted, and two more."""
-    mute = Car(is_mute=True, takes_a=takes_a)
-    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: mute}, rating_a=rating_a)
+def after_a_boot(*, rating_a: int, is_mute: bool, takes_a: float = 0.0) -> Board:
+    """Return a board with a vehicle at a station that has booted, and two more."""
+    full = Car(is_mute=is_mute, takes_a=takes_a)
+    board = Board({1: Car(at_s=200), 2: Car(at_s=300), 3: full}, rating_a=rating_a)
     board.live(60, rating_a / 2)
     board.boot(3)
     return board
 
 
+@pytest.mark.parametrize("is_mute", [True, False])
 @pytest.mark.parametrize(("rating_a", "base_a"), [(100, 60.0), (40, 1.0)])
-def test_a_full_vehicle_whose_station_tells_nothing_leaves_others_their_minimum(
-    rating_a: int, base_a: float
+def test_a_full_vehicle_at_a_station_not_proven_leaves_others_their_minimum(
+    rating_a: int, base_a: float, *, is_mute: bool
 ) -> None:
-    board = after_a_boot(rating_a=rating_a)
+    board = after_a_boot(rating_a=rating_a, is_mute=is_mute)
 
     board.live(HALF_AN_HOUR_S, base_a)
 
@@ -194,19 +195,48 @@ def test_a_full_vehicle_whose_station_tells_nothing_leaves_others_their_minimum(
     assert min(board.served_s[1], board.served_s[2]) > 500
 
 
+@pytest.mark.parametrize("is_mute", [True, False])
 @pytest.mark.parametrize(("rating_a", "base_a"), [(100, 60.0), (100, 50.0), (63, 20.0), (40, 1.0)])
 def test_one_that_wakes_and_obeys_nothing_is_made_room_for_in_time(
-    rating_a: int, base_a: float
+    rating_a: int, base_a: float, *, is_mute: bool
 ) -> None:
-    board = after_a_boot(rating_a=rating_a)
+    board = after_a_boot(rating_a=rating_a, is_mute=is_mute)
     board.live(HALF_AN_HOUR_S, base_a)
-    assert board.cars[1].draws_a
+    assert board.cars[1].draws_a or board.cars[2].draws_a
 
     board.cars[3].is_tied_a = board.cars[3].takes_a = 32.0
     board.live(300, base_a)
 
     assert board.cars[3].draws_a == 32.0
     assert board.spent_ratio <= A_THIRD
+
+
+def test_one_that_sleeps_may_wake_in_a_pause_and_after_it() -> None:
+    board = Board({3: Car(takes_a=0.0)})
+    board.live(120, 20.0)
+    one, kept_ma = board.one, list[int]()
+
+    for told_ma in (0, 6_000):
+        one.send(3, told_ma)
+        one.now_s += 60.0
+        one.flow(20.0 + 0.001 * told_ma)
+        one.draw(3, 0.0)
+        seen = one.seen()
+        kept_ma.append(seen.claimed_ma[0] + seen.rows[0].reserve_ma)
+
+    assert min(kept_ma) > 32_000 - 10_000
+
+
+def test_of_several_that_sleep_the_reserve_keeps_one_start() -> None:
+    """A power cut in the night must not leave nothing to anybody by day."""
+    board = Board({1: Car(takes_a=0.0), 2: Car(takes_a=0.0), 3: Car(at_s=30)})
+
+    board.live(600, 30.0)
+
+    row = board.one.seen().rows[0]
+    assert row.reserve_for is ReserveFor.UNPROVEN
+    assert row.reserve_ma < 32_000
+    assert board.one.told_ma(3) > 10_000
 
 
 def test_several_that_wake_at_once_are_all_in_the_reserve() -> None:
