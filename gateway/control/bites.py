@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 from gateway.control.bounds import reading_is_current
-from gateway.control.state import PhaseState, SiteState
+from gateway.control.state import ConnectorBelief, PhaseState, SiteState
 
 LEAST_RATIO, MOST_RATIO = 0.7, 1.3  # Of the cut: what the circuit must have fallen by.
 
 
 def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
-    """Return the state with a station proven whose cut to nothing the circuit has just shown.
+    """Return the state with a station proven whose cut to nothing the circuit has shown twice in a row.
 
     Only where it cannot have been another's: no other connector below is being cut, and the
-    circuit fell by about what this one was told before.
+    circuit fell by about what this one was told before, as it had not done since that began to
+    draw. A load that is switched off just then makes such a fall too.
     """
     being_cut = [at for at in state.wiring.below[circuit_at] if _is_being_cut(state, at, at_s)]
     if len(being_cut) != 1:
@@ -24,22 +25,36 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     is_told = belief.draw is not None and belief.draw.current_ma is not None
     if station.is_proven or newest.limit_ma or shown_on(state, at) != circuit_at:
         return state
+    if belief.cut_shown_at_s == newest.sent_at_s:
+        return state
     if newest.acknowledged_at_s is None:  # It might yet be refused.
         return state
     if is_told and reading_is_current(belief, station, state.parameters, at_s):
         return state
     told_ma = belief.limits[-2].limit_ma
-    falls_ma = [
-        _fell_ma(state.circuits[circuit_at].phases[phase], newest.sent_at_s)
-        for phase in connector.phases
-    ]
-    if not any(LEAST_RATIO * told_ma <= fell_ma <= MOST_RATIO * told_ma for fell_ma in falls_ma):
+    phases = [state.circuits[circuit_at].phases[phase] for phase in connector.phases]
+    if not any(
+        LEAST_RATIO * told_ma <= _fell_ma(phase, newest.sent_at_s) <= MOST_RATIO * told_ma
+        and not _falls_so_by_itself(phase, belief.started_at_s, newest.sent_at_s, told_ma)
+        for phase in phases
+    ):
         return state
     if any(_has_moved(state, other, newest.sent_at_s) for other in state.wiring.below[circuit_at]):
+        return state
+    shown = replace(belief, cut_shown_at_s=newest.sent_at_s)
+    connectors = (*state.connectors[:at], shown, *state.connectors[at + 1 :])
+    state = replace(state, connectors=connectors)
+    if not _was_shown_before(belief):
         return state
     # Its old limit goes once the cut has settled, as at any station that obeys.
     proven = replace(station, is_proven=True)
     return replace(state, stations={**state.stations, connector.ref.station: proven})
+
+
+def _was_shown_before(belief: ConnectorBelief) -> bool:
+    """Return whether the circuit has shown the last cut to nothing before the newest as well."""
+    before_s = [limit.sent_at_s for limit in belief.limits[:-1] if not limit.limit_ma]
+    return bool(before_s) and before_s[-1] == belief.cut_shown_at_s
 
 
 def shown_on(state: SiteState, at: int) -> int | None:
@@ -71,6 +86,15 @@ def _is_being_cut(state: SiteState, at: int, at_s: float) -> bool:
     if not limits[-2].last_sequence or not state.connectors[at].is_plugged:
         return False
     return at_s <= limits[-1].sent_at_s + parameters.reaction_s
+
+
+def _falls_so_by_itself(measured: PhaseState, from_s: float, until_s: float, told_ma: int) -> bool:
+    """Return whether base fell by as much before a cut, as far as is remembered."""
+    return any(
+        change.unexplained_ma <= -LEAST_RATIO * told_ma
+        for change in measured.changes
+        if from_s < change.at_s <= until_s
+    )
 
 
 def _fell_ma(measured: PhaseState, since_s: float) -> int:

@@ -107,7 +107,8 @@ def decide(state: SiteState, now_s: float) -> Decision:
             now_s,
         ),
         lapse=lapse,
-        trial_at_s=tuple([None if trial is None else trial.since_s for trial in moment.trials]),
+        trial_at_s=tuple([None if t is None else t.since_s for t in moment.trials]),
+        trial_unseen_count=tuple([0 if t is None else t.unseen_count for t in moment.trials]),
         asked_at_s=_asked_at_s(state, asked, now_s),
     )
     return Decision(

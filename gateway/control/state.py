@@ -169,6 +169,8 @@ class ConnectorBelief:
     """What a limit allowed that it was seen to keep to."""
     beyond: Beyond | None = None
     """How its last readings are above its limits, while they tell."""
+    cut_shown_at_s: float = NEVER_S
+    """When the last cut was sent that the current of its circuit has shown."""
     is_above_maximum: bool = False
     """Whether its last reading told of more than it is built for."""
     refused_count: int = 0
@@ -378,6 +380,8 @@ class ControlMemory:
     """Per row: the doubt in its meter."""
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
+    trial_unseen_count: tuple[int, ...] = ()
+    """Per connector: how many of its trials were not seen before that one."""
     tells_all_phases: tuple[bool, ...] = ()
     """Per connector: whether its watts are told for every phase, though its vehicle's are unknown."""
     lapse: Lapse = field(default_factory=Lapse)
@@ -429,6 +433,7 @@ class SiteState:
                 asked_at_s=(NEVER_S,) * len(wiring.connectors),
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),
+                trial_unseen_count=(0,) * len(wiring.connectors),
                 tells_all_phases=(False,) * len(wiring.connectors),
             ),
         )

@@ -1,7 +1,7 @@
 """The trial that proves a station obeys: a small cut, made for the purpose and seen to bite."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.control.bites import is_another_being_cut, shown_on
 from gateway.control.bounds import (
@@ -21,6 +21,8 @@ class Trial:
 
     limit_ma: int
     since_s: float | None
+    unseen_count: int = 0
+    """How many cuts to nothing were not seen before that."""
     is_held: bool = False
     """Whether it is cut to nothing and must stay there, until that can have been seen."""
 
@@ -44,27 +46,35 @@ def trial_of(
     Minimum → a little more → seen to follow → minimum again: that cut is seen to bite. A
     vehicle that does not follow the little more, one that draws too little to follow it, or a
     station that sends no readings, is cut to nothing for a moment instead, and again after a
-    while where that was not seen. All of it counts at the old limit meanwhile (`high_ma`). Where
-    the circuit must show it, nobody else there is being cut, nor tried by such a cut (`taken`).
+    while where that was not seen, later each time. All of it counts at the old limit meanwhile
+    (`high_ma`). Where the circuit must show it, nobody else there is being cut, nor tried by such a
+    cut (`taken`); and once more soon after it has, as a load may have been switched off just then.
     """
     parameters, belief = state.parameters, state.connectors[at]
-    since_s, newest = state.memory.trial_at_s[at], belief.limits[-1]
+    since_s, newest = _begun_at_s(state, at), belief.limits[-1]
+    unseen_count = 0 if since_s is None else state.memory.trial_unseen_count[at]
     if newest.last_sequence == 0:
         return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
     if newest.limit_ma == 0:
         if since_s is None:
             return None
         is_held = now_s < _seen_by_s(state, at)
-        return Trial(limit_ma=0, since_s=since_s, is_held=is_held)
-    hold = Trial(limit_ma=min(newest.limit_ma, _raised_ma(state)), since_s=since_s)
-    pause = Trial(limit_ma=0, since_s=now_s, is_held=True)
+        return Trial(limit_ma=0, since_s=since_s, unseen_count=unseen_count, is_held=is_held)
+    hold_ma = min(newest.limit_ma, _raised_ma(state))
+    hold = Trial(limit_ma=hold_ma, since_s=since_s, unseen_count=unseen_count)
     if newest.acknowledged_at_s is None:
         return hold
     settled_at_s, waits_s = newest.acknowledged_at_s + parameters.settling_s, _waits_s(state, at)
     # Raised or paused so long ago; paused where it has been started since.
     tried_for_s = None if since_s is None else now_s - since_s
     was_paused = since_s is not None and belief.started_at_s > since_s
-    is_again = was_paused and tried_for_s is not None and tried_for_s <= parameters.trial_again_s
+    again_s = min(parameters.trial_again_s * 2**unseen_count, parameters.trial_again_most_s)
+    if was_paused and since_s is not None and belief.cut_shown_at_s >= since_s:
+        again_s = parameters.reaction_s + parameters.start_settling_s
+    elif was_paused and again_s < parameters.trial_again_most_s:
+        unseen_count += 1
+    is_again = was_paused and tried_for_s is not None and tried_for_s <= again_s
+    pause = Trial(limit_ma=0, since_s=now_s, unseen_count=unseen_count, is_held=True)
     told_at_s = NEVER_S if belief.draw is None else belief.draw.at_s
     if now_s > told_at_s + waits_s:
         is_silent = now_s > max(settled_at_s, belief.started_at_s) + waits_s
@@ -73,7 +83,7 @@ def trial_of(
     is_begun = now_s > settled_at_s + max(parameters.start_settling_s, waits_s)
     if newest.limit_ma > MIN_CHARGING_MA:
         if drawn_ma is not None and drawn_ma > least_ma:
-            return Trial(limit_ma=MIN_CHARGING_MA, since_s=since_s)
+            return replace(hold, limit_ma=MIN_CHARGING_MA)
         return pause if is_begun else hold
     if now_s < settled_at_s or is_again or drawn_ma is None or drawn_ma > least_ma:
         return hold
@@ -83,7 +93,15 @@ def trial_of(
     if tried_for_s is not None and tried_for_s > max(parameters.start_settling_s, waits_s):
         return pause  # It was raised before, and no cut was seen.
     raised_ma = min(_raised_ma(state), state.wiring.connectors[at].max_ma)
-    return Trial(limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
+    return replace(hold, limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
+
+
+def _begun_at_s(state: SiteState, at: int) -> float | None:
+    """Return since when a trial runs; what was tried with the vehicle before tells nothing."""
+    since_s, plugged_at_s = state.memory.trial_at_s[at], state.connectors[at].plugged_at_s
+    if since_s is None or plugged_at_s is None or plugged_at_s <= since_s:
+        return since_s
+    return None
 
 
 def _raised_ma(state: SiteState) -> int:

@@ -271,6 +271,44 @@ def test_one_that_tells_nothing_is_tried_again_where_its_first_cut_was_not_seen(
     assert min(board.one.told_ma(number) for number in (1, 2, 3)) >= 6_000
 
 
+def test_a_load_that_is_switched_off_once_proves_nobody() -> None:
+    board = Board({3: Car(is_mute=True, takes_a=0.0)})
+    while board.changes[3] < 2:  # Told its minimum, and cut to nothing.
+        board.live(1, 20.0)
+    assert board.one.told_ma(3) == 0
+
+    board.live(60, 14.0)
+    board.live(300, 20.0)
+
+    assert not board.is_proven(3)
+
+
+def test_a_load_that_goes_on_and_off_proves_nobody() -> None:
+    board = Board({3: Car(is_mute=True, takes_a=0.0)})
+
+    for _ in range(90):
+        board.live(12, 20.0)
+        board.live(12, 14.0)
+
+    assert not board.is_proven(3)
+
+
+def test_a_cut_that_is_never_seen_is_made_more_and_more_seldom() -> None:
+    board = Board({3: Car(is_mute=True, takes_a=0.0)})
+    board.live(2 * HALF_AN_HOUR_S, 20.0)
+    in_first_hour = board.changes[3]
+    board.live(2 * HALF_AN_HOUR_S, 20.0)
+    later = board.changes[3] - in_first_hour
+
+    board.one.end(3, "of-3")
+    board.one.leave(3)
+    board.cars[3].at_s = board.time_s + 30
+    board.live(360, 20.0)
+
+    assert (in_first_hour, later) == (9, 2)
+    assert board.changes[3] - in_first_hour - later >= 4  # Another vehicle, as at first.
+
+
 def test_one_that_tells_nothing_has_its_minimum_out_of_what_is_kept_for_it() -> None:
     board = Board({3: Car(is_mute=True, takes_a=0.0)}, rating_a=40)
     board.live(200, 9.0)  # All of 32 A beside that does not fit 38 A.
