@@ -61,6 +61,8 @@ class Board:
     """Connector -> the raise that a second look did not let pass."""
     crowded: set[int] = field(default_factory=set)
     """Rows where not even everyone's minimum fits."""
+    just_cut: set[int] = field(default_factory=set)
+    """Connectors cut lately, to as little as they keep, while another needs more than the minimum."""
     resting: set[int] = field(default_factory=set)
     """Connectors that draw nothing, where what they would is in base as well."""
     turns: set[int] = field(default_factory=set)
@@ -89,7 +91,7 @@ class Board:
             return 0
         excess_ma = self.excess_ma[at]
         if not self.takes_watts[at]:
-            return limit_ma + excess_ma
+            return limit_ma + excess_ma + min(limit_ma, self.in_base_ma[at])
         max_ma = self.max_ma[at]
         counted_ma = on_one_phase_ma(limit_ma, times=self._times(at), max_ma=max_ma)
         return counted_ma + excess_ma + min(limit_ma, self.in_base_ma[at])
@@ -97,7 +99,7 @@ class Board:
     def more_for_ma(self, at: int, room_ma: int) -> int:
         """Return how much higher a connector's limit may be that is counted `room_ma` more at most."""
         limit_ma = self.limit_ma[at]
-        if not self.takes_watts[at]:
+        if not self.takes_watts[at] and not self.in_base_ma[at]:
             return room_ma if limit_ma else room_ma - self.excess_ma[at]
         # What watts count for grows unevenly: no phase carries more than the installed maximum.
         most_ma = self.counted_ma(at, limit_ma) + room_ma
@@ -156,7 +158,7 @@ class Board:
         limit_ma = self.limit_ma[at]
         if limit_ma <= keeps_ma:
             return 0
-        if not self.takes_watts[at]:  # Nearly always, and told at once.
+        if not self.takes_watts[at] and not self.in_base_ma[at]:  # Nearly always, told at once.
             return limit_ma - keeps_ma if keeps_ma else limit_ma + self.excess_ma[at]
         gives_ma = self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
         return gives_ma - max(0, self._not_in_base_ma(at) - keeps_ma)

@@ -156,6 +156,7 @@ def board_of(moment: Moment) -> Board:
         if station.takes_watts:
             times = phase_counts[at] // known_counts[at]
             counted_ma = on_one_phase_ma(limit_ma, times=times, max_ma=max_ma)
+        if station.takes_watts or belief.fit.count is not None:
             in_base_ma[at], undrawn_ma = _in_base_ma(moment, at, limit_ma)
             if not confirmable:
                 undrawn_ma = max(0, undrawn_ma)  # What it was told to leave may go on flowing.
@@ -246,14 +247,17 @@ def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
     draw = belief.draw
     if belief.mask is not None or draw is None or draw.current_ma is not None:
         return 0, 0
+    newest, count = belief.limits[-1], belief.fit.count
+    told_count = newest.phase_count if station.takes_watts else count
+    if not station.takes_watts and (draw.surely_ma is None or max(draw.surely_ma)):
+        return 0, 0  # What surely flows is in base no more.
     accepts_ma, max_ma = belief.accepts_ma, state.wiring.max_ma[at]
     takes_ma = max_ma if accepts_ma is None else accepts_ma
     is_current = reading_is_current(belief, station, state.parameters, moment.now_s)
     if draw.power_ma is None or not is_current or belief.resting_since_s is not None:
         return takes_ma, 0
-    newest = belief.limits[-1]
     most_ma = min(limit_ma, takes_ma)
-    undrawn_ma = most_ma - draw.power_ma // newest.phase_count
+    undrawn_ma = most_ma - draw.power_ma // (told_count or 1)
     if undrawn_ma < 0:  # It gives that up, unless it is of several phases, and all it may have.
         drawn_ma = draw_as_limit_ma(draw, state.wiring.connectors[at], belief) or 0
         undrawn_ma = min(0, most_ma - drawn_ma)

@@ -24,9 +24,20 @@ def awake_of(moment: Moment, board: Board, waiting: list[Position]) -> list[Posi
         board.phase_count[at] = len(state.wiring.connectors[at].phases)
         if could_start(board, at, board.start_ma(at)):
             board.rank[at] = awake_rank(state, at)
+            board.just_cut = board.just_cut or _just_cut(moment, board)
         else:
             board.phase_count[at] = board.known_count[at]
     return [at for at in waiting if board.rank[at][0] != AT_REST_RANK]
+
+
+def _just_cut(moment: Moment, board: Board) -> set[Position]:
+    """Return who was told lately that it has no more than it keeps."""
+    after_s = moment.now_s - moment.state.parameters.due_for_s
+    return {
+        at
+        for at in moment.moved
+        if 0 < board.limit_ma[at] <= board.floor_ma[at] and board.told_at_s[at] > after_s
+    }
 
 
 def tell_all_phases(moment: Moment, board: Board, headroom_since_s: Sequence[float | None]) -> None:

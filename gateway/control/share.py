@@ -176,7 +176,11 @@ def start_waiting(
             if not could_start(board, at, least_ma):
                 continue
             if board.phase_count[at] > board.known_count[at]:
-                board.turns.add(at)  # It needs so much that what is left is of use to others.
+                board.turns.add(at)
+                # It needs so much that what is left is of use to others, but for those cut for it.
+                short = [row for row in short if board.just_cut.intersection(board.movable[row])]
+                for row in short:
+                    board.keep_proven(row, at, max(0, board.proven_room_ma[row]))
                 continue
             # What is left there is no use to others for long: they would be cut for it again.
             for row in short:

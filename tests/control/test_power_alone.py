@@ -12,11 +12,13 @@ from gateway.domain.circuits import Site, Source, SourceKind
 from gateway.domain.electric import MIN_CHARGING_MA, PerPhase, Phase
 from gateway.domain.events import ConnectorMetered
 from gateway.domain.ids import SourceId
+from tests.support.cars import Car, Cars
 from tests.support.one_circuit import BOARD, THREE_PHASE, OneCircuit, ref, site
 
 ONE_PHASE = (Phase.L1,)
 VOLTAGE_V = 230.0
 INTERVAL_S = 10
+MINUTE_S = 60
 FOLLOWS_S = 7
 HIGHEST_VOLTAGE = 1.1
 
@@ -309,3 +311,22 @@ def test_what_may_be_all_it_was_told_on_each_phase_is_no_room_that_a_cut_will_gi
     room_ma = board_of(moment_of(board.state, board.now_s)).room_ma
 
     assert [row.available_ma - 6_667 for row in seen.rows] == room_ma
+
+
+@pytest.mark.parametrize(("in_watts", "base_a"), [(0, 20.0), (1, 30.0)])
+def test_one_phase_of_three_that_tells_power_is_counted_as_base_too_and_limits_come_to_rest(
+    in_watts: int, base_a: float
+) -> None:
+    def tells_power(**traits: object) -> Car:
+        return Car(tells_currents=False, tells_power=True, **traits)  # type: ignore[arg-type]
+
+    others = [tells_power(phases=(0,)) for _ in range(3 - in_watts)]
+    watts = [tells_power(takes_watts=True) for _ in range(in_watts)]
+    hall, changes, before = Cars(*watts, *others, base_a=lambda _second: base_a), 0, (0, 0, 0)
+    for _ in range(60 * MINUTE_S):
+        hall.step()
+        one, two, three = (hall.board.told_ma(number) for number in (1, 2, 3))
+        changes, before = changes + ((one, two, three) != before), (one, two, three)
+
+    assert changes <= 30
+    assert min(car.energy_wh for car in hall.cars) > 1_200
