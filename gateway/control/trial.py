@@ -70,7 +70,8 @@ def trial_of(
     was_paused = since_s is not None and belief.started_at_s > since_s
     again_s = min(parameters.trial_again_s * 2**unseen_count, parameters.trial_again_most_s)
     if was_paused and since_s is not None and belief.cut_shown_at_s >= since_s:
-        again_s = parameters.reaction_s + parameters.start_settling_s
+        # Long enough since it began for a load that goes on and off to show that by itself.
+        again_s = parameters.reaction_s + 2 * parameters.start_settling_s
     elif was_paused and again_s < parameters.trial_again_most_s:
         unseen_count += 1
     is_again = was_paused and tried_for_s is not None and tried_for_s <= again_s

@@ -283,12 +283,14 @@ def test_a_load_that_is_switched_off_once_proves_nobody() -> None:
     assert not board.is_proven(3)
 
 
-def test_a_load_that_goes_on_and_off_proves_nobody() -> None:
+@pytest.mark.parametrize("on_for_s", [10, 12, 16, 30])
+def test_a_load_that_goes_on_and_off_proves_nobody(on_for_s: int) -> None:
+    """One that does so each 10, 16 or 30 s is switched off twice just as the vehicle is cut."""
     board = Board({3: Car(is_mute=True, takes_a=0.0)})
 
-    for _ in range(90):
-        board.live(12, 20.0)
-        board.live(12, 14.0)
+    for _ in range(HALF_AN_HOUR_S // (2 * on_for_s)):
+        board.live(on_for_s, 20.0)
+        board.live(on_for_s, 14.0)
 
     assert not board.is_proven(3)
 
