@@ -40,6 +40,9 @@ def with_excess(
     if was is not None and abs(allowed_ma - was.allowed_ma) >= parameters.trial_ma:
         return _shown(replace(belief, beyond=None), max(was.above_ma, beyond_ma))
     if not beyond_ma:
+        if was is not None and allowed_ma <= was.allowed_ma:
+            # It came down by itself: that was a vehicle slow to follow, or a meter that lied.
+            belief = replace(belief, beyond=None)
         return _kept_to(belief, allowed_ma, parameters) if belief.excess_ma else belief
     if was is None:
         beyond = Beyond(since_s=at_s, above_ma=beyond_ma, allowed_ma=allowed_ma)

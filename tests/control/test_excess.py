@@ -193,6 +193,21 @@ def test_a_limit_just_sent_is_not_one_that_it_was_seen_to_keep_to() -> None:
     assert board.state.connectors[0].excess_ma == 2_500
 
 
+def test_what_came_down_by_itself_shows_nothing_once_it_is_told_more() -> None:
+    driven = driven_by(more_by(0.0), base_a=72.0).after(5 * MINUTE_S)
+    board = driven.board
+    driven.draw_a = 8.0
+    board.draw(1, 8.0)  # Once alone: slow to follow, or a meter that repeats itself.
+    board.now_s += 10.0
+    board.draw(1, 5.9)
+    driven.base_a = BASE_A
+
+    driven.run(5 * MINUTE_S)
+
+    assert board.told_ma(1) > 12_000
+    assert board.state.connectors[0].excess_ma == 0
+
+
 @pytest.mark.parametrize("interval_s", [10, 30, 60])
 def test_a_station_that_gives_a_part_more_comes_to_rest(interval_s: int) -> None:
     driven = driven_by(lambda told_a: 1.1 * told_a)
