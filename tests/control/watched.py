@@ -34,6 +34,7 @@ from tests.control.drawn import Happening, Kind, Script
 from tests.control.happened import at_station, at_vehicle
 from tests.control.outlets import NEVER_S, NOMINAL_V, Outlet, Tells
 from tests.control.plant import Plant
+from tests.control.power_alone import leaves_base_ma, minimum_ma
 
 FALLBACK_GAP_S = 60.0
 LOWEST_V, HIGHEST_V = 207.0, 253.0
@@ -318,7 +319,8 @@ class Watched:
         """What is told fits wherever somebody who follows could be told less.
 
         What comes first is not told less before it is known who must be paused for it. What one
-        not yet seen to obey is started with comes out of what the reserve keeps for it (ADR 0041).
+        not yet seen to obey is started with comes out of what the reserve keeps for it (ADR 0041),
+        and what a cut takes of watts whose phases are not known was in base, too.
         """
         starts_ma = [0] * len(decision.survey.rows)
         told_ma = [0] * len(decision.survey.rows)
@@ -341,6 +343,7 @@ class Watched:
             for row in self.wiring.rows[at][decision.survey.masks[at]]:
                 told_ma[row] += counted_ma
                 starts_ma[row] += 0 if station.is_proven else max(0, counted_ma - high_ma)
+                told_ma[row] -= leaves_base_ma(belief, limit_ma) if is_movable else 0
                 may_be_paused[row] |= is_movable and limit_ma > 0 and not is_first
                 if is_movable and limit_ma > max(MIN_CHARGING_MA, priority.floor_ma):
                     (gives_last if is_first else can_give)[row].add(at)
@@ -379,7 +382,8 @@ class Watched:
                 continue
             if not (station.is_proven or belief.draws):
                 continue  # What rose may be its own or base: it may wait until that is known.
-            more_ma = max(0, self._minimum_ma(at) - seen.high_ma[at])
+            in_watts = self.script.traits[connector.ref.station].takes_watts
+            more_ma = max(0, minimum_ma(belief, in_watts=in_watts) - seen.high_ma[at])
             rows = self.wiring.rows[at][seen.masks[at]]
             if all(
                 seen.rows[row].available_ma - seen.claimed_ma[row]
@@ -396,14 +400,6 @@ class Watched:
                     "nobody waits where there is room",
                     f"{ref} {decision.reasons[ref]} {self.state.connectors[at]}",
                 )
-
-    def _minimum_ma(self, at: int) -> int:
-        """Return what a minimum takes of a row: one of power alone, its phases unknown, twice."""
-        belief, draw = self.state.connectors[at], self.state.connectors[at].draw
-        tells_power_alone = draw is not None and draw.current_ma is None
-        in_watts = self.script.traits[self.wiring.connectors[at].ref.station].takes_watts
-        is_twice = in_watts and tells_power_alone and belief.mask is None
-        return MIN_CHARGING_MA * (2 if is_twice else 1)
 
     def _check_all_is_well(self) -> None:
         """After minutes with nothing amiss all are served, and who tells what it draws proven."""
