@@ -127,7 +127,7 @@ def _shifted(room: Room, charging: Charging, current_ma: Ints) -> Shifted:
 def _anew(room: Room, charging: Charging, wanted: Demand) -> Ints | None:
     """Return currents by least laxity of all that may move and what is asked, if all are served.
 
-    None if they are not, or if that would take too long.
+    None if they are not, if nobody may move, or if that would take too long.
     """
     count = len(charging.demands)
     if wanted.energy_wh is None or count * room.grid.slot_count > MOST_PLANNED:
@@ -141,6 +141,8 @@ def _anew(room: Room, charging: Charging, wanted: Demand) -> Ints | None:
         if wants_wh > 0:
             positions.append(at)
             wanting.append(replace(demand, energy_wh=wants_wh, rank=0))
+    if not wanting:
+        return None
     problem = Problem(
         grid=room.grid,
         available_ma=tuple(map(tuple, left_ma.tolist())),

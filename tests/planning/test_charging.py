@@ -98,6 +98,17 @@ def test_beside_who_leaves_within_a_slot_everybody_else_is_planned_anew() -> Non
     assert shifted.room.left_ma[0, at] == 32_000
 
 
+def test_where_nobody_may_be_moved_nobody_is_however_little_is_asked() -> None:
+    # Who says nothing takes all there is as soon as it can: nothing of that can wait.
+    there = planned(32_000, 0.0, vehicle("van", energy_wh=None))
+    asked = Ask(from_s=0.0, until_s=HOUR_S, energy_wh=1.0)
+    shifted = shift(room_of(32_000), there, ASKED, asked)
+
+    assert there.current_ma[0].max() == 32_000
+    assert (shifted.moved, shifted.charging) == ((), there)
+    assert shifted.room.left_ma[0].min() == 0
+
+
 def car_park(seed: int) -> tuple[Demand, ...]:
     """Return vehicles that come and go at any second, some one behind the other at a connector."""
     chance = random.Random(seed)
