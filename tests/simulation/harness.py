@@ -212,6 +212,8 @@ class Run:
             orders, sorted(decision.orders, key=lambda o: o.limit.limit_ma), strict=True
         ):
             self.guarded += order.limit.limit_ma != asked.limit.limit_ma
+        # As the dispatcher has it: a limit may arrive as late as an answer may take.
+        outlasts_s = self.parameters.gone_s - self.parameters.lease_s
         for order in sorted(orders, key=lambda o: not o.is_cut):
             self.sequence += 1
             sent = LimitSent(
@@ -219,7 +221,7 @@ class Run:
                 connector=order.connector,
                 limit_ma=order.limit.limit_ma,
                 phase_count=order.limit.phase_count,
-                lease_until_s=now_s + order.valid_for_s + self.parameters.lease_margin_s,
+                lease_until_s=now_s + order.valid_for_s + outlasts_s,
                 sequence=self.sequence,
             )
             self.state = evolve_all(self.state, [sent])

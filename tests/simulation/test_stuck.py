@@ -127,3 +127,18 @@ def test_a_connector_that_is_never_proven_is_forgotten(monkeypatch: pytest.Monke
     told = {violation.what for violation in run.to_end(3_300.0).violations}
 
     assert told == {"connector_forgotten"}
+
+
+def test_a_lease_is_counted_in_the_simulation_as_long_as_the_daemon_counts_it() -> None:
+    run = Run.of(seed("harsh", 1, until_s=300.0)())
+    run.to_end(300.0)
+
+    leases_s = [
+        limit.lease_until_s - limit.renewed_at_s
+        for belief in run.state.connectors
+        for limit in belief.limits
+        if limit.lease_until_s is not None and limit.last_sequence
+    ]
+    # 60 s, 10 for an answer that may come as late, and 5 for clocks that differ.
+    assert leases_s
+    assert leases_s == [pytest.approx(75.0)] * len(leases_s)
