@@ -31,6 +31,9 @@ from gateway.services.promise_shelf import PromiseShelf, in_order
 BEGINS_EVERY_S = 1_800.0
 """A book begins at a whole half hour, so that slots of every length begin at whole ones."""
 
+MOST_CUT_SLOTS = 200
+"""After so many cuts a book is opened anew: those that nobody needs any more are gone then."""
+
 
 class BookKeeper:
     """The newest book, in one event loop. Instants are epoch seconds; every act takes one step."""
@@ -49,6 +52,7 @@ class BookKeeper:
         self._constraints: tuple[Constraint, ...] = ()
         # By the clock, so that versions go up over a restart too.
         self.book = self._opened(self._restored(remembered, now_s), now_s, version=int(now_s))
+        self._slots_when_opened = self.book.room.grid.slot_count
 
     def limit(self, constraints: Iterable[Constraint], now_s: float) -> bool:
         """Take note of the limits from outside that hold now; return whether they are others."""
@@ -59,13 +63,15 @@ class BookKeeper:
         self.reopen(now_s)
         return True
 
-    def is_of(self, now_s: float) -> bool:
-        """Return whether the book begins in the half hour of an instant."""
-        return _beginning_s(now_s) == self.book.from_at_s
+    def is_fresh(self, now_s: float) -> bool:
+        """Return whether the book begins in the half hour of an instant, and was cut little since."""
+        cut_slots = self.book.room.grid.slot_count - self._slots_when_opened
+        return _beginning_s(now_s) == self.book.from_at_s and cut_slots <= MOST_CUT_SLOTS
 
     def reopen(self, now_s: float) -> None:
         """Open the book anew, with what rows have now."""
         self.book = self._opened(self.book.promises, now_s, version=self.book.version + 1)
+        self._slots_when_opened = self.book.room.grid.slot_count
 
     def foreseen(self, constraints: Iterable[Constraint], now_s: float) -> Book:
         """Return the book as it would be if these limits held as well; nothing changes."""

@@ -33,7 +33,7 @@ from gateway.planning.answers import (
 )
 from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
-from gateway.planning.book import Book, BookError
+from gateway.planning.book import Book, BookError, edges_of
 from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.claiming import check_claim, check_vehicle
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
@@ -51,6 +51,8 @@ from gateway.services.risk_watch import RiskWatch
 from gateway.services.surroundings import Surroundings
 
 MAX_OPEN_A_HOLDER = 200
+MAX_CHANGES_A_HOLDER = 2_000
+"""At no more instants may the open envelopes of one holder change: the book has an edge at each."""
 
 
 class Booking:
@@ -218,11 +220,18 @@ class Booking:
         self, wanted: str | OwnEnvelope, by: Access, now_s: float
     ) -> tuple[Reservation, tuple[Reservation, ...]]:
         """Return what is held in the book from now on, and those that are moved for it."""
-        open_count = sum(p.holder == by.name for p in self._keeper.book.promises.values())
-        if open_count >= MAX_OPEN_A_HOLDER:
-            message = f"{by.name} has {open_count} open reservations: cancel some first"
+        its = [p for p in self._keeper.book.promises.values() if p.holder == by.name]
+        if len(its) >= MAX_OPEN_A_HOLDER:
+            message = f"{by.name} has {len(its)} open reservations: cancel some first"
             raise TooManyError(message)
         promise, need, found = self._wanted(wanted, by, now_s)
+        changes_s = edges_of((p.envelope for p in (*its, promise)), from_at_s=now_s)
+        if len(changes_s) > MAX_CHANGES_A_HOLDER:
+            message = (
+                f"the envelopes {by.name} has open would change at {len(changes_s)} instants with"
+                f" this one, and {MAX_CHANGES_A_HOLDER} are the most: cancel some first"
+            )
+            raise TooManyError(message)
         check_vehicle(promise, self._keeper.book.promises.values())
         try:
             self._around.check_there(promise, now_s)
@@ -388,7 +397,7 @@ class Booking:
         Every question and act does so first. Returns the epoch second.
         """
         now_s = self._now_s()
-        if not self._keeper.is_of(now_s):
+        if not self._keeper.is_fresh(now_s):
             self._keeper.reopen(now_s)
             self._risks.look_soon()
         self._fates.settle(now_s)
