@@ -30,11 +30,11 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import ReasonKind
+from tests.control.counted_apart import gives_nothing, leaves_base_ma, minimum_ma
 from tests.control.drawn import Happening, Kind, Script
 from tests.control.happened import at_station, at_vehicle
 from tests.control.outlets import NEVER_S, NOMINAL_V, Outlet, Tells
 from tests.control.plant import Plant
-from tests.control.power_alone import leaves_base_ma, minimum_ma
 
 FALLBACK_GAP_S = 60.0
 LOWEST_V, HIGHEST_V = 207.0, 253.0
@@ -320,7 +320,8 @@ class Watched:
 
         What comes first is not told less before it is known who must be paused for it. What one
         not yet seen to obey is started with comes out of what the reserve keeps for it (ADR 0041),
-        and what a cut takes of watts whose phases are not known was in base, too.
+        what it gives back goes there again; and what a cut takes of watts whose phases are not known
+        was in base, too.
         """
         starts_ma = [0] * len(decision.survey.rows)
         told_ma = [0] * len(decision.survey.rows)
@@ -345,7 +346,8 @@ class Watched:
                 starts_ma[row] += 0 if station.is_proven else max(0, counted_ma - high_ma)
                 told_ma[row] -= leaves_base_ma(belief, limit_ma) if is_movable else 0
                 may_be_paused[row] |= is_movable and limit_ma > 0 and not is_first
-                if is_movable and limit_ma > max(MIN_CHARGING_MA, priority.floor_ma):
+                is_least = limit_ma <= max(MIN_CHARGING_MA, priority.floor_ma)
+                if is_movable and not is_least and not gives_nothing(decision.survey, at, row):
                     (gives_last if is_first else can_give)[row].add(at)
         for row, seen in enumerate(decision.survey.rows):
             over_ma = told_ma[row] - seen.available_ma

@@ -13,6 +13,7 @@ from tests.simulation.stories import seed
 
 UNTIL_S = 5_400.0
 A_QUARTER = 4  # One station in so many.
+MOST_OF_IT = 0.85  # Single days differ by a tenth, either way.
 
 
 def one_in_four_gives_more(day: Scenario) -> Scenario:
@@ -53,7 +54,7 @@ def test_others_have_what_they_would_have_without_them(odd: Callable[[Scenario],
     assert (run.unsound, run.stuck.told, run.unexplained) == ([], [], [])
     assert usual.energy_vs_omniscient is not None
     assert with_them.energy_vs_omniscient is not None
-    assert with_them.energy_vs_omniscient > 0.9 * usual.energy_vs_omniscient
+    assert with_them.energy_vs_omniscient > MOST_OF_IT * usual.energy_vs_omniscient
 
 
 def test_they_do_where_what_settles_above_its_limit_is_never_learnt() -> None:

@@ -1,7 +1,15 @@
-"""What one whose station tells power alone takes of a row: on phases not known it is base, too."""
+"""What those take and give of a row whose stations tell power alone, or nothing at all."""
 
+from gateway.control.headroom import Survey
 from gateway.control.state import ConnectorBelief
 from gateway.domain.electric import MIN_CHARGING_MA
+
+
+def gives_nothing(survey: Survey, at: int, row: int) -> bool:
+    """Return whether a cut of one that is mute gives nothing: the reserve keeps it all the same."""
+    of_row = survey.rows[row]
+    has_ma = of_row.available_ma + of_row.unproven_ma
+    return at in survey.counted.mute and survey.claimed_ma[row] <= has_ma
 
 
 def leaves_base_ma(belief: ConnectorBelief, limit_ma: int) -> int:
