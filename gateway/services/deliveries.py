@@ -9,6 +9,7 @@ from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session as Stay
 from gateway.domain.tokens import is_same
+from gateway.planning.calibrate import KEPT_RATIO
 
 LONGEST_GAP_S = 900.0
 """Power is not taken to have lasted longer than this between two readings."""
@@ -22,7 +23,9 @@ class Session:
     """A vehicle at a connector since the epoch second `came_at_s`.
 
     `id_token` is what it has shown to the station; `ties` are the holders and the names, of their
-    own or its id, of the reservations whose vehicle somebody has said it is.
+    own or its id, of the reservations whose vehicle somebody has said it is. It is taken to have
+    come for the reservation `promise`; one that came for it in another's stead only if what it
+    shows, should it show anything, is `due_token`.
     """
 
     connector: ConnectorRef
@@ -30,6 +33,8 @@ class Session:
     id_token: str | None
     came_at_s: float
     ties: frozenset[tuple[str, str]] = frozenset()
+    promise: str | None = None
+    due_token: str | None = None
 
 
 class Deliveries:
@@ -39,6 +44,7 @@ class Deliveries:
         """Know of none yet but those that `were_there`, should they be found there again."""
         self._sessions: dict[str, Session] = {}
         self._gone_since_s: dict[str, float] = {}
+        self._before: dict[str, Session] = {}
         self._set_aside: dict[str, Session] = {
             str(stay.connector): Session(
                 connector=stay.connector,
@@ -55,7 +61,6 @@ class Deliveries:
         """Note that a vehicle is there, or was found there; `now_s` is the epoch second."""
         place = str(fact.connector)
         known = self._sessions.get(place)
-        self._gone_since_s.pop(place, None)
         if known is not None and known.transaction == fact.transaction:
             # Told again, such as when its station is back: it has not come anew.
             id_token = known.id_token if fact.id_token is None else fact.id_token
@@ -64,7 +69,14 @@ class Deliveries:
         before = self._set_aside.pop(place, None)
         if before is not None and before.transaction == fact.transaction:
             self._sessions[place] = before  # It was taken to be over, and was not.
+            self._before.pop(place, None)
+            self._gone_since_s.pop(place, None)
             return
+        if known is not None:
+            self._gone_since_s[place] = now_s
+        last = known or before
+        if last is not None:
+            self._before[place] = last
         self._sessions[place] = Session(
             connector=fact.connector,
             transaction=fact.transaction,
@@ -77,7 +89,7 @@ class Deliveries:
         place = str(fact.connector)
         session = self._sessions.get(place)
         if session is not None and session.transaction == fact.transaction:
-            del self._sessions[place]
+            self._before[place] = self._sessions.pop(place)
             self._gone_since_s[place] = now_s
             if fact.cause not in FINAL:
                 self._set_aside[place] = session
@@ -101,6 +113,46 @@ class Deliveries:
             ties = session.ties | {(holder, name)}
             self._sessions[place] = replace(session, ties=ties)
 
+    def take(self, promise: Reservation) -> None:
+        """Note that a promise has begun with the vehicle at its connector."""
+        session = self._sessions[promise.place]
+        self._sessions[promise.place] = replace(session, promise=promise.id, due_token=None)
+
+    def follow(self, promise: Reservation) -> None:
+        """Note whether the vehicle at the connector of a promise that has begun is its own."""
+        session = self._sessions.get(promise.place)
+        is_taken = session is not None and session.promise == promise.id
+        if session is None or is_taken == self.is_there(promise):
+            return
+        before = None if is_taken else self._before.get(promise.place)
+        self._sessions[promise.place] = replace(
+            session,
+            promise=None if is_taken else promise.id,
+            due_token=None if before is None else before.id_token,
+        )
+
+    def is_there(self, promise: Reservation) -> bool:
+        """Return whether the vehicle at the connector of a promise that has begun is its own.
+
+        One that comes after it has left is taken for it, unless it shows another token, or is said
+        to have come for another, or the first has had what it was promised.
+        """
+        session = self._sessions.get(promise.place)
+        if session is None:
+            return False
+        if _is_said(session, promise) or is_same(session.id_token, promise.id_token):
+            return True
+        if session.promise == promise.id:
+            return not _differ(session.id_token, session.due_token)
+        before = self._before.get(promise.place)
+        if session.ties:
+            return False
+        if before is None:
+            return True  # As of an earlier life.
+        if before.id_token is not None and session.id_token is not None:
+            return is_same(before.id_token, session.id_token)
+        return promise.delivered_wh < KEPT_RATIO * promise.energy_wh
+
     def place_of(self, promise: Reservation) -> str | None:
         """Return the connector at which the vehicle of a promise is, None while it is at none.
 
@@ -109,9 +161,8 @@ class Deliveries:
         """
         if promise.is_plain_draw:
             return None
-        names = {(promise.holder, promise.id), (promise.holder, promise.reference)}
         for place, session in self._sessions.items():
-            if names & session.ties:
+            if session.promise == promise.id or _is_said(session, promise):
                 return place
         if promise.id_token is None:
             there = self._sessions.get(promise.place)
@@ -124,8 +175,7 @@ class Deliveries:
         session = self._sessions.get(place)
         if session is None:
             return False
-        is_tied = (promise.holder, promise.id) in session.ties
-        is_tied = is_tied or (promise.holder, promise.reference) in session.ties
+        is_tied = session.promise == promise.id or _is_said(session, promise)
         is_named = promise.id_token is not None
         is_alike = (
             is_same(session.id_token, promise.id_token) if is_named else promise.place == place
@@ -140,7 +190,11 @@ class Deliveries:
 
     def gone_since_s(self, place: str) -> float | None:
         """Return when (epoch s) the last vehicle left; None while one is there, or none was."""
-        return self._gone_since_s.get(place)
+        return None if place in self._sessions else self._gone_since_s.get(place)
+
+    def made_way_at_s(self, place: str) -> float | None:
+        """Return when (epoch s) the vehicle that was there before the one there now had left."""
+        return self._gone_since_s.get(place, self.came_at_s(place))
 
     def register_wh(self, place: str) -> float | None:
         """Return what a connector's meter showed last."""
@@ -173,6 +227,19 @@ class Deliveries:
             self._powers[place] = (fact.at_s, fact.power_w)
 
 
+def _is_said(session: Session, promise: Reservation) -> bool:
+    """Return whether somebody has said that a vehicle is the one of a promise."""
+    if not session.ties:
+        return False  # As of most, and it is asked often.
+    names = {(promise.holder, promise.id), (promise.holder, promise.reference)}
+    return not names.isdisjoint(session.ties)
+
+
+def _differ(one: str | None, other: str | None) -> bool:
+    """Return whether two id tokens were shown that are not one."""
+    return one is not None and other is not None and not is_same(one, other)
+
+
 def _came_for(session: Session, promise: Reservation) -> bool:
     """Return whether a vehicle came for the promise of its connector, as far as its coming tells.
 
@@ -180,4 +247,5 @@ def _came_for(session: Session, promise: Reservation) -> bool:
     before its window, or came for another promise.
     """
     since_s = max(promise.made_at_s, promise.opens_at_s - EARLY_S)
-    return not session.ties and session.came_at_s >= since_s
+    is_another_s = bool(session.ties) or session.promise is not None
+    return not is_another_s and session.came_at_s >= since_s

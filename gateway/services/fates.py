@@ -107,7 +107,7 @@ class Fates:
             if promise.state is not PromiseState.ARRIVED or connector is None:
                 continue
             limit_ma = limit_ma_of(connector.ref)
-            if limit_ma and promise.place in self.deliveries.occupied():
+            if limit_ma and self.deliveries.is_there(promise):
                 outlet = self._places.at(promise.place, promise.phase_count)
                 # What is above what its vehicle takes would be no help to it.
                 most_ma = promise.max_ma or outlet.max_ma
@@ -128,7 +128,7 @@ class Fates:
                 self._see_arrival(promise, now_s)
             elif promise.state is PromiseState.ARRIVED:
                 # As of an earlier life, or unplugged for a moment: it is nobody else's meanwhile.
-                self.deliveries.tie(promise.place, promise.holder, promise.id)
+                self.deliveries.follow(promise)
                 self._see_departure(promise, now_s)
         for name, state in lapsed(self._keeper.book, now_s):
             self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
@@ -185,7 +185,7 @@ class Fates:
             arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )
         self._keeper.say(now)
-        self.deliveries.tie(place, now.holder, now.id)
+        self.deliveries.take(now)
         memory, register_wh = self._keeper.shelf.of(promise.id), self.deliveries.register_wh(place)
         if register_wh is None:
             register_wh = memory.register_wh
@@ -203,9 +203,13 @@ class Fates:
         )
 
     def _see_departure(self, promise: Reservation, now_s: float) -> None:
-        """Close a promise whose vehicle has left before its time was over."""
-        gone_s = self.deliveries.gone_since_s(promise.place)
-        if gone_s is None or now_s - gone_s < RETURNS_WITHIN_S or now_s >= promise.closes_at_s:
+        """Close a promise whose vehicle has left before its time was over, or for another."""
+        place = promise.place
+        is_taken = place in self.deliveries.occupied() and not self.deliveries.is_there(promise)
+        back_within_s = 0.0 if is_taken else RETURNS_WITHIN_S
+        gone_since_s = self.deliveries.made_way_at_s if is_taken else self.deliveries.gone_since_s
+        gone_s = gone_since_s(place)
+        if gone_s is None or now_s - gone_s < back_within_s or now_s >= promise.closes_at_s:
             return
         is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
         state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
@@ -244,9 +248,10 @@ class Fates:
 
         One that has come before its time has what it draws until then as well, wherever it waits.
         """
-        coming = list[Reservation]()
+        coming, is_free = list[Reservation](), place not in self.deliveries.occupied()
         for promise in self._keeper.book.promises.values():
-            if promise.state is PromiseState.ARRIVED and promise.place == place:
+            has_begun_here = promise.state is PromiseState.ARRIVED and promise.place == place
+            if has_begun_here and (is_free or self.deliveries.is_there(promise)):
                 return promise
             if promise.state is PromiseState.CONFIRMED and (
                 promise.place == place or now_s < promise.opens_at_s

@@ -8,7 +8,7 @@ from gateway.domain.charging import EndCause
 from gateway.domain.ids import TransactionId
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
-from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.planning.answers import OwnEnvelope, UnknownReservationError
 from gateway.planning.at_risk import Risk
@@ -302,5 +302,83 @@ def test_a_vehicle_that_was_taken_to_be_gone_and_charges_on_has_not_come_anew() 
         house.comes()  # Its station tells no token when it is found running.
         await house.passes(31)
         assert house.of(promise).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("id_token", [None, "van-7"])
+def test_who_had_what_was_promised_and_left_does_not_come_back_as_the_next_in_the_queue(
+    id_token: str | None,
+) -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(from_h=1, until_h=2, kwh=4)
+        following = await house.promise(from_h=2, until_h=3, kwh=4, by=OTHERS)
+        await house.passes(61)
+        house.comes(FIRST, id_token)
+        house.shows(100.0)
+        await house.passes(49, limit_a=32)
+        house.shows(104.5)
+        house.leaves()
+        await house.passes(3)
+        house.comes(number=2)
+        house.shows(104.5)
+        await house.passes(10, limit_a=32)
+        risk = await looked_at(house, following)
+        assert risk is not None
+        assert not risk.is_at_risk
+        house.shows(108.5)
+        await house.passes(60, limit_a=32)
+
+        closed = [(p.state, p.delivered_wh) for p in map(house.of, (first, following))]
+        assert closed == [(PromiseState.FULFILLED, 4_500), (PromiseState.FULFILLED, 4_000)]
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("names_token", [True, False])
+@pytest.mark.parametrize("is_shown_later", [True, False])
+def test_a_stranger_is_not_the_vehicle_that_has_just_left(
+    names_token: bool, is_shown_later: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-1" if names_token else None, kwh=10)
+        await house.passes(61)
+        house.comes(FIRST, "van-1")
+        house.shows(100.0)
+        await house.passes(20, limit_a=32)
+        house.shows(102.0)
+        house.leaves()
+        await house.passes(2)
+        house.comes(FIRST, None if is_shown_later else "van-9", number=2)
+        await house.passes(1 if is_shown_later else 0, limit_a=32)
+        house.comes(FIRST, "van-9", number=2)  # Its station tells it again, and by which token.
+        house.shows(105.0)
+        await house.passes(40, limit_a=32)
+
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, Excuse.LEFT_EARLY)
+        assert now.delivered_wh == 2_000
+
+    run_virtual(test())
+
+
+def test_a_vehicle_that_is_unplugged_for_a_moment_is_the_same() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=10)
+        await house.passes(61)
+        house.comes(FIRST, "van-1")
+        house.shows(100.0)
+        await house.passes(20, limit_a=32)
+        house.shows(110.0)
+        house.leaves()
+        await house.passes(2)
+        house.comes(FIRST, "VAN-1", number=2)
+        house.shows(112.0)
+        await house.passes(2)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 12_000)
 
     run_virtual(test())
