@@ -240,6 +240,9 @@ class Bookings(Protocol):
     def risk(self, reservation_id: str) -> Risk | None:
         """Return how a promise stood at the last look; None before its first, and once it is closed."""
 
+    def place_of(self, promise: Reservation) -> str | None:
+        """Return the connector at which the vehicle of a promise is, None while it is at none."""
+
     def waits_for(self, promise: Reservation) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""
 

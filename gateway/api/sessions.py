@@ -131,8 +131,7 @@ def _statement(said: SessionNeedBody, known: Session, *, now_s: float) -> Statem
 
 
 def _view(call: Call, name: str, known: Session) -> SessionView:
-    said = known.said
-    wants_wh = None if said.energy_wh is None else max(0.0, said.energy_wh - known.delivered_wh)
+    said, wants_wh = known.said, _wants_wh(known)
     live = call.sources.live()
     reason = None if live is None else live.decision.reasons.get(known.connector)
     planned_wh, link = _planned_wh(call, known), None
@@ -158,7 +157,7 @@ def _view(call: Call, name: str, known: Session) -> SessionView:
 
 
 def _planned_wh(call: Call, known: Session) -> float | None:
-    """Return what the plan gives a vehicle, of what it was promised and beyond.
+    """Return what the plan gives a vehicle of what it wants, by what it was promised and beyond.
 
     None without a plan, where the plan knows nothing yet of what was said, and of a vehicle of
     which nothing was said or promised: where it is in the order of equals is no answer to anybody.
@@ -169,14 +168,31 @@ def _planned_wh(call: Call, known: Session) -> float | None:
     given_wh = {
         demand.key: delivered_wh
         for demand, delivered_wh in zip(plan.problem.demands, plan.plan.delivered_wh, strict=True)
-        if demand.key == place or _has_come(plan.promises.get(demand.key), place)
+        if demand.key == place or _is_its(call, plan.promises.get(demand.key), known)
     }
-    is_wanted = known.said.energy_wh is not None or known.said.departs_at_s is not None
-    return sum(given_wh.values()) if is_wanted or given_wh.keys() - {place} else None
+    wants_wh, departs_at_s = _wants_wh(known), known.said.departs_at_s
+    if wants_wh is None and departs_at_s is None and not given_wh.keys() - {place}:
+        return None
+    # What is drawn before a promise's time counts for it, so the plan may have the same energy twice.
+    return min(sum(given_wh.values()), float("inf") if wants_wh is None else wants_wh)
 
 
-def _has_come(promise: Reservation | None, place: str) -> bool:
-    return promise is not None and promise.place == place and promise.state is PromiseState.ARRIVED
+def _wants_wh(known: Session) -> float | None:
+    """Return what a vehicle still needs as was said, None where it was not."""
+    energy_wh = known.said.energy_wh
+    return None if energy_wh is None else max(0.0, energy_wh - known.delivered_wh)
+
+
+def _is_its(call: Call, promise: Reservation | None, known: Session) -> bool:
+    """Return whether a promise is the one of a vehicle: it has come for it, or waits for its time."""
+    if promise is None:
+        return False
+    place, departs_at_s = str(known.connector), known.said.departs_at_s
+    if promise.state is PromiseState.ARRIVED:
+        return promise.place == place
+    is_in_its_stay = departs_at_s is None or promise.opens_at_s < departs_at_s
+    is_early = promise.state is PromiseState.CONFIRMED and is_in_its_stay
+    return is_early and call.sources.bookings.place_of(promise) == place
 
 
 def _is_operator(access: Access) -> bool:

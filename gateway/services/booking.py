@@ -147,6 +147,10 @@ class Booking:
         is_open = reservation_id in self._keeper.book.promises
         return self._risks.risk(reservation_id) if is_open else None
 
+    def place_of(self, promise: Reservation) -> str | None:
+        """Return the connector at which the vehicle of a promise is, None while it is at none."""
+        return self._fates.deliveries.place_of(promise)
+
     def waits_for(self, promise: Reservation) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""
         book, now_s = self._book_now()

@@ -131,3 +131,36 @@ def test_what_a_plan_gives_is_told_once_it_goes_by_what_was_said(desk: Desk) -> 
     desk.plan = replace(standing_plan(), from_at_s=NOW_S + 60.0)
     said = desk.ask("GET", path, token=operator).said
     assert (said["planned_wh"], said["short_wh"]) == (13_800, 6_200)
+
+
+@pytest.mark.parametrize(
+    ("changes", "energy_wh", "depart_h", "planned_wh"),
+    [
+        ({}, 20_000, 2.0, 15_000),
+        ({"place": "CP-01/1"}, 20_000, 2.0, 15_000),  # It follows its vehicle, once it begins.
+        ({"id_token": None}, 20_000, 2.0, 15_000),
+        ({}, 10_000, 2.0, 10_000),
+        ({"id_token": "another"}, 20_000, 2.0, 3_000),
+        ({"state": PromiseState.HELD}, 20_000, 2.0, 3_000),
+        ({}, 20_000, 0.25, 3_000),
+    ],
+)
+def test_a_vehicle_before_its_time_is_told_what_its_promise_is_given(
+    desk: Desk, changes: dict[str, object], energy_wh: int, depart_h: float, planned_wh: int
+) -> None:
+    later = Stretch(from_at_s=NOW_S + 1_800, until_at_s=NOW_S + 7_200, current_ma=16_000)
+    its = replace(PROMISE, place="CP-02/1", envelope=(later,), id_token="card")
+    made = standing_plan()
+    desk.hear(started(ConnectorRef(StationId("CP-02"), 1)))
+    desk.plan = replace(
+        made,
+        from_at_s=NOW_S + 60.0,
+        plan=replace(made.plan, delivered_wh=(12_000.0, 3_000.0)),
+        promises={"P1": replace(its, **changes)},  # type: ignore[arg-type]
+    )
+    operator = desk.token("desk", Role.OPERATOR)
+    (session,) = desk.ask("GET", "/sessions", token=operator).said["sessions"]
+    needs = {"energy_wh": energy_wh, "depart_at": desk.at(depart_h)}
+    said = desk.ask("PUT", f"/sessions/{session['session_id']}/need", needs, token=operator).said
+
+    assert (said["planned_wh"], said["short_wh"]) == (planned_wh, energy_wh - planned_wh)
