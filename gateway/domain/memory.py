@@ -178,13 +178,15 @@ class PromiseKey:
 class PromiseMemory:
     """A promise as it stands, with the keys it was made and changed under.
 
-    `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted;
-    `is_warned` whether its holder was told last that it is at risk.
+    `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted,
+    `drawn_in` where and in which transaction what came before the window was drawn; `is_warned`
+    whether its holder was told last that it is at risk.
     """
 
     promise: Reservation
     keys: tuple[PromiseKey, ...] = ()
     register_wh: float | None = None
+    drawn_in: tuple[ConnectorRef, TransactionId] | None = None
     is_warned: bool = False
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.domain.charging import FINAL
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
+from gateway.domain.memory import PromiseMemory
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.domain.tokens import is_same
@@ -62,6 +62,7 @@ class Fates:
         """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
         match fact:
             case TransactionStarted():
+                self._forget_early(fact)
                 self.deliveries.begin(fact, now_s=now_s)
                 self._settled = None
             case TransactionEnded():
@@ -179,17 +180,16 @@ class Fates:
             self._say_cause(promise, f"its vehicle came to {place_said(place)} instead")
             return
         cause = _occupied_said(promise)
+        memory = self._of_its_stay(promise, place)
         now = replace(
             self._keeper.become(promise, PromiseState.ARRIVED),
+            delivered_wh=memory.promise.delivered_wh,
             cause=cause if promise.cause == cause else "",
             arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )
         self._keeper.say(now)
         self.deliveries.take(now)
-        memory, register_wh = self._keeper.shelf.of(promise.id), self.deliveries.register_wh(place)
-        if register_wh is None:
-            register_wh = memory.register_wh
-        self._keeper.shelf.note(replace(memory, promise=now, register_wh=register_wh))
+        self._keeper.shelf.note(replace(memory, promise=now))
 
     def _say_cause(self, promise: Reservation, cause: str) -> None:
         if promise.cause != cause:
@@ -229,18 +229,29 @@ class Fates:
     def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
         promise = self._drawn_for(str(fact.connector), now_s)
         if promise is not None:
-            memory = self._keeper.shelf.of(promise.id)
-            # What was shown last before a restart only the promise remembers.
-            shown_wh = self.deliveries.register_wh(str(fact.connector))
-            since_wh = memory.register_wh if shown_wh is None else shown_wh
-            register_wh, gained_wh = self.deliveries.gained_wh(fact, since_wh)
-            self._count(promise, promise.delivered_wh + gained_wh, register_wh)
+            memory = self._of_its_stay(promise, str(fact.connector))
+            register_wh, gained_wh = self.deliveries.gained_wh(fact, memory.register_wh)
+            self._count(memory, memory.promise.delivered_wh + gained_wh, register_wh)
         self.deliveries.note(fact)
 
-    def _count(self, promise: Reservation, delivered_wh: float, register_wh: float | None) -> None:
-        counted = replace(promise, delivered_wh=delivered_wh)
+    def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
+        """Return what is remembered of a promise whose vehicle is at a connector.
+
+        Without what was drawn before its window in another stay; with what the meter showed last.
+        """
+        memory = replace(self._keeper.shelf.of(promise.id), promise=promise)
+        session = self.deliveries.sessions.get(place)
+        stay = None if session is None else (session.connector, session.transaction)
+        if stay != memory.drawn_in and promise.state is PromiseState.CONFIRMED:
+            nothing = replace(promise, delivered_wh=0.0)
+            memory = replace(memory, promise=nothing, drawn_in=stay, register_wh=None)
+        # What was shown last before a restart only the promise remembers.
+        shown_wh = self.deliveries.register_wh(place)
+        return memory if shown_wh is None else replace(memory, register_wh=shown_wh)
+
+    def _count(self, memory: PromiseMemory, delivered_wh: float, register_wh: float | None) -> None:
+        counted = replace(memory.promise, delivered_wh=delivered_wh)
         self._keeper.say(counted)
-        memory = self._keeper.shelf.of(promise.id)
         self._keeper.shelf.count(replace(memory, promise=counted, register_wh=register_wh))
 
     def _drawn_for(self, place: str, now_s: float) -> Reservation | None:
@@ -260,13 +271,20 @@ class Fates:
         its = [promise for promise in coming if self.deliveries.is_at(place, promise)]
         return min(its, key=lambda promise: promise.opens_at_s, default=None)
 
-    def _forget_early(self, fact: TransactionEnded) -> None:
-        """Note that a vehicle has gone before its time: for what it comes back is still to be given."""
-        place, promises = str(fact.connector), tuple(self._keeper.book.promises.values())
-        for promise in promises if fact.cause in FINAL else ():
-            is_early = promise.state is PromiseState.CONFIRMED and promise.delivered_wh > 0
-            if is_early and self.deliveries.is_at(place, promise):
-                self._count(promise, 0.0, None)
+    def _forget_early(self, fact: TransactionStarted | TransactionEnded) -> None:
+        """Note that a vehicle has gone before its time: for what it comes back is still to be given.
+
+        It has as well where only the next at its connector tells so.
+        """
+        stay, is_end = (fact.connector, fact.transaction), isinstance(fact, TransactionEnded)
+        for promise in tuple(self._keeper.book.promises.values()):
+            if promise.state is not PromiseState.CONFIRMED or not promise.delivered_wh:
+                continue
+            memory = self._keeper.shelf.of(promise.id)
+            is_here = memory.drawn_in is not None and memory.drawn_in[0] == fact.connector
+            # Over is the stay that ends, and any other where one begins.
+            if is_here and is_end == (memory.drawn_in == stay):
+                self._count(replace(memory, promise=promise, drawn_in=None), 0.0, None)
 
 
 def _occupied_said(promise: Reservation) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.adapters.ledger_file import Batch, LedgerFile
 from gateway.adapters.ledger_retention import PROMISES_KEPT
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import CallMemory, PromiseKey, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
@@ -34,7 +35,8 @@ def remembered(name: str, *, closed_ago: timedelta | None = None) -> PromiseMemo
     if closed_ago is not None:
         closed_at_s = (NOW - closed_ago).timestamp()
         promise = replace(promise, state=PromiseState.NO_SHOW, closed_at_s=closed_at_s)
-    return PromiseMemory(promise=promise, keys=(key,), register_wh=17.5)
+    drawn_in = (ConnectorRef(StationId("CP-01"), 1), TransactionId("7"))
+    return PromiseMemory(promise=promise, keys=(key,), register_wh=17.5, drawn_in=drawn_in)
 
 
 def opened(folder: Path) -> LedgerFile:

@@ -2,9 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
+from gateway.domain.charging import EndCause
+from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
@@ -90,11 +93,10 @@ def test_what_is_drawn_before_its_time_elsewhere_is_delivered_and_kept_over_a_re
         before.comes(SECOND, "van-7")
         before.shows(100.0, SECOND)
         before.shows(104.0, SECOND)
-        remembered = before.booking.book.promises[promise.id]
-        assert remembered.delivered_wh == 4_000
+        memory = before.memory_of(promise)
+        assert (memory.promise.delivered_wh, memory.register_wh) == (4_000, 104_000.0)
 
-        memory = {promise.id: PromiseMemory(promise=remembered, register_wh=104_000.0)}
-        house = House(memory)
+        house = House({promise.id: memory})
         house.comes(SECOND, "van-7")
         if is_read_before:
             house.shows(107.0, SECOND)
@@ -120,6 +122,56 @@ def test_what_a_vehicle_had_that_left_before_its_time_is_not_delivered() -> None
         await house.passes(61)
         now = house.booking.book.promises[promise.id]
         assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 0)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("back_at", [FIRST, THIRD])
+@pytest.mark.parametrize(
+    ("is_restarted", "cause"),
+    [
+        (True, None),
+        *product([True, False], [EndCause.TOLD, EndCause.LOST_IN_REBOOT, EndCause.DENIED]),
+    ],
+)
+def test_what_was_drawn_before_its_time_in_another_stay_is_not_delivered(
+    is_restarted: bool, cause: EndCause | None, back_at: ConnectorRef
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=10.0, id_token="van-7")
+        house.comes(FIRST, "van-7")
+        house.shows(100.0)
+        house.shows(109.9)
+        assert house.booking.book.promises[promise.id].delivered_wh == 9_900
+        if is_restarted:
+            house = House({promise.id: house.memory_of(promise)})
+        if cause is not None:
+            house.leaves(cause=cause)
+            assert house.booking.book.promises[promise.id].delivered_wh == 0
+        await house.passes(30)
+        if not is_restarted:
+            house.shows(130.0, back_at)
+        house.comes(back_at, "van-7", number=2)
+        house.shows(130.0, back_at)
+        await house.passes(31)
+        house.shows(132.0, back_at)
+        now = house.booking.book.promises[promise.id]
+        assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 2_000)
+
+    run_virtual(test())
+
+
+def test_what_was_drawn_before_its_time_is_gone_once_another_is_at_its_connector() -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(kwh=10.0, id_token="van-7")
+        before.comes(FIRST, "van-7")
+        before.shows(100.0)
+        before.shows(109.9)
+        house = House({promise.id: before.memory_of(promise)})
+        house.comes(FIRST, "van-9", number=2)
+        assert house.booking.book.promises[promise.id].delivered_wh == 0
 
     run_virtual(test())
 

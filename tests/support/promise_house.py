@@ -121,3 +121,7 @@ class House:
     def of(self, promise: Reservation) -> Reservation:
         (found,) = (p for p in self.booking.reservations(OPERATOR) if p.id == promise.id)
         return found
+
+    def memory_of(self, promise: Reservation) -> PromiseMemory:
+        """Return what a later life remembers of an open promise."""
+        return self.booking._shelf.of(promise.id)
