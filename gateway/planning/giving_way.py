@@ -21,11 +21,16 @@ from gateway.planning.shifting import shift
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivingWay:
-    """Who gives way: `moved` charge at other times, `less` may get less, promises are rewritten."""
+    """Who gives way: `moved` charge at other times, `less` may get less, promises are rewritten.
+
+    `is_before_others` says that everybody who is not critical does where base is higher than
+    planned, as `moving.before_others` has it.
+    """
 
     moved: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     envelopes: Mapping[str, tuple[Stretch, ...]] = field(default_factory=dict)
+    is_before_others: bool = False
 
     def said(self) -> str:
         """Return who gives way in a clause, nothing if nobody does."""
@@ -108,7 +113,10 @@ def least_of(ask: Ask) -> Ask:
 def _thought_over(book: Book, outlet: Outlet, ask: Ask, rearranged: Rearranged) -> Told:
     room = room_of(book, rearranged)
     gives_way = GivingWay(
-        moved=rearranged.moved, less=rearranged.less, envelopes=rearranged.envelopes
+        moved=rearranged.moved,
+        less=rearranged.less,
+        envelopes=rearranged.envelopes,
+        is_before_others=True,
     )
     return Told(quote=quote(room, outlet, ask), room=room, gives_way=gives_way)
 

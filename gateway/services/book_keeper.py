@@ -123,9 +123,9 @@ class BookKeeper:
         book = cut_for(self.book, (promise.envelope, *envelopes.values()))
         book = hold_moving(book, promise, envelopes, now_s=now_s)
         asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
-        # Where nobody moved, what is beside it is the book before, whose outlooks are known.
+        # Unless others give way, what is beside it is the book before, whose outlooks are known.
         beside = self.book
-        if envelopes:
+        if found.gives_way.is_before_others:
             beside = without(book, promise.id)
             beside = replace(beside, room=before_others(beside))
         offered = book.promises[promise.id]

@@ -15,9 +15,12 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Constraint
 from gateway.domain.needs import Criticality, Need
 from gateway.planning.answers import NoLongerFitsError, OwnEnvelope, QuoteAnswer
-from gateway.planning.grid import Grid
+from gateway.planning.demands import Visit, demands_of
+from gateway.planning.grid import Grid, grid_of
+from gateway.planning.problem import Problem, plan_of
 from gateway.planning.quote import Verdict
 from gateway.planning.rearranging import Rearranged, Rearranging, rearrange
+from gateway.planning.standing_plan import Origin, StandingPlan
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from gateway.services.promisable import Prospect
@@ -97,6 +100,61 @@ def test_what_is_critical_is_held_as_sure_as_it_was_offered_for_others_give_way_
         assert risk.confidence_ratio >= held.confidence_ratio
 
     run_virtual(test())
+
+
+@pytest.mark.parametrize("is_somebody_charging", [True, False])
+def test_what_is_critical_is_held_as_sure_as_it_was_offered_where_no_promise_moves(
+    *, is_somebody_charging: bool
+) -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made, drones = booking(clock, Uncertain()), replace(VANS, criticality=Criticality.CRITICAL)
+        van = quoted(made, clock, "CP-01", 0.5).offers[0]
+        await made.confirm((await made.hold(van.id, VANS)).id, VANS)
+        if is_somebody_charging:
+            standing = walk_up(made, clock)
+            made.go_by(lambda: standing)
+        drone = Need(
+            arrive_at=clock.now_at() + timedelta(hours=1),
+            depart_at=clock.now_at() + timedelta(hours=2),
+            energy_wh=20_000,
+            connector=ConnectorRef(StationId("CP-03"), 1),
+            criticality=Criticality.CRITICAL,
+        )
+        offer = (await made.quote_thoroughly(drone, drones)).offers[0]
+        assert offer.gives_way.moved == (("CP-02/1",) if is_somebody_charging else ())
+        assert not offer.gives_way.envelopes
+        held = await made.hold(offer.id, drones)
+
+        assert (held.energy_wh, held.confidence_ratio) == (20_000, 1.0)
+        await made.review()
+        risk = made.risk(held.id)
+        assert risk is not None
+        assert risk.confidence_ratio == 1.0
+
+    run_virtual(test())
+
+
+def walk_up(made: Booking, clock: VirtualClock) -> StandingPlan:
+    """Return a plan in which a vehicle at CP-02 has 32 A from in an hour to in two."""
+    now_s, grid = clock.now_at().timestamp(), grid_of()
+    visit = Visit(
+        place="CP-02/1", since_at_s=now_s, leaves_at_s=now_s + 5 * 3_600, wants_wh=8_000.0
+    )
+    problem = Problem(
+        grid=grid,
+        available_ma=((70_000,) * grid.slot_count,) * 3,
+        demands=demands_of((visit,), (), made.places, grid, now_s=now_s),
+    )
+    currents_ma = [32_000 if 3_600 <= begins_s < 7_200 else 0 for begins_s in grid.edges_s[:-1]]
+    return StandingPlan(
+        origin=Origin.GREEDY,
+        from_at_s=now_s,
+        problem=problem,
+        plan=plan_of(problem, [currents_ma]),
+        promises={},
+        short_wh={},
+    )
 
 
 @pytest.mark.parametrize(("asked_ratio", "is_held"), [(0.95, False), (0.7, True)])
