@@ -184,6 +184,7 @@ class Fates:
         now = replace(
             self._keeper.become(promise, PromiseState.ARRIVED),
             delivered_wh=memory.promise.delivered_wh,
+            allowed_wh=memory.promise.delivered_wh,  # What it has had early it was allowed.
             cause=cause if promise.cause == cause else "",
             arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )

@@ -230,6 +230,26 @@ def test_what_is_the_building_s_fault_is_told_from_what_is_the_vehicle_s(
     run_virtual(test())
 
 
+@pytest.mark.parametrize(("limit_a", "excuse"), [(14, Excuse.REFUSED_POWER), (5, None)])
+def test_what_a_vehicle_had_before_its_time_it_was_allowed(
+    limit_a: float, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(until_h=2, kwh=10, id_token="van-7")
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        await house.passes(50)
+        house.shows(105.0)
+        await house.passes(60, limit_a=limit_a)
+        house.shows(107.0)
+        now = await ended(house, promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, excuse)
+        assert now.allowed_wh == pytest.approx(5_000 + limit_a * 690 * 5 / 6, rel=0.05)
+
+    run_virtual(test())
+
+
 def test_who_leaves_early_and_who_never_comes_are_scored_apart() -> None:
     async def test() -> None:
         house = House()
