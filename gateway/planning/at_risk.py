@@ -120,9 +120,9 @@ def standings(
 ) -> Iterator[Standing]:
     """Yield how every open promise stands at an epoch second, those that matter most first.
 
-    `others_until_s` names the connectors at which another vehicle is than the one a promise was
-    made to, and until when (epoch s) it is taken to stay; `away` those that can serve nobody. A
-    promise whose place is no longer in the site is left out.
+    `others_until_s` names the promises, by id, at whose connector another vehicle is than the one
+    they were made to, and until when (epoch s) it is taken to stay; `away` the connectors that can
+    serve nobody. A promise whose place is no longer in the site is left out.
     """
     seen = Seen(
         book=book,
@@ -185,7 +185,7 @@ def _looked_at(
             outlet = _outlet(promise, seen.places)
         except AskError:
             continue
-        busy_until_s = seen.others_until_s.get(promise.place, 0.0)
+        busy_until_s = seen.others_until_s.get(promise.id, 0.0)
         if promise.state is PromiseState.ARRIVED:
             busy_until_s = 0.0
         chance = _Chance(

@@ -81,10 +81,10 @@ class Surroundings:
         )
 
     def others_until_s(self, book: Book, now_s: float) -> dict[str, float]:
-        """Return the connectors of promises at which another vehicle is, and for how long."""
+        """Return the promises at whose connector another vehicle is, by id, and for how long."""
         said_s, promises = self._leaves_at_s(), book.promises.values()
-        found = ((p.place, self._other_until_s(p, book, said_s, now_s)) for p in promises)
-        return {place: until_s for place, until_s in found if until_s is not None}
+        found = ((p.id, self._other_until_s(p, book, said_s, now_s)) for p in promises)
+        return {name: until_s for name, until_s in found if until_s is not None}
 
     def waits_for(self, promise: Reservation, book: Book, now_s: float) -> str:
         """Return whose leaving an open promise needs as things are now, empty if nobody's."""

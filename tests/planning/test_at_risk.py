@@ -64,11 +64,8 @@ def book(
 
 
 def stand(made: Book, *, at_h: float = 0.0, **others_until_h: float) -> dict[str, Standing]:
-    """Return how promises stand at an hour; `CP_01=3` is another vehicle at CP-01/1 until then."""
-    others = {
-        f"{name.replace('_', '-')}/1": BEGINS_S + until_h * HOUR_S
-        for name, until_h in others_until_h.items()
-    }
+    """Return how promises stand at an hour; `p1=3` is another vehicle in its way until then."""
+    others = {name: BEGINS_S + until_h * HOUR_S for name, until_h in others_until_h.items()}
     found = standings(made, PLACES, now_s=BEGINS_S + at_h * HOUR_S, others_until_s=others)
     return {standing.promise.id: standing for standing in found}
 
@@ -228,10 +225,10 @@ def test_a_vehicle_that_was_given_too_little_is_told_while_something_can_be_done
 def test_another_vehicle_at_its_connector_endangers_it_as_long_as_it_is_taken_to_stay() -> None:
     made = book(40_000, promise(1))
 
-    assert stand(made, CP_01=3.4)["p1"].danger is None
-    found = stand(made, CP_01=3.9)["p1"]
+    assert stand(made, p1=3.4)["p1"].danger is None
+    found = stand(made, p1=3.9)["p1"]
     assert (found.is_at_risk, found.danger) == (True, Danger.OCCUPIED)
-    assert stand(made, CP_02=3.9)["p1"].danger is None
+    assert stand(made, p2=3.9)["p1"].danger is None
 
 
 def test_a_connector_that_is_away_endangers_what_begins_before_it_is_taken_to_be_back() -> None:

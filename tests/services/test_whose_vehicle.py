@@ -382,3 +382,23 @@ def test_a_vehicle_that_is_unplugged_for_a_moment_is_the_same() -> None:
         assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 12_000)
 
     run_virtual(test())
+
+
+@pytest.mark.parametrize("leaves_at_h", [None, 3.0])
+def test_who_is_there_before_its_window_is_in_the_way_of_later_promises_alone(
+    leaves_at_h: float | None,
+) -> None:
+    async def test() -> None:
+        house = House(leaves_at_h=leaves_at_h)
+        first = await house.promise(id_token="van-1", until_h=1.5, kwh=5)
+        later = await house.promise(id_token="van-2", from_h=3.1, until_h=3.6, kwh=5, by=OTHERS)
+        await house.passes(52)
+        house.comes(FIRST, "van-1")
+        await house.passes(1)
+        risk = await looked_at(house, first)
+        assert risk is not None
+        assert not risk.is_at_risk
+        assert house.booking.waits_for(house.of(first)) == ""
+        assert house.booking.waits_for(house.of(later)).startswith("CP-01/1 is occupied now")
+
+    run_virtual(test())
