@@ -269,7 +269,7 @@ def _not_over(
     what is beyond the limit is kept in the reserve instead (`may_start_ma`).
     """
     limits, sampled_at_s = belief.limits, now_s
-    if not is_mute(belief, station, parameters, now_s):
+    if not is_mute(belief, station, parameters, now_s) and not is_asleep(belief, station):
         is_resting = belief.resting_since_s is not None and bool(belief.draws)
         if not is_resting or not reading_is_current(belief, station, parameters, now_s):
             return limits

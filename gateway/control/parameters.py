@@ -64,7 +64,7 @@ class ControlParameters:
     pause_after_s: float = 4.0  # A claim not yet read twice is no ground for a pause.
     trial_ma: int = 2_000
     trial_again_s: float = 240.0  # A cut that was not seen is made again, and twice as long after
-    trial_again_most_s: float = 3_600.0  # each time, this at most.
+    trial_again_most_s: float = 960.0  # each time, this at most.
     rotation_s: float = 900.0
     due_gap_ma: int = 4_000  # Others are cut for who lacks so much of its share;
     due_slack_ma: int = 3_000  # they may keep so much less than it gets, to be few;

@@ -307,7 +307,7 @@ def test_a_cut_that_is_never_seen_is_made_more_and_more_seldom() -> None:
     board.cars[3].at_s = board.time_s + 30
     board.live(360, 20.0)
 
-    assert (in_first_hour, later) == (9, 2)
+    assert (in_first_hour, later) == (11, 8)
     assert board.changes[3] - in_first_hour - later >= 4  # Another vehicle, as at first.
 
 
@@ -402,3 +402,15 @@ def test_one_that_drew_nothing_yet_when_it_fell_silent_is_no_vehicle_at_rest() -
 
     assert board.served_s[3] > 2 * HALF_AN_HOUR_S - 200
     assert board.one.told_ma(3) > 9_000
+
+
+def test_a_start_of_one_asleep_is_kept_room_for_once() -> None:
+    board = Board(
+        {1: Car(takes_a=0.0), 2: Car(is_mute=True), 3: Car(is_mute=True)},
+        rating_a=63,
+    )
+
+    board.live(HALF_AN_HOUR_S, 10.0)
+
+    assert max(board.changes.values()) <= 20
+    assert min(board.served_s[number] for number in (2, 3)) > HALF_AN_HOUR_S / 2
