@@ -124,7 +124,7 @@ class Run:
             learnt.append(DeadManProven(at_s=to_s, station=decision.dead_man_proven))
         self.state = evolve_all(self.state, learnt)
         self._compare_with_truth(decision, to_s)
-        self.stuck.look(self.plant, self.state.wiring, decision.survey, to_s)
+        self.stuck.look(self.plant, self.state, decision.survey, to_s)
         self._send(decision, to_s)
         for circuit in decision.trips:
             self.plant.switch_off(circuit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from drivers.sim.plant import Plant
 from gateway.control.headroom import Survey
-from gateway.control.wiring import Wiring
+from gateway.control.state import SiteState
 from gateway.domain.ids import ConnectorRef
 
 LOOK_EVERY_S = 5.0
@@ -22,25 +22,28 @@ class StuckClaims:
     """Watches a run; `told` lists what was counted too high for a quarter of an hour without end.
 
     Counted too high is a connector above what its limit in force allows, and a row's base above
-    the true base and the draws that nobody tells. Where a careful gateway may be in doubt
+    the true base and the draws that nobody tells. What a vehicle was once seen to draw beyond its
+    limits counts for its stay (ADR 0037), though it was a meter that lied. Where a careful gateway may be in doubt
     (`drivers.sim.kept`), nothing is too high.
     """
 
     told: list[str] = field(default_factory=list)
     _since_s: dict[int | ConnectorRef, float] = field(default_factory=dict)
 
-    def look(self, plant: Plant, wiring: Wiring, survey: Survey, now_s: float) -> None:
+    def look(self, plant: Plant, state: SiteState, survey: Survey, now_s: float) -> None:
         """Compare, every few seconds, what a decision counted with what may rightly be counted."""
         if now_s % LOOK_EVERY_S:
             return
         counts_a = plant.rightly_counted_a()
-        for connector, high_ma in zip(wiring.connectors, survey.high_ma, strict=True):
-            most_a = counts_a.get(connector.ref)
+        for connector, belief, high_ma in zip(
+            state.wiring.connectors, state.connectors, survey.high_ma, strict=True
+        ):
+            most_a, more_ma = counts_a.get(connector.ref), CONNECTOR_SLACK_MA + belief.excess_ma
             self._note(
                 connector.ref,
                 now_s,
                 f"{connector.ref} counted {high_ma} mA, may draw {most_a} A",
-                is_high=most_a is not None and high_ma > most_a * 1_000 + CONNECTOR_SLACK_MA,
+                is_high=most_a is not None and high_ma > most_a * 1_000 + more_ma,
             )
         for at, base_a in enumerate(plant.rightly_taken_for_base_a()):
             row = survey.rows[at]
