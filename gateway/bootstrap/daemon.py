@@ -166,7 +166,12 @@ class Daemon:
         site, standing = self._settings.site, memory.site.constraints
         zone, post = ZoneInfo(site.timezone), self._inbox.post
         ratings = CalendarRatings(
-            site.circuits, zone, clock=self._clock, post=post, standing=standing
+            site.circuits,
+            zone,
+            clock=self._clock,
+            post=post,
+            standing=standing,
+            steady_clock=self._steady_clock,
         )
         ratings.look()  # Before the first decision.
         return ratings

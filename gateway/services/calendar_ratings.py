@@ -8,6 +8,7 @@ import numpy as np
 
 from gateway.control.wiring import Wiring
 from gateway.domain.circuits import Circuit
+from gateway.domain.electric import PerPhase
 from gateway.domain.events import ConstraintLifted, ConstraintSet
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.rating_calendar import edges_between, lower_of, lowest_rating, rating_at
@@ -34,17 +35,22 @@ class CalendarRatings:
         clock: Clock,
         post: Post,
         standing: Iterable[Constraint] = (),
+        steady_clock: Clock | None = None,
     ) -> None:
-        """Take the site; `standing` are limits that were remembered, some of them ours."""
+        """Take the site; `standing` are limits that were remembered, some of them ours.
+
+        While `steady_clock` has another time than the wall clock the lower rating of both holds.
+        """
         self._circuits = tuple(circuits)
         self._zone, self._clock, self._post = zone, clock, post
+        self._clocks = (clock,) if steady_clock is None else (clock, steady_clock)
         self._told = {c.subject: c for c in standing if c.source == SOURCE}
 
     def look(self) -> None:
         """Post what has changed; to be called each second. Never waits, never raises."""
-        now_s, now_at = self._clock.monotonic_s(), self._clock.now_at()
+        now_s, instants = self._clock.monotonic_s(), [clock.now_at() for clock in self._clocks]
         for circuit in self._circuits:
-            told, wanted = self._told.get(circuit.id), self._wanted(circuit, now_at)
+            told, wanted = self._told.get(circuit.id), self._wanted(circuit, instants)
             if wanted == told:
                 continue
             if wanted is not None:
@@ -54,16 +60,13 @@ class CalendarRatings:
                 del self._told[circuit.id]
                 self._post(ConstraintLifted(at_s=now_s, constraint=told))
 
-    def _wanted(self, circuit: Circuit, now_at: datetime) -> Constraint | None:
+    def _wanted(self, circuit: Circuit, instants: Iterable[datetime]) -> Constraint | None:
         if not circuit.ratings:
             return None
-        if now_at < CREDIBLE_FROM:
-            now_ma = rating_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
-        else:
-            now_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, now_at.astimezone(self._zone))
-            soon_at = (now_at + AHEAD).astimezone(self._zone)
-            soon_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, soon_at)
-            rating_ma = lower_of(now_ma, soon_ma)
+        now_ma = rating_ma = circuit.rating_ma
+        for now_at in instants:
+            at_ma, soon_ma = self._ratings(circuit, now_at)
+            now_ma, rating_ma = lower_of(now_ma, at_ma), lower_of(rating_ma, soon_ma)
         if rating_ma == circuit.rating_ma:
             return None
         return Constraint(
@@ -73,6 +76,16 @@ class CalendarRatings:
             source=SOURCE,
             rating_ma=now_ma,
         )
+
+    def _ratings(self, circuit: Circuit, now_at: datetime) -> tuple[PerPhase, PerPhase]:
+        """Return the rating at an instant, and the lowest of that and what soon follows."""
+        if now_at < CREDIBLE_FROM:
+            lowest_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
+            return lowest_ma, lowest_ma
+        now_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, now_at.astimezone(self._zone))
+        soon_at = (now_at + AHEAD).astimezone(self._zone)
+        soon_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, soon_at)
+        return now_ma, lower_of(now_ma, soon_ma)
 
 
 def rating_edges(wiring: Wiring, zone: tzinfo, since_at_s: float, until_at_s: float) -> list[float]:

@@ -174,6 +174,38 @@ def test_what_was_told_before_a_restart_is_taken_back_if_the_calendar_no_longer_
         ]
 
 
+@pytest.mark.parametrize("jump_h", [5, -2])
+def test_a_wall_clock_that_jumps_lifts_no_rating_before_it_is_believed(jump_h: int) -> None:
+    now_at, out = MONDAY_16H + timedelta(hours=1), list[Event]()
+    clock = WallClock(now_at)
+    ratings = CalendarRatings(
+        site(EVENING).circuits,
+        LONDON,
+        clock=clock,
+        steady_clock=WallClock(now_at),
+        post=out.append,
+    )
+    assert len(posted(ratings, out, clock, now_at)) == 1
+
+    assert posted(ratings, out, clock, now_at + timedelta(hours=jump_h)) == []
+
+
+def test_a_wall_clock_that_jumps_into_a_lower_rating_has_it_at_once() -> None:
+    clock, out = WallClock(MONDAY_16H), list[Event]()
+    ratings = CalendarRatings(
+        site(EVENING).circuits,
+        LONDON,
+        clock=clock,
+        steady_clock=WallClock(MONDAY_16H),
+        post=out.append,
+    )
+
+    (fact,) = posted(ratings, out, clock, MONDAY_16H + timedelta(hours=1))
+
+    assert isinstance(fact, ConstraintSet)
+    assert fact.constraint.rating_ma == EVENING.rating_ma
+
+
 def test_with_a_clock_that_was_never_set_the_lowest_of_all_ratings_holds() -> None:
     clock, out = WallClock(datetime(1970, 1, 1, tzinfo=UTC)), list[Event]()
     ratings = CalendarRatings(site(EVENING, NIGHT).circuits, LONDON, clock=clock, post=out.append)
