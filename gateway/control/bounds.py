@@ -98,7 +98,10 @@ def reading_is_current(
     """Return whether the connector's last reading still says what it draws."""
     if not belief.draws or not station.is_connected:
         return False
-    return now_s - belief.draws[-1].at_s <= reads_within_s(belief, station, parameters)
+    age_s = now_s - belief.draws[-1].at_s
+    if age_s <= parameters.interval_grace_s:
+        return True  # Within any interval, and told at once.
+    return age_s <= reads_within_s(belief, station, parameters)
 
 
 def is_unsteady(station: StationBelief, parameters: ControlParameters, now_s: float) -> bool:
@@ -125,10 +128,11 @@ def reads_within_s(
     Some send them less often than they say: the last two tell. An absence is between them at most
     once, and is not waited for.
     """
-    interval_s = interval_of_s(station, parameters)
-    if len(belief.draws) > 1:
-        gap_s = belief.draws[-1].at_s - belief.draws[-2].at_s
-        interval_s = max(interval_s, min(gap_s, parameters.interval_most_s))
+    interval_s, draws = interval_of_s(station, parameters), belief.draws
+    if len(draws) > 1:
+        gap_s = draws[-1].at_s - draws[-2].at_s
+        if gap_s > interval_s:
+            interval_s = max(interval_s, min(gap_s, parameters.interval_most_s))
     return interval_s + parameters.interval_grace_s
 
 
