@@ -131,8 +131,7 @@ def reads_within_s(
     interval_s, draws = interval_of_s(station, parameters), belief.draws
     if len(draws) > 1:
         gap_s = draws[-1].at_s - draws[-2].at_s
-        if gap_s > interval_s:
-            interval_s = max(interval_s, min(gap_s, parameters.interval_most_s))
+        interval_s = max(interval_s, min(gap_s, parameters.interval_most_s))
     return interval_s + parameters.interval_grace_s
 
 

@@ -1,7 +1,7 @@
 """Tells control when a circuit's calendar lowers its rating, and what planning may count on until then."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ from gateway.domain.circuits import Circuit
 from gateway.domain.electric import PerPhase
 from gateway.domain.events import ConstraintLifted, ConstraintSet
 from gateway.domain.limits import Authority, Constraint
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.domain.rating_calendar import edges_between, lower_of, lowest_rating, rating_at
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints
@@ -19,9 +20,6 @@ from gateway.ports import Clock, Post
 SOURCE = "calendar"
 AHEAD = timedelta(seconds=30)
 """A lower rating is told so much before it holds: vehicles must have obeyed by then."""
-
-CREDIBLE_FROM = datetime(2024, 1, 1, tzinfo=UTC)
-"""A wall clock that shows less was never set: nobody knows what the calendar says."""
 
 
 class CalendarRatings:
@@ -79,7 +77,7 @@ class CalendarRatings:
 
     def _ratings(self, circuit: Circuit, now_at: datetime) -> tuple[PerPhase, PerPhase]:
         """Return the rating at an instant, and the lowest of that and what soon follows."""
-        if now_at < CREDIBLE_FROM:
+        if now_at.year < FIRST_BELIEVABLE_YEAR:  # Nobody knows what the calendar says.
             lowest_ma = lowest_rating(circuit.rating_ma, circuit.ratings)
             return lowest_ma, lowest_ma
         now_ma, _ = rating_at(circuit.rating_ma, circuit.ratings, now_at.astimezone(self._zone))
