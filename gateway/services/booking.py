@@ -83,8 +83,8 @@ class Booking:
         `prospects` tells what rows will have; without it the declared worst case counts.
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
         `vehicles` what was seen of vehicles, `tokens` whose they are. `were_there` are those that
-        were at connectors before this life: they have not come anew when their stations are back. `think_over` tells what could
-        be moved for what is critical.
+        were at connectors before this life: they have not come anew when their stations are back.
+        `think_over` tells what could be moved for what is critical.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
