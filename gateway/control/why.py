@@ -1,5 +1,7 @@
 """Which reason is the primary one for each connector's limit."""
 
+from collections.abc import Callable
+
 from gateway.control.all_phases import asks_all_phases
 from gateway.control.board import Board
 from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
@@ -16,6 +18,8 @@ from gateway.domain.needs import Criticality
 from gateway.domain.reasons import Reason, ReasonKind, RowFigures
 
 CLASSES = tuple(Criticality)
+
+Tightest = Callable[[Position], RowFigures]
 
 
 def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[ConnectorRef, Reason]:
@@ -45,33 +49,12 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         if not moment.controlled[at]:
             reasons[connector.ref] = _of_uncontrolled(state, seen, at, now_s)
             continue
-        limit_ma, cap = board.limit_ma[at], moment.caps[at]
-        if limit_ma >= connector.max_ma:
-            reason = Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
-        elif memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
-            reason = _of_phases(moment, board, at, seen.high_ma[at], None)
-        elif moment.stations[at].takes_watts and asks_all_phases(state, at, cap):
-            reason = _of_phases(moment, board, at, 0, tightest(at))
-        elif cap is not None and (
-            limit_ma >= cap.limit_ma or _is_cut_for_trial(moment, board, at, cap)
-        ):
-            reason = cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
-        elif connector.ref == memory.lapse.connector:
-            reason = _of_lapse(state, at, limit_ma, now_s)
-        elif at in board.held_ma:
-            reason = Reason(kind=ReasonKind.RAISE_HELD, limit_ma=limit_ma, row=tightest(at))
-            reason = reason._replace(current_ma=board.held_ma[at])
-        elif at in board.made_room_for:
-            other = state.wiring.connectors[board.made_room_for[at]].ref
-            kind, name = ReasonKind.MAKES_ROOM, str(other)
-            reason = Reason(kind=kind, limit_ma=limit_ma, row=tightest(at), name=name)
-        elif not board.may_move[at] and is_unanswered(state, at, now_s):
-            reason = _of_pending(state, seen, at, limit_ma, now_s)
-        elif limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
-            reason = _of_appetite(state, at, limit_ma)
-        else:
-            since_s, is_promised = memory.waiting_since_s[at], at in board.guaranteed
-            start_ma = 0 if limit_ma else board.start_ma(at)
+        reason = _of_its_own(moment, board, memory, at, tightest)
+        if reason is None:
+            reason = _of_holding(moment, board, at, tightest)
+        if reason is None:
+            limit_ma, since_s = board.limit_ma[at], memory.waiting_since_s[at]
+            is_promised, start_ma = at in board.guaranteed, 0 if limit_ma else board.start_ma(at)
             alike = board.rows[at], limit_ma, board.rank[at][0], is_promised, since_s, start_ma
             if alike not in of_rows:
                 of_rows[alike] = _of_row(moment, board, memory, at, tightest(at))
@@ -83,6 +66,43 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
             reason = _with_excess(state, at, reason, now_s)
         reasons[connector.ref] = reason
     return reasons
+
+
+def _of_its_own(
+    moment: Moment, board: Board, memory: ControlMemory, at: Position, tightest: Tightest
+) -> Reason | None:
+    """Return the reason that a connector, its vehicle or its station gives by itself."""
+    state, limit_ma, cap = moment.state, board.limit_ma[at], moment.caps[at]
+    connector = state.wiring.connectors[at]
+    if limit_ma >= connector.max_ma:
+        return Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
+    if memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
+        return _of_phases(moment, board, at, moment.seen.high_ma[at], None)
+    if moment.stations[at].takes_watts and asks_all_phases(state, at, cap):
+        return _of_phases(moment, board, at, 0, tightest(at))
+    if cap is not None and (limit_ma >= cap.limit_ma or _is_cut_for_trial(moment, board, at, cap)):
+        return cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
+    if connector.ref == memory.lapse.connector:
+        return _of_lapse(state, at, limit_ma, moment.now_s)
+    return None
+
+
+def _of_holding(moment: Moment, board: Board, at: Position, tightest: Tightest) -> Reason | None:
+    """Return what keeps a connector where it is, before it is asked what its row has left."""
+    state, limit_ma = moment.state, board.limit_ma[at]
+    if at in board.held_ma:
+        held_ma = board.held_ma[at]
+        kind, row = ReasonKind.RAISE_HELD, tightest(at)
+        return Reason(kind=kind, limit_ma=limit_ma, row=row, current_ma=held_ma)
+    if at in board.made_room_for:
+        other = state.wiring.connectors[board.made_room_for[at]].ref
+        kind, row = ReasonKind.MAKES_ROOM, tightest(at)
+        return Reason(kind=kind, limit_ma=limit_ma, row=row, name=str(other))
+    if not board.may_move[at] and is_unanswered(state, at, moment.now_s):
+        return _of_pending(state, moment.seen, at, limit_ma, moment.now_s)
+    if limit_ma >= board.cap_ma[at] or board.rank[at][0] == AT_REST_RANK:
+        return _of_appetite(state, at, limit_ma)
+    return None
 
 
 def _as_decided(state: SiteState, board: Board, row: int, of_row: RowFigures) -> RowFigures:
