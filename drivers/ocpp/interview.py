@@ -22,7 +22,9 @@ class Questions(Protocol):
     async def ask_who_it_is(self) -> None:
         """Ask a station that came back without a boot to say who and how it is.
 
-        That it does not even answer is no reason to ask nothing else.
+        One we know is not asked to boot: that would put all that was proven of it in doubt, and it
+        has not rebooted, or it would have said so. That it does not even answer is no reason to ask
+        nothing else.
         """
 
     async def learn(self) -> None:

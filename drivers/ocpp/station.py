@@ -281,6 +281,11 @@ class StationRecord:
         return self.connectors.setdefault(number, ToldConnector())
 
     @property
+    def has_make(self) -> bool:
+        """Return whether it has said who it is, to us or to a run before."""
+        return bool(self.vendor or self.model)
+
+    @property
     def form(self) -> Form:
         """Return the form its profiles take: amperes wherever it takes them."""
         known = self.capabilities

@@ -34,16 +34,9 @@ class V16Questions:
         self._has_cleared_leases = station.is_remembered
 
     async def ask_who_it_is(self) -> None:
-        """See `Questions`.
-
-        A station we know is not asked to boot: that would put all that was proven of it in
-        doubt, and it has not rebooted, or it would have said so.
-        """
-        is_known = bool(self._station.vendor or self._station.model)
-        messages = (
-            ("StatusNotification",) if is_known else ("BootNotification", "StatusNotification")
-        )
-        for message in messages:
+        """See `Questions`."""
+        boot = () if self._station.has_make else ("BootNotification",)
+        for message in (*boot, "StatusNotification"):
             try:
                 await self._station.trigger(message, priority=Priority.INTERVIEW)
             except ConnectionLostError:

@@ -56,8 +56,9 @@ class V201Questions:
         self._inventory: tuple[str, Model] | None = None
 
     async def ask_who_it_is(self) -> None:
-        """See `Questions`. A station we have accepted before says no (F06.FR.17)."""
-        await self._invite("BootNotification")
+        """See `Questions`. One that somebody else has accepted says no (F06.FR.17)."""
+        if not self._station.has_make:
+            await self._invite("BootNotification")
 
     async def _invite(
         self, message: str, *, number: int | None = None, connector: int | None = None
@@ -104,7 +105,7 @@ class V201Questions:
 
     def _note_make(self, model: Model) -> None:
         """Take vendor and model from the device model where no boot told them."""
-        if self._station.vendor or self._station.model:
+        if self._station.has_make:
             return
         vendor, make = (model.get(name, Reported()).value or "" for name in (VENDOR, MODEL))
         self._station.quirks = find_quirks(vendor, make)

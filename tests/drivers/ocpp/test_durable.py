@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Memory, StationMemory, TransactionMemory
 from tests.support.ocpp16_station import station16
+from tests.support.ocpp201_station import station201
 from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
 from tests.support.paper_ledger import PaperLedger
 
@@ -365,11 +367,15 @@ def test_what_began_under_an_id_used_before_goes_on_after_a_restart() -> None:
     in_hall(after, memory=ledger.memory)
 
 
-def test_a_station_that_is_remembered_is_not_asked_to_boot_and_keeps_its_leases() -> None:
+@pytest.mark.parametrize(
+    ("station_of", "reads"), [(station16, "GetConfiguration"), (station201, "GetReport")]
+)
+def test_a_station_that_is_remembered_is_not_asked_to_boot_and_keeps_its_leases(
+    station_of: Callable[[Hall], Any], reads: str
+) -> None:
     async def test(hall: Hall) -> None:
-        async with station16(hall) as station:
-            await wait_until(lambda: station.said("TriggerMessage"))
-            await wait_until(lambda: station.said("GetConfiguration"))
+        async with station_of(hall) as station:
+            await wait_until(lambda: station.said(reads))
             await asyncio.sleep(0.2)
             asked = [said["requested_message"] for said in station.said("TriggerMessage")]
             assert "BootNotification" not in asked
@@ -378,9 +384,12 @@ def test_a_station_that_is_remembered_is_not_asked_to_boot_and_keeps_its_leases(
     in_hall(test, memory=remembered())
 
 
-def test_an_unknown_station_is_asked_and_cleared_as_ever() -> None:
+@pytest.mark.parametrize("station_of", [station16, station201])
+def test_an_unknown_station_is_asked_and_cleared_as_ever(
+    station_of: Callable[[Hall], Any],
+) -> None:
     async def test(hall: Hall) -> None:
-        async with station16(hall) as station:
+        async with station_of(hall) as station:
             await wait_until(lambda: station.said("ClearChargingProfile"))
             asked = [said["requested_message"] for said in station.said("TriggerMessage")]
             assert "BootNotification" in asked
