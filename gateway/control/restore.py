@@ -66,6 +66,7 @@ def remember_connector(
         max_ma=connector.max_ma,
         fallback_ma=belief.fallback_ma,
         is_plugged=belief.is_plugged,
+        excess_ma=belief.excess_ma,
     )
 
 
@@ -75,7 +76,12 @@ def _without_repeats(limits: Iterable[T]) -> tuple[T, ...]:
     return tuple(reversed(kept))
 
 
-def highest_ma(memory: ConnectorMemory) -> int:
+def counts_higher(memory: ConnectorMemory, than: ConnectorMemory) -> bool:
+    """Return whether more may be drawn by one record of a connector than by another."""
+    return _highest_ma(memory) > _highest_ma(than) or memory.excess_ma > than.excess_ma
+
+
+def _highest_ma(memory: ConnectorMemory) -> int:
     """Return the highest limit that is remembered as perhaps in force."""
     limits_ma = [limit.limit_ma for limit in memory.limits]
     return max([*limits_ma, memory.max_ma if memory.fallback_ma is None else memory.fallback_ma])
@@ -271,6 +277,9 @@ def _belief_of(
         plugged_at_s=now_s if is_plugged else None,
         # Who was paused has not just been plugged in: it waits its time.
         paused_at_s=now_s if newest.is_leased and newest.limit_ma == 0 else None,
+        excess_ma=remembered.excess_ma,
+        # The vehicle that has shown it may be the one there, and takes it for its stay.
+        is_excess_shown=is_plugged and remembered.excess_ma > 0,
     )
 
 

@@ -29,7 +29,8 @@ class ConnectorMemory:
     """What a connector may do: every limit that may be in force, oldest first, and its fallback.
 
     `max_ma` is its installed maximum as it was declared then; `fallback_ma` the highest
-    persistent fallback it may have, None if none was ever written.
+    persistent fallback it may have, None if none was ever written; `excess_ma` how far above its
+    limits it was seen to settle.
     """
 
     connector: ConnectorRef
@@ -37,6 +38,7 @@ class ConnectorMemory:
     max_ma: int
     fallback_ma: int | None = None
     is_plugged: bool = False
+    excess_ma: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

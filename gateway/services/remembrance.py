@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.control.fold import evolve
 from gateway.control.learnt import remember_learnt
 from gateway.control.restore import (
-    highest_ma,
+    counts_higher,
     remember_circuit,
     remember_connector,
     remember_site,
@@ -201,7 +201,7 @@ class Remembrance:
                 continue
             self._connectors[connector.ref] = memory
             is_first_lease = _is_leased(memory) and not _is_leased(known)
-            if is_first_lease or highest_ma(memory) > highest_ma(known):
+            if is_first_lease or counts_higher(memory, known):
                 self._write_now(connector.ref)
             else:
                 entries.append(self._with_plans(connector.ref))

@@ -207,6 +207,7 @@ STEPS = st.one_of(
     st.tuples(st.just("send"), LIMITS_MA),
     st.tuples(st.just("fallback"), LIMITS_MA),
     st.tuples(st.just("draw"), LIMITS_MA),
+    st.tuples(st.just("excess"), st.sampled_from([0, 2_500, 4_000])),
     st.tuples(st.sampled_from(["accept", "refuse", "cycle", "commit", "bite"]), st.just(0)),
     st.tuples(st.just("wait"), st.sampled_from([0.2, 1.0, 5.0, 12.0, 30.0, 80.0])),
 )
@@ -243,6 +244,8 @@ def live(life: Life, steps: list[tuple[str, object]]) -> None:
                 life.has_risen |= life.state.connectors[0].in_force_ma > known
                 life.has_risen |= was_proven and not life.is_proven
                 life.cycle()
+            case "excess", int(excess_ma):
+                settle_above(life, excess_ma)
             case (("accept" | "refuse"), _) if life.is_answered:
                 pass
             case "accept", _:
@@ -267,6 +270,15 @@ def prove(life: Life) -> None:
     """Let the station be seen to obey: as the fold has it after a cut that bit."""
     stations = {STATION: replace(life.state.stations[STATION], is_proven=True)}
     life.state = replace(life.state, stations=stations)
+
+
+def settle_above(life: Life, excess_ma: int) -> None:
+    """Let the vehicle be seen to settle above its limits: as the fold has it once it was learnt."""
+    before = life.state.connectors[0]
+    after = replace(before, excess_ma=excess_ma, is_excess_shown=True)
+    life.state = replace(life.state, connectors=(after, *life.state.connectors[1:]))
+    life.has_risen |= excess_ma > before.excess_ma
+    life.cycle()
 
 
 def counted_ma(state: SiteState, now_s: float) -> int:

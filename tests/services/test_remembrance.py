@@ -319,6 +319,35 @@ def test_orders_of_people_are_written_at_once_with_who_and_what() -> None:
     assert [act.kind for act in bench.ledger.acts] == ["stopped", "stop-released"]
 
 
+def test_a_proof_that_is_lost_and_an_excess_that_is_learnt_are_written_at_once() -> None:
+    async def test(bench: Bench) -> None:
+        def becomes(*, is_proven: bool, excess_ma: int) -> bool:
+            """Return whether it waits for no batch that a station and its connector are so now."""
+            bench.ledger.commit()
+            station = replace(bench.state.stations[STATIONS[0]], is_proven=is_proven)
+            first = replace(bench.state.connectors[0], excess_ma=excess_ma)
+            bench.state = replace(
+                bench.state,
+                stations={**bench.state.stations, STATIONS[0]: station},
+                connectors=(first, *bench.state.connectors[1:]),
+            )
+            bench.cycle()
+            assert bench.ledger.waiting != ()
+            return bench.ledger.is_asked
+
+        assert becomes(is_proven=True, excess_ma=2_500)
+        assert not becomes(is_proven=True, excess_ma=0)
+        assert becomes(is_proven=False, excess_ma=0)
+        assert not becomes(is_proven=True, excess_ma=0)
+        assert becomes(is_proven=True, excess_ma=1_200)
+        bench.ledger.commit()
+        after = restored(bench.ledger.memory, MachineClock()).state
+        assert after.stations[STATIONS[0]].is_proven
+        assert after.connectors[0].excess_ma == 1_200
+
+    on_bench(test)
+
+
 def test_a_station_is_adopted_once_and_that_is_written_before_it_hears_anything() -> None:
     async def test(bench: Bench) -> None:
         bench.remembrance = Remembrance(

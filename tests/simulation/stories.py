@@ -222,6 +222,12 @@ def stations_that_let_more_flow() -> Scenario:
     return replace(park, stations=stations)
 
 
+def killed_where_more_flows_than_told() -> Scenario:
+    """Return the same, whose gateway dies once it has learnt that."""
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=BUSY_S + 20.0)
+    return replace(stations_that_let_more_flow(), duration_s=700.0, faults=(kill,))
+
+
 def station_that_never_obeyed() -> Scenario:
     """Return a busy car park to which two vehicles come at a station that obeys nothing.
 
@@ -432,6 +438,31 @@ def lost_station_that_keeps_its_limit() -> Scenario:
         for traits in park.stations
     )
     return replace(park, site=one_circuit(fallback_ma=0), stations=stations, faults=(lost,))
+
+
+def killed_beside_a_full_vehicle() -> Scenario:
+    """Return a board of 40 A with 5 A of base, a vehicle that is full and stays, and two that come.
+
+    Its station was seen to obey while it charged. The gateway dies before the others come.
+    """
+    park = _full_car_park(3_600.0)
+    site = one_circuit(worst_case_base_ma=20_000, fallback_ma=0)
+    stations = site.stations[1:4]
+    names = [station.id for station in stations]
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=600.0, until_s=620.0)
+    visits = [visit for visit in park.visits if visit.connector.station in names]
+    first = next(visit for visit in visits if visit.connector.station == names[0])
+    full = replace(first, vehicle=replace(first.vehicle, need_wh=1_500.0, phase_count=3))
+    others = (replace(visit, at_s=900.0) for visit in visits if visit is not first)
+    small = replace(
+        park,
+        site=replace(site, stations=stations),
+        stations=tuple(traits for traits in park.stations if traits.station in names),
+        visits=(full, *others),
+        base=tuple(replace(load, low_a=5.0, high_a=5.0, floor_a=4.0) for load in park.base),
+        faults=(kill,),
+    )
+    return _with_circuit(small, rating_ma=(40_000,) * 3)
 
 
 def killed_while_a_station_is_away() -> Scenario:

@@ -11,13 +11,17 @@ from drivers.sim.generator import generate
 from drivers.sim.scenario import Scenario, ScenarioKind
 from gateway.control import restore
 from gateway.control.orders import LimitOrder
-from gateway.control.state import ConnectorBelief, SiteState, StandingLimit
+from gateway.control.state import ConnectorBelief, SiteState, StandingLimit, StationBelief
 from gateway.domain.circuits import Connector
-from gateway.domain.memory import ConnectorMemory
+from gateway.domain.memory import ConnectorMemory, StationMemory
 from gateway.services.remembrance import Remembrance
 from tests.simulation.harness import HARM
 from tests.simulation.reborn import Reborn
-from tests.simulation.stories import killed_while_a_station_is_away
+from tests.simulation.stories import (
+    killed_beside_a_full_vehicle,
+    killed_where_more_flows_than_told,
+    killed_while_a_station_is_away,
+)
 
 DURATION_S = 3_600.0
 
@@ -57,25 +61,60 @@ def test_kills_are_outlived_without_harm_and_without_starting_over(
     assert paused < 0.7 * without.needless_pauses_per_connector_h
 
 
+def test_a_full_vehicle_leaves_others_their_share_after_a_restart() -> None:
+    """No cut can be seen to bite there, so that nothing proves its station anew."""
+    original = restore._station_of
+
+    def unproven(remembered: StationMemory | None) -> StationBelief:
+        return replace(original(remembered), is_proven=False)
+
+    def others_wh(run: Reborn) -> float:
+        assert broken_by(run) == []
+        full, *others = run.plant.report().sessions
+        assert full.finished_at is not None
+        return sum(other.delivered_wh for other in others)
+
+    story = killed_beside_a_full_vehicle()
+    with pytest.MonkeyPatch.context() as forgetful:
+        forgetful.setattr(restore, "_station_of", unproven)
+        assert others_wh(Reborn.life(story)) < 100.0
+
+    assert others_wh(Reborn.life(story)) > 8_000.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
     """A rule of restarts switched off."""
 
     rule: str
     switch_off: Callable[[pytest.MonkeyPatch], None]
+    story: Callable[[], Scenario] = killed_while_a_station_is_away
     disk_s: float = 1.0
 
 
-def _nothing_may_be_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+def _believing(
+    monkeypatch: pytest.MonkeyPatch, less: Callable[[Connector, ConnectorBelief], ConnectorBelief]
+) -> None:
+    """Have less believed of a connector after a restart than is remembered."""
     original = restore._belief_of
 
     def belief_of(
         connector: Connector, remembered: ConnectorMemory, *others: object, **when: float
     ) -> ConnectorBelief:
-        belief = original(connector, remembered, *others, **when)  # type: ignore[arg-type]
-        return replace(belief, limits=(StandingLimit(limit_ma=connector.fallback_ma),))
+        return less(connector, original(connector, remembered, *others, **when))  # type: ignore[arg-type]
 
     monkeypatch.setattr(restore, "_belief_of", belief_of)
+
+
+def _nothing_may_be_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_its_fallback(connector: Connector, belief: ConnectorBelief) -> ConnectorBelief:
+        return replace(belief, limits=(StandingLimit(limit_ma=connector.fallback_ma),))
+
+    _believing(monkeypatch, at_its_fallback)
+
+
+def _what_is_beyond_limits_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    _believing(monkeypatch, lambda _, belief: replace(belief, excess_ma=0, is_excess_shown=False))
 
 
 def _raises_do_not_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +139,11 @@ MUTANTS = (
         rule="nothing is raised while a lease is away",
         switch_off=_raises_do_not_wait_for_stations,
     ),
+    Mutant(
+        rule="what settles above its limits still counts",
+        switch_off=_what_is_beyond_limits_is_forgotten,
+        story=killed_where_more_flows_than_told,
+    ),
 )
 
 
@@ -110,7 +154,7 @@ def broken_by(run: Reborn) -> list[str]:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
 def test_a_rule_of_restarts_switched_off_is_missed(mutant: Mutant) -> None:
-    scenario = killed_while_a_station_is_away()
+    scenario = mutant.story()
     with pytest.MonkeyPatch.context() as without_it:
         mutant.switch_off(without_it)
         assert broken_by(Reborn.life(scenario, disk_s=mutant.disk_s)) != []
