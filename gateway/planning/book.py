@@ -11,7 +11,14 @@ import numpy as np
 
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.calibrate import KEPT_RATIO
-from gateway.planning.claims import PathClaim, claimed, cut_claim, released, touched
+from gateway.planning.claims import (
+    PathClaim,
+    claimed,
+    claimed_in_turn,
+    cut_claim,
+    released,
+    touched,
+)
 from gateway.planning.grid import Grid
 from gateway.planning.room import Ints, Room
 
@@ -98,15 +105,12 @@ def opened(
     A promise stays in the book whether it still fits or not: what is left is negative then. In
     scenarios each takes what those before it leave.
     """
-    kept, claims = dict(promises or {}), dict[str, PathClaim]()
-    room = unpromised = Room(
+    kept = dict(promises or {})
+    unpromised = Room(
         version=version, grid=grid, left_ma=available_ma, base_paths_ma=base_paths_ma or {}
     )
-    for name, promise in kept.items():
-        if promise.state.is_open:
-            room, claim = claimed(room, promise, from_at_s=from_at_s, voltage_v=voltage_v)
-            if claim is not None:
-                claims[name] = claim
+    still_open = [promise for promise in kept.values() if promise.state.is_open]
+    room, claims = claimed_in_turn(unpromised, still_open, from_at_s=from_at_s, voltage_v=voltage_v)
     return Book(
         from_at_s=from_at_s,
         room=room,

@@ -5,15 +5,18 @@ more it makes up later for what it was not given. What is left for whoever is pr
 after it is what it leaves in that very scenario, not what its envelope leaves.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.grid import HOUR_S, Grid
-from gateway.planning.room import Floats, Ints, Outlet, Room, given_ma
+from gateway.planning.room import Ints, Outlet, Room, given_ma
+
+A_LITTLE_SLOTS = 8
+"""So far beyond an envelope is looked first for when a vehicle has its energy in all scenarios."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,27 +39,53 @@ def cut_claim(claim: PathClaim, parts: list[int]) -> PathClaim:
 
 def touched(grid: Grid, from_at_s: float, stretch: Stretch) -> range:
     """Return the slots a stretch touches: a part of a slot takes all of it."""
-    edges_s = np.array(grid.edges_s)
-    first = int(edges_s.searchsorted(stretch.from_at_s - from_at_s, side="right")) - 1
-    last = int(edges_s.searchsorted(stretch.until_at_s - from_at_s, side="left"))
+    first = bisect_right(grid.edges_s, stretch.from_at_s - from_at_s) - 1
+    last = bisect_left(grid.edges_s, stretch.until_at_s - from_at_s)
     return range(max(0, first), min(grid.slot_count, max(0, last)))
 
 
-def envelope_ma(grid: Grid, from_at_s: float, promise: Reservation) -> dict[int, int]:
-    """Return what an envelope takes of the slots it touches; where stretches meet the higher counts."""
-    of_slots_ma: dict[int, int] = {}
-    for stretch in promise.envelope:
-        for slot in touched(grid, from_at_s, stretch):
-            of_slots_ma[slot] = max(of_slots_ma.get(slot, 0), stretch.current_ma)
-    return of_slots_ma
+def envelope_ma(grid: Grid, from_at_s: float, promise: Reservation) -> tuple[int, Ints]:
+    """Return the first slot an envelope touches, and what it takes of each from it to the last.
+
+    Where stretches meet in a slot the higher counts.
+    """
+    parts = [(touched(grid, from_at_s, part), part.current_ma) for part in promise.envelope]
+    parts = [(slots, current_ma) for slots, current_ma in parts if slots]
+    first = min((slots.start for slots, _ in parts), default=0)
+    last = max((slots.stop for slots, _ in parts), default=0)
+    held_ma = np.zeros(last - first, dtype=np.int64)
+    for slots, current_ma in parts:
+        of_part_ma = held_ma[slots.start - first : slots.stop - first]
+        np.maximum(of_part_ma, current_ma, out=of_part_ma)
+    return first, held_ma
 
 
 def take(left_ma: Ints, grid: Grid, from_at_s: float, promise: Reservation, *, sign: int) -> None:
     """Take an envelope off what is left (`sign` 1), or give it back (-1), in place."""
-    of_slots_ma = envelope_ma(grid, from_at_s, promise)
-    if of_slots_ma:
-        slots = list(of_slots_ma)
-        left_ma[np.ix_(list(promise.rows), slots)] -= sign * np.array(list(of_slots_ma.values()))
+    first, held_ma = envelope_ma(grid, from_at_s, promise)
+    taken_ma = sign * held_ma
+    for row in promise.rows:
+        left_ma[row, first : first + len(held_ma)] -= taken_ma
+
+
+def claimed_in_turn(
+    room: Room, promises: Iterable[Reservation], *, from_at_s: float, voltage_v: float
+) -> tuple[Room, dict[str, PathClaim]]:
+    """Return the room that promises leave, each behind those before it, and what they take of scenarios."""
+    # What is left is copied once, not for each.
+    paths_ma = {row: of_row_ma.copy() for row, of_row_ma in room.base_paths_ma.items()}
+    behind = replace(room, left_ma=room.left_ma.copy(), base_paths_ma=paths_ma)
+    claims: dict[str, PathClaim] = {}
+    for promise in promises:
+        claim = _path_claim(behind, promise, from_at_s=from_at_s, voltage_v=voltage_v)
+        take(behind.left_ma, room.grid, from_at_s, promise, sign=1)
+        if claim is None:
+            continue
+        claims[promise.id] = claim
+        slots = slice(claim.first_slot, claim.first_slot + claim.more_ma.shape[1])
+        for row in paths_ma.keys() & promise.rows:
+            paths_ma[row][:, slots] += claim.more_ma
+    return behind, claims
 
 
 def claimed(
@@ -107,13 +136,14 @@ def _path_claim(
     That is all it can have from its beginning on, until it has its energy. What is drawn plainly
     follows its envelope.
     """
-    held_ma = envelope_ma(room.grid, from_at_s, promise)
-    is_certain = room.base_paths_ma.keys().isdisjoint(promise.rows)
-    if is_certain or not held_ma or promise.is_plain_draw:
+    if promise.is_plain_draw or room.base_paths_ma.keys().isdisjoint(promise.rows):
         return None
-    first, last = min(held_ma), max(held_ma) + 1
-    edges_s = np.array(room.grid.edges_s[first : last + 1])
-    there_s = np.clip(edges_s, promise.from_at_s - from_at_s, promise.until_at_s - from_at_s)
+    first, held_ma = envelope_ma(room.grid, from_at_s, promise)
+    if not len(held_ma):
+        return None
+    drawing = held_ma.nonzero()[0]
+    # Mostly a vehicle has its energy in all scenarios long before its window is over.
+    count = min(len(held_ma), (int(drawing[-1]) if len(drawing) else 0) + A_LITTLE_SLOTS)
     outlet = Outlet(
         key=promise.place,
         rows=promise.rows,
@@ -121,27 +151,30 @@ def _path_claim(
         voltage_v=voltage_v,
         max_ma=promise.max_ma or max(stretch.current_ma for stretch in promise.envelope),
     )
-    can_ma = given_ma(_paths_left_ma(room, promise, first, last), outlet)
     owed_mah = max(0.0, promise.energy_wh - promise.delivered_wh) / outlet.power_w(1.0)
-    summed_mah = np.minimum((can_ma * np.diff(there_s) / HOUR_S).cumsum(axis=1), owed_mah)
-    taken_mah: Floats = np.diff(summed_mah, axis=1, prepend=0.0)
-    taken_ma = np.ceil(taken_mah * HOUR_S / np.diff(edges_s) - 1e-6).astype(np.int64)
-    return PathClaim(
-        first_slot=first,
-        more_ma=taken_ma - np.array([held_ma.get(slot, 0) for slot in range(first, last)]),
-    )
+    begins_s, ends_s = promise.from_at_s - from_at_s, promise.until_at_s - from_at_s
+    while True:
+        edges_s = np.array(room.grid.edges_s[first : first + count + 1])
+        there_h = np.diff(edges_s.clip(begins_s, ends_s)) / HOUR_S
+        can_ma = given_ma(_paths_left_ma(room, promise, first, first + count), outlet)
+        summed_mah = (can_ma * there_h).cumsum(axis=1)
+        if count == len(held_ma) or summed_mah[:, -1].min() >= owed_mah:
+            break
+        count = min(len(held_ma), 2 * count)
+    np.minimum(summed_mah, owed_mah, out=summed_mah)
+    taken_mah = summed_mah.copy()
+    taken_mah[:, 1:] -= summed_mah[:, :-1]
+    taken_ma = np.ceil(taken_mah * (HOUR_S / np.diff(edges_s)) - 1e-6).astype(np.int64)
+    return PathClaim(first_slot=first, more_ma=taken_ma - held_ma[:count])
 
 
 def _paths_left_ma(room: Room, promise: Reservation, first: int, last: int) -> Ints:
     """Return what the rows of a promise leave in each scenario, (scenarios, slots)."""
-    least_ma: Ints = np.minimum.reduce(
-        [
-            room.left_ma[row, first:last] - room.base_paths_ma[row][:, first:last]
-            for row in promise.rows
-            if row in room.base_paths_ma
-        ]
-    )
+    least_ma: Ints | None = None
     for row in promise.rows:
-        if row not in room.base_paths_ma:
-            least_ma = np.minimum(least_ma, room.left_ma[row, first:last])
+        of_row_ma = room.left_ma[row, first:last]
+        if row in room.base_paths_ma:
+            of_row_ma = of_row_ma - room.base_paths_ma[row][:, first:last]
+        least_ma = of_row_ma if least_ma is None else np.minimum(least_ma, of_row_ma)
+    assert least_ma is not None
     return least_ma

@@ -172,9 +172,10 @@ def _others(question: Rearranging) -> _Others:
     for promise in question.promises:
         earliest_s = max(promise.from_at_s, question.now_s) - from_at_s
         slots = grid.slots_within(earliest_s, promise.until_at_s - from_at_s)
+        first, held_ma = envelope_ma(grid, from_at_s, promise)
         takes_ma = np.zeros(grid.slot_count, dtype=np.int64)
-        for slot, current_ma in envelope_ma(grid, from_at_s, promise).items():
-            takes_ma[slot] = current_ma if slot in slots else 0
+        takes_ma[first : first + len(held_ma)] = held_ma
+        takes_ma[: slots.start] = takes_ma[slots.stop :] = 0
         if not float(takes_ma @ hours) > 0:
             continue
         starts = Following(settling_s=0.0, ramp_ma_per_s=inf) if promise.is_plain_draw else USUALLY

@@ -116,6 +116,8 @@ def slots_of(grid: Grid, base: BaseLoad, from_step: int, from_at_s: float) -> ND
 
 def on_slots(of_steps: Words, spans: NDArray[np.intp]) -> Ints:
     """Return the highest within each slot, along the last axis."""
-    padded = np.concatenate((of_steps, of_steps[..., -1:]), axis=-1)
-    highest = np.maximum.reduceat(padded, spans.ravel(), axis=-1)[..., ::2]
+    first, last = spans[:, 0], spans[:, 1] - 1
+    highest = of_steps[..., first]
+    for more in range(1, int((last - first).max(initial=0)) + 1):
+        np.maximum(highest, of_steps[..., np.minimum(first + more, last)], out=highest)
     return highest.astype(np.int64)

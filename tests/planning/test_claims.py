@@ -1,6 +1,9 @@
 """What a promise takes of each scenario of base, and what it leaves there for those after it."""
 
+import random
 from dataclasses import replace
+from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -151,3 +154,54 @@ def test_one_that_is_moved_takes_of_scenarios_as_it_does_then() -> None:
     assert (
         left_ma(moved) == left_ma(held)
     ).all()  # A vehicle takes what it can, as soon as it can.
+
+
+def test_many_in_turn_take_of_each_scenario_what_those_before_them_leave() -> None:
+    chance, slots = random.Random(7), 60
+    left = [chance.randrange(10_000, 70_000) for _ in range(slots)]
+    paths = [[chance.randrange(-9_000, 15_000) for _ in range(slots)] for _ in range(12)]
+    promises = [_by_chance(chance, f"p{at}", slots) for at in range(25)]
+    uncertain = book(left, paths)
+    held = opened(
+        uncertain.room.grid,
+        uncertain.room.left_ma,
+        from_at_s=AT_S,
+        promises={each.id: each for each in promises},
+        base_paths_ma=uncertain.room.base_paths_ma,
+    )
+
+    assert left_ma(held).tolist() == _left_in_turn(left, paths, promises)
+    assert (left_ma(uncertain) == np.array(left) - np.array(paths)).all()
+
+
+def _by_chance(chance: random.Random, name: str, slots: int) -> Reservation:
+    """Return a promise that draws in a few hours of its window, at times more than it is promised."""
+    begins, hours = chance.randrange(slots), chance.randrange(1, 30)
+    until = min(slots, begins + hours)
+    edges_s = [AT_S + (begins + at) * HOUR_S for at in range(until - begins + 1)]
+    draws = chance.randrange(len(edges_s))
+    currents_ma = [chance.randrange(6_000, 16_000) if at < draws else 0 for at in range(hours)]
+    parts = zip(pairwise(edges_s), currents_ma, strict=False)
+    envelope = tuple(
+        Stretch(from_at_s=from_s, until_at_s=until_s, current_ma=ma)
+        for (from_s, until_s), ma in parts
+    )
+    energy_wh = chance.uniform(0.0, 12.0) * AN_HOUR_WH
+    return replace(promise(name, energy_wh=energy_wh), envelope=envelope, max_ma=16_000)
+
+
+def _left_in_turn(
+    left: list[int], paths: list[list[int]], promises: list[Reservation]
+) -> list[list[int]]:
+    """Return what is left of each scenario, worked out hour by hour."""
+    of_scenarios = [[ma - more for ma, more in zip(left, path, strict=True)] for path in paths]
+    for each in promises:
+        begins, until = (int((at_s - AT_S) // HOUR_S) for at_s in (each.from_at_s, each.until_at_s))
+        for of_slots in of_scenarios:
+            owed_mah = each.energy_wh / 0.69
+            for at in range(begins, until):
+                could_ma = min(of_slots[at], 16_000) // 100 * 100
+                took_mah = min(owed_mah, could_ma if could_ma >= 6_000 else 0)
+                of_slots[at] -= ceil(took_mah - 1e-6)
+                owed_mah -= took_mah
+    return of_scenarios
