@@ -362,10 +362,9 @@ def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
     """Return from when to when the vehicle has its connector, s from the plan's beginning."""
     if offer.way is Way.ANOTHER_START:
         return offer.start_s, offer.finish_s
-    if offer.way is Way.QUEUED:
-        return offer.start_s, max(ask.until_s, offer.finish_s)
+    from_s = offer.start_s if offer.way is Way.QUEUED else ask.from_s
     until_s = offer.finish_s if need.depart_at is None else ask.until_s
-    return ask.from_s, max(until_s, offer.finish_s)
+    return from_s, max(until_s, offer.finish_s)
 
 
 def _slacks(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:

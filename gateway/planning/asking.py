@@ -231,6 +231,7 @@ def asked_of(
         not_before_s=now_s - from_at_s,
         arrive_slack_s=window.begins_s - window.opens_s,
         depart_slack_s=window.closes_s - window.ends_s,
+        ends_when_given=need.depart_at is None,
     )
     seen = tuple(vehicles.with_it(outlet, need, places) for outlet in outlets)
     return Asked(ask=ask, outlets=seen, is_named=is_named)

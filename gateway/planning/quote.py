@@ -50,7 +50,8 @@ class Ask:
     """What is asked of an outlet, s from now; `energy_wh` None is everything there is.
 
     `not_before_s` is the earliest start that may be offered instead. Its vehicle may be there the
-    slacks before and after that, too: it must have nobody beside it then.
+    slacks before and after that, too: it must have nobody beside it then. With `ends_when_given` it
+    is promised its connector only until it has its energy: no departure was said.
     """
 
     from_s: float
@@ -61,14 +62,16 @@ class Ask:
     not_before_s: float = 0.0
     arrive_slack_s: float = 0.0
     depart_slack_s: float = 0.0
+    ends_when_given: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """An envelope on an outlet: what it carries, how surely, and what it is bound by.
 
-    `energy_wh` is offered with `confidence_ratio`, and by `finish_s`; `profile` carries at least
-    that where base turns out as planned. `waits_for` says whose leaving it needs.
+    `energy_wh` is offered with `confidence_ratio` by the end of what would be held, and by `finish_s`
+    as surely as was asked; `profile` carries at least that where base turns out as planned.
+    `waits_for` says whose leaving it needs.
     """
 
     way: Way
@@ -153,7 +156,8 @@ def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -
         (window for window, wh in zip(windows, gives_wh, strict=True) if wh >= wanted_wh - 1e-6),
         key=lambda window: (window[0] <= ask.from_s, abs(window[0] - ask.from_s)),
     )
-    offer = _as_asked(outlook, replace(ask, from_s=from_s, until_s=until_s))
+    moved = replace(ask, from_s=from_s, until_s=until_s, ends_when_given=True)
+    offer = _as_asked(outlook, moved)
     return None if offer is None else replace(offer, way=Way.ANOTHER_START)
 
 
@@ -183,6 +187,10 @@ def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
         return None
     finish_s = _finish_s(outlook, replace(ask, from_s=begins_s), offered_wh)
     ends_s = ask.until_s if finish_s is None else min(finish_s, ask.until_s)
+    if ask.ends_when_given and not outlook.is_certain:
+        # The time behind it would make it surer, and is not held.
+        paths_wh = outlook.path_energies_wh(begins_s, ends_s)
+        sure_ratio = min(sure_ratio, _sure_ratio(paths_wh, offered_wh))
     return Offer(
         way=Way.AS_ASKED,
         outlet=outlook.outlet,
@@ -252,7 +260,8 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
             offers.append((Way.EARLIEST_FINISH, later))
         start_s = _another_start_s(outlook, ask)
         if start_s is not None:
-            moved = replace(ask, from_s=start_s, until_s=start_s + ask.until_s - ask.from_s)
+            ends_s = start_s + ask.until_s - ask.from_s
+            moved = replace(ask, from_s=start_s, until_s=ends_s, ends_when_given=True)
             offers.append((Way.ANOTHER_START, moved))
     found = []
     for way, other in offers:

@@ -24,8 +24,21 @@ def room(left_ma: list[int], *, paths_ma: list[list[int]] | None = None) -> Room
     return Room(version=7, grid=even_grid(len(left_ma), HOUR_S), left_ma=left, base_paths_ma=paths)
 
 
-def ask(energy_wh: float | None, from_h: float, until_h: float, **changes: float) -> Ask:
-    return Ask(from_s=from_h * HOUR_S, until_s=until_h * HOUR_S, energy_wh=energy_wh, **changes)
+def ask(
+    energy_wh: float | None,
+    from_h: float,
+    until_h: float,
+    *,
+    min_energy_wh: float = 0.0,
+    confidence_ratio: float = 0.9,
+) -> Ask:
+    return Ask(
+        from_s=from_h * HOUR_S,
+        until_s=until_h * HOUR_S,
+        energy_wh=energy_wh,
+        min_energy_wh=min_energy_wh,
+        confidence_ratio=confidence_ratio,
+    )
 
 
 def offer_of(answer: Quote, way: Way) -> tuple[float, float, float]:

@@ -190,6 +190,28 @@ def test_an_offer_is_held_as_sure_as_it_is_now_or_not_at_all(
     run_virtual(test())
 
 
+def test_who_says_no_departure_is_told_how_sure_what_is_held_will_be() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock, Uncertain())
+        await made.hold(quoted(made, clock, "CP-01", 0.5).offers[0].id, VANS)
+        station = ConnectorRef(StationId("CP-02"), 1)
+        arrive_at = clock.now_at() + timedelta(hours=1)
+        wanted = Need(
+            arrive_at=arrive_at,
+            energy_wh=20_000,
+            connector=station,
+            confidence_ratio=0.5,
+        )
+        offer = made.quote(wanted, VANS).offers[0]
+        held = await made.hold(offer.id, VANS)
+
+        assert 0.5 <= held.confidence_ratio == offer.offer.confidence_ratio < 1.0
+        assert held.until_at_s == offer.finish_at_s
+
+    run_virtual(test())
+
+
 @pytest.mark.parametrize(("after_s", "is_held"), [(30.0, True), (240.0, False)])
 def test_what_has_gone_by_since_an_offer_was_made_is_no_time_to_charge_in(
     *, after_s: float, is_held: bool
