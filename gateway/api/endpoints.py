@@ -298,7 +298,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=ask_quote,
         answer=QuoteView,
         body=QuoteRequest,
-        problems=_ASKING,
+        problems=(*_ASKING, "unknown-reservation", "wrong-state"),
     ),
     Endpoint(
         method="POST",

@@ -87,6 +87,8 @@ class QuoteRequest(Body):
     """What the vehicle will show to the station: it is known by it."""
     reference: Name | None = None
     """A name of the caller's own."""
+    replaces: Name | None = None
+    """A reservation in whose place it is: it is given up for the offer that is held."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "QuoteRequest":
@@ -171,13 +173,17 @@ class OfferView(Answer):
 
 
 class QuoteView(Answer):
-    """The answer to a need; its offers can be held until `expires_at`, while they fit."""
+    """The answer to a need; its offers can be held until `expires_at`, while they fit.
+
+    For the one that is held the reservation it `replaces` is given up, None if there is none.
+    """
 
     quote_id: str
     ledger_version: int
     expires_at: AwareDatetime
     answer: Verdict
     reason: str
+    replaces: str | None
     offers: list[OfferView]
 
 

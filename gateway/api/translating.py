@@ -51,6 +51,7 @@ def need_of(request: QuoteRequest, places: Places) -> Need:
         circuit=None if request.circuit is None else CircuitId(request.circuit),
         id_token=request.id_token,
         reference=request.reference,
+        replaces=request.replaces,
     )
 
 
@@ -103,6 +104,7 @@ def quote_view(quote: QuoteAnswer, places: Places) -> QuoteView:
         expires_at=instant(quote.expires_at_s),
         answer=quote.verdict,
         reason=quote.reason,
+        replaces=quote.need.replaces,
         offers=[_offer_view(offer, quote.from_at_s, places) for offer in quote.offers],
     )
 

@@ -118,6 +118,7 @@ class Where:
 )
 @click.option("--id-token", help="What the vehicle will show to the station.")
 @click.option("--reference", help="A name of your own for it.")
+@click.option("--replaces", help="A reservation in whose place it is, by its id.")
 @click.option(
     "--url", help="Ask this API, such as http://10.0.0.2:8080, in the place of a daemon here."
 )
@@ -195,6 +196,7 @@ def words_of(
         "fixed": wanted["fixed"] or None,
         "id_token": wanted["id_token"],
         "reference": wanted["reference"],
+        "replaces": wanted["replaces"],
     }
     return {name: value for name, value in words.items() if value is not None}
 

@@ -60,6 +60,7 @@ class Need:
     is (or what `soc` says is missing). It can live with `min_energy_wh`, and may come and go by
     the slacks later and earlier than said. A need names a connector, or a circuit it draws from
     plainly, or leaves the choice. With `is_fixed` what it is promised may not be moved in time.
+    `replaces` is the id of a reservation that is given up for what is held of the answer.
     """
 
     arrive_at: datetime | None = None
@@ -79,6 +80,7 @@ class Need:
     id_token: str | None = None
     reference: str | None = None
     is_fixed: bool = False
+    replaces: str | None = None
 
     @property
     def wanted_wh(self) -> int | None:

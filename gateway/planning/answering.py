@@ -40,11 +40,15 @@ class Circumstances:
     """When and where a question is put: `occupied` connectors have a vehicle now.
 
     `charging` is what is planned for those who were promised nothing, in the slots of the book.
+    Who asks is in nobody's list: `own` are the connectors at which its vehicle is already.
     """
 
     places: Places
     now_s: float
     zone: tzinfo
+    holder: str = ""
+    """The token that asks: promises made to it are its own."""
+    own: frozenset[str] = frozenset()
     occupied: frozenset[str] = frozenset()
     occupied_until_s: float = 0.0
     """Until when (epoch s) they are taken to be occupied, if `leaves_at_s` does not say."""
@@ -146,7 +150,8 @@ def _chosen(book: Book, asked: Asked, here: Circumstances) -> _Chosen:
     if asked.is_named:
         outlet = asked.outlets[0]
     elif free := [o for o in asked.outlets if o.key not in takers]:
-        outlet = _ranked(beside, free, ask)[0]
+        # Of those that give as much it stays where it is.
+        outlet = _ranked(beside, sorted(free, key=lambda o: o.key not in here.own), ask)[0]
     else:
         # Where all are taken, that which is free first.
         outlet = min(asked.outlets, key=lambda o: takers[o.key].until_s)
@@ -183,7 +188,9 @@ class _Taker:
                 return away.said(here.now_s, here.zone)
             case Reservation() as promise:
                 since = clock_said(promise.opens_at_s, here.now_s, here.zone)
-                return f"{name} is promised to somebody else from {since} to {until}"
+                is_own = here.holder and promise.holder == here.holder
+                whom = f"your reservation {promise.id}" if is_own else "somebody else"
+                return f"{name} is promised to {whom} from {since} to {until}"
 
 
 def _taker(book: Book, ask: Ask, here: Circumstances, name: str) -> _Taker | None:

@@ -226,8 +226,6 @@ def alternatives(
         )
     except AskError:
         return None
-    if promise.state is PromiseState.ARRIVED:
-        here = replace(here, occupied=here.occupied - {promise.place})
     return answer(
         book, need, asked, quote_id=quote_id, expires_at_s=expires_at_s, circumstances=here
     )

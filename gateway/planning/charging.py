@@ -57,6 +57,14 @@ class Charging:
         self._beside[id(room), -1 if rank is None else rank] = room, left
         return left
 
+    def without(self, places: Container[str]) -> "Charging":
+        """Return the same but for who charges at some connectors."""
+        kept = [at for at, demand in enumerate(self.demands) if demand.place not in places]
+        if len(kept) == len(self.demands):
+            return self
+        demands = tuple(self.demands[at] for at in kept)
+        return Charging(demands=demands, current_ma=self.current_ma[kept])
+
     def stays_ma(self, grid: Grid) -> Ints:
         """Return of the currents those that cannot be at other times.
 

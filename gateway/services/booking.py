@@ -123,6 +123,7 @@ class Booking:
             self._around,
             self._tokens,
             book_now=self._book_now,
+            find=self._shelf.find,
             think_over=think_over,
             counters=self.counters,
             new_id=new_id,
@@ -164,6 +165,7 @@ class Booking:
         Raises:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+            UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
         return self._quoting.quote(need, by)
 
@@ -173,6 +175,7 @@ class Booking:
         Raises:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+            UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
         return await self._quoting.quote_thoroughly(need, by)
 
@@ -194,7 +197,8 @@ class Booking:
         """Hold an offer by its id, or an envelope of one's own, for a short while.
 
         It is tested against the book as it is, whatever was quoted before. The reservation it
-        `replaces` is cancelled by it, or stands if it is refused: never neither, never both.
+        `replaces`, or the quote did, is cancelled by it, or stands if it is refused: never neither,
+        never both.
 
         Raises:
             UnknownOfferError: there is no such offer, or it has expired.
@@ -207,11 +211,12 @@ class Booking:
         if known is not None:
             return await self._shelf.durable(known)
         before, gone = None, list[Reservation]()
+        replaces = replaces or self._replaced(wanted, by, now_s)
         if replaces is not None:
             before = self._keeper.book.promises.get(self._shelf.find(replaces, by).id)
             gone = [self._cancelled(self._shelf.find(replaces, by), by, now_s)]
         try:
-            promise, moved = self._held(wanted, by, now_s)
+            promise, moved = self._held(wanted, by, now_s, replaces)
         except BaseException:  # A mistake of our own must not take a promise away either.
             if before is not None:
                 self._keeper.put_back(before)
@@ -221,7 +226,7 @@ class Booking:
         return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
 
     def _held(
-        self, wanted: str | OwnEnvelope, by: Access, now_s: float
+        self, wanted: str | OwnEnvelope, by: Access, now_s: float, replaces: str | None
     ) -> tuple[Reservation, tuple[Reservation, ...]]:
         """Return what is held in the book from now on, and those that are moved for it."""
         its = [p for p in self._keeper.book.promises.values() if p.holder == by.name]
@@ -247,9 +252,16 @@ class Booking:
             return self._keeper.hold_own(promise, asked.outlets[0], need, now_s), ()
         except BookError as error:
             self.counters["holds refused"] += 1
-            fresh = self.quote(need, by)
+            fresh = self.quote(replace(need, replaces=replaces), by)
             why = refusal_said(error, self.places, now_s, self._zone)
             raise NoLongerFitsError(why, fresh) from error
+
+    def _replaced(self, wanted: str | OwnEnvelope, by: Access, now_s: float) -> str | None:
+        """Return the reservation in whose place an offer was made, while that is open."""
+        if not isinstance(wanted, str):
+            return None
+        replaces = self._quoting.shelf.find(wanted, by, now_s=now_s)[1].replaces
+        return replaces if replaces in self._keeper.book.promises else None
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
         """Return a reservation that is given up, and takes no room from now on."""
@@ -362,7 +374,6 @@ class Booking:
         if not self._risks.is_due(now_s):
             return
         book = self._keeper.book
-        here = self._around.circumstances(book, now_s)
         await self._risks.look(
             book,
             now_s=now_s,
@@ -373,7 +384,9 @@ class Booking:
                 promise,
                 quote_id=f"r{promise.id}{now_s:.0f}",
                 expires_at_s=now_s + QUOTE_VALID_S,
-                here=here,
+                here=self._around.circumstances(
+                    book, now_s, holder=promise.holder, own=self._around.place_of(promise)
+                ),
             ),
             remember=self._quoting.shelf.put,
             is_open=lambda name: name in self._keeper.book.promises,

@@ -170,6 +170,17 @@ class Deliveries:
         places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
         return promise.place if promise.place in places else next(iter(places), None)
 
+    def places_named(
+        self, holder: str, *, id_token: str | None, reference: str | None
+    ) -> frozenset[str]:
+        """Return the connectors with a vehicle of a token, or that a holder's reference names."""
+        tie = (holder, reference)
+        return frozenset(
+            place
+            for place, session in self._sessions.items()
+            if is_same(session.id_token, id_token) or (reference and tie in session.ties)
+        )
+
     def is_at(self, place: str, promise: Reservation) -> bool:
         """Return whether the vehicle of a promise is at a connector."""
         session = self._sessions.get(place)

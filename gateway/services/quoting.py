@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from gateway.domain.access import Access
 from gateway.domain.needs import Criticality, Need
+from gateway.domain.promises import Reservation
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.answering import Circumstances, answer, to_think_over
-from gateway.planning.answers import QuoteAnswer
+from gateway.planning.answers import QuoteAnswer, WrongStateError
 from gateway.planning.asking import Asked
-from gateway.planning.book import Book
+from gateway.planning.book import Book, without
 from gateway.planning.claiming import check_claim
 from gateway.planning.quote import Verdict
 from gateway.planning.rearranging import Rearranged, Rearranging
@@ -72,12 +73,16 @@ class Quoting:
         tokens: TokenPolicy,
         *,
         book_now: Callable[[], tuple[Book, float]],
+        find: Callable[[str, Access], Reservation],
         think_over: ThinkOver,
         counters: Counter[str],
         new_id: Callable[[], str],
     ) -> None:
-        """Wire it: `book_now` brings the book up to now and returns both, `counters` are added to."""
-        self._surroundings, self._tokens = surroundings, tokens
+        """Wire it: `book_now` brings the book up to now and returns both, `counters` are added to.
+
+        `find` returns a reservation by its id, if who asks may see it.
+        """
+        self._surroundings, self._tokens, self._find = surroundings, tokens, find
         self._book_now, self._think_over = book_now, think_over
         self._counters, self._new_id = counters, new_id
         self._turns = Turns()
@@ -89,6 +94,7 @@ class Quoting:
         Raises:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+            UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
         return self._told(self._question(need, by).answer(), by)
 
@@ -101,6 +107,7 @@ class Quoting:
         Raises:
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
+            UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
         said = self._question(need, by).answer()
         if said.verdict is not Verdict.YES and need.criticality is Criticality.CRITICAL:
@@ -116,14 +123,38 @@ class Quoting:
     def _question(self, need: Need, by: Access) -> _Question:
         check_claim(need.criticality, need.id_token, by, self._tokens)
         book, now_s = self._book_now()
+        around = self._surroundings
+        asked = around.asked(need, book, now_s)
+        if need.replaces is None:
+            before = around.its_promise(asked, need, by.name, book, now_s)
+        else:
+            before = self._open(need.replaces, by)
+        own = around.own_places(need, by.name)
+        if before is not None:
+            own, need = own | around.place_of(before), replace(need, replaces=before.id)
+            if before.id in book.promises:  # Or it was taken out already, to hold something for it.
+                book = without(book, before.id)
         return _Question(
             book=book,
             need=need,
-            asked=self._surroundings.asked(need, book, now_s),
-            circumstances=self._surroundings.circumstances(book, now_s),
+            asked=asked,
+            circumstances=around.circumstances(book, now_s, holder=by.name, own=own),
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
         )
+
+    def _open(self, reservation_id: str, by: Access) -> Reservation:
+        """Return the reservation that something is asked in the place of.
+
+        Raises:
+            UnknownReservationError: `by` has no such reservation.
+            WrongStateError: it is closed.
+        """
+        before = self._find(reservation_id, by)
+        if not before.state.is_open:
+            message = f"the reservation {before.id} is {before.state}: ask without replaces"
+            raise WrongStateError(message)
+        return before
 
     def _told(self, said: QuoteAnswer, by: Access) -> QuoteAnswer:
         self.shelf.put(said, by.name)

@@ -7,7 +7,7 @@ from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, occupied_said
-from gateway.planning.asking import Asked, Places, Vehicles, asked_of
+from gateway.planning.asking import LATE_S, Asked, Places, Vehicles, asked_of
 from gateway.planning.book import Book, BookError
 from gateway.planning.quote_words import clock_said
 from gateway.planning.standing_plan import StandingPlan
@@ -59,13 +59,47 @@ class Surroundings:
             vehicles=self._vehicles,
         )
 
-    def circumstances(self, book: Book, now_s: float) -> Circumstances:
-        """Return when and where a question is put to a book."""
-        occupied, said_s = self._deliveries.occupied(), self._leaves_at_s()
+    def own_places(self, need: Need, holder: str) -> frozenset[str]:
+        """Return the connectors at which the vehicle is for which a holder asks, as far as that is known."""
+        return self._deliveries.places_named(
+            holder, id_token=need.id_token, reference=need.reference
+        )
+
+    def its_promise(
+        self, asked: Asked, need: Need, holder: str, book: Book, now_s: float
+    ) -> Reservation | None:
+        """Return what a vehicle is being given at a connector by a promise, if more is asked for it there.
+
+        That is for now on, by who holds that promise: whoever asks for later may want both.
+        """
+        place = asked.outlets[0].key
+        opens_s = book.from_at_s + asked.ask.from_s - asked.ask.arrive_slack_s
+        is_now = asked.is_named and opens_s <= now_s + LATE_S
+        if not is_now or place not in self.own_places(need, holder):
+            return None
+        its = (p for p in book.at(place) if p.state is PromiseState.ARRIVED and p.holder == holder)
+        return next(its, None)
+
+    def place_of(self, promise: Reservation) -> frozenset[str]:
+        """Return the connector at which the vehicle of a promise is, if it is at one."""
+        place = self._deliveries.place_of(promise)
+        return frozenset() if place is None else frozenset({place})
+
+    def circumstances(
+        self, book: Book, now_s: float, *, holder: str = "", own: frozenset[str] = frozenset()
+    ) -> Circumstances:
+        """Return when and where a question is put to a book by a holder.
+
+        The vehicle it is put for is at the connectors `own`: it is not in its own way there, nor is
+        what is planned for it.
+        """
+        occupied, said_s = self._deliveries.occupied() - own, self._leaves_at_s()
         return Circumstances(
             places=self.places,
             now_s=now_s,
             zone=self.zone,
+            holder=holder,
+            own=own,
             occupied=occupied,
             occupied_until_s=now_s + OCCUPIED_FOR_S,
             leaves_at_s={
@@ -76,7 +110,7 @@ class Surroundings:
             away=self.away,
             # So nothing is offered that would be in danger before the offer has expired.
             back_at_s=now_s + BACK_WITHIN_S + QUOTE_VALID_S,
-            charging=self._planned.beside(book),
+            charging=self._planned.beside(book).without(own),
             vehicles=self._vehicles,
         )
 

@@ -70,7 +70,7 @@ def test_there_is_a_word_for_every_field_of_the_api() -> None:
         ("energy", "battery", "min_energy", "arrive_slack", "depart_slack", "objective"), 1
     )
     given |= dict.fromkeys(("criticality", "confidence", "connector", "circuit", "max_power"), 1)
-    given |= dict.fromkeys(("phases", "fixed", "id_token", "reference"), 1)
+    given |= dict.fromkeys(("phases", "fixed", "id_token", "reference", "replaces"), 1)
     now = datetime(2026, 1, 5, 8, tzinfo=UTC)
     words = words_of({**given, "soc": (20, 80)}, arrive="09:00", depart="17:00", now=now)
 
