@@ -35,7 +35,7 @@ from gateway.domain.needs import Criticality
 from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
 from gateway.planning.asking import Vehicles
-from gateway.planning.risk_words import miscalibration_said
+from gateway.planning.risk_words import miscalibrations_said
 from gateway.ports import Clock, Ledger
 from gateway.services.absences import Absences
 from gateway.services.alarms import Alarms
@@ -242,9 +242,8 @@ class FrontDesk:
         while True:
             with self._harmless():
                 await self._booking.review()
-                found = self._booking.reliability().miscalibration
-                problem = None if found is None else miscalibration_said(found)
-                self._alarms.show(CALIBRATION, problem)
+                found = self._booking.reliability().miscalibrations
+                self._alarms.show(CALIBRATION, miscalibrations_said(found))
             await self._clock.sleep_s(SETTLES_EVERY_S)
 
     async def _forecast(self) -> None:

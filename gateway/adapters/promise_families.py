@@ -111,6 +111,6 @@ def _reliability(report: ReliabilityReport) -> Iterator[Metric]:
     yield excused
     yield GaugeMetricFamily(
         "headroom_promise_miscalibrated",
-        "1 while the last 500 binding promises were surely not kept as often as was said, else 0.",
-        value=float(report.miscalibration is not None),
+        "1 while the last 500 binding promises of a level were surely not kept as was said, else 0.",
+        value=float(bool(report.miscalibrations)),
     )

@@ -5,7 +5,7 @@ from gateway.api.models import Answer
 from gateway.domain.access import Role
 from gateway.domain.promises import Excuse
 from gateway.planning.calibrate import KEPT_RATIO, ReliabilityReport
-from gateway.planning.risk_words import miscalibration_said
+from gateway.planning.risk_words import miscalibrations_said
 
 
 class LevelView(Answer):
@@ -47,7 +47,6 @@ async def reliability(call: Call) -> ReliabilityView:
 
 def reliability_view(report: ReliabilityReport) -> ReliabilityView:
     """Return the report as it is answered."""
-    found = report.miscalibration
     return ReliabilityView(
         kept_means=KEPT_RATIO,
         levels=[
@@ -64,7 +63,7 @@ def reliability_view(report: ReliabilityReport) -> ReliabilityView:
         slack_count=report.slack_count,
         slack_kept_count=report.slack_kept_count,
         excused=dict(report.excused),
-        alarm=None if found is None else miscalibration_said(found),
+        alarm=miscalibrations_said(report.miscalibrations),
     )
 
 

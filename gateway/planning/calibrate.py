@@ -8,7 +8,8 @@ from math import sqrt
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 
 KEPT_RATIO = 0.98  # Of the energy promised: what counts as kept.
-SCORED_COUNT = 500  # The alarm looks at the last so many binding promises.
+SCORED_COUNT = 500  # The alarm looks at the last so many binding promises of each level,
+LEAST_COUNT = 20  # and at so many at least: of two at 95 % one breaks as often as one time in ten.
 Z_95, Z_99 = 1.959964, 2.575829
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.99)
 """The levels a report has rows for; what was said at another counts for the nearest."""
@@ -64,14 +65,8 @@ def wilson(kept_count: int, count: int, z: float) -> tuple[float, float]:
 
 def reliability(outcomes: Iterable[Outcome], levels: tuple[float, ...]) -> tuple[Reliability, ...]:
     """Return a row per level for the binding promises nearest to it; excused ones are left out."""
-    scored = [o for o in outcomes if o.is_binding and not o.is_excused]
     rows = []
-    for level in levels:
-        of_level = [
-            outcome
-            for outcome in scored
-            if min(levels, key=lambda other: abs(other - outcome.confidence_ratio)) == level
-        ]
+    for level, of_level in _scored_by_level(outcomes, levels).items():
         kept_count, count = sum(outcome.is_kept for outcome in of_level), len(of_level)
         low, high = wilson(kept_count, count, Z_95)
         said = [outcome.confidence_ratio for outcome in of_level]
@@ -88,35 +83,52 @@ def reliability(outcomes: Iterable[Outcome], levels: tuple[float, ...]) -> tuple
     return tuple(rows)
 
 
-def is_miscalibrated(outcomes: Iterable[Outcome]) -> bool:
-    """Return whether the last 500 binding promises were not kept as often as they said."""
-    return miscalibration(outcomes) is not None
+def _scored_by_level(
+    outcomes: Iterable[Outcome], levels: tuple[float, ...]
+) -> dict[float, list[Outcome]]:
+    """Return the outcomes that are scored, each at the level nearest to what was said."""
+    of_levels: dict[float, list[Outcome]] = {level: [] for level in levels}
+    for outcome in outcomes:
+        if outcome.is_binding and not outcome.is_excused:
+            said_ratio = outcome.confidence_ratio
+            of_levels[min(levels, key=lambda level: abs(level - said_ratio))].append(outcome)
+    return of_levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miscalibration:
-    """So many binding promises were kept so often, and it was said otherwise, on average."""
+    """So many binding promises of a level were kept so often, and it was said otherwise, on average."""
 
+    level_ratio: float
     count: int
     kept_ratio: float
     promised_ratio: float
 
 
-def miscalibration(outcomes: Iterable[Outcome]) -> Miscalibration | None:
-    """Return how what was said differs from what was kept, None while it does not surely.
+def miscalibrations(outcomes: Iterable[Outcome]) -> tuple[Miscalibration, ...]:
+    """Return the levels at which what was said surely differs from what was kept.
 
-    The alarm rule of design §4: the 99 % Wilson interval of the rate kept of the last 500 binding
-    promises leaves out what was promised on average.
+    The alarm rule of design §4, level by level, so that none hides another: the 99 % Wilson interval
+    of the rate kept of the last 500 binding promises leaves out what was promised on average.
     """
-    scored = [o for o in outcomes if o.is_binding and not o.is_excused][-SCORED_COUNT:]
-    if not scored:
-        return None
-    kept_count, count = sum(outcome.is_kept for outcome in scored), len(scored)
-    low, high = wilson(kept_count, count, Z_99)
-    promised = sum(outcome.confidence_ratio for outcome in scored) / count
-    if low - ROUNDING_RATIO <= promised <= high + ROUNDING_RATIO:
-        return None
-    return Miscalibration(count=count, kept_ratio=kept_count / count, promised_ratio=promised)
+    found = []
+    for level, of_level in _scored_by_level(outcomes, LEVELS).items():
+        last = of_level[-SCORED_COUNT:]
+        kept_count, count = sum(outcome.is_kept for outcome in last), len(last)
+        if count < LEAST_COUNT:
+            continue
+        low, high = wilson(kept_count, count, Z_99)
+        promised = sum(outcome.confidence_ratio for outcome in last) / count
+        if not low - ROUNDING_RATIO <= promised <= high + ROUNDING_RATIO:
+            found.append(
+                Miscalibration(
+                    level_ratio=level,
+                    count=count,
+                    kept_ratio=kept_count / count,
+                    promised_ratio=promised,
+                )
+            )
+    return tuple(found)
 
 
 def outcome_of(promise: Reservation) -> Outcome | None:
@@ -164,7 +176,7 @@ class ReliabilityReport:
     slack_count: int
     slack_kept_count: int
     excused: Mapping[Excuse, int]
-    miscalibration: Miscalibration | None
+    miscalibrations: tuple[Miscalibration, ...]
 
 
 def reliability_report(promises: Iterable[Reservation]) -> ReliabilityReport:
@@ -182,5 +194,5 @@ def reliability_report(promises: Iterable[Reservation]) -> ReliabilityReport:
         slack_count=len(slack),
         slack_kept_count=sum(outcome.is_kept for outcome in slack),
         excused={excuse: excused[excuse] for excuse in Excuse},
-        miscalibration=miscalibration(outcomes),
+        miscalibrations=miscalibrations(outcomes),
     )

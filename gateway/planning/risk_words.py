@@ -1,5 +1,6 @@
 """In words: how a promise stands that may not be kept, and what endangers it."""
 
+from collections.abc import Iterable
 from datetime import tzinfo
 
 from gateway.planning.asking import Places
@@ -45,14 +46,18 @@ def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzin
             return f"circuit {circuit} leaves it {left_a:.1f} A on {phase} from {begins} to {ends}"
 
 
-def miscalibration_said(found: Miscalibration) -> str:
-    """Return that promises are not kept as often as they say, and what to do."""
+def miscalibrations_said(found: Iterable[Miscalibration]) -> str | None:
+    """Return at which levels promises are not kept as often as they say, and what to do; None at none."""
+    return "; ".join(_miscalibration_said(each) for each in found) or None
+
+
+def _miscalibration_said(found: Miscalibration) -> str:
     kept, said = f"{found.kept_ratio:.1%}", f"{found.promised_ratio:.1%}"
     if found.kept_ratio < found.promised_ratio:
         advice = "ask for more confidence than you need until it is over, and send the report"
     else:
         advice = "less is promised than could be: send the report"
     return (
-        f"of the last {found.count} promises made where the building was short {kept} were kept,"
-        f" and {said} were to be: {advice}"
+        f"of the last {found.count} promises made at some {found.level_ratio:.0%} where the building"
+        f" was short {kept} were kept, and {said} were to be: {advice}"
     )

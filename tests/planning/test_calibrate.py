@@ -6,8 +6,7 @@ import pytest
 
 from gateway.planning.calibrate import (
     Outcome,
-    is_miscalibrated,
-    miscalibration,
+    miscalibrations,
     reliability,
     wilson,
 )
@@ -45,10 +44,10 @@ def test_each_level_is_scored_by_itself() -> None:
 
 
 def test_promises_kept_as_said_sound_no_alarm_and_others_do() -> None:
-    assert not is_miscalibrated(outcomes(0.9, 0.9, 500))
-    assert is_miscalibrated(outcomes(0.9, 0.8, 500))
-    assert is_miscalibrated(outcomes(0.8, 0.95, 500))  # Too careful is untrue as well.
-    assert not is_miscalibrated([])
+    assert not miscalibrations(outcomes(0.9, 0.9, 500))
+    assert miscalibrations(outcomes(0.9, 0.8, 500))
+    assert miscalibrations(outcomes(0.8, 0.95, 500))  # Too careful is untrue as well.
+    assert not miscalibrations([])
 
 
 def kept_of(kept_count: int, count: int) -> list[Outcome]:
@@ -66,7 +65,7 @@ def test_the_alarm_waits_until_one_in_a_hundred_would_be_as_far_off(
     kept_count: int, *, is_alarm: bool
 ) -> None:
     # 434 of 500 are 2.4 standard errors below 90 %, 432 are 2.7, and 469 are 2.8 above.
-    assert is_miscalibrated(kept_of(kept_count, 500)) is is_alarm
+    assert bool(miscalibrations(kept_of(kept_count, 500))) is is_alarm
 
 
 def test_a_row_of_the_report_has_the_interval_of_95_per_cent() -> None:
@@ -76,8 +75,37 @@ def test_a_row_of_the_report_has_the_interval_of_95_per_cent() -> None:
         assert abs(0.9 - rate) == pytest.approx(1.96 * (rate * (1 - rate) / 100) ** 0.5, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("ratios", "wrong"),
+    [
+        # On average each says what is kept.
+        ({0.8: 0.88, 0.95: 0.87}, [0.8, 0.95]),
+        ({0.8: 0.8, 0.9: 0.8, 0.95: 0.95}, [0.9]),
+        ({0.5: 0.5, 0.8: 0.9, 0.95: 0.95}, [0.8]),
+        ({0.5: 0.5, 0.8: 0.8, 0.9: 0.9, 0.95: 0.95}, []),
+    ],
+)
+def test_a_level_that_is_wrong_is_not_hidden_by_another(
+    ratios: dict[float, float], wrong: list[float]
+) -> None:
+    made = [
+        Outcome(confidence_ratio=said, promised_wh=100, delivered_wh=100 * (at % 100 < 100 * kept))
+        for at in range(500)
+        for said, kept in ratios.items()
+    ]
+
+    assert [found.level_ratio for found in miscalibrations(made)] == wrong
+
+
+def test_a_few_that_break_sound_no_alarm() -> None:
+    broken = [Outcome(confidence_ratio=0.95, promised_wh=1, delivered_wh=0)] * 20
+
+    assert not miscalibrations(broken[1:])
+    assert miscalibrations(broken)
+
+
 def test_only_the_last_five_hundred_count() -> None:
-    assert not is_miscalibrated(outcomes(0.9, 0.1, 2_000) + outcomes(0.9, 0.9, 500))
+    assert not miscalibrations(outcomes(0.9, 0.1, 2_000) + outcomes(0.9, 0.9, 500))
 
 
 def test_windows_that_bind_nobody_and_vehicles_that_left_are_not_scored() -> None:
@@ -86,7 +114,7 @@ def test_windows_that_bind_nobody_and_vehicles_that_left_are_not_scored() -> Non
     ] * 500
     excused = [Outcome(confidence_ratio=0.9, promised_wh=9, delivered_wh=1, is_excused=True)] * 500
 
-    assert not is_miscalibrated(flattering + excused)
+    assert not miscalibrations(flattering + excused)
     assert reliability(flattering + excused, (0.9,))[0].count == 0
 
 
@@ -99,12 +127,11 @@ def test_a_promise_is_kept_from_98_per_cent_on() -> None:
 
 
 def test_the_alarm_says_what_was_said_and_what_was_kept() -> None:
-    found = miscalibration(outcomes(0.9, 0.8, 400))
+    (found,) = miscalibrations(outcomes(0.9, 0.8, 400))
 
-    assert found is not None
-    assert found.count == 400
+    assert (found.level_ratio, found.count) == (0.9, 400)
     assert found.kept_ratio == pytest.approx(0.8, abs=0.01)
     assert found.promised_ratio == pytest.approx(0.9)
     # What was always kept may have been said to be sure; what was not, may not.
-    assert miscalibration(outcomes(1.0, 1.0, 500)) is None
-    assert miscalibration(outcomes(1.0, 0.996, 500)) is not None
+    assert not miscalibrations(outcomes(1.0, 1.0, 500))
+    assert miscalibrations(outcomes(1.0, 0.996, 500))
