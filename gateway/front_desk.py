@@ -66,6 +66,9 @@ MAX_CONNECTIONS = 256
 RESTS_S = 60.0
 """How long what has a fault is left alone before it is begun again."""
 
+WELL_AFTER_S = 600.0
+"""A fault that was not seen for so long is over: what had it was tried again meanwhile."""
+
 LOCAL = Access(
     name="this machine",
     role=Role.ENGINEER,
@@ -100,6 +103,7 @@ class FrontDesk:
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
+        self._faulty_s = float("-inf")
         self._outbox = Outbox(
             hooks, clock=clock, alarms=alarms, ledger=ledger, remembered=memory.calls
         )
@@ -244,6 +248,8 @@ class FrontDesk:
                 await self._booking.review()
                 found = self._booking.reliability().miscalibrations
                 self._alarms.show(CALIBRATION, miscalibrations_said(found))
+            if self._clock.monotonic_s() - self._faulty_s >= WELL_AFTER_S:
+                self._alarms.end(PROMISES)
             await self._clock.sleep_s(SETTLES_EVERY_S)
 
     async def _forecast(self) -> None:
@@ -257,6 +263,7 @@ class FrontDesk:
             with self._harmless():
                 await self._planning.run()
             await self._clock.sleep_s(RESTS_S)
+            self._planning.ask(Cause.RECOVERY)  # What it was asked for was not planned.
 
     def _prioritise(self, connector: ConnectorRef, priority: Priority | None) -> None:
         now_s = self._clock.monotonic_s()
@@ -268,10 +275,11 @@ class FrontDesk:
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:
-        """Let a fault in what is promised be an alarm: the building charges without promises."""
+        """Let a fault in what is promised be an alarm for a while: the building charges without promises."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach control
+            self._faulty_s = self._clock.monotonic_s()
             if PROMISES not in {alarm.name for alarm in self._alarms.sounding()}:
                 _log.exception("what is promised has a fault")
             message = f"promises cannot be seen to ({error!r}): send the log to the developers"

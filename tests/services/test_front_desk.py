@@ -14,11 +14,12 @@ from gateway.domain.memory import Memory, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.tokens import TokenPolicy
-from gateway.front_desk import QUOTE, FrontDesk
+from gateway.front_desk import PROMISES, QUOTE, WELL_AFTER_S, FrontDesk
 from gateway.planning.absence import BACK_WITHIN_S
 from gateway.services.absences import MISSED_AFTER_S
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
+from gateway.services.supervisor import Service
 from gateway.settings import ListenAddress
 from tests.support.ocpp16_station import station16
 from tests.support.ocpp_hall import Hall, in_hall, wait_until
@@ -31,11 +32,14 @@ class AheadClock(SystemClock):
     """The machine's clocks, as far ahead as a test says; it sleeps for moments only."""
 
     ahead_s = 0.0
+    is_broken = False
 
     def monotonic_s(self) -> float:
         return super().monotonic_s() + self.ahead_s
 
     def now_at(self) -> datetime:
+        if self.is_broken:
+            raise OSError("there is no time")
         return super().now_at() + timedelta(seconds=self.ahead_s)
 
     async def sleep_s(self, delay_s: float) -> None:
@@ -45,15 +49,15 @@ class AheadClock(SystemClock):
 class Desk:
     """A front desk, and the control cycles it is told of."""
 
-    def __init__(self, hall: Hall) -> None:
-        self.hall, self.clock = hall, AheadClock()
+    def __init__(self, hall: Hall | None = None) -> None:
+        self.hall, self.clock, self.alarms = hall, AheadClock(), Alarms(SystemClock())
         site = small_site(1)
         self.state = evolve(at_start(site), main_read(self.clock.monotonic_s(), 20.0))
         promise = _promise(self.clock.now_at().timestamp())
         self.desk = FrontDesk(
             self.state,
             clock=self.clock,
-            alarms=Alarms(self.clock),
+            alarms=self.alarms,
             ledger=None,
             memory=Memory(promises={promise.id: PromiseMemory(promise=promise)}),
             address=ListenAddress(host="127.0.0.1", port=0),
@@ -68,12 +72,19 @@ class Desk:
         """Let a cycle pass, and another so much later."""
         for ahead_s in (0.0, for_s):
             self.clock.ahead_s += ahead_s
-            facts = self.hall.facts[self.folded_count :]
+            facts = [] if self.hall is None else self.hall.facts[self.folded_count :]
             self.folded_count += len(facts)
             for fact in facts:
                 self.state = evolve(self.state, fact)
             decision = decide(self.state, self.clock.monotonic_s())
             self.desk.note(Cycle(state=self.state, decision=decision))
+
+    def service(self, name: str) -> Service:
+        (found,) = [service for service in self.desk.services() if service.name == name]
+        return found
+
+    def sounds(self) -> list[str]:
+        return [alarm.name for alarm in self.alarms.sounding()]
 
     def quote(self) -> str:
         """Return what is answered to a vehicle that is there for an hour from now."""
@@ -133,10 +144,54 @@ def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_
 
     async def test(hall: Hall) -> None:
         made = Desk(hall)
-        (watch,) = [service for service in made.desk.services() if service.name == "promises"]
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(watch.run(), name="promises")
+            watching = tasks.create_task(made.service("promises").run(), name="promises")
             await lose(hall, made)
             watching.cancel()
 
     in_hall(test)
+
+
+def test_an_alarm_about_promises_is_over_once_nothing_was_wrong_for_a_while() -> None:
+    async def watch(made: Desk) -> None:
+        for _ in range(2):
+            made.clock.is_broken = True
+            await wait_until(lambda: made.sounds() == [PROMISES])
+            made.clock.is_broken = False
+            made.passes(WELL_AFTER_S - 10)
+            await asyncio.sleep(0.1)
+            assert made.sounds() == [PROMISES]
+            made.clock.is_broken = True
+            made.passes(0)  # It has the same fault once more.
+            made.clock.is_broken = False
+            made.passes(WELL_AFTER_S - 10)
+            await asyncio.sleep(0.1)
+            assert made.sounds() == [PROMISES]
+            made.passes(10)
+            await wait_until(lambda: not made.sounds())
+
+    async def test() -> None:
+        made = Desk()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(made.service("promises").run(), name="promises")
+            await watch(made)
+            watching.cancel()
+
+    asyncio.run(test())
+
+
+def test_what_a_fault_left_unplanned_is_planned_after_it() -> None:
+    async def test() -> None:
+        made = Desk()
+        made.passes(0)  # There is a promise to be planned for.
+        made.clock.is_broken = True
+        async with asyncio.TaskGroup() as tasks:
+            planning = tasks.create_task(made.service("planner").run(), name="planner")
+            await wait_until(lambda: made.sounds() == [PROMISES])
+            made.clock.is_broken = False
+            await wait_until(
+                lambda: sum(made.desk.planner_counters[by] for by in ("by_worker", "by_greedy"))
+            )
+            planning.cancel()
+
+    asyncio.run(test())
