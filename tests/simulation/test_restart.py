@@ -22,6 +22,7 @@ from tests.simulation.stories import (
     killed_where_more_flows_than_told,
     killed_while_a_station_is_away,
 )
+from tests.simulation.test_more_than_told import one_in_four_gives_more
 
 DURATION_S = 3_600.0
 
@@ -40,11 +41,16 @@ def an_hour_of_kills(kind: ScenarioKind, seed: int) -> Scenario:
     return replace(scenario, faults=tuple(faults))
 
 
-@pytest.mark.parametrize(("kind", "seed"), [(ScenarioKind.HARSH, 1), (ScenarioKind.FAULTS, 1)])
-def test_kills_are_outlived_without_harm_and_without_starting_over(
-    kind: ScenarioKind, seed: int
-) -> None:
-    scenario = an_hour_of_kills(kind, seed)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        an_hour_of_kills(ScenarioKind.HARSH, 1),
+        an_hour_of_kills(ScenarioKind.FAULTS, 1),
+        one_in_four_gives_more(an_hour_of_kills(ScenarioKind.HARSH, 2)),
+    ],
+    ids=["harsh", "faults", "more than told"],
+)
+def test_kills_are_outlived_without_harm_and_without_starting_over(scenario: Scenario) -> None:
     run, amnesic = Reborn.life(scenario), Reborn.life(scenario, remembers=False)
 
     report = run.plant.report()
