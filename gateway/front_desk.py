@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.http_post import HttpPost
 from gateway.adapters.promise_families import PromiseFigures
 from gateway.adapters.session_key import session_key
-from gateway.adapters.status_socket import Answer, Question
+from gateway.adapters.status_socket import Question
 from gateway.adapters.token_file import TokenRegister
 from gateway.api.app import api_app
 from gateway.api.calls import FindAccess, understood
@@ -238,7 +238,7 @@ class FrontDesk:
             Service(name="API", run=self._serve),
         )
 
-    def answers(self) -> dict[str, Answer]:
+    def answers(self) -> Mapping[str, Callable[[Question], bytes]]:
         """Return what people on this machine may ask on the daemon's own socket."""
         return {SITE: self._say_site, QUOTE: self._say_quote}
 

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from gateway.domain.access import Access
 from gateway.domain.calendar_events import CalendarEvent
+from gateway.domain.charging import CompositePeriod
 from gateway.domain.events import Event
-from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import Constraint, CurrentLimit
 from gateway.domain.memory import Entry
 from gateway.domain.metering import MeterReading
@@ -164,6 +165,29 @@ class StationDriver(Protocol):
 
         One whose connection stands but is silent may not hear us, and is left out.
         """
+
+
+class StationErrands(Protocol):
+    """What only a person has a charging station do; limits go before it.
+
+    Each raises:
+        LimitRejectedError: the station answered and refused.
+        StationUnreachableError: no answer in time, or no connection.
+    """
+
+    async def start_transaction(self, connector: ConnectorRef, id_token: str) -> None:
+        """Have it begin a transaction."""
+
+    async def stop_transaction(self, station: StationId, transaction: TransactionId) -> None:
+        """Have it end a transaction."""
+
+    async def reset(self, station: StationId, *, is_hard: bool) -> None:
+        """Have it restart; one that is not hard lets what runs end in order."""
+
+    async def composite_schedule(
+        self, connector: ConnectorRef, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """Return what it says a connector's limits add up to from now on. Evidence, not truth."""
 
 
 class Bookings(Protocol):

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from drivers.ocpp.remembered import Forgetful, StationPast, TransactionNumbers
-from gateway.domain.charging import OcppVersion, StationCapabilities
+from gateway.domain.charging import CompositePeriod, OcppVersion, StationCapabilities
 from gateway.domain.ids import StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.tokens import TokenPolicy
@@ -146,6 +146,11 @@ class StationAdapter(Conversation, Protocol):
 
     async def reset(self, *, is_hard: bool) -> None:
         """Ask the station to restart; raises as `start_transaction` does."""
+
+    async def composite_schedule(
+        self, number: int, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """Do as `gateway.ports.StationErrands.composite_schedule`."""
 
     @property
     def capabilities(self) -> StationCapabilities | None:

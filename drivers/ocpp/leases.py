@@ -15,7 +15,7 @@ from typing import Final
 
 from drivers.ocpp.adapter import CALL_DEADLINE_S
 from drivers.ocpp.clockwork import wire_time
-from gateway.domain.charging import RateUnit
+from gateway.domain.charging import CompositePeriod, RateUnit
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, power_w
 from gateway.domain.limits import CurrentLimit
 
@@ -55,19 +55,6 @@ LEVELS: Final[Mapping[Role, int]] = {
     Role.DEFAULT_LEASE: 1,
     Role.TRANSACTION_LEASE: 2,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompositePeriod:
-    """A stretch of a composite schedule, in the unit the station chose.
-
-    It begins `start_s` after the schedule does. `current_ma` is per phase, `power_w` in all.
-    """
-
-    start_s: int
-    current_ma: int | None = None
-    power_w: int | None = None
-    phase_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from typing import Final, Protocol
 
 from drivers.ocpp.adapter import Priority
 from drivers.ocpp.leases import (
-    CompositePeriod,
     Kind,
     Profile,
     Role,
@@ -19,7 +18,7 @@ from drivers.ocpp.leases import (
 )
 from drivers.ocpp.rpc import ConnectionLostError
 from drivers.ocpp.station import StationRecord, ToldConnector
-from gateway.domain.charging import RateUnit
+from gateway.domain.charging import CompositePeriod, RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import FallbackInstalled
 from gateway.domain.ids import ConnectorRef

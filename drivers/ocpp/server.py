@@ -37,10 +37,10 @@ from drivers.ocpp.remembered import Forgetful, Past, StationPast, TransactionNum
 from drivers.ocpp.rpc import CallRefusedError, plain_text
 from drivers.ocpp.session import MinuteBudget, Session
 from drivers.ocpp.versions import SUPPORTED
-from gateway.domain.charging import OcppVersion
+from gateway.domain.charging import CompositePeriod, OcppVersion
 from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnreachableError
 from gateway.domain.events import StationConnected, StationDisconnected
-from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.limits import CurrentLimit
 from gateway.domain.memory import Memory
 from gateway.domain.tokens import TokenPolicy
@@ -445,6 +445,34 @@ class OcppServer:
             await adapter.request_reading(connector.number)
         except (CallRefusedError, LimitRejectedError) as error:
             raise StationUnreachableError(connector.station, error.detail) from error
+
+    # For people: see `gateway.ports.StationErrands`.
+
+    async def start_transaction(self, connector: ConnectorRef, id_token: str) -> None:
+        """See `gateway.ports.StationErrands`."""
+        adapter = self.station(connector.station)
+        with _refusals_as_rejections(connector.station):
+            await adapter.start_transaction(connector.number, id_token)
+
+    async def stop_transaction(self, station: StationId, transaction: TransactionId) -> None:
+        """See `gateway.ports.StationErrands`."""
+        adapter = self.station(station)
+        with _refusals_as_rejections(station):
+            await adapter.stop_transaction(transaction)
+
+    async def reset(self, station: StationId, *, is_hard: bool) -> None:
+        """See `gateway.ports.StationErrands`."""
+        adapter = self.station(station)
+        with _refusals_as_rejections(station):
+            await adapter.reset(is_hard=is_hard)
+
+    async def composite_schedule(
+        self, connector: ConnectorRef, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        """See `gateway.ports.StationErrands`."""
+        adapter = self.station(connector.station)
+        with _refusals_as_rejections(connector.station):
+            return await adapter.composite_schedule(connector.number, duration_s=duration_s)
 
 
 @contextmanager

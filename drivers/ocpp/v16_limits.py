@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
-from drivers.ocpp.leases import CompositePeriod, Profile, read_composite
+from drivers.ocpp.leases import Profile, read_composite
 from drivers.ocpp.v16_profiles import encode_profile
 from drivers.ocpp.v16_station import V16Station
+from gateway.domain.charging import CompositePeriod
 from gateway.domain.errors import LimitRejectedError
 
 MAX_TRUSTED_SKEW_S: Final = 60.0

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Priority
-from drivers.ocpp.leases import CompositePeriod, Profile, Role, read_composite
+from drivers.ocpp.leases import Profile, Role, read_composite
 from drivers.ocpp.v201_profiles import (
     InstalledProfile,
     encode_profile,
     read_installed,
 )
 from drivers.ocpp.v201_station import V201Station
+from gateway.domain.charging import CompositePeriod
 from gateway.domain.errors import LimitRejectedError
 
 MAX_TRANSACTION_ID_LENGTH: Final = 36  # What a SetChargingProfile can name.

@@ -7,13 +7,12 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from drivers.ocpp.adapter import Answer, Later, Link, StationContext
 from drivers.ocpp.interview import Interview, Questions
-from drivers.ocpp.leases import CompositePeriod
 from drivers.ocpp.limits import Limits, Words
 from drivers.ocpp.metering import MeterValue
 from drivers.ocpp.remembered import within_patience
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import StationRecord
-from gateway.domain.charging import EndCause, StationCapabilities
+from gateway.domain.charging import CompositePeriod, EndCause, StationCapabilities
 from gateway.domain.events import StationBooted, TransactionStarted
 from gateway.domain.ids import TransactionId
 from gateway.domain.limits import CurrentLimit

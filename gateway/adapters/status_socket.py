@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gateway.domain.errors import HeadroomError
 SOCKET_NAME = "headroom.sock"
 SNAPSHOT = "snapshot"
 RELEASE = "release"
+STATION = "station"
 CIRCUIT = "circuit"
 """In the words of a release: the circuit that may go on; without one it is the stop."""
 
@@ -34,8 +35,8 @@ class Question(msgspec.Struct, frozen=True):
     words: dict[str, object] = {}
 
 
-Answer = Callable[[Question], bytes]
-"""Returns the JSON to answer with, in one line."""
+Answer = Callable[[Question], bytes | Awaitable[bytes]]
+"""Returns the JSON to answer with, in one line; one that is awaited ends by itself, in seconds."""
 
 
 class StatusUnavailableError(HeadroomError):
@@ -134,9 +135,12 @@ async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) 
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with slots, asyncio.timeout(PATIENCE_S):
-                writer.write(_answered(await reader.readuntil(b"\n"), answers) + b"\n")
-                await writer.drain()
+            async with slots:
+                async with asyncio.timeout(PATIENCE_S):
+                    said = await reader.readuntil(b"\n")
+                writer.write(await _answered(said, answers) + b"\n")
+                async with asyncio.timeout(PATIENCE_S):
+                    await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
@@ -151,10 +155,11 @@ async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) 
             path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call, at the end
 
 
-def _answered(said: bytes, answers: Mapping[str, Answer]) -> bytes:
+async def _answered(said: bytes, answers: Mapping[str, Answer]) -> bytes:
     try:
         question = msgspec.json.decode(said, type=Question)
-        return answers[question.ask](question)
+        answer = answers[question.ask](question)
+        return answer if isinstance(answer, bytes) else await answer
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _refusal('ask with {"ask": "..."}')
     except KeyError:
@@ -167,7 +172,9 @@ def _refusal(why: str) -> bytes:
     return msgspec.json.encode({"error": why})
 
 
-async def ask_status(folder: Path, question: Question | None = None) -> bytes:
+async def ask_status(
+    folder: Path, question: Question | None = None, *, patience_s: float = PATIENCE_S
+) -> bytes:
     """Return what the daemon with the state folder `folder` answers; without a question, how it is.
 
     Raises:
@@ -175,7 +182,7 @@ async def ask_status(folder: Path, question: Question | None = None) -> bytes:
     """
     path = folder / SOCKET_NAME
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_ANSWER_BYTES)
             try:
                 asked = question or Question(ask=SNAPSHOT)

@@ -27,6 +27,7 @@ from gateway.adapters.status_socket import (
     CIRCUIT,
     RELEASE,
     SNAPSHOT,
+    STATION,
     Answer,
     Question,
     StatusListener,
@@ -69,6 +70,7 @@ from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.station_desk import StationDesk, StationRequest
 from gateway.services.steady_clock import SteadyClock
 from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
@@ -420,10 +422,22 @@ class Daemon:
         await watch_loop_lag(self._metrics, clock=self._clock)
 
     def _status_service(self, where: socket.socket | Path) -> Service:
+        desk = StationDesk(
+            self._server,
+            latest=lambda: self._control.latest,
+            clock=self._clock,
+            ledger=self._ledger,
+        )
+
+        async def ask_station(question: Question) -> bytes:
+            request = msgspec.convert(question.words, StationRequest)
+            return msgspec.json.encode(await desk.see_to(request, question.by))
+
         async def run() -> None:
             answers: dict[str, Answer] = {
                 SNAPSHOT: lambda _: msgspec.json.encode(self.snapshot()),
                 RELEASE: self._release,
+                STATION: ask_station,
                 **self._desk.answers(),
             }
             if isinstance(where, Path):

@@ -18,6 +18,7 @@ COMMANDS = {
     "restore": "gateway.cli.backup:restore_command",
     "run": "gateway.cli.run:run_command",
     "simulate": "gateway.cli.simulate:simulate_command",
+    "station": "gateway.cli.station:station_command",
     "token": "gateway.cli.token:token_command",
     "watch": "gateway.cli.watch:watch_command",
     "why": "gateway.cli.why:why_command",

@@ -1,6 +1,5 @@
 """`headroom release`: a person says that what was stopped or tripped may go on."""
 
-import asyncio
 import getpass
 import json
 import os
@@ -9,23 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-import msgspec
 
-from gateway.adapters.status_socket import (
-    CIRCUIT,
-    RELEASE,
-    Question,
-    StatusUnavailableError,
-    ask_status,
-)
-from gateway.cli.state_folder import folders_to_ask, state_option
-from gateway.domain.errors import HeadroomError
+from gateway.adapters.status_socket import CIRCUIT, RELEASE, Question, StatusUnavailableError
+from gateway.cli.asking import DaemonRefusesError, answer_of
+from gateway.cli.state_folder import state_option
 
 FAILED = 1
-
-
-class NotReleasedError(HeadroomError):
-    """The daemon refuses; the message is its own."""
 
 
 @click.command("release")
@@ -54,7 +42,7 @@ def release_command(
     """  # noqa: D301 - click's own mark
     try:
         answer = release(state, by=by or who_asks(), circuit=circuit)
-    except (StatusUnavailableError, NotReleasedError) as error:
+    except (StatusUnavailableError, DaemonRefusesError) as error:
         if as_json:
             click.echo(json.dumps({"error": str(error)}))
         click.echo(f"Error: {error}", err=True)
@@ -80,30 +68,11 @@ def release(state: Path | None, *, by: str, circuit: str | None = None) -> Mappi
 
     Raises:
         StatusUnavailableError: no daemon answers, or not in our words.
-        NotReleasedError: it refuses.
+        DaemonRefusesError: it refuses.
     """
     words: dict[str, object] = {} if circuit is None else {CIRCUIT: circuit}
     question = Question(ask=RELEASE, by=by, words=words)
-    failures: list[StatusUnavailableError] = []
-    for folder in folders_to_ask(state):
-        try:
-            said = asyncio.run(ask_status(folder, question))
-        except StatusUnavailableError as error:
-            failures.append(error)
-            continue
-        answer = _understood(said, folder)
-        if "released" in answer:
-            return answer
-        raise NotReleasedError(str(answer.get("error", "the daemon does not say why")))
-    raise failures[0]
-
-
-def _understood(said: bytes, folder: Path) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(said, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        message = f"the daemon with the state folder {folder} is of another version: {error}"
-        raise StatusUnavailableError(message) from error
+    return answer_of(state, question, dict[str, object])
 
 
 def who_asks() -> str:

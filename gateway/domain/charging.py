@@ -71,3 +71,16 @@ class StationCapabilities:
     vendor: str = ""
     model: str = ""
     firmware: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositePeriod:
+    """A stretch of a composite schedule, in the unit the station chose.
+
+    It begins `start_s` after the schedule does. `current_ma` is per phase, `power_w` in all.
+    """
+
+    start_s: int
+    current_ma: int | None = None
+    power_w: int | None = None
+    phase_count: int | None = None

@@ -1,0 +1,179 @@
+"""A person at a station has it start, stop or restart, or asks what it says its limits are."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.domain.charging import CompositePeriod, OcppVersion
+from gateway.domain.errors import HeadroomError, LimitRejectedError, StationError
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.memory import Act
+from gateway.ports import Clock, Ledger, StationErrands
+from gateway.services.control_loop import Cycle
+
+LOOKS_AHEAD_S = 600
+"""Of a schedule: a lease is over by then."""
+
+LONGEST_TOKEN = {OcppVersion.V16: 20, OcppVersion.V201: 36}  # IdToken, IdTokenType: characters.
+
+_log = logging.getLogger(__name__)
+
+
+class Wish(StrEnum):
+    """What a person may want of a station."""
+
+    SCHEDULE = "schedule"
+    START = "start"
+    STOP = "stop"
+    RESET = "reset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationRequest:
+    """What is wanted of which connector; `number` is 0 for the station as a whole."""
+
+    wish: Wish
+    station: StationId
+    number: int = 0
+    id_token: str = ""
+    is_hard: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The station accepted what was asked of it; of a stop, which transaction ends."""
+
+    wish: Wish
+    of: str
+    transaction: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """What a station says a connector's limits add up to, and what it was told last.
+
+    `told_ma` is None where it was told nothing yet, `lease_s` where that does not lapse,
+    `fallback_ma` where none is written.
+    """
+
+    connector: str
+    periods: tuple[CompositePeriod, ...]
+    told_ma: int | None
+    lease_s: float | None
+    fallback_ma: int | None
+
+
+class StationRefusedError(HeadroomError):
+    """It was not done, or nobody knows whether; the message says why."""
+
+
+class StationDesk:
+    """Hands what people want of stations to their queues of calls, and writes down who wanted it.
+
+    `latest` is the last cycle of control, None before the first.
+    """
+
+    def __init__(
+        self,
+        stations: StationErrands,
+        *,
+        latest: Callable[[], Cycle | None],
+        clock: Clock,
+        ledger: Ledger | None,
+    ) -> None:
+        self._stations = stations
+        self._latest = latest
+        self._clock = clock
+        self._ledger = ledger
+
+    async def see_to(self, request: StationRequest, by: str) -> Accepted | Schedule:
+        """Have a station do what is wanted; `by` is who wants it.
+
+        Raises:
+            StationRefusedError: it is not there, refuses, or does not answer in time.
+        """
+        cycle, station = self._latest(), request.station
+        if cycle is None or station not in cycle.state.stations:
+            raise StationRefusedError(f"there is no station {station!r}, or none is known yet")
+        connector = ConnectorRef(station, request.number)
+        at = cycle.state.wiring.connector_at.get(connector)
+        if at is None and request.wish is not Wish.RESET:
+            raise StationRefusedError(f"there is no connector {connector}")
+        if not cycle.state.stations[station].is_connected:
+            raise StationRefusedError(f"{station} is not connected")
+        if request.wish is Wish.RESET:
+            act = self._stations.reset(station, is_hard=request.is_hard)
+            return await self._done(request, station, act, by)
+        assert at is not None
+        if request.wish is Wish.SCHEDULE:
+            return await self._schedule(cycle, at)
+        if request.wish is Wish.START:
+            self._check_token(cycle, request)
+            act = self._stations.start_transaction(connector, request.id_token)
+            return await self._done(request, str(connector), act, by)
+        transaction = cycle.state.connectors[at].transaction
+        if transaction is None:
+            raise StationRefusedError(f"no transaction is known to run on {connector}")
+        act = self._stations.stop_transaction(station, transaction)
+        return await self._done(request, str(connector), act, by, transaction=transaction)
+
+    async def _schedule(self, cycle: Cycle, at: int) -> Schedule:
+        connector, belief = cycle.state.wiring.connectors[at].ref, cycle.state.connectors[at]
+        try:
+            periods = await self._stations.composite_schedule(connector, duration_s=LOOKS_AHEAD_S)
+        except StationError as error:
+            raise StationRefusedError(_in_words(error)) from error
+        newest, now_s = belief.limits[-1], self._clock.monotonic_s()
+        until_s = newest.lease_until_s
+        return Schedule(
+            connector=str(connector),
+            periods=periods,
+            told_ma=newest.limit_ma if newest.last_sequence else None,
+            lease_s=None if until_s is None else max(0.0, until_s - now_s),
+            fallback_ma=belief.fallback_ma,
+        )
+
+    async def _done(
+        self,
+        request: StationRequest,
+        of: str,
+        act: Awaitable[None],
+        by: str,
+        transaction: str | None = None,
+    ) -> Accepted:
+        """Wait for the station's answer, and write it down with who asked, whatever it is."""
+        outcome = "not known"  # As it stays where the daemon ends before the answer.
+        try:
+            await act
+            outcome = "accepted"
+        except StationError as error:
+            outcome = error.detail
+            words = _in_words(error)
+            if not isinstance(error, LimitRejectedError):
+                words += ": look whether it did it before you ask again"
+            raise StationRefusedError(words) from error
+        finally:
+            _log.warning("%s of %s, asked for by %s: %s", request.wish, of, by, outcome)
+            if self._ledger is not None:
+                detail = {"outcome": outcome}
+                if request.is_hard:
+                    detail["type"] = "hard"
+                if transaction is not None:
+                    detail["transaction"] = transaction
+                act_done = Act(kind=f"station-{request.wish}", subject=of, detail=detail, by=by)
+                self._ledger.keep_durably(act_done)
+        return Accepted(wish=request.wish, of=of, transaction=transaction)
+
+    def _check_token(self, cycle: Cycle, request: StationRequest) -> None:
+        known = cycle.state.stations[request.station].capabilities
+        version = OcppVersion.V201 if known is None else known.ocpp_version
+        longest = LONGEST_TOKEN[version]
+        if not 0 < len(request.id_token) <= longest:
+            raise StationRefusedError(f"a token has 1 to {longest} characters in {version}")
+
+
+def _in_words(error: StationError) -> str:
+    if isinstance(error, LimitRejectedError):
+        return f"{error.station} refuses: {error.detail}"
+    return str(error)
