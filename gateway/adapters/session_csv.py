@@ -7,12 +7,16 @@ delivered_energy (kWh), station_id, estimated_departure.
 import csv
 import gzip
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.planning.recorded import RecordedSession
+
+Value = TypeVar("Value", datetime, float)
 
 
 class SessionFileError(Exception):
@@ -38,7 +42,8 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+            reader = csv.DictReader(lines)
+            rows = [(reader.line_num, row) for row in reader]
     except (EOFError, zlib.error) as error:
         message = f"{path}: the compressed file is damaged: {error}"
         raise SessionFileError(message) from error
@@ -49,14 +54,14 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
         message = f"{path}: this is no CSV file in UTF-8"
         raise SessionFileError(message) from error
     stays: list[_Stay] = []
-    for number, row in enumerate(rows, start=2):
+    for line_number, row in rows:
         try:
             stay = _stay(row)
         except KeyError as error:
             message = f"{path}: there is no column {error.args[0]}"
             raise SessionFileError(message) from error
-        except (TypeError, ValueError) as error:
-            message = f"{path}:{number}: {error}"
+        except ValueError as error:
+            message = f"{path}:{line_number}: {error}"
             raise SessionFileError(message) from error
         if month is None or stay.arrive_at.month == month:
             stays.append(stay)
@@ -82,20 +87,41 @@ class _Stay:
 
 
 def _stay(row: dict[str, str]) -> _Stay:
-    arrive_at, depart_at = _instant(row["arrival"]), _instant(row["departure"])
+    arrive_at, depart_at = _read(row, "arrival", _instant), _read(row, "departure", _instant)
     if depart_at <= arrive_at:
         message = "it departs before it arrives"
         raise ValueError(message)
-    stated, requested = row.get("estimated_departure"), row.get("requested_energy (kWh)")
-    delivered_wh = _energy_wh(row["delivered_energy (kWh)"])
-    requested_wh = _energy_wh(requested) if requested else 0.0
+    delivered_wh = _read(row, "delivered_energy (kWh)", _energy_wh)
+    requested_wh, stated_at = 0.0, depart_at
+    if row.get("requested_energy (kWh)"):
+        requested_wh = _read(row, "requested_energy (kWh)", _energy_wh)
+    if row.get("estimated_departure"):
+        stated_at = _read(row, "estimated_departure", _instant)
     return _Stay(
         arrive_at=arrive_at,
         depart_at=depart_at,
-        stated_at=_instant(stated) if stated else depart_at,
+        stated_at=stated_at,
         delivered_wh=delivered_wh,
         stated_wh=requested_wh or delivered_wh,
     )
+
+
+def _read(row: Mapping[str, str | None], column: str, reading: Callable[[str], Value]) -> Value:
+    """Return a value of a row.
+
+    Raises:
+        KeyError: the file has no such column.
+        ValueError: the row has nothing there, or no such value.
+    """
+    text = row[column]
+    if text is None:
+        message = f"the row is too short: it has no {column}"
+        raise ValueError(message)
+    try:
+        return reading(text)
+    except ValueError as error:
+        message = f"{column}: {error}"
+        raise ValueError(message) from error
 
 
 def _instant(text: str) -> datetime:

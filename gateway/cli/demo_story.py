@@ -88,6 +88,7 @@ class Story:
         else:
             return None
         _, dock, _, van, *_ = there
+        dock_comes_s = max(ASKS_S + 3.0, 20.0 * pace)
         guests = (
             _Guest(
                 name="drone dock",
@@ -95,8 +96,8 @@ class Story:
                 criticality=Criticality.CRITICAL,
                 is_fixed=False,
                 asks_s=ASKS_S,
-                begins_s=max(ASKS_S + 3.0, 20.0 * pace),
-                comes_s=max(ASKS_S + 3.0, 20.0 * pace),
+                begins_s=dock_comes_s,
+                comes_s=dock_comes_s,
                 need_ratio=0.6,
             ),
             # It needs all of its window, and is late.

@@ -1,6 +1,5 @@
 """`headroom quote`: asks whether the building can serve a vehicle, and says the answer in words."""
 
-import asyncio
 import json
 import re
 import sys
@@ -14,10 +13,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 
-from gateway.adapters.status_socket import Question, StatusUnavailableError, ask_status
-from gateway.cli.state_folder import folders_to_ask, state_option
+from gateway.adapters.status_socket import Question, StatusUnavailableError
+from gateway.cli.asking import DaemonRefusesError, answer_of
+from gateway.cli.state_folder import state_option
 from gateway.domain.errors import HeadroomError
 from gateway.domain.needs import Criticality, Objective
 from gateway.front_desk import QUOTE, SITE
@@ -31,13 +30,42 @@ SPANS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0}
 CHARGE = re.compile(r"(\d+(?:\.\d+)?)\s*%?\s*:\s*(\d+(?:\.\d+)?)\s*%?")
 CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
+OPTION_OF = {
+    "energy_wh": "--energy",
+    "soc": "--soc",
+    "soc/now_pct": "--soc",
+    "soc/target_pct": "--soc",
+    "soc/battery_wh": "--battery",
+    "min_energy_wh": "--min-energy",
+    "arrive_at": "--arrive",
+    "depart_at": "--depart",
+    "arrive_slack_s": "--arrive-slack",
+    "depart_slack_s": "--depart-slack",
+    "objective": "--objective",
+    "criticality": "--criticality",
+    "confidence": "--confidence",
+    "connector": "--connector",
+    "circuit": "--circuit",
+    "max_power_w": "--max-power",
+    "phases": "--phases",
+    "fixed": "--fixed",
+    "id_token": "--id-token",
+    "reference": "--reference",
+    "replaces": "--replaces",
+}
+"""By the API's name of a field, within another behind its name and a stroke."""
+
+UNITS = {"wh": "Wh", "w": "W", "s": "s", "pct": "%"}
+POINTER = re.compile(r"/([a-z_/]+)(?=: )")
+FIELD = re.compile(r"\b[a-z]+_[a-z_]+\b")
+
 Words = dict[str, Any]
 Ask = Callable[[str, Words], Words]
 """Asks the daemon for `site` or `quote`, with words."""
 
 
 class NotAnsweredError(HeadroomError):
-    """The daemon refuses; the message is its own."""
+    """The API refuses, or cannot be asked; the message says why."""
 
 
 class Quantity(click.ParamType[int]):
@@ -154,10 +182,11 @@ def quote_command(
         zone = ZoneInfo(site["timezone"])
         now = datetime.fromisoformat(site["now"]).astimezone(zone)
         answer = ask(QUOTE, words_of(wanted, arrive=arrive, depart=depart, now=now))
-    except (StatusUnavailableError, NotAnsweredError) as error:
+    except (StatusUnavailableError, DaemonRefusesError, NotAnsweredError) as error:
+        message = by_options(str(error))
         if as_json:
-            click.echo(json.dumps({"error": str(error)}))
-        click.echo(f"Error: {error}", err=True)
+            click.echo(json.dumps({"error": message}))
+        click.echo(f"Error: {message}", err=True)
         sys.exit(FAILED)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -201,6 +230,22 @@ def words_of(
     return {name: value for name, value in words.items() if value is not None}
 
 
+def by_options(complaint: str) -> str:
+    """Return a complaint about a request with options in the place of the API's names."""
+
+    def at_option(found: re.Match[str]) -> str:
+        field = found[1]
+        if field not in OPTION_OF:
+            return found[0]
+        unit = UNITS.get(field.rpartition("_")[2])
+        return OPTION_OF[field] + (f" (in {unit})" if unit else "")
+
+    complaint = complaint.removeprefix("put right what is named, and send it again: ")
+    complaint = complaint.replace("the body: ", "").replace(": Input should", ": it should")
+    complaint = POINTER.sub(at_option, complaint.replace(": String should", ": it should"))
+    return FIELD.sub(lambda found: OPTION_OF.get(found[0], found[0]), complaint)
+
+
 def instant_of(said: str, *, after: datetime) -> datetime:
     """Return an instant as a person says it: a time of day is the next one after `after`.
 
@@ -222,30 +267,11 @@ def instant_of(said: str, *, after: datetime) -> datetime:
 
 def _asker(where: Where) -> Ask:
     if where.url is None:
-        return lambda ask, words: _ask_socket(where.state, ask, words)
+        return lambda ask, words: answer_of(where.state, Question(ask=ask, words=words), Words)
     if where.token is None:
         raise NotAnsweredError(f"give --token with --url, or set ${TOKEN_VARIABLE}")
     base, token = where.url.rstrip("/"), where.token
     return lambda ask, words: _ask_api(base, token, ask, words)
-
-
-def _ask_socket(state: Path | None, ask: str, words: Words) -> Words:
-    failures: list[StatusUnavailableError] = []
-    for folder in folders_to_ask(state):
-        try:
-            said = asyncio.run(ask_status(folder, Question(ask=ask, words=words)))
-        except StatusUnavailableError as error:
-            failures.append(error)
-            continue
-        try:
-            answer = msgspec.json.decode(said, type=Words)
-        except msgspec.MsgspecError as error:
-            message = f"the daemon with the state folder {folder} is of another version: {error}"
-            raise StatusUnavailableError(message) from error
-        if "error" in answer:
-            raise NotAnsweredError(str(answer["error"]))
-        return answer
-    raise failures[0]
 
 
 def _ask_api(base: str, token: str, ask: str, words: Words) -> Words:

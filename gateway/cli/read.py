@@ -18,6 +18,10 @@ TCP_ADDRESS = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\s]+))(?::(?P<port>
 # The path itself may hold colons (/dev/serial/by-path/pci-0000:00:14.0-...).
 SERIAL_PORT = re.compile(r"(?P<port>.+?)(?::(?P<baud>\d+)(?::(?P<format>\w+))?)?")
 
+NOTHING_USABLE = (
+    "it answers, but no value of it can be used: is it of this profile, and is it wired and on?"
+)
+
 
 class TcpAddress(click.ParamType[tuple[str, int | None]]):
     """HOST or HOST:PORT; an IPv6 address in brackets."""
@@ -76,6 +80,8 @@ def read_command(
     \b
     headroom read eastron_sdm630_v2 --rtu /dev/ttyUSB0:9600:8N1 --unit 1
     headroom read sunspec_201_204 --tcp 10.0.0.5:502 --json
+
+    Exits with 1 when it says nothing, or no value that can be used.
     """  # noqa: D301 - click's own mark
     if (tcp is None) == (rtu is None):
         raise click.UsageError("give either --tcp HOST:PORT or --rtu PORT[:BAUD[:FORMAT]]")
@@ -91,10 +97,14 @@ def read_command(
         if as_json:
             click.echo(json.dumps({"error": fault.detail}))
         raise click.ClickException(fault.detail) from fault
+    problem = None if any(s.quality is Quality.GOOD for s in values.values()) else NOTHING_USABLE
     if as_json:
-        click.echo(json.dumps({"values": {n: _as_json(s) for n, s in values.items()}}, indent=2))
+        told: dict[str, object] = {"values": {n: _as_json(s) for n, s in values.items()}}
+        click.echo(json.dumps(told if problem is None else {"error": problem, **told}, indent=2))
     else:
         Console(file=sys.stdout).print(_as_table(values))
+    if problem is not None:
+        raise click.ClickException(problem)
 
 
 def _as_json(sample: Sample) -> dict[str, object]:

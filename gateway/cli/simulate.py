@@ -23,12 +23,8 @@ from gateway.planning.recorded import (
 
 POWER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>kW|W)")
 
-
 LEAST_WH = 1.0
-
-
-class NothingToHaveError(Exception):
-    """Under the limit no session takes any energy: there is nothing to compare with."""
+"""Below this there is nothing to compare policies by."""
 
 
 class Power(click.ParamType[float]):
@@ -88,17 +84,17 @@ def simulate_command(
     except SessionFileError as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    try:
-        figures, courses = _figures(
-            sessions, [Policy(p) for p in policies] or list(Policy), limit_w, is_stated=stated
-        )
-    except NothingToHaveError:
+    with Console(stderr=True).status("looking for the most there is to have"):
+        optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
+    if optimum_wh < LEAST_WH:
         click.echo(
             f"{path}: under {limit_w / 1_000:g} kW nobody gets anything: the limit is too low, "
             f"nothing was delivered, or nobody stays for {SLOT_S / 60:g} minutes",
             err=True,
         )
         sys.exit(2)
+    chosen = [Policy(policy) for policy in policies] or list(Policy)
+    figures, courses = _figures(sessions, chosen, limit_w, optimum_wh, is_stated=stated)
     if svg_path is not None:
         try:
             svg_path.write_text(_plotted(figures, courses, limit_w), encoding="utf-8")
@@ -115,16 +111,13 @@ def _figures(
     sessions: tuple[RecordedSession, ...],
     policies: list[Policy],
     limit_w: float,
+    optimum_wh: float,
     *,
     is_stated: bool,
 ) -> tuple[dict[str, object], list[Course]]:
-    console = Console(stderr=True)
-    with console.status("looking for the most there is to have") as status:
-        optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
-        if optimum_wh < LEAST_WH:
-            raise NothingToHaveError
-        rows: dict[str, dict[str, float | None]] = {}
-        courses: list[Course] = []
+    rows: dict[str, dict[str, float | None]] = {}
+    courses: list[Course] = []
+    with Console(stderr=True).status("charging") as status:
         for policy in policies:
             status.update(f"charging by {policy}")
             began_s = time.process_time()

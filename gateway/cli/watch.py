@@ -1,11 +1,13 @@
 """`headroom watch`: the terminal view of a daemon that runs on this machine."""
 
 import contextlib
+import json
 import sys
 import time
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 
@@ -20,22 +22,27 @@ INTERVAL_S = 1.0
 
 @click.command("watch")
 @state_option
-def watch_command(*, state: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, once.")
+def watch_command(*, state: Path | None, as_json: bool) -> None:
     """Show every circuit and connector of the running daemon, live, until Ctrl-C.
 
-    Where the output is no terminal, shows them once.
+    Where the output is no terminal, and as JSON, shows them once.
 
     Exits with 1 when no daemon runs here.
     """
     console = Console()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            if console.is_terminal:
+            if as_json:
+                click.echo(json.dumps(msgspec.to_builtins(fetch_snapshot(state)), indent=2))
+            elif console.is_terminal:
                 _show(console, state)
             else:
                 for line in render(fetch_snapshot(state), width=100):
                     click.echo(line.plain.rstrip())
     except StatusUnavailableError as error:
+        if as_json:
+            click.echo(json.dumps({"error": str(error)}))
         click.echo(f"Error: {error}", err=True)
         sys.exit(FAILED)
 

@@ -21,6 +21,9 @@ def read_text(path: Path) -> tuple[str | None, tuple[Finding, ...]]:
     None: it cannot be read, is too large or is no text. A byte order mark is taken off.
     """
     try:
+        # Whatever else it is might be waited for without an end (a FIFO, a terminal).
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            return None, (Finding(problem="this is no file, but a device, socket or pipe"),)
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:

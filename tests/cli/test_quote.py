@@ -1,5 +1,6 @@
 """`headroom quote` against a running API: whatever that can be told can be said."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.api.models import QuoteRequest
+from gateway.api.models import QuoteRequest, StateOfChargeBody
 from gateway.cli import main
-from gateway.cli.quote import words_of
+from gateway.cli.quote import OPTION_OF, by_options, quote_command, words_of
 from gateway.domain.needs import Criticality, Need, Objective, StateOfCharge
 from tests.support.api_desk import Desk, api_desk
 
@@ -75,6 +76,53 @@ def test_there_is_a_word_for_every_field_of_the_api() -> None:
     words = words_of({**given, "soc": (20, 80)}, arrive="09:00", depart="17:00", now=now)
 
     assert set(words) == set(QuoteRequest.model_fields)
+
+
+def test_every_field_of_the_api_has_its_option() -> None:
+    of_battery = {f"soc/{name}" for name in StateOfChargeBody.model_fields}
+    known = {opt for param in quote_command.params for opt in param.opts}
+
+    assert set(OPTION_OF) == set(QuoteRequest.model_fields) | of_battery
+    assert set(OPTION_OF.values()) <= known
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("--energy 0kWh", "--energy (in Wh): it should be greater than 0"),
+        (
+            "--soc 20:180 --battery 60kWh",
+            "--soc (in %): it should be less than or equal to 100",
+        ),
+        ("--soc 20:80 --battery 0kWh", "--battery (in Wh): it should be greater than 0"),
+        (
+            "--energy 5kWh --min-energy 6kWh",
+            "--min-energy is above --energy: it can be at most the same",
+        ),
+        (
+            "--energy 5kWh --connector CP-01/1 --circuit carpark",
+            "give a connector or a circuit, not both",
+        ),
+        (
+            "--energy 5kWh --arrive 2026-01-06T10:00 --depart 2026-01-06T09:00",
+            "it leaves before it arrives: give a --depart after --arrive",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_command(
+    desk: Desk, line: str, complaint: str
+) -> None:
+    done = ask(desk, *line.split(), "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (1, {"error": complaint})
+    assert done.stderr == f"Error: {complaint}\n"
+
+
+def test_a_name_of_the_site_is_taken_for_no_option() -> None:
+    said = "there is no connector CP-99/soc: name one as STATION/NUMBER; known here: the_dock/1"
+    assert by_options("there is no circuit a/b: known here: c") == (
+        "there is no circuit a/b: known here: c"
+    )
+    assert by_options(said).endswith("known here: the_dock/1")
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,10 @@ def test_people_get_a_table(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "there is no session in it"),
-        ("arrival,departure\nx,y\n", ":2: Invalid isoformat string: 'x'"),
+        ("arrival,departure\nx,y\n", ":2: arrival: Invalid isoformat string: 'x'"),
         ("a,b\n1,2\n", "there is no column arrival"),
+        (HEAD + "2019-05-01 08:00:00-07:00\n", ":2: the row is too short: it has no departure"),
+        (HEAD + "\n\n2019-05-01 08:00:00-07:00\n", ":4: the row is too short"),
         (HEAD + ROWS.replace("12:00:00", "07:00:00"), ":2: it departs before it arrives"),
         (HEAD + ROWS.replace(",12,", ",twelve,"), "could not convert string to float: 'twelve'"),
     ],

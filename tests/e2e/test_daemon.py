@@ -146,14 +146,20 @@ def test_why_knows_what_was_meant_and_says_when_nobody_is_there(tmp_path: Path) 
             assert "supply      L1" in out
             assert "CP-02/1   out of reach" in out
 
+            code, out, _ = await headroom("watch", "--json", *state)
+            shown = json.loads(out)
+            assert (code, shown["site"], shown["circuits"][0]["id"]) == (0, "Dockside", "supply")
+            assert [each["connector"] for each in shown["connectors"]] == ["CP-01/1", "CP-02/1"]
+
             socket_mode = (process.state / "headroom.sock").stat().st_mode
             assert stat.S_IMODE(socket_mode) == 0o600
             assert await process.end(lambda p: p.terminate()) == 0
 
-            code, out, err = await headroom("why", "CP-01/1", "--json", *state)
-            assert code == 1
-            assert "no daemon runs" in json.loads(out)["error"]
-            assert "no daemon runs" in err
+            for words in (("why", "CP-01/1"), ("watch",), ("station", "reset", "CP-01")):
+                code, out, err = await headroom(*words, "--json", *state)
+                assert code == 1
+                assert "no daemon runs" in json.loads(out)["error"]
+                assert "no daemon runs" in err
 
     run(test())
 

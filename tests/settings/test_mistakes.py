@@ -1,5 +1,6 @@
 """Every mistake in a site file is named by line and column, in plain words, all at once."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -413,6 +414,13 @@ def test_a_file_that_is_not_there_is_told_so(tmp_path: Path) -> None:
         with pytest.raises(MistakesError) as caught:
             read_site(path)
         assert str(caught.value) == f"{path}: {problem}"
+
+
+def test_what_would_be_waited_for_without_an_end_is_no_site_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(MistakesError, match="this is no file, but a device, socket or pipe"):
+            read_site(path)
 
 
 def test_a_file_too_large_for_any_site_is_not_read(tmp_path: Path) -> None:

@@ -65,6 +65,22 @@ def test_a_person_gets_a_table(serve: Serve) -> None:
     assert row.split() == ["power_active_l3", "-1,666.5", "W", "good"]
 
 
+def test_a_meter_without_a_value_of_use_is_a_failure(serve: Serve) -> None:
+    rows = [row.split() for row in meter_images.SDM630.split("\n") if row]
+    nan = [[*row[:2], *(["7FC0", "0000"] * len(row))[: len(row) - 2]] for row in rows]
+    place = where("tcp", serve("tcp", 1, image="\n".join(" ".join(row) for row in nan) + "\n"))
+
+    told = run("eastron_sdm630_v2", *place, "--json")
+    shown = run("eastron_sdm630_v2", *place)
+
+    assert (told.exit_code, shown.exit_code) == (1, 1)
+    document = json.loads(told.stdout)
+    assert {value["quality"] for value in document["values"].values()} == {"sentinel"}
+    assert "no value of it can be used" in document["error"]
+    assert document["error"] in shown.stderr
+    assert "current_l1" in shown.stdout
+
+
 def test_parity_means_nothing_to_a_pseudo_terminal(serve: Serve) -> None:
     device = serve("rtu", 1, image=meter_images.IEM3000)
 
