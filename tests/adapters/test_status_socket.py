@@ -106,6 +106,34 @@ def test_a_question_has_its_own_answer(tmp_path: Path, asked: bytes, answer: byt
     serving(tmp_path, test)
 
 
+def test_an_answer_that_is_waited_for_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    async def test() -> None:
+        is_due = asyncio.Event()
+
+        async def later(question: Question) -> bytes:
+            await is_due.wait()
+            if question.by:
+                raise HeadroomError(f"not for {question.by}")
+            return b'"at last"'
+
+        with bind_status_socket(tmp_path) as listening:
+            async with asyncio.TaskGroup() as tasks:
+                answers: dict[str, Answer] = {"later": later, SNAPSHOT: lambda _: b'"hello"'}
+                served = tasks.create_task(serve_status(listening, answers))
+                slow = [
+                    tasks.create_task(ask_status(tmp_path, Question(ask="later", by=by)))
+                    for by in ("", "J. Smith")
+                ]
+                assert await ask_status(tmp_path) == b'"hello"\n'
+                assert not any(asked.done() for asked in slow)
+                is_due.set()
+                told = [await asked for asked in slow]
+                served.cancel()
+        assert told == [b'"at last"\n', b'{"error":"not for J. Smith"}\n']
+
+    asyncio.run(test())
+
+
 def test_nobody_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(StatusUnavailableError, match="no daemon runs"):
         asyncio.run(ask_status(tmp_path))

@@ -12,6 +12,7 @@ from tests.support.exposition import promtool
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "prometheus" / "prometheus.yml"
 RULES = ROOT / "config" / "prometheus" / "headroom.rules.yml"
+HOW_TO = ROOT / "docs" / "how-to" / "prometheus-and-grafana.md"
 TESTS = sorted(Path(__file__).parent.glob("*.test.yml"))
 MATTERS = {"critical", "warning", "info"}
 
@@ -94,3 +95,12 @@ def test_every_alert_says_how_much_it_matters_what_it_means_and_what_to_do() -> 
         for text in alert["annotations"].values():
             assert text.endswith("."), alert["alert"]
         assert set(alert["annotations"]) == {"summary", "description"}, alert["alert"]
+
+
+def test_people_can_read_of_every_alert_how_much_it_matters() -> None:
+    lines = HOW_TO.read_text(encoding="utf-8").splitlines()
+    rows = {(alert["alert"], alert["labels"]["severity"]) for alert in alerts()}
+
+    assert {
+        row for row in rows if not any(f"| `{row[0]}` | {row[1]} |" in x for x in lines)
+    } == set()
