@@ -197,6 +197,7 @@ RECORDS: tuple[Entry, ...] = (
         limits=(RememberedLimit(limit_ma=16_000), RememberedLimit(limit_ma=6_000)),
         max_ma=32_000,
         fallback_ma=6_000,
+        excess_ma=2_500,
     ),
     StationMemory(station=StationId("CP-01"), is_proven=True, firmware="1.0"),
     FlashMemory(station=StationId("CP-01"), written_at=(CLOCK.moment().wall_at,)),
