@@ -107,7 +107,7 @@ class StationDesk:
             return await self._done(request, station, act, by)
         assert at is not None
         if request.wish is Wish.SCHEDULE:
-            return await self._schedule(cycle, at)
+            return await self._schedule(connector, cycle)
         if request.wish is Wish.START:
             self._check_token(cycle, request)
             act = self._stations.start_transaction(connector, request.id_token)
@@ -118,12 +118,14 @@ class StationDesk:
         act = self._stations.stop_transaction(station, transaction)
         return await self._done(request, str(connector), act, by, transaction=transaction)
 
-    async def _schedule(self, cycle: Cycle, at: int) -> Schedule:
-        connector, belief = cycle.state.wiring.connectors[at].ref, cycle.state.connectors[at]
+    async def _schedule(self, connector: ConnectorRef, cycle: Cycle) -> Schedule:
         try:
             periods = await self._stations.composite_schedule(connector, duration_s=LOOKS_AHEAD_S)
         except StationError as error:
             raise StationRefusedError(_in_words(error)) from error
+        # It waited behind limits: what it was told is what it has heard by now.
+        state = (self._latest() or cycle).state
+        belief = state.connectors[state.wiring.connector_at[connector]]
         newest, now_s = belief.limits[-1], self._clock.monotonic_s()
         until_s = newest.lease_until_s
         return Schedule(

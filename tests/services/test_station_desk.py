@@ -1,0 +1,59 @@
+"""What a person asks of a station is asked once it can be, and compared with what was told by then."""
+
+import asyncio
+
+from gateway.control.decide import decide
+from gateway.control.fold import evolve_all
+from gateway.domain.charging import CompositePeriod
+from gateway.domain.events import Event, FallbackInstalled, LimitSent, StationConnected
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.services.control_loop import Cycle
+from gateway.services.station_desk import Schedule, StationDesk, StationRequest, Wish
+from tests.support.small_site import at_start, small_site
+from tests.support.standing_clock import StandingClock
+
+CP_01 = StationId("CP-01")
+PLUG = ConnectorRef(CP_01, 1)
+BEFORE: tuple[Event, ...] = (StationConnected(at_s=0, station=CP_01),)
+MEANWHILE: tuple[Event, ...] = (
+    FallbackInstalled(at_s=1, connector=PLUG, fallback_ma=6_000),
+    LimitSent(at_s=1, connector=PLUG, limit_ma=16_000, phase_count=3, lease_until_s=75, sequence=1),
+)
+
+
+def cycle_after(*facts: Event) -> Cycle:
+    state = evolve_all(at_start(small_site()), facts)
+    return Cycle(state=state, decision=decide(state, 2.0))
+
+
+class BusyStation:
+    """One that is told a limit before it is asked for its schedule."""
+
+    def __init__(self) -> None:
+        self.cycle = cycle_after(*BEFORE)
+
+    async def start_transaction(self, connector: ConnectorRef, id_token: str) -> None:
+        raise AssertionError
+
+    async def stop_transaction(self, station: StationId, transaction: TransactionId) -> None:
+        raise AssertionError
+
+    async def reset(self, station: StationId, *, is_hard: bool) -> None:
+        raise AssertionError
+
+    async def composite_schedule(
+        self, connector: ConnectorRef, *, duration_s: int
+    ) -> tuple[CompositePeriod, ...]:
+        self.cycle = cycle_after(*BEFORE, *MEANWHILE)
+        return (CompositePeriod(start_s=0, current_ma=16_000),)
+
+
+def test_a_schedule_is_beside_what_was_told_while_it_was_asked_for() -> None:
+    station = BusyStation()
+    desk = StationDesk(station, latest=lambda: station.cycle, clock=StandingClock(), ledger=None)
+    request = StationRequest(wish=Wish.SCHEDULE, station=CP_01, number=1)
+
+    said = asyncio.run(desk.see_to(request, "J. Smith"))
+
+    assert isinstance(said, Schedule)
+    assert (said.told_ma, said.fallback_ma) == (16_000, 6_000)
