@@ -24,16 +24,13 @@ from gateway.adapters.metrics import PrometheusMetrics
 from gateway.adapters.metrics_app import metrics_app
 from gateway.adapters.sd_notify import SdNotify
 from gateway.adapters.status_socket import (
-    CIRCUIT,
-    RELEASE,
     SNAPSHOT,
-    STATION,
     Answer,
-    Question,
     StatusListener,
     serve_status,
 )
 from gateway.adapters.upkeep import errands_of
+from gateway.bootstrap.local_door import LocalDoor
 from gateway.bootstrap.modbus import (
     UnusableRequestError,
     buses_of,
@@ -46,8 +43,8 @@ from gateway.control.state import SiteState
 from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
 from gateway.domain.events import Event
-from gateway.domain.ids import CircuitId, StationId
-from gateway.domain.memory import Act, Memory
+from gateway.domain.ids import StationId
+from gateway.domain.memory import Memory
 from gateway.domain.stops import StopCause
 from gateway.domain.webhooks import Webhook
 from gateway.front_desk import FrontDesk
@@ -70,7 +67,7 @@ from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
 from gateway.services.remembrance import Remembrance
 from gateway.services.snapshot import Snapshot, snapshot_of
-from gateway.services.station_desk import StationDesk, StationRequest
+from gateway.services.station_desk import StationDesk
 from gateway.services.steady_clock import SteadyClock
 from gateway.services.stop_watch import StopWatch
 from gateway.services.supervisor import Service, ServiceEndedError, supervise
@@ -422,22 +419,23 @@ class Daemon:
         await watch_loop_lag(self._metrics, clock=self._clock)
 
     def _status_service(self, where: socket.socket | Path) -> Service:
-        desk = StationDesk(
-            self._server,
-            latest=lambda: self._control.latest,
-            clock=self._clock,
+        door = LocalDoor(
+            site=self._settings.site.name,
+            stop_watch=self._stop_watch,
+            releases=self._releases,
+            stations=StationDesk(
+                self._server,
+                latest=lambda: self._control.latest,
+                clock=self._clock,
+                ledger=self._ledger,
+            ),
             ledger=self._ledger,
         )
-
-        async def ask_station(question: Question) -> bytes:
-            request = msgspec.convert(question.words, StationRequest)
-            return msgspec.json.encode(await desk.see_to(request, question.by))
 
         async def run() -> None:
             answers: dict[str, Answer] = {
                 SNAPSHOT: lambda _: msgspec.json.encode(self.snapshot()),
-                RELEASE: self._release,
-                STATION: ask_station,
+                **door.answers(),
                 **self._desk.answers(),
             }
             if isinstance(where, Path):
@@ -447,22 +445,6 @@ class Daemon:
                 await serve_status(where, answers)
 
         return Service(name="status", run=run, is_restartable=False)
-
-    def _release(self, question: Question) -> bytes:
-        """Release the stop, or a circuit, for whoever asks on the socket."""
-        if CIRCUIT in question.words:
-            done = self._releases.release(CircuitId(str(question.words[CIRCUIT])), question.by)
-            said = {
-                "closes": done.closes,
-                "lockout_left_s": done.lockout_left_s,
-                "believed": done.is_believed,
-            }
-            return msgspec.json.encode({"released": True, **said})
-        self._stop_watch.release(question.by)
-        if self._ledger is not None:
-            site = self._settings.site.name
-            self._ledger.keep_durably(Act(kind="stop-release", subject=site, by=question.by))
-        return msgspec.json.encode({"released": True})
 
     async def _poll_meters(self) -> None:
         if not self._meters:
