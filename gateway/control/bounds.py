@@ -438,12 +438,16 @@ def undrawn_ma(
 
     `high` is what it is counted at now; what was sent after `at_s` had no part in it.
     """
-    is_rising = belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s
-    if not is_rising and not any(since_s <= at_s <= by_s for since_s, by_s in belief.rising_s):
-        return 0
-    later_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s > at_s]
-    if later_ma:
-        sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
+    if high <= low:
+        return 0  # Nothing, however it rises: told at once.
+    if not belief.started_at_s <= at_s <= belief.started_at_s + parameters.start_settling_s:
+        for since_s, by_s in belief.rising_s:
+            if since_s <= at_s <= by_s:
+                break
+        else:
+            return 0
+    sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
+    if len(sent_ma) < len(belief.limits):
         most_ma = max(sent_ma, default=0)
         high = min(high, most_ma + belief.excess_ma if most_ma else 0)
     return max(0, high - low)
