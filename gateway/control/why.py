@@ -26,6 +26,7 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
     """Return each connector's limit with its one primary reason."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     known: dict[tuple[int, ...], RowFigures] = {}
+    of_row: dict[int, RowFigures] = {}
     of_rows: dict[tuple[object, ...], Reason] = {}
     unproven = {at for at in moment.moved if not moment.stations[at].is_proven}
 
@@ -34,10 +35,12 @@ def reasons_of(moment: Moment, board: Board, memory: ControlMemory) -> dict[Conn
         rows = board.rows[at]
         if rows not in known:
             row = min([(board.proven_room_ma[row], row) for row in rows])[1]
-            of_row = figures(state, seen, row)
-            if unproven:
-                of_row = _with_unproven(moment, unproven, row, of_row)
-            known[rows] = _as_decided(state, board, row, of_row)
+            if row not in of_row:  # The same one of a high circuit is many connectors' tightest.
+                told = figures(state, seen, row)
+                if unproven:
+                    told = _with_unproven(moment, unproven, row, told)
+                of_row[row] = _as_decided(state, board, row, told)
+            known[rows] = of_row[row]
         return known[rows]
 
     for due in memory.dues:
