@@ -98,6 +98,33 @@ def test_of_a_kind_only_the_newest_waits() -> None:
     with_session(scene)
 
 
+def test_the_newest_of_a_kind_has_the_turn_of_the_most_urgent_before_it() -> None:
+    async def scene(_: Hall, session: Session, connection: ClientConnection) -> None:
+        plans = [
+            (0, Priority.ALLOCATION, None),  # In flight while the others queue.
+            (1, Priority.SAFETY, "limit"),
+            (2, Priority.ALLOCATION, None),
+            (3, Priority.ALLOCATION, "limit"),
+        ]
+        asked = [
+            asyncio.gather(
+                trigger(session, number, priority=priority, key=key), return_exceptions=True
+            )
+            for number, priority, key in plans
+        ]
+        order = []
+        for _call in range(3):
+            frame = await next_call(connection)
+            order.append(frame[3]["connectorId"])
+            await accept(connection, frame)
+        outcomes = [(await one)[0] for one in asked]
+
+        assert order == [0, 3, 2]
+        assert isinstance(outcomes[1], SupersededError)
+
+    with_session(scene)
+
+
 def test_too_many_calls_crowd_out_the_least_urgent() -> None:
     async def scene(_: Hall, session: Session, connection: ClientConnection) -> None:
         waiting = [

@@ -96,9 +96,10 @@ def test_a_key_configured_in_hexadecimal_may_come_as_bytes() -> None:
     in_hall(scene, credentials={"CP-01": b"00112233445566778899aabbccddeeff"})
 
 
-def test_the_key_of_another_station_opens_nothing() -> None:
+@pytest.mark.parametrize("said", [b"CP-02:two", b"CP-02:one", b":one", b"cp-01:one"])
+def test_neither_another_key_nor_the_key_under_another_name_opens(said: bytes) -> None:
     async def scene(hall: Hall) -> None:
-        pair = base64.b64encode(b"CP-02:two").decode()
+        pair = base64.b64encode(said).decode()
         with pytest.raises(InvalidStatus) as caught:
             async with connect(
                 f"ws://127.0.0.1:{hall.port}/CP-01",

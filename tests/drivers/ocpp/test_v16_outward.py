@@ -519,6 +519,24 @@ def test_a_limit_the_fallback_already_says_wears_nothing() -> None:
     with_station(scene)
 
 
+def test_a_lease_that_ended_with_its_transaction_leaves_the_fallback_to_say_it() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await station.say_status(1, "Preparing", timestamp=now())
+        await hall.server.set_fallback(FIRST, amperes(6))
+        transaction = await station.start_transaction(1, timestamp=now())
+        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await station.stop_transaction(transaction, timestamp=now())
+        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+
+        assert [p["charging_profile_purpose"] for p in station.profiles()] == [
+            "TxDefaultProfile",
+            "TxProfile",
+        ]
+        assert hall.server.station(FIRST.station).flash_writes == 1
+
+    with_station(scene)
+
+
 def test_a_fallback_needs_no_clock_and_what_others_left_above_it_is_cleared() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await hall.server.set_fallback(FIRST, amperes(6))
@@ -653,6 +671,28 @@ def test_the_newest_limit_that_waits_wins_and_the_other_is_told() -> None:
         assert isinstance(outcomes[1], StationUnreachableError)
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in limits] == [10, 13]
+
+    with_station(scene)
+
+
+def test_a_cut_goes_before_a_raise_that_has_waited_longer() -> None:
+    async def scene(hall: Hall, station: Station16) -> None:
+        await wait_until(lambda: len(hall.facts_of(CapabilitiesRead)) == 2)
+        plugs = [ConnectorRef(FIRST.station, number) for number in (1, 2, 3)]
+        for plug in plugs:
+            await station.start_transaction(plug.number, timestamp=now())
+            await hall.server.set_limit(plug, amperes(16), valid_for=LEASE)
+        station.delays_s["SetChargingProfile"] = 0.2
+
+        await asyncio.gather(
+            *(
+                hall.server.set_limit(plug, amperes(limit), valid_for=LEASE)
+                for plug, limit in zip(plugs, (20, 21, 10), strict=True)
+            )
+        )
+
+        limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
+        assert [period["limit"] for period in limits[3:]] == [20, 10, 21]
 
     with_station(scene)
 
