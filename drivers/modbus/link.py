@@ -233,9 +233,9 @@ class Link:
 
     def _give_up(self, fault: ModbusError) -> None:
         """End the wait in `ask` now."""
-        if self._ask is not None and self._fault is None:
+        if self._wait is not None and self._fault is None:
             self._fault = fault
-            if self._wait is not None and not self._wait.expired():
+            if not self._wait.expired():
                 self._wait.reschedule(asyncio.get_running_loop().time())
 
 

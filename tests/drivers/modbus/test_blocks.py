@@ -15,9 +15,20 @@ from drivers.modbus.blocks import (
     serial_cost,
     windows_over,
 )
+from drivers.modbus.endpoint import SerialEndpoint
 
 SLOW_LINE = serial_cost(baud=9600, character_bits=10)
 LINES = [SLOW_LINE, serial_cost(baud=19_200, character_bits=11), TCP_COST]
+
+
+@pytest.mark.parametrize(
+    ("form", "character_bits"),
+    [("8N1", 10), ("8E1", 11), ("8O1", 11), ("8N2", 11), ("8E2", 12)],
+)
+def test_a_character_is_its_start_data_parity_and_stop_bits(form: str, character_bits: int) -> None:
+    line = SerialEndpoint(port="-", baud=9_600, format=form)
+
+    assert line.cost == serial_cost(baud=9_600, character_bits=character_bits)
 
 
 def span(address: int, count: int) -> Span:
