@@ -53,12 +53,11 @@ def explain_syntax(error: MarkedYAMLError) -> Finding:
         words = "text after the end of a value; quote the whole value, or begin a new line"
     elif "expected <block end>" in problem or "expected '<document start>'" in problem:
         words = f"this does not line up with what it belongs to{opened}"
+    elif r"'\t' that cannot start any token" in problem:
+        words = "a tab stands here; use spaces"
     elif "cannot start any token" in problem:
-        found = re.search(r"character '(.*?)' that", problem)
-        character = "a tab" if found is None or found[1] in {"\t", r"\t"} else f"a {found[1]}"
-        words = f"no value begins with {character}; quote it"
-        if character == "a tab":
-            words = "a tab stands here; use spaces"
+        character = problem.partition("'")[2].partition("'")[0]
+        words = f"no value begins with a {character}; quote it"
     elif "unknown escape" in problem:
         words = "a backslash in double quotes means something else; use single quotes"
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import MistakesError, read_site
+from gateway.settings.nodes import name_route, read_nodes
 
 RIGHT = """\
 site: {name: Here, timezone: Europe/London, voltage_v: 230}
@@ -137,6 +138,10 @@ SHAPE = [
     ("rating_a: 200", "rating_a: .nan", ["9:28: circuits.supply.rating_a: .nan is no number that can be used"]),
     ("rating_a: 200", "rating_a: [200, -.inf, 1]", [
         "9:34: circuits.supply.rating_a[1]: -.inf is no number that can be used",
+    ]),
+    ("unit: 1, profile: eastron_sdm630_v2", "unit: .nan", [
+        "6:6: meters.main: profile is missing",
+        "6:34: meters.main.unit: .nan is no number that can be used",
     ]),
     ("rating_a: 200", "rating_a: 1e999", ["9:28: circuits.supply.rating_a: 1e999 is no number that can be used"]),
     ("unit: 1, profile: e", "unit: " + "9" * 5_000 + ", profile: e", [
@@ -341,6 +346,7 @@ NOT_YAML = [
     ]),
     ("site: x\nbuses\nmeters: y\n", ["2:1: neither `key: value` nor `- item`; is a colon missing?"]),
     ("site: @x\n", ["1:7: no value begins with a @; quote it"]),
+    ("site: \t@x\n", ["1:7: a tab stands here; use spaces"]),
     ("site: 'it's'\n", ["1:11: text after the end of a value; quote the whole value, or begin a new line"]),
     ('port: "\\COM3"\n', ["1:9: a backslash in double quotes means something else; use single quotes"]),
     ("site: ]\n", ["1:7: a value is missing here, or a bracket is one too many"]),
@@ -443,6 +449,13 @@ def test_windows_line_ends_move_nothing(tmp_path: Path) -> None:
     content = RIGHT.replace("device: mcb,", "device: mcp,")
 
     assert mistakes_in(content.replace("\n", "\r\n"), tmp_path) == mistakes_in(content, tmp_path)
+
+
+def test_an_entry_that_is_not_there_is_named_by_its_place() -> None:
+    root, _ = read_nodes("loads: [{id: chiller}]")
+
+    assert name_route(root, ("loads", 0)) == "loads.chiller"
+    assert name_route(root, ("loads", 1)) == "loads[1]"
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
