@@ -64,7 +64,10 @@ class Outlet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """A row that leaves less than an outlet could give, from one instant to another."""
+    """A row that leaves less than an outlet could give, from one instant to another.
+
+    `limit_ma` is the least it leaves then; at no instant is it 0.1 A more.
+    """
 
     row: int
     from_s: float
@@ -232,10 +235,14 @@ class Outlook:
         if not len(slots):
             return ()
         tightest = self.tightest_rows[slots]
+        left_ma = np.maximum(self.left_ma[slots], 0)
+        # One slot of nothing among many that give much is told of that slot alone.
+        steps = left_ma // STEP_MA
         is_other = (slots[1:] - slots[:-1] > 1) | (tightest[1:] != tightest[:-1])
+        is_other |= steps[1:] != steps[:-1]
         begins = np.concatenate(([0], is_other.nonzero()[0] + 1))
         ends = np.concatenate((begins[1:], [len(slots)])) - 1
-        limits_ma = np.minimum.reduceat(self.left_ma[slots], begins)
+        limits_ma = np.minimum.reduceat(left_ma, begins)
         edges_s = self.edges_s
         parts = zip(
             tightest[begins].tolist(),
@@ -245,7 +252,7 @@ class Outlook:
             strict=True,
         )
         found = [
-            Binding(row=row, from_s=begins_s, until_s=ends_s, limit_ma=max(0, ma))
+            Binding(row=row, from_s=begins_s, until_s=ends_s, limit_ma=ma)
             for row, begins_s, ends_s, ma in parts
         ]
         # Only the first and the last may reach out of the window.

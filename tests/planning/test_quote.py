@@ -69,6 +69,15 @@ def test_what_does_not_fit_says_what_binds_and_what_would_do() -> None:
     assert (bound.from_s, bound.until_s, bound.limit_ma) == (0, 3 * HOUR_S, 8_000)
 
 
+def test_a_slot_that_leaves_nothing_is_told_of_that_slot_alone() -> None:
+    answer = quote(room([12_040, 12_000, -3_000, 12_000, 9_000]), THREE, ask(60_000, 0, 4.5))
+
+    assert [
+        (bound.from_s / HOUR_S, bound.until_s / HOUR_S, bound.limit_ma)
+        for bound in answer.offers[0].binding
+    ] == [(0, 2, 12_000), (2, 3, 0), (3, 4, 12_000), (4, 4.5, 9_000)]
+
+
 def test_less_than_the_least_that_will_do_is_a_no_with_another_way() -> None:
     answer = quote(room([0, 0, 20_000, 20_000]), THREE, ask(11_040, 0, 2, min_energy_wh=5_000))
 
