@@ -25,6 +25,7 @@ from gateway.planning.quote_words import (
     clock_said,
     fullness_said,
     offer_said,
+    place_said,
     verdict_said,
 )
 from gateway.planning.rearranging import Rearranged, Rearranging
@@ -447,7 +448,9 @@ def _what_binds(book: Book, room: Room, outlet: Outlet, ask: Ask, here: Circumst
     bindings = room.outlook(outlet).binding(ask.from_s, ask.until_s)
     if not bindings:
         # Nothing is in the way but the connector's own power and the time there is.
-        return f"{outlet.key} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
+        return (
+            f"{place_said(outlet.key)} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
+        )
     tightest = min(bindings, key=lambda b: b.limit_ma)
     return binding_said(
         tightest, here.places, from_at_s=book.from_at_s, now_s=here.now_s, zone=here.zone

@@ -6,10 +6,11 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
+from math import ceil
 
 from gateway.domain.acceptance import NOT_KNOWN, Acceptance
 from gateway.domain.circuits import Connector, Site
-from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA, Phase
+from gateway.domain.electric import Phase
 from gateway.domain.errors import HeadroomError
 from gateway.domain.ids import CircuitId, StationId
 from gateway.domain.needs import Need
@@ -109,7 +110,8 @@ class Places:
     ) -> Outlet:
         """Return a circuit as something that draws plainly on so many of its phases (None: all).
 
-        Nobody says on which: what it draws is kept free on each that the circuit has.
+        Nobody says on which: what it draws is kept free on each that the circuit has, and in whole:
+        no charger with its steps stands between.
 
         Raises:
             AskError: there is no such circuit, or it has fewer phases.
@@ -126,9 +128,12 @@ class Places:
             phase_count=phase_count or len(phases),
             voltage_v=self.site.voltage_v,
             max_ma=min(circuit.set_point_ma[phase] for phase in phases),
-            min_ma=STEP_MA,
+            min_ma=1,
+            step_ma=1,
         )
-        return _narrowed(outlet, max_power_w)
+        if max_power_w is None:
+            return outlet
+        return replace(outlet, max_ma=min(outlet.max_ma, ceil(max_power_w / outlet.power_w(1.0))))
 
     def at(self, place: str, phase_count: int) -> Outlet:
         """Return the outlet of a promise's place.
@@ -330,7 +335,7 @@ def _narrowed(outlet: Outlet, max_power_w: int | None) -> Outlet:
             f" of {outlet.key}, {least_w} W: allow more, or fewer phases"
         )
         raise AskError(AskFault.POWER_TOO_LOW, message)
-    return replace(outlet, max_ma=max_ma, min_ma=min(MIN_CHARGING_MA, outlet.min_ma))
+    return replace(outlet, max_ma=max_ma)
 
 
 def _near(name: str, known: Mapping[str, object] | Mapping[CircuitId, object]) -> str:

@@ -292,7 +292,28 @@ def test_a_circuit_is_drawn_from_in_any_current() -> None:
     )
     (offer,) = quoted(book(), need).offers
 
-    assert [stretch.current_ma for stretch in offer.profile] == [1_400]
+    # Rounded up, as what is kept free must be: 1,449.3 mA of each phase.
+    assert [stretch.current_ma for stretch in offer.profile] == [1_450]
+
+
+def test_a_plain_draw_has_its_energy_in_the_time_it_needs_at_its_power() -> None:
+    def drawn(power_w: int, energy_wh: int) -> QuoteAnswer:
+        need = Need(
+            circuit=CircuitId("carpark"),
+            depart_at=NOW + timedelta(minutes=10),
+            energy_wh=energy_wh,
+            max_power_w=power_w,
+        )
+        return quoted(book(), need)
+
+    kitchen, too_much = drawn(20_000, 3_333), drawn(20_000, 4_000)
+
+    assert (
+        kitchen.reason == "Yes: 3.3 kWh on circuit carpark from 08:00 to 08:10, at up to 20.0 kW."
+    )
+    assert too_much.reason.startswith(
+        "Partly: not all of the 4.0 kWh: circuit carpark gives at most 20.0 kW."
+    )
 
 
 def test_a_plain_draw_on_one_phase_has_the_power_of_one_and_any_of_them_is_kept_free() -> None:
