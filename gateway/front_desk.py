@@ -24,7 +24,8 @@ from gateway.api.models import QuoteRequest
 from gateway.api.problems import ProblemError, crowded_response
 from gateway.api.readings import Live, site_view
 from gateway.api.translating import need_of, quote_view
-from gateway.control.fold import PrioritySet
+from gateway.control.fold import DrawsPromised, PrioritySet
+from gateway.control.promised_draws import PromisedDraw
 from gateway.control.state import Priority, SiteState
 from gateway.domain.access import Access, Role
 from gateway.domain.errors import HeadroomError
@@ -49,6 +50,7 @@ from gateway.services.listening import keep_listening
 from gateway.services.outbox import Outbox
 from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.planner_worker import Cause
+from gateway.services.promised_room import PromisedRoom
 from gateway.services.replanning import Replanning
 from gateway.services.second_thoughts import SecondThoughts
 from gateway.services.session_desk import SessionDesk
@@ -91,14 +93,14 @@ class FrontDesk:
         memory: Memory,
         address: ListenAddress,
         folder: Path | None,
-        post: Callable[[PrioritySet], None],
+        post: Callable[[PrioritySet | DrawsPromised], None],
         plan_min_gap_s: float,
         tokens: TokenPolicy,
         hooks: Sequence[Webhook] = (),
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
-        Who goes first is posted to control as facts; plans are made no more often than
+        Who goes first, and the draws that are promised, are posted to control as facts; plans are made no more often than
         `plan_min_gap_s`. `hooks` are called about promises.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
@@ -140,6 +142,7 @@ class FrontDesk:
             hooks, self._outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news, self._absences = LimitNews(self._feed), Absences()
+        self._room = PromisedRoom(self._keep_room)
         self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
         self._find_access: FindAccess = lambda _: None
@@ -226,6 +229,7 @@ class FrontDesk:
             self._booking.miss(self._absences.note(cycle.state, cycle.decision.at_s, now_s=now_s))
             self._booking.limit(cycle.state.constraints.values())
             self._booking.allow(lambda ref: _limit_ma(cycle, ref), at_s=cycle.decision.at_s)
+            self._booking.spoil(self._room.note(cycle, self._booking.book.promises.values(), now_s))
             self._planning.note(cycle)
 
     def services(self) -> Sequence[Service]:
@@ -268,6 +272,9 @@ class FrontDesk:
     def _prioritise(self, connector: ConnectorRef, priority: Priority | None) -> None:
         now_s = self._clock.monotonic_s()
         self._post(PrioritySet(at_s=now_s, connector=connector, priority=priority))
+
+    def _keep_room(self, draws: tuple[PromisedDraw, ...]) -> None:
+        self._post(DrawsPromised(at_s=self._clock.monotonic_s(), draws=draws))
 
     def _on_seen(self) -> None:
         self._booking.look_again()

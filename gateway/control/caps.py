@@ -45,6 +45,7 @@ def figures(state: SiteState, survey: Survey, row: int) -> RowFigures:
         measured.reserve_ma,
         measured.available_ma,
         survey.claimed_ma[row],
+        draw_ma=measured.draw_ma,
     )
 
 

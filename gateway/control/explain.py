@@ -265,11 +265,12 @@ def _arithmetic(row: RowFigures | None) -> str:
         rating = f"rating {amps(row.in_force_ma)} now of {amps(row.rating_ma)}"
     kept = "" if row.kept_for is None else f", {amps(row.kept_ma)} kept for {row.kept_for}"
     reserve_by = "" if row.reserve_by is None else f" for {row.reserve_by}, not yet seen to obey"
+    promised = f", {amps(row.draw_ma)} promised to a load" if row.draw_ma else ""
     claimed = f"{amps(row.claimed_ma)} is claimed"
     if row.unproven_by is not None:
         claimed += f", {amps(row.unproven_ma)} of it for {row.unproven_by}, not yet seen to obey"
     return (
         f"{row.circuit} {row.phase.name} has {amps(max(0, row.available_ma))} for charging "
         f"({rating}, {bound}, base {amps(row.base_ma)}, "
-        f"reserve {amps(row.reserve_ma)}{reserve_by}) and {claimed}{kept}"
+        f"reserve {amps(row.reserve_ma)}{reserve_by}{promised}) and {claimed}{kept}"
     )

@@ -28,6 +28,7 @@ from gateway.control.presence import (
     with_status,
     without_transaction,
 )
+from gateway.control.promised_draws import PromisedDraw
 from gateway.control.standing import (
     after_acknowledgement,
     after_disobedience,
@@ -94,7 +95,15 @@ class PrioritySet:
     priority: Priority | None
 
 
-ControlEvent = Event | Decided | PrioritySet
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawsPromised:
+    """The loads that room is kept for are these now, and no others."""
+
+    at_s: float
+    draws: tuple[PromisedDraw, ...]
+
+
+ControlEvent = Event | Decided | PrioritySet | DrawsPromised
 
 
 def evolve_all(state: SiteState, events: Iterable[ControlEvent]) -> SiteState:
@@ -152,6 +161,8 @@ def evolve(state: SiteState, event: ControlEvent) -> SiteState:
             if priority is not None:
                 others[connector] = priority
             return replace(state, priorities=others)
+        case DrawsPromised(draws=draws):
+            return replace(state, promised_draws=draws)
         case _:
             assert_never(event)
 

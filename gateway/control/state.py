@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.control.parameters import ControlParameters
+from gateway.control.promised_draws import PromisedDraw
 from gateway.control.wiring import Mask, Position, Wiring
 from gateway.domain.charging import ChargingState, ConnectorStatus, RateUnit, StationCapabilities
 from gateway.domain.electric import NOTHING, PerPhase
@@ -404,6 +405,7 @@ class SiteState:
     constraints: dict[tuple[CircuitId | ConnectorRef, str], Constraint] = field(
         default_factory=dict
     )
+    promised_draws: tuple[PromisedDraw, ...] = ()
     is_stopped: bool = False
     stop_cause: StopCause | None = None
     memory: ControlMemory = field(default_factory=ControlMemory)

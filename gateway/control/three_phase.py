@@ -73,7 +73,7 @@ class _Levels:
         state: SiteState, rows: list[Row], claims: Claims, total_ma: dict[int, int], now_s: float
     ) -> "_Levels":
         wiring, least_owed_ma = state.wiring, state.parameters.due_gap_ma
-        kept_ma = [row.base_ma + row.reserve_ma for row in rows]
+        kept_ma = [row.base_ma + row.reserve_ma + row.draw_ma for row in rows]
         needs_ma = [kept + ma for kept, ma in zip(kept_ma, claims.claimed_ma, strict=True)]
         wants = wants_of(state, claims, total_ma, now_s)
         would_ma = needs_ma.copy()

@@ -47,7 +47,7 @@ class RowFigures(NamedTuple):
     not claimed is kept free for the connector that `kept_for` names, and for others too where it
     says so. Of the claims `unproven_ma` is beyond what was told, by those that `unproven_by` names
     alike; `reserve_by` names those for whom alone the reserve is as large as it is. None of them
-    was seen to obey yet.
+    was seen to obey yet. `draw_ma` is kept free for loads that were promised it, beside the reserve.
     """
 
     circuit: CircuitId
@@ -66,6 +66,7 @@ class RowFigures(NamedTuple):
     unproven_ma: int = 0
     unproven_by: str | None = None
     reserve_by: str | None = None
+    draw_ma: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

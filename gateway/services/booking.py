@@ -349,6 +349,11 @@ class Booking:
         """Take note of the limits a cycle has decided at a monotonic second."""
         self._fates.allow(limit_ma_of, at_s=at_s)
 
+    def spoil(self, draws: Mapping[str, str]) -> None:
+        """Break the promises of draws whose room is not there, each with why."""
+        for name, why in draws.items():
+            self._fates.spoil(name, why, self._now_s())
+
     def limit(self, constraints: Iterable[Constraint]) -> None:
         """Take note of the limits from outside that hold now."""
         if self._keeper.limit(constraints, self._now_s()):

@@ -116,6 +116,12 @@ class Fates:
                 allowed = replace(promise, allowed_wh=promise.allowed_wh + allowed_wh)
                 self._keeper.say(allowed)
 
+    def spoil(self, name: str, why: str, now_s: float) -> None:
+        """Break the promise of a draw whose room is not there: nobody measures what it draws."""
+        promise = self._keeper.book.promises.get(name)
+        if promise is not None and promise.state is PromiseState.CONFIRMED:
+            self._close(replace(promise, cause=why), PromiseState.BROKEN, now_s, has_left=False)
+
     def settle(self, now_s: float) -> None:
         """See to what has become of promises at an epoch second.
 
@@ -294,6 +300,8 @@ def _occupied_said(promise: Reservation) -> str:
 
 def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> str:
     """Return why a promise became by itself what it is."""
+    if promise.is_plain_draw and state in (PromiseState.FULFILLED, PromiseState.BROKEN):
+        return promise.cause or "its room was kept free; what was drawn of it nobody measured"
     given = f"{kwh_said(promise.delivered_wh)} of {kwh_said(promise.energy_wh)} were delivered"
     match state:
         case PromiseState.EXPIRED:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from gateway.control.fold import PrioritySet
+from gateway.control.fold import DrawsPromised, PrioritySet
 from gateway.domain.errors import HeadroomError
 from gateway.domain.events import ConnectorMetered, Event, MeterRead
 from gateway.domain.ids import ConnectorRef, MeterId
@@ -19,8 +19,8 @@ MAX_WAITING = 100_000
 """Facts that may wait at all: more than stations can send while control misses several cycles."""
 
 
-Fact = Event | PrioritySet
-"""What drivers and people tell, and what planning says of who goes first."""
+Fact = Event | PrioritySet | DrawsPromised
+"""What drivers and people tell, and what planning says of who goes first, and what it promised."""
 
 
 class InboxOverflowError(HeadroomError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.status_socket import Question
 from gateway.control.decide import decide
-from gateway.control.fold import evolve
+from gateway.control.fold import DrawsPromised, PrioritySet, evolve
 from gateway.domain.memory import Memory, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
@@ -19,6 +20,7 @@ from gateway.planning.absence import BACK_WITHIN_S
 from gateway.services.absences import MISSED_AFTER_S
 from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
+from gateway.services.promised_room import SHORT_FOR_S
 from gateway.services.supervisor import Service
 from gateway.settings import ListenAddress
 from tests.support.ocpp16_station import station16
@@ -51,18 +53,22 @@ class Desk:
 
     def __init__(self, hall: Hall | None = None) -> None:
         self.hall, self.clock, self.alarms = hall, AheadClock(), Alarms(SystemClock())
+        self.posted: list[PrioritySet | DrawsPromised] = []
         site = small_site(1)
         self.state = evolve(at_start(site), main_read(self.clock.monotonic_s(), 20.0))
         promise = _promise(self.clock.now_at().timestamp())
+        draw = replace(promise, id="d", place="circuit:carpark", holder="canteen")
         self.desk = FrontDesk(
             self.state,
             clock=self.clock,
             alarms=self.alarms,
             ledger=None,
-            memory=Memory(promises={promise.id: PromiseMemory(promise=promise)}),
+            memory=Memory(
+                promises={made.id: PromiseMemory(promise=made) for made in (promise, draw)}
+            ),
             address=ListenAddress(host="127.0.0.1", port=0),
             folder=None,
-            post=lambda _: None,
+            post=self.posted.append,
             plan_min_gap_s=1.0,
             tokens=TokenPolicy(),
         )
@@ -195,3 +201,18 @@ def test_what_a_fault_left_unplanned_is_planned_after_it() -> None:
             planning.cancel()
 
     asyncio.run(test())
+
+
+def test_control_is_told_to_keep_room_for_a_promised_draw_and_one_without_room_is_broken() -> None:
+    made = Desk()
+    made.clock.ahead_s += 2 * 3_600
+    for reads_a, ahead_s in ((90.0, 1.0), (90.1, SHORT_FOR_S), (90.2, 0.0)):
+        made.state = evolve(made.state, main_read(made.clock.monotonic_s(), reads_a))
+        assert made.desk.counters["reservations broken"] == 0
+        made.passes(1)
+        told = next(fact for fact in made.posted if isinstance(fact, DrawsPromised))
+        assert [draw.current_ma for draw in told.draws] == [16_000]
+        made.state = evolve(made.state, told)
+        made.clock.ahead_s += ahead_s
+
+    assert made.desk.counters["reservations broken"] == 1

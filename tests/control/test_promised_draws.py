@@ -1,0 +1,83 @@
+"""What a load was promised is free when its time begins, and is counted once when it flows."""
+
+import pytest
+
+from gateway.control.explain import sentence
+from gateway.control.fold import DrawsPromised
+from gateway.control.promised_draws import PromisedDraw, owed_ma
+from tests.support.hungry_site import HungrySite, circuit
+
+MINUTE_S = 60
+BASE_A, FREE_A, KITCHEN_A = 40.0, 40.0, 20.0
+
+
+def kitchen(*, until_s: float, base_a: float = BASE_A) -> PromisedDraw:
+    """Return 13.8 kW on three phases."""
+    return PromisedDraw(
+        rows=(0, 1, 2),
+        current_ma=int(KITCHEN_A * 1_000),
+        base_ma=(int(base_a * 1_000),) * 3,
+        until_s=until_s,
+    )
+
+
+def hungry() -> HungrySite:
+    """Return a 100 A board on which two vehicles have all that is free."""
+    site = HungrySite((circuit("board", 100),), ("board",) * 2, base_a={"board": BASE_A})
+    site.plug_in(1)
+    site.plug_in(2)
+    site.run(10 * MINUTE_S)
+    return site
+
+
+def test_what_a_load_was_promised_is_taken_from_those_that_charge_until_it_flows() -> None:
+    site = hungry()
+    before_a = sum(site.limits_a().values())
+    site.learn(DrawsPromised(at_s=site.now_s, draws=(kitchen(until_s=site.now_s + 600),)))
+    site.run(MINUTE_S)
+    kept_a = sum(site.limits_a().values())
+
+    assert before_a > FREE_A - 2
+    # Of 100 A 5 are above the set-point, and the reserve is 15.
+    assert FREE_A - KITCHEN_A - 2 < kept_a <= FREE_A - KITCHEN_A
+    assert any(
+        "base 40.6 A, reserve 15.0 A, 19.4 A promised to a load)" in sentence(reason)
+        for reason in site.reasons().values()
+    )
+
+    site.base_a["board"] += KITCHEN_A
+    site.run(2 * MINUTE_S)
+
+    assert kept_a - 1 <= sum(site.limits_a().values()) <= FREE_A - KITCHEN_A
+    assert not any("promised" in sentence(reason) for reason in site.reasons().values())
+    assert not site.overclaimed
+
+
+def test_a_draw_that_never_comes_is_kept_free_to_its_end_whoever_forgets_it() -> None:
+    site = hungry()
+    site.learn(DrawsPromised(at_s=site.now_s, draws=(kitchen(until_s=site.now_s + 600),)))
+    site.run(599)
+    kept_a = sum(site.limits_a().values())
+    site.run(3 * MINUTE_S)
+
+    assert kept_a <= FREE_A - KITCHEN_A
+    assert sum(site.limits_a().values()) > FREE_A - 2
+
+
+@pytest.mark.parametrize(
+    ("base_a", "owed_a"), [(40.0, 20.0), (35.0, 20.0), (50.0, 10.0), (60.0, 0.0), (80.0, 0.0)]
+)
+def test_what_base_has_risen_by_is_owed_no_more(base_a: float, owed_a: float) -> None:
+    draw = kitchen(until_s=100.0)
+
+    assert owed_ma((draw,), 0, int(base_a * 1_000), 99.0) == owed_a * 1_000
+    assert owed_ma((draw,), 3, int(base_a * 1_000), 99.0) == 0
+    assert owed_ma((draw,), 0, int(base_a * 1_000), 100.0) == 0
+
+
+def test_what_flows_of_one_load_is_not_taken_for_another_s() -> None:
+    first, second = kitchen(until_s=100.0), kitchen(until_s=100.0, base_a=BASE_A + KITCHEN_A)
+
+    both_ma = [owed_ma((first, second), 0, ma, 0.0) for ma in (40_000, 60_000, 80_000)]
+
+    assert both_ma == [40_000, 20_000, 0]
