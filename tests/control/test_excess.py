@@ -3,9 +3,11 @@
 import pytest
 
 from gateway.control.explain import sentence
+from gateway.control.guard import guard
+from gateway.control.orders import LimitOrder
 from gateway.domain.charging import RateUnit
 from gateway.domain.events import ConnectorMetered, ConstraintSet
-from gateway.domain.limits import Authority, Constraint
+from gateway.domain.limits import Authority, Constraint, CurrentLimit
 from gateway.domain.reasons import ReasonKind
 from tests.support.driven import Driven, Offers
 from tests.support.one_circuit import OneCircuit, ref
@@ -299,6 +301,25 @@ def test_watts_are_counted_with_it_too() -> None:
     # At the lowest voltage a ninth more than told is allowed: the rest is beyond that.
     assert driven.is_proven
     assert driven.draw_a * 1_000 <= driven.high_ma <= driven.draw_a * 1_000 + 4_000
+
+
+def test_the_guard_asks_for_room_for_it_too() -> None:
+    board = driven_by(more_by(3.0)).after(20 * MINUTE_S).board
+    board.send(1, 0)
+    board.now_s += 20.0
+    board.draw(1, 0.0)
+    order = LimitOrder(
+        connector=ref(1), limit=CurrentLimit(limit_ma=6_000), valid_for_s=60.0, is_cut=False
+    )
+
+    def passed_ma(flows_a: float) -> int:
+        board.now_s += 1.0
+        board.flow(flows_a)
+        return guard(board.state, (order,), board.now_s)[0].limit.limit_ma
+
+    assert board.state.connectors[0].excess_ma == 3_000
+    assert passed_ma(95.0 - 9.0) == 6_000
+    assert passed_ma(95.0 - 8.9) == 0
 
 
 def test_a_raise_is_priced_with_it() -> None:

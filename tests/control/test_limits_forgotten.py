@@ -1,5 +1,7 @@
 """No limit that may be in force is forgotten: each way in which one once was, or might be."""
 
+import pytest
+
 from gateway.control.rows import ReserveFor
 from gateway.domain.charging import RateUnit
 from gateway.domain.events import (
@@ -336,6 +338,27 @@ def test_a_vehicle_takes_seconds_to_follow_a_lease_that_lapses() -> None:
     assert board.high_ma(1) == 20_000
     board.now_s = until_s + SETTLES_S + 1.0
     assert board.high_ma(1) == 0
+
+
+@pytest.mark.parametrize(("is_proven", "counted_ma"), [(False, 30_000), (True, 6_000)])
+def test_a_lease_under_a_transaction_is_over_out_of_sight_where_leases_were_seen_to_lapse(
+    is_proven: bool, counted_ma: int
+) -> None:
+    site = OneCircuit()
+    site.prove(1)
+    if is_proven:
+        site.learn(DeadManProven(at_s=site.now_s, station=ref(1).station))
+    site.send(1, 30_000)
+    until_s = site.now_s + 65.0
+    site.begin(1, "first")
+    quiet(site, 20, 50.0)
+    site.send(1, 6_000)
+    quiet(site, 15, 26.0)
+    site.draw(1, 6.0)
+    site.lose(1)
+    site.now_s = until_s + SETTLES_S + 1.0  # The lease of the transaction is not over yet.
+
+    assert site.high_ma(1) == counted_ma
 
 
 def test_a_lapsed_lease_counts_until_the_limit_told_anew_has_settled() -> None:

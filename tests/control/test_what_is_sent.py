@@ -10,7 +10,7 @@ from gateway.control.guard import guard
 from gateway.control.orders import LimitOrder
 from gateway.control.state import Priority
 from gateway.domain.charging import RateUnit
-from gateway.domain.circuits import Source, SourceKind
+from gateway.domain.circuits import Source, SourceKind, TripCurve
 from gateway.domain.electric import Phase
 from gateway.domain.events import (
     ConstraintSet,
@@ -158,27 +158,31 @@ def test_a_circuit_nobody_may_charge_on_holds_that_in_silence_too() -> None:
     assert len(decision.fallbacks) == 3
 
 
-def test_export_is_no_overload_and_no_room_either() -> None:
+@pytest.mark.parametrize("time_constant_s", [5.0, 60.0])  # What was warm stays so for seconds.
+def test_export_is_no_overload_and_no_room_either(time_constant_s: float) -> None:
     roof = Source(
         id=SourceId("roof"),
         circuit=BOARD,
         kind=SourceKind.PV,
-        nameplate_ma=(150_000,) * 3,
+        nameplate_ma=(200_000,) * 3,
         meter=ROOF,
     )
-    board = OneCircuit(of=replace(site(), sources=(roof,)))
+    whole = site()
+    curve = TripCurve(trip_ratio=1.13, time_constant_s=time_constant_s)
+    circuit = replace(whole.circuits[0], curve=curve)
+    board = OneCircuit(of=replace(whole, circuits=(circuit,), sources=(roof,)))
     board.prove(1)
     for second in range(60):
         board.now_s += 1.0
         given = MeterReading(
             meter=ROOF,
             at_s=board.now_s,
-            current_a=(110.0 + board.told_ma(1) / 1_000,) * 3,
+            current_a=(150.0 + board.told_ma(1) / 1_000,) * 3,
             power_w=(-30_000.0, -30_000.0, -30_000.0),
             voltage_v=(230.0, 230.0, 230.0),
         )
         board.learn(MeterRead(at_s=board.now_s, reading=given))
-        current_a = 110.0 + 0.01 * (second % 5)
+        current_a = 150.0 + 0.01 * (second % 5)
         export = MeterReading(
             meter=METER,
             at_s=board.now_s,
@@ -412,6 +416,23 @@ def test_room_goes_to_whoever_matters_most() -> None:
     assert board.told_ma(2) > board.told_ma(3) == board.told_ma(1) == 6_000
 
 
+@pytest.mark.parametrize(("is_answered", "again_s"), [(True, 20.0), (False, 5.0)])
+def test_a_limit_is_told_again_in_time_and_sooner_if_it_was_not_answered(
+    is_answered: bool, again_s: float
+) -> None:
+    board = OneCircuit(answers=is_answered)
+    board.plug_in(1)
+    board.flow(20.0)
+    board.decide()
+    told_ma, sequence = board.told_ma(1), board.sequence
+
+    board.run(int(again_s) - 1, base_a=20.0, draws_a={})
+    assert board.sequence == sequence
+
+    board.run(1, base_a=20.0, draws_a={})
+    assert (board.told_ma(1), board.sequence) == (told_ma, sequence + 1)
+
+
 # The guard.
 
 
@@ -460,6 +481,26 @@ def test_the_guard_takes_off_what_was_told_and_is_not_drawn_yet() -> None:
 
     assert guarded_ma(board, order(board, 2, 26_000)) == {2: 6_000}
     assert guarded_ma(board, order(board, 2, 25_000)) == {2: 25_000}
+
+
+def test_the_guard_tells_watts_for_no_more_phases_than_before_where_they_have_no_room() -> None:
+    board = OneCircuit()
+    board.plug_in(1)
+    board.is_capable(1, unit=RateUnit.WATTS)
+    board.send(1, 8_000, phase_count=2)
+    board.now_s += 60.0  # Of what it was told nothing is still to come.
+    asked = order(board, 1, 8_000)
+    asked = replace(asked, limit=replace(asked.limit, phase_count=3))
+
+    def passed_count(flows_a: float) -> int:
+        board.now_s += 1.0
+        board.flow(flows_a)
+        (passed,) = guard(board.state, (asked,), board.now_s)
+        assert passed.limit.limit_ma == 8_000
+        return passed.limit.phase_count
+
+    assert passed_count(70.0) == 3
+    assert passed_count(88.0) == 2  # On one phase the watts of three would be 8 A more.
 
 
 @pytest.mark.parametrize(
