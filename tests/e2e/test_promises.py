@@ -39,7 +39,13 @@ def test_what_was_promised_is_promised_whenever_the_daemon_is_killed(tmp_path: P
         async with AsyncExitStack() as stack:
             process = await stack.enter_async_context(a_building(tmp_path, Iem3000()))
             secret = await token(state, "--role", "vehicle_operator", "--name", "vans")
-            wanted = {"energy_wh": 5_000, "connector": "CP-01/1"}
+            # Its vehicle has hours to come in: restarts on a slow machine put nothing at risk.
+            depart_at = datetime.now(UTC) + timedelta(hours=4)  # noqa: TID251 - the daemon's clock is the machine's
+            wanted = {
+                "energy_wh": 5_000,
+                "connector": "CP-01/1",
+                "depart_at": depart_at.isoformat(),
+            }
             _, quote = await ask(process, secret, "POST", "/quotes", wanted)
             assert quote["answer"] == "yes"
             offer = {"offer_id": quote["offers"][0]["offer_id"]}
