@@ -10,6 +10,8 @@ from gateway.domain.promises import Reservation, Stretch
 from gateway.planning.book import Book, BookError, NoRoomError, hold, with_promise, without
 from gateway.planning.charging import Charging
 from gateway.planning.claims import take, with_claim
+from gateway.planning.following import USUALLY
+from gateway.planning.grid import HOUR_S
 from gateway.planning.quote import Ask
 from gateway.planning.rearranging import NOT_LESS_WH, Rearranged, Rearranging
 from gateway.planning.room import Outlet, Room
@@ -84,7 +86,7 @@ def hold_moving(
     }
     for name, envelope in open_ones.items():
         before, after = book.promises[name], replace(book.promises[name], envelope=envelope)
-        loses_mah = _carries_mah(before, now_s) - _carries_mah(after, now_s)
+        loses_mah = _takes_mah(before, now_s) - _takes_mah(after, now_s)
         ends = after.from_at_s == before.from_at_s, after.until_at_s == before.until_at_s
         is_over = _most_ma(after) > max(_most_ma(before), before.max_ma or 0)
         if loses_mah > NOT_LESS_WH or is_over or before.is_fixed or not all(ends):
@@ -103,11 +105,26 @@ def _most_ma(promise: Reservation) -> int:
     return max(part.current_ma for part in promise.envelope)
 
 
-def _carries_mah(promise: Reservation, from_at_s: float) -> float:
-    return sum(
-        part.current_ma * max(0.0, part.until_at_s - max(part.from_at_s, from_at_s)) / 3_600.0
-        for part in promise.envelope
-    )
+def _takes_mah(promise: Reservation, from_at_s: float) -> float:
+    """Return what a vehicle takes of an envelope from an instant on: each start costs it something.
+
+    At a lower current that is less, so as much is taken of an envelope that carries less.
+    """
+    taken_mah, ends_s, start_s = 0.0, from_at_s, 0.0
+    is_drawing = promise.delivered_wh > 0 or promise.is_plain_draw
+    for part in promise.envelope:
+        begins_s = max(part.from_at_s, from_at_s)
+        if part.until_at_s <= begins_s or not part.current_ma:
+            continue
+        if begins_s > ends_s:
+            is_drawing = promise.is_plain_draw
+        if not is_drawing:
+            start_s = USUALLY.settling_s + part.current_ma / USUALLY.ramp_ma_per_s / 2.0
+        is_drawing, ends_s = True, part.until_at_s
+        lasts_s = part.until_at_s - begins_s
+        taken_mah += part.current_ma * max(0.0, lasts_s - start_s) / HOUR_S
+        start_s = max(0.0, start_s - lasts_s)
+    return taken_mah
 
 
 def rewritten(book: Book, envelopes: Mapping[str, tuple[Stretch, ...]]) -> Book:

@@ -8,6 +8,7 @@ would be kept, that is at least 98 % of it given by the departure (design §4).
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 import numpy as np
 
@@ -309,7 +310,11 @@ def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
         )
         offers.append((Way.LONGEST_FULL, outlook, whole))
     if len(within) and within.min() > 0:
-        steady = replace(outlook.outlet, max_ma=int(within.min()))
+        outlet = outlook.outlet
+        # A start costs it no less than one at full current, by which the hold is tested.
+        steady = replace(
+            outlet, max_ma=int(within.min()), settling_s=outlet.start_s, ramp_ma_per_s=inf
+        )
         offers.append((Way.SUSTAINED, Outlook.of(room, steady), replace(ask, energy_wh=None)))
     found = []
     for way, of_outlook, asked in offers:
