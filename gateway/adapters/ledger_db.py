@@ -200,7 +200,8 @@ class LedgerDb:
         return taken
 
     def _end(self, taken: tuple[Batch, list[asyncio.Future[None]]]) -> None:
-        taken[0].put_record(replace(self._run, ended=self._clock.moment()))
+        self._run = replace(self._run, ended=self._clock.moment())
+        taken[0].put_record(self._run)
         taken[0].acts.append((self._clock.now_at(), Act(kind="ended", subject="headroom")))
         self._write(taken)
         self._file.close()
@@ -209,7 +210,7 @@ class LedgerDb:
         """Return whether a batch was written; if not, it is put back."""
         batch, waiters = taken
         try:
-            self._file.write(batch)
+            self._file.write(self._noted(batch))
         except (sqlite3.Error, OSError, LedgerRefusedError) as error:
             self._put_back(batch, waiters, self._explain(error))
             return False
@@ -227,6 +228,14 @@ class LedgerDb:
         if waiters and self._loop is not None:
             _tell(self._loop, waiters, None)
         return True
+
+    def _noted(self, batch: Batch) -> Batch:
+        """Return a batch with when it is written: so a later life knows which day it was at least."""
+        if not len(batch):
+            return batch
+        noted = replace(batch, records=dict(batch.records))
+        noted.put_record(replace(self._run, noted=self._clock.moment()))
+        return noted
 
     def _write_without_the_faulty(self, batch: Batch) -> bool:
         """Return whether a batch was written but for entries that cannot be, which are let go of.

@@ -44,7 +44,8 @@ from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
 from gateway.domain.events import Event
 from gateway.domain.ids import StationId
-from gateway.domain.memory import Memory
+from gateway.domain.memory import Memory, RunMemory
+from gateway.domain.moments import least_at
 from gateway.domain.stops import StopCause
 from gateway.domain.webhooks import Webhook
 from gateway.front_desk import FrontDesk
@@ -104,17 +105,17 @@ class Daemon:
         """
         site, self._settings = settings.site, settings
         self._clock = clock or SystemClock()
-        self.alarms, self._steady_clock = Alarms(self._clock), _steady(self._clock)
+        self.alarms, self._status, self._inbox = Alarms(self._clock), status, Inbox()
         fitted = [output.circuit for output in settings.trip_outputs]
         self._circuit_alarms = CircuitAlarms(self.alarms, fitted=fitted)
         self._obedience_alarms = ObedienceAlarms(self.alarms)
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
-        self._status, self._inbox = status, Inbox()
         self._buses = buses_of(settings, self._clock)
         self._meters = meters_of(settings, self._buses, self._clock)
         self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
         memory = self._recall()
+        self._steady_clock = _steady(self._clock, memory.run)
         restored, self._recollection = self._restore(memory)
         self._remembrance = (
             Remembrance(self._ledger, restored.state, clock=self._clock, adopted=memory.stations)
@@ -489,5 +490,10 @@ class Daemon:
         )
 
 
-def _steady(clock: MomentClock) -> SteadyClock:
-    return SteadyClock(clock, is_kept_right=lambda: clock.moment().is_synchronised)
+def _steady(clock: MomentClock, before: RunMemory | None) -> SteadyClock:
+    last = None if before is None else before.ended or before.noted or before.began
+    return SteadyClock(
+        clock,
+        is_kept_right=lambda: clock.moment().is_synchronised,
+        least_at=None if last is None else least_at(last, clock.moment()),
+    )

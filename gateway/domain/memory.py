@@ -233,11 +233,15 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMemory:
-    """One life of the daemon: when it began, and when it ended if it ended in order."""
+    """One life of the daemon: when it began, and when it ended if it ended in order.
+
+    `noted` is when anything was last written down in it, None of a life of an older version.
+    """
 
     run: str
     began: Moment
     ended: Moment | None = None
+    noted: Moment | None = None
 
 
 Entry = (

@@ -40,6 +40,11 @@ class Elapsed:
     at_most_s: float | None
 
 
+def least_at(since: Moment, now: Moment) -> datetime:
+    """Return the instant it is at least, by what the wall clock said at an earlier moment."""
+    return since.wall_at + timedelta(seconds=elapsed(since, now).at_least_s)
+
+
 def elapsed(since: Moment, now: Moment) -> Elapsed:
     """Return how much time has passed from `since` to `now`, whatever was done to the wall clock.
 

@@ -11,6 +11,8 @@ JUMP_S = 1.0
 """A wall clock that is off by no more from one look to the next is followed."""
 LASTS_S = 300.0
 """How long a wall clock must have stayed where it has jumped to before it is believed."""
+AWAY_S = 3_600.0
+"""How far a wall clock may be from what an earlier life knew and yet be believed after a start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +29,25 @@ class SteadyClock:
     What closes by the clock stays closed: one second of a wall clock that is days ahead would close
     every promise. So where it jumps, time goes on as the monotonic clock has it, until the wall
     clock is back or has stayed there for five minutes. One that was never set, or that nothing had
-    kept right and something does now, is believed at once.
+    kept right and something does now, is believed at once. A start is no different: time goes on
+    from when something was last written down, if the wall clock is far from that.
     """
 
-    def __init__(self, clock: Clock, *, is_kept_right: Callable[[], bool] = lambda: False) -> None:
-        """Go by `clock`; `is_kept_right` tells whether something keeps its wall time right."""
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        is_kept_right: Callable[[], bool] = lambda: False,
+        least_at: datetime | None = None,
+    ) -> None:
+        """Go by `clock`; `is_kept_right` tells whether something keeps its wall time right.
+
+        `least_at` is the instant it is now at least by what an earlier life knew, if there was one.
+        """
         self._clock, self._is_kept_right = clock, is_kept_right
         self._ahead_s: float | None = None
+        if least_at is not None and abs((clock.now_at() - least_at).total_seconds()) > AWAY_S:
+            self._ahead_s = least_at.timestamp() - clock.monotonic_s()
         self._jump: _Jump | None = None
         self._was_kept_right = False
 

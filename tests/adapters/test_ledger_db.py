@@ -72,7 +72,11 @@ def test_what_was_durable_is_there_without_an_end_in_order(tmp_path: Path) -> No
         assert remembered.stations[CP_01].firmware == "1"
         assert remembered.run is not None
         assert remembered.run.ended is None
+        # So a later life knows which day it was at least.
+        assert remembered.run.noted is not None
+        assert remembered.run.noted.wall_at >= began_at
 
+    began_at = SystemClock().now_at()
     assert live(tmp_path / "state", test) == Memory()
 
 

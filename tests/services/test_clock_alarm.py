@@ -1,6 +1,7 @@
 """A clock that was never set, or that jumps, is said to be so while it lasts, and nothing waits for it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from gateway.adapters.clock import SystemClock
 from gateway.bootstrap import Daemon
+from gateway.domain.moments import Moment
 from gateway.settings import load_site
 
 SITE = """
@@ -25,6 +27,26 @@ class SetLater(SystemClock):
 
     def now_at(self) -> datetime:
         return super().now_at() - self.behind
+
+
+class NotKeptRight(SystemClock):
+    """The machine's clock, wrong by `off`, in a machine that was started anew: nothing keeps it right."""
+
+    def __init__(self, boot_id: str, off: timedelta) -> None:
+        self._boot_id, self._off = boot_id, off
+
+    def now_at(self) -> datetime:
+        return super().now_at() + self._off
+
+    def moment(self) -> Moment:
+        now = super().moment()
+        return replace(
+            now,
+            wall_at=self.now_at(),
+            boot_id=self._boot_id,
+            boot_s=now.boot_s % 60,
+            is_synchronised=False,
+        )
 
 
 def sounding(daemon: Daemon) -> tuple[str, ...]:
@@ -64,3 +86,30 @@ def test_a_clock_that_was_never_set_and_one_that_jumps_are_alarms(
     assert "the wall clock jumped forward by 2:00:0" in jumped
     assert "shows 1970: it was never set" in said
     assert "timedatectl" in said
+
+
+@pytest.mark.parametrize(("off", "names"), [(3.0, ("clock-jump",)), (0.01, ())])
+def test_a_machine_that_is_started_with_a_wall_clock_far_ahead_of_its_ledger_says_so(
+    tmp_path: Path, off: float, names: tuple[str, ...]
+) -> None:
+    config, folder = tmp_path / "site.yaml", tmp_path / "state"
+    config.write_text(SITE)
+
+    def sounds_after_a_start(clock: NotKeptRight) -> tuple[str, ...]:
+        daemon = Daemon(load_site(config), keys={}, clock=clock, folder=folder)
+
+        async def test() -> None:
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks, asyncio.timeout(40):
+                tasks.create_task(
+                    daemon.run(stop=stop, on_ready=lambda _: None, on_stuck=lambda _: None)
+                )
+                while daemon.snapshot() is None:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.05)
+                stop.set()
+
+        asyncio.run(test())
+        return sounding(daemon)
+
+    assert sounds_after_a_start(NotKeptRight("first", timedelta())) == ()
+    assert sounds_after_a_start(NotKeptRight("second", timedelta(days=off))) == names

@@ -121,3 +121,33 @@ def test_a_wall_clock_that_is_wrong_for_a_moment_closes_no_promise() -> None:
         assert house.of(promise).state is PromiseState.NO_SHOW
 
     run_virtual(test())
+
+
+@pytest.mark.parametrize("off_s", [3 * 86_400.0, -7_200.0])
+def test_after_a_start_a_wall_clock_far_from_what_was_known_must_last_too(off_s: float) -> None:
+    hands = Hands(off_s=off_s)
+    clock = SteadyClock(hands, least_at=START_AT)
+    assert after_s(clock, hands, int(LASTS_S)) == 0
+    assert clock.problem() is not None
+    assert after_s(clock, hands, 1) == off_s
+
+
+def test_after_a_start_a_wall_clock_that_is_put_right_in_time_was_never_believed() -> None:
+    hands, right = Hands(off_s=3 * 86_400.0), [False]
+    clock = SteadyClock(hands, is_kept_right=lambda: right[0], least_at=START_AT)
+    assert after_s(clock, hands, 200) == 0
+    # The machine was off for two days, and something says so now.
+    hands.off_s, right[0] = 2 * 86_400.0, True
+    assert after_s(clock, hands, 1) == 2 * 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("off_s", "is_kept_right"), [(3_000.0, False), (-3_000.0, False), (3 * 86_400.0, True)]
+)
+def test_after_a_start_a_wall_clock_that_is_near_or_kept_right_is_believed(
+    off_s: float, *, is_kept_right: bool
+) -> None:
+    hands = Hands(off_s=off_s)
+    clock = SteadyClock(hands, is_kept_right=lambda: is_kept_right, least_at=START_AT)
+    assert after_s(clock, hands, 1) == off_s
+    assert clock.problem() is None
