@@ -97,7 +97,7 @@ def answer(
         verdict = Verdict.YES if enough else Verdict.NO
     offers = tuple(
         _offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here, said=said)
-        for at, offer in enumerate(found[:MAX_OFFERS], start=1)
+        for at, offer in enumerate(_each_once(found, ask, need)[:MAX_OFFERS], start=1)
     )
     binds = ""
     if verdict is not Verdict.YES:
@@ -319,6 +319,16 @@ def _at_other_starts(
             if is_all or len(found) == ENOUGH_STARTS:
                 break
     return sorted(found, key=lambda offer: offer.energy_wh, reverse=True)
+
+
+def _each_once(offers: Iterable[Offer], ask: Ask, need: Need) -> list[Offer]:
+    """Return offers without those that give a vehicle that comes then the same as one before."""
+    known: dict[tuple[object, ...], Offer] = {}
+    for offer in offers:
+        parts = ((round(p.from_s), round(p.until_s), p.current_ma) for p in offer.profile)
+        comes_s = round(_stays(offer, ask, need)[0])
+        known.setdefault((offer.outlet.key, comes_s, round(offer.energy_wh), *parts), offer)
+    return list(known.values())
 
 
 def _offer_answer(

@@ -1,4 +1,4 @@
-"""Whatever is offered can be held if it is asked for at once, as surely as was said."""
+"""Whatever is offered is offered once, and can be held if it is asked for at once, as surely as was said."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -156,6 +156,11 @@ async def holds_all_that_is_offered(made: Booking, need: Need) -> str | None:
         answer = await made.quote_thoroughly(need, DRONES)
     except AskError:
         return None
+    said = [
+        (o.outlet.key, o.floor[0].from_at_s, o.profile, round(o.offer.energy_wh))
+        for o in answer.offers
+    ]
+    assert len(set(said)) == len(said)
     before = made.book
     for offer in answer.offers:
         held = await made.hold(offer.id, DRONES)
