@@ -344,6 +344,12 @@ class Notices(Protocol):
         A gap in the numbers is something missed.
         """
 
+    def forgotten(self, after_number: int) -> tuple[str | None, ...] | None:
+        """Return whose the notices after a number are that are no longer remembered, one each.
+
+        None where it is not known either whose they were; of a notice to everybody it is None.
+        """
+
 
 class Poster(Protocol):
     """Somebody else's address, to which something is sent."""

@@ -117,8 +117,10 @@ async def told(
             yield b": nothing has changed\n\n"
             continue
         if newer[0].number > seen + 1:
-            count = newer[0].number - seen - 1
-            yield _missed(f"{notices.life}-{seen + count}", count, clock)
+            whose = notices.forgotten(seen)
+            count = None if whose is None else sum(_is_told(holder, access) for holder in whose)
+            if count != 0:
+                yield _missed(f"{notices.life}-{newer[0].number - 1}", count, clock)
         seen = newer[-1].number
         for notice in newer:
             if may_see(notice, access):
@@ -141,7 +143,7 @@ def seen_number(last_id: str, notices: Notices) -> int | None:
 
 
 def _missed(name: str, count: int | None, clock: Clock) -> bytes:
-    """Return the event that says how many are no longer remembered; None: those of another life."""
+    """Return the event that says how many are no longer remembered; None where nobody knows."""
     at, data = clock.now_at().isoformat(), {"count": count}
     said = {"at": at, "kind": "missed", "subject": "events", "holder": None, "data": data}
     return _event(name, "missed", said)
@@ -149,7 +151,11 @@ def _missed(name: str, count: int | None, clock: Clock) -> bytes:
 
 def may_see(notice: Notice, access: Access) -> bool:
     """Return whether a notice is anybody's, one's own, or one is an operator."""
-    return access.sees_all or notice.holder in (None, access.name)
+    return _is_told(notice.holder, access)
+
+
+def _is_told(holder: str | None, access: Access) -> bool:
+    return access.sees_all or holder in (None, access.name)
 
 
 def as_event(notice: Notice, life: str) -> bytes:

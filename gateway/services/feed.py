@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.domain.memory import CallMemory
 from gateway.domain.notices import Notice, NoticeValue
@@ -11,6 +12,8 @@ from gateway.ports import Clock
 from gateway.services.outbox import Outbox
 
 REMEMBERED = 1_000
+KNOWN_WHOSE = 50_000
+"""Of so many notices it is remembered at least whose they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Feed:
         """Begin with nothing told; `outbox` has addresses told as well."""
         self._clock, self._outbox = clock, outbox
         self._told: deque[Notice] = deque(maxlen=remembered)
+        self._whose: deque[str | None] = deque(maxlen=KNOWN_WHOSE)
         self._number = 0
         self._life = format(int(clock.now_at().timestamp() * 1_000), "x")
         self._changed = asyncio.Event()
@@ -70,6 +74,7 @@ class Feed:
         if self._outbox is not None:
             self._outbox.post(news.calls)
         self._number += 1
+        self._whose.append(news.holder)
         self._told.append(
             Notice(
                 number=self._number,
@@ -95,3 +100,12 @@ class Feed:
                 async with asyncio.timeout(within_s):
                     await self._changed.wait()
         return tuple(notice for notice in self._told if notice.number > after_number)
+
+    def forgotten(self, after_number: int) -> tuple[str | None, ...] | None:
+        """See `gateway.ports.Notices`."""
+        first_known = self._number - len(self._whose) + 1
+        first_told = self._told[0].number if self._told else self._number + 1
+        if after_number + 1 < first_known:
+            return None
+        begin, end = after_number + 1 - first_known, first_told - first_known
+        return tuple(islice(self._whose, begin, max(begin, end)))

@@ -1,17 +1,21 @@
 """The stream of events: who is told what, and what a follower misses it hears of."""
 
 import http.client
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.adapters.token_file import revoke_token
 from gateway.api.app import PREFIX
-from gateway.api.sse import MAX_FOLLOWERS
-from gateway.domain.access import Role
+from gateway.api.sse import MAX_FOLLOWERS, told
+from gateway.domain.access import Access, Role
+from gateway.services.feed import Feed
 from tests.support.api_desk import Desk, api_desk
+from tests.support.virtual_time import VirtualClock, run_virtual
 
 
 @pytest.fixture
@@ -122,3 +126,55 @@ def test_a_stream_ends_once_its_token_opens_nothing_any_more(desk: Desk) -> None
     assert b"this token opens nothing any more" in rest
     assert b"event: " not in rest
     closing.close()
+
+
+async def kinds_told(
+    feed: Feed, clock: VirtualClock, after: int, by: Access
+) -> list[tuple[str, Any]]:
+    """Return the kinds that a follower is told at once, and how many each says are missed."""
+    stream, found = told(feed, f"{feed.life}-{after}", lambda: by, clock), []
+    async for part in stream:
+        if part == b": nothing has changed\n\n":
+            break
+        if part.startswith(b"id: "):
+            _, kind, data = part.decode().strip().split("\n")
+            said = json.loads(data.removeprefix("data: "))
+            found.append((kind.removeprefix("event: "), said["data"].get("count")))
+    return found
+
+
+def test_only_what_a_token_might_have_seen_is_said_to_be_missed() -> None:
+    vans, drones = (Access(name=name, role=Role.VEHICLE_OPERATOR) for name in ("vans", "drones"))
+    desk = Access(name="desk", role=Role.OPERATOR)
+
+    async def test() -> None:
+        clock = VirtualClock()
+        feed = Feed(clock, remembered=1)
+        feed.tell("limit", "x")
+        for _ in range(3):
+            feed.tell("reservation", "r", holder="drones")
+        feed.tell("limit", "x")
+        for by, after, missed in ((vans, 0, 1), (drones, 0, 4), (drones, 2, 2), (desk, 1, 3)):
+            kinds = await kinds_told(feed, clock, after, by)
+            assert kinds == [("missed", missed), ("limit", None)]
+        assert await kinds_told(feed, clock, 1, vans) == [("limit", None)]
+
+    run_virtual(test())
+
+
+def test_who_was_away_for_very_long_is_told_that_some_are_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.services.feed.KNOWN_WHOSE", 3)
+    vans = Access(name="vans", role=Role.VEHICLE_OPERATOR)
+
+    async def test() -> None:
+        clock = VirtualClock()
+        feed = Feed(clock, remembered=1)
+        for _ in range(5):
+            feed.tell("reservation", "r", holder="drones")
+        feed.tell("limit", "x")
+        assert await kinds_told(feed, clock, 2, vans) == [("missed", None), ("limit", None)]
+        assert await kinds_told(feed, clock, 3, vans) == [("limit", None)]
+
+    run_virtual(test())
