@@ -347,6 +347,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 def _records_of(memory: Memory) -> Iterable[Record]:
     yield from memory.connectors.values()
     yield from memory.stations.values()
+    yield from memory.flash.values()
     yield from memory.circuits.values()
     yield from memory.learnt.values()
     yield from memory.forecasts.values()

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ from gateway.domain.memory import (
 )
 from gateway.domain.needs import Criticality
 from gateway.domain.sessions import Statement
+from tests.support.every_entry import ONE_OF_EACH
 from tests.support.small_disk import SmallDisk, can_mount, small_disk
 
 CLOCK = SystemClock()
@@ -380,6 +382,23 @@ def test_a_ledger_that_is_moved_away_while_it_is_written_is_written_anew(tmp_pat
     assert running == {t for t in RECORDS if isinstance(t, TransactionMemory) and not t.is_over} | {
         transaction(1_000)
     }
+
+
+def test_all_that_an_earlier_life_wrote_is_in_a_file_written_anew(tmp_path: Path) -> None:
+    async def earlier(writing: LedgerDb) -> None:
+        await writing.keep_durably(*ONE_OF_EACH)
+
+    live(tmp_path, earlier)
+    before = reread(tmp_path)
+
+    async def test(writing: LedgerDb) -> None:
+        for path in list_ledger(tmp_path):
+            path.rename(path.with_name(f"elsewhere-{path.name}"))
+        await writing.keep_durably()
+
+    live(tmp_path, test)
+
+    assert replace(reread(tmp_path), run=before.run) == before
 
 
 def test_a_new_schema_is_reached_over_a_backup_and_not_by_halves(tmp_path: Path) -> None:
