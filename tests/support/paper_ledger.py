@@ -105,7 +105,11 @@ class PaperLedger:
                 key = (entry.station, entry.transaction)
                 by_key = {(t.station, t.transaction): t for t in known.transactions}
                 by_key[key] = merged(by_key.get(key), entry)
-                self.memory = replace(known, transactions=tuple(by_key.values()))
+                self.memory = replace(
+                    known,
+                    transactions=tuple(by_key.values()),
+                    last_given_number=max(known.last_given_number, entry.given_number or 0),
+                )
             case PromiseMemory():
                 promises = {**known.promises, entry.promise.id: entry}
                 self.memory = replace(known, promises=promises)
