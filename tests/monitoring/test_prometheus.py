@@ -12,6 +12,7 @@ from tests.support.exposition import promtool
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "prometheus" / "prometheus.yml"
 RULES = ROOT / "config" / "prometheus" / "headroom.rules.yml"
+README = ROOT / "README.md"
 HOW_TO = ROOT / "docs" / "how-to" / "prometheus-and-grafana.md"
 TESTS = sorted(Path(__file__).parent.glob("*.test.yml"))
 MATTERS = {"critical", "warning", "info"}
@@ -104,3 +105,7 @@ def test_people_can_read_of_every_alert_how_much_it_matters() -> None:
     assert {
         row for row in rows if not any(f"| `{row[0]}` | {row[1]} |" in x for x in lines)
     } == set()
+
+
+def test_the_readme_counts_the_alerts() -> None:
+    assert f"{len(alerts())} alerts" in README.read_text(encoding="utf-8")
