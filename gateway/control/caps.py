@@ -125,6 +125,15 @@ def _caps_of_row(state: SiteState, survey: Survey, row: int, now_s: float) -> It
         )
 
 
+def heated_rows(narrowed: dict[int, tuple[RowCap, ...]]) -> frozenset[int]:
+    """Return the rows where a third of the device's thermal budget is about to be spent."""
+    return frozenset(
+        row
+        for row, caps in narrowed.items()
+        if any(cap.reason.kind is ReasonKind.THERMAL_BUDGET for cap in caps)
+    )
+
+
 def connector_cap(
     state: SiteState,
     survey: Survey,
@@ -165,7 +174,10 @@ def _caps_of_connector(
                 # What pauses a row pauses whoever is wired to it: which phases a vehicle uses is
                 # known from what its station tells alone.
                 if row in counted or cap.limit_ma == 0:
-                    yield cap.reason._replace(limit_ma=_narrowed_ma(state, at, cap))
+                    limit_ma = _narrowed_ma(state, at, cap)
+                    if cap.reason.kind is ReasonKind.THERMAL_BUDGET and not station.is_proven:
+                        limit_ma = 0  # It has no more than the minimum: less it may obey.
+                    yield cap.reason._replace(limit_ma=limit_ma)
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
             yield _outside_limit(state, at, constraint)

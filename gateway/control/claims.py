@@ -17,7 +17,7 @@ from gateway.control.bounds import (
     phases_to_tell,
     reading_is_current,
 )
-from gateway.control.caps import connector_cap, row_caps
+from gateway.control.caps import connector_cap, heated_rows, row_caps
 from gateway.control.headroom import Survey, survey
 from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
 from gateway.control.trial import Trial, trials_of
@@ -46,6 +46,8 @@ class Moment:
     """Those that are controlled."""
     caps: list[Reason | None]
     trials: list[Trial | None]
+    heated: frozenset[int]
+    """Rows where a third of the device's thermal budget is about to be spent."""
 
 
 def moment_of(state: SiteState, now_s: float) -> Moment:
@@ -77,6 +79,7 @@ def moment_of(state: SiteState, now_s: float) -> Moment:
         moved=moved,
         caps=caps,
         trials=trials,
+        heated=heated_rows(narrowed),
     )
 
 
@@ -162,7 +165,7 @@ def board_of(moment: Moment) -> Board:
                 undrawn_ma = max(0, undrawn_ma)  # What it was told to leave may go on flowing.
         if belief.excess_ma and limit_ma:
             counted_ma += belief.excess_ma
-        claim_ma = counted_ma if confirmable else max(counted_ma, high_ma)
+        claim_ma = _claim_ma(moment, at, counted_ma, confirmable=confirmable)
         if claim_ma != high_ma or undrawn_ma:
             for row in wiring.own_rows[at][seen.masks[at]]:
                 more_ma[row] += claim_ma - high_ma + min(0, undrawn_ma)
@@ -195,6 +198,18 @@ def board_of(moment: Moment) -> Board:
         room_ma=_left_ma(seen, more_ma),
         proven_room_ma=_left_ma(seen, raises_ma),
     )
+
+
+def _claim_ma(moment: Moment, at: Position, counted_ma: int, *, confirmable: bool) -> int:
+    """Return what a connector counts at in what all were told: less than before only if it will obey.
+
+    Where the heat of the device is at stake nobody is counted on who was never seen to obey: until
+    that is known a vehicle that draws its maximum would spend more than may be.
+    """
+    if confirmable and moment.heated and not moment.stations[at].is_proven:
+        rows = moment.state.wiring.rows[at][moment.seen.masks[at]]
+        confirmable = moment.heated.isdisjoint(rows)
+    return counted_ma if confirmable else max(counted_ma, moment.seen.high_ma[at])
 
 
 def _awake_ma(state: SiteState, at: int, now_s: float) -> int:

@@ -211,6 +211,40 @@ def test_one_that_wakes_and_obeys_nothing_is_made_room_for_in_time(
     assert board.spent_ratio <= A_THIRD
 
 
+@pytest.mark.parametrize(
+    ("rating_a", "base_a", "others"),
+    [(50, 15.0, 1), (40, 5.0, 1), (50, 10.0, 2), (63, 25.0, 2)],
+)
+def test_a_first_vehicle_at_a_station_that_obeys_nothing_is_made_room_for_in_time(
+    rating_a: int, base_a: float, others: int
+) -> None:
+    cars = {number: Car(takes_a=6.0) for number in range(1, others + 1)}
+    cars[3] = Car(at_s=300, is_tied_a=32.0, takes_a=32.0, given_a=[32.0] * FOLLOWS_S)
+    board = Board(cars, rating_a=rating_a)
+    board.live(300, base_a)
+    assert min(car.draws_a for number, car in cars.items() if number != 3) == 6.0
+
+    board.live(300, base_a)
+
+    assert cars[3].draws_a == 32.0
+    assert board.spent_ratio <= A_THIRD
+
+
+def test_who_is_not_proven_gives_way_too_where_the_device_grows_hot() -> None:
+    """It has been told its minimum alone: nothing less but a pause takes anything from it."""
+    tied = Car(at_s=50, is_tied_a=32.0, takes_a=32.0, given_a=[32.0] * FOLLOWS_S)
+    slow = Car(takes_a=6.0, every_s=60, says_every_s=60)
+    board = Board({1: slow, 3: tied}, rating_a=40)
+    board.live(50, 5.0)
+    assert board.cars[1].draws_a == 6.0
+    assert not board.is_proven(1)
+
+    board.live(300, 5.0)
+
+    assert tied.draws_a == 32.0
+    assert board.spent_ratio <= A_THIRD
+
+
 def test_one_that_sleeps_may_wake_in_a_pause_and_after_it() -> None:
     board = Board({3: Car(takes_a=0.0)})
     board.live(120, 20.0)
