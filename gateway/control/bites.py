@@ -2,28 +2,29 @@
 
 from dataclasses import replace
 
-from gateway.control.bounds import reading_is_current
+from gateway.control.bounds import allowed_in_force_ma, reading_is_current
 from gateway.control.state import ConnectorBelief, PhaseState, SiteState
 
 LEAST_RATIO, MOST_RATIO = 0.7, 1.3  # Of the cut: what the circuit must have fallen by.
+WHOLE_AMPERE_MA = 1_000  # Some follow in whole amperes: a small cut may be so much more.
 
 
 def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
     """Return the state with a station proven whose cut to nothing the circuit has shown twice in a row.
 
-    Only where it cannot have been another's: no other connector below is being cut, and the
-    circuit fell by about what this one was told before, as it had not done since that began to
-    draw. A load that is switched off just then makes such a fall too.
+    Only where it cannot have been another's: the circuit fell by about what this one was told
+    before, beside all that others below may have fallen by, and as it had not done since that began
+    to draw. A load that is switched off just then makes such a fall too.
     """
-    being_cut = [at for at in state.wiring.below[circuit_at] if _is_being_cut(state, at, at_s)]
-    if len(being_cut) != 1:
+    tried = [at for at in state.wiring.below[circuit_at] if _is_tried(state, at, at_s)]
+    if len(tried) != 1:
         return state
-    at = being_cut[0]
+    at = tried[0]
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     station = state.stations[connector.ref.station]
     newest = belief.limits[-1]
     is_told = belief.draw is not None and belief.draw.current_ma is not None
-    if station.is_proven or newest.limit_ma or shown_on(state, at) != circuit_at:
+    if shown_on(state, at) != circuit_at:
         return state
     if belief.cut_shown_at_s == newest.sent_at_s:
         return state
@@ -31,15 +32,14 @@ def with_bite_seen(state: SiteState, circuit_at: int, at_s: float) -> SiteState:
         return state
     if is_told and reading_is_current(belief, station, state.parameters, at_s):
         return state
-    told_ma = belief.limits[-2].limit_ma
+    told_ma, others_ma = belief.limits[-2].limit_ma, _others_ma(state, at, at_s)
     phases = [state.circuits[circuit_at].phases[phase] for phase in connector.phases]
     if not any(
-        LEAST_RATIO * told_ma <= _fell_ma(phase, newest.sent_at_s) <= MOST_RATIO * told_ma
+        LEAST_RATIO * told_ma + others_ma <= _fell_ma(phase, newest.sent_at_s)
+        and _fell_ma(phase, newest.sent_at_s) <= MOST_RATIO * told_ma
         and not _falls_so_by_itself(phase, belief.started_at_s, newest.sent_at_s, told_ma)
         for phase in phases
     ):
-        return state
-    if any(_has_moved(state, other, newest.sent_at_s) for other in state.wiring.below[circuit_at]):
         return state
     shown = replace(belief, cut_shown_at_s=newest.sent_at_s)
     connectors = (*state.connectors[:at], shown, *state.connectors[at + 1 :])
@@ -66,17 +66,35 @@ def shown_on(state: SiteState, at: int) -> int | None:
     return metered[0] if metered else None
 
 
-def is_another_being_cut(state: SiteState, at: int, at_s: float) -> bool:
-    """Return whether a cut made now could be taken for another's where it must show."""
+def is_covered(state: SiteState, at: int, told_ma: int, at_s: float) -> bool:
+    """Return whether others below may fall so much now that a cut of `told_ma` would not be told apart."""
+    return _others_ma(state, at, at_s) > (1.0 - LEAST_RATIO) * told_ma
+
+
+def _others_ma(state: SiteState, at: int, at_s: float) -> int:
+    """Return what others may have made the circuit fall by that must show a connector's cut."""
     circuit = shown_on(state, at)
-    below = () if circuit is None else state.wiring.below[circuit]
-    return any(other != at and _is_being_cut(state, other, at_s) for other in below)
+    others = () if circuit is None else state.wiring.below[circuit]
+    since_s = at_s - state.parameters.reaction_s
+    return sum(_may_fall_ma(state, other, since_s, at_s) for other in others if other != at)
 
 
-def _has_moved(state: SiteState, at: int, since_s: float) -> bool:
-    """Return whether a connector's own readings, or its leaving, may explain a fall."""
-    moves = state.connectors[at].moves
-    return bool(moves) and moves[-1].at_s >= since_s and min(moves[-1].moved_ma) < 0
+def _may_fall_ma(state: SiteState, at: int, since_s: float, at_s: float) -> int:
+    """Return what a connector may have fallen by: as its cut allows, or as its readings tell."""
+    connector, belief = state.wiring.connectors[at], state.connectors[at]
+    told_ma = sum(-min(0, *move.moved_ma) for move in belief.moves if move.at_s >= since_s)
+    if not _is_being_cut(state, at, at_s):
+        return told_ma
+    station = state.stations[connector.ref.station]
+    in_force_ma = allowed_in_force_ma(connector, belief, station, belief.limits)
+    newest_ma = allowed_in_force_ma(connector, belief, station, belief.limits[-1:])
+    return max(told_ma, in_force_ma - newest_ma + WHOLE_AMPERE_MA)
+
+
+def _is_tried(state: SiteState, at: int, at_s: float) -> bool:
+    """Return whether a connector is being cut to nothing at a station not yet proven."""
+    is_proven = state.stations[state.wiring.station_of[at]].is_proven
+    return not is_proven and not state.connectors[at].wanted_ma and _is_being_cut(state, at, at_s)
 
 
 def _is_being_cut(state: SiteState, at: int, at_s: float) -> bool:

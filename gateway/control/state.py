@@ -383,6 +383,8 @@ class ControlMemory:
     """Per connector: when the trial that proves its station began."""
     trial_unseen_count: tuple[int, ...] = ()
     """Per connector: how many of its trials were not seen before that one."""
+    trial_covered: tuple[bool, ...] = ()
+    """Per connector: whether that one could not be seen, for what others were being cut by."""
     tells_all_phases: tuple[bool, ...] = ()
     """Per connector: whether its watts are told for every phase, though its vehicle's are unknown."""
     lapse: Lapse = field(default_factory=Lapse)
@@ -436,6 +438,7 @@ class SiteState:
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),
                 trial_unseen_count=(0,) * len(wiring.connectors),
+                trial_covered=(False,) * len(wiring.connectors),
                 tells_all_phases=(False,) * len(wiring.connectors),
             ),
         )

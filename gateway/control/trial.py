@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from gateway.control.bites import is_another_being_cut, shown_on
+from gateway.control.bites import is_covered, shown_on
 from gateway.control.bounds import (
     CHARGING_MA,
     counted_limit_ma,
     draw_as_limit_ma,
+    reading_is_current,
     reads_within_s,
     tolerance_ma,
 )
@@ -25,6 +26,8 @@ class Trial:
     """How many cuts to nothing were not seen before that."""
     is_held: bool = False
     """Whether it is cut to nothing and must stay there, until that can have been seen."""
+    is_covered: bool = False
+    """Whether others' cuts covered its last cut to nothing: that was not seen, nor could it be."""
 
 
 def trials_of(state: SiteState, unproven: Iterable[int], now_s: float) -> dict[int, Trial | None]:
@@ -53,15 +56,26 @@ def trial_of(
     parameters, belief = state.parameters, state.connectors[at]
     since_s, newest = _begun_at_s(state, at), belief.limits[-1]
     unseen_count = 0 if since_s is None else state.memory.trial_unseen_count[at]
+    was_covered = since_s is not None and state.memory.trial_covered[at]
     if newest.last_sequence == 0:
         return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
     if newest.limit_ma == 0:
         if since_s is None:
             return None
         is_held = now_s < _seen_by_s(state, at)
-        return Trial(limit_ma=0, since_s=since_s, unseen_count=unseen_count, is_held=is_held)
-    hold_ma = min(newest.limit_ma, _raised_ma(state))
-    hold = Trial(limit_ma=hold_ma, since_s=since_s, unseen_count=unseen_count)
+        return Trial(
+            limit_ma=0,
+            since_s=since_s,
+            unseen_count=unseen_count,
+            is_held=is_held,
+            is_covered=was_covered or (is_held and _is_covered_now(state, at, now_s)),
+        )
+    hold = Trial(
+        limit_ma=min(newest.limit_ma, _raised_ma(state)),
+        since_s=since_s,
+        unseen_count=unseen_count,
+        is_covered=was_covered,
+    )
     if newest.acknowledged_at_s is None:
         return hold
     settled_at_s, waits_s = newest.acknowledged_at_s + parameters.settling_s, _waits_s(state, at)
@@ -72,7 +86,7 @@ def trial_of(
     if was_paused and since_s is not None and belief.cut_shown_at_s >= since_s:
         # Long enough since it began for a load that goes on and off to show that by itself.
         again_s = parameters.reaction_s + 2 * parameters.start_settling_s
-    elif was_paused and again_s < parameters.trial_again_most_s:
+    elif was_paused and not was_covered and again_s < parameters.trial_again_most_s:
         unseen_count += 1
     is_again = was_paused and tried_for_s is not None and tried_for_s <= again_s
     pause = Trial(limit_ma=0, since_s=now_s, unseen_count=unseen_count, is_held=True)
@@ -132,7 +146,18 @@ def _may_show(state: SiteState, at: int, now_s: float, taken: Collection[int | N
     circuit_at = shown_on(state, at)
     if circuit_at is None or circuit_at in taken:
         return False
-    return not is_another_being_cut(state, at, now_s)
+    return not is_covered(state, at, state.connectors[at].wanted_ma, now_s)
+
+
+def _is_covered_now(state: SiteState, at: int, now_s: float) -> bool:
+    """Return whether others cover a cut to nothing where the circuit alone can show it."""
+    belief, station = state.connectors[at], state.stations[state.wiring.station_of[at]]
+    shows_until_s = belief.limits[-1].sent_at_s + state.parameters.reaction_s
+    if len(belief.limits) == 1 or now_s > shows_until_s:
+        return False
+    if reading_is_current(belief, station, state.parameters, now_s):
+        return False
+    return is_covered(state, at, belief.limits[-2].limit_ma, now_s)
 
 
 def _least_ma(state: SiteState, at: int) -> int:

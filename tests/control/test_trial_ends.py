@@ -8,7 +8,8 @@ from gateway.control.explain import sentence
 from gateway.control.rows import ReserveFor
 from gateway.control.thermal import budget_spent_ratio, theta_after
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice
-from gateway.domain.events import FallbackInstalled
+from gateway.domain.events import ConstraintSet, FallbackInstalled
+from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason
 from tests.support.one_circuit import OneCircuit, ref, site
 
@@ -303,6 +304,61 @@ def test_one_that_tells_nothing_is_tried_again_where_its_first_cut_was_not_seen(
 
     assert board.is_proven(3)
     assert min(board.one.told_ma(number) for number in (1, 2, 3)) >= 6_000
+
+
+def forbid_more(board: Board, number: int, limit_ma: int) -> None:
+    """Let somebody forbid a connector more than a limit."""
+    veto = Constraint(
+        subject=ref(number), limit_ma=(limit_ma,) * 3, authority=Authority.VETO, source="J. Smith"
+    )
+    board.one.learn(ConstraintSet(at_s=board.one.now_s, constraint=veto))
+
+
+def beside_one_at_20_a(car: Car) -> Board:
+    """Return a board on which one draws the 20 A that it may, and another is about to come."""
+    car.at_s = 120
+    board = Board({1: Car(takes_a=32.0), 3: car})
+    forbid_more(board, 1, 20_000)
+    board.live(119, 20.0)
+    assert board.cars[1].draws_a == 20.0
+    return board
+
+
+def while_tried(board: Board, *, cuts_ma: int, seconds: int) -> None:
+    """Let time pass in which the first connector is cut just as the third is tried, twice."""
+    limits_ma, was_ma = [20_000 - 2 * cuts_ma, 20_000 - cuts_ma], board.one.told_ma(3)
+    for _ in range(seconds):
+        told_ma = board.one.told_ma(3)
+        if limits_ma and was_ma and not told_ma:
+            forbid_more(board, 1, limits_ma.pop())
+        was_ma = told_ma
+        board.live(1, 20.0)
+
+
+def test_a_small_cut_of_another_does_not_cover_a_trial() -> None:
+    board = beside_one_at_20_a(Car(is_mute=True, takes_a=6.0))
+
+    while_tried(board, cuts_ma=300, seconds=180)
+
+    assert board.is_proven(3)
+
+
+def test_a_trial_that_another_cut_covers_is_made_again_as_soon_as_the_first_was() -> None:
+    board = beside_one_at_20_a(Car(is_mute=True, takes_a=6.0))
+
+    while_tried(board, cuts_ma=3_000, seconds=660)
+
+    assert board.is_proven(3)
+
+
+@pytest.mark.parametrize("cuts_ma", [4_000, 5_000, 6_000, 7_000])
+def test_what_falls_by_a_cut_of_another_proves_nobody(cuts_ma: int) -> None:
+    board = beside_one_at_20_a(Car(is_mute=True, takes_a=6.0, is_tied_a=6.0))
+
+    while_tried(board, cuts_ma=cuts_ma, seconds=660)
+
+    assert board.cars[1].draws_a <= 12.0
+    assert not board.is_proven(3)
 
 
 def test_a_load_that_is_switched_off_once_proves_nobody() -> None:
