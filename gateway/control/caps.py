@@ -195,15 +195,19 @@ def _caps_of_connector(
             elapsed_s=now_s - (belief.over_since_s or now_s),
         )
     elif not station.is_proven:
-        counted_ma = survey.high_ma[at]
-        counted_ma += may_start_ma(connector, belief, station, state.parameters, now_s)
-        yield _unproven(max(MIN_CHARGING_MA, tried_ma), counted_ma)
+        starts_ma = may_start_ma(connector, belief, station, state.parameters, now_s)
+        yield _unproven(max(MIN_CHARGING_MA, tried_ma), survey.high_ma[at], starts_ma)
 
 
 @lru_cache(maxsize=64)
-def _unproven(limit_ma: int, counted_ma: int) -> Reason:
+def _unproven(limit_ma: int, counted_ma: int, starts_ma: int) -> Reason:
     """Return why one not yet proven is narrowed: many at once are, to the same."""
-    return Reason(kind=ReasonKind.STATION_UNPROVEN, limit_ma=limit_ma, current_ma=counted_ma)
+    return Reason(
+        kind=ReasonKind.STATION_UNPROVEN,
+        limit_ma=limit_ma,
+        current_ma=counted_ma,
+        beyond_ma=starts_ma,
+    )
 
 
 def _outside_limit(state: SiteState, at: int, constraint: Constraint) -> Reason:

@@ -160,9 +160,12 @@ def _of_station(reason: Reason) -> str:
             f"at {counted} on each until its phases are known"
         )
     if reason.kind is ReasonKind.STATION_UNPROVEN:
+        kept = (
+            f", and up to {amps(reason.beyond_ma)} more in the reserve" if reason.beyond_ma else ""
+        )
         return (
             "the station has not yet been seen to obey a cut; until then it gets "
-            f"{_trial_of(reason.limit_ma)} and is counted at {counted}"
+            f"{_trial_of(reason.limit_ma)} and is counted at {counted}{kept}"
         )
     if reason.excess is not None:
         return f"the station {beyond_told(reason.excess)}"

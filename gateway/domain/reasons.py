@@ -84,7 +84,8 @@ class Reason(NamedTuple):
     `row` is the arithmetic that binds, where a circuit does. The rest is what the kind needs:
     an age or a time left in seconds, a current (the fallback, what the vehicle takes, the draw
     over the limit, what is drawn beyond any limit, what a meter does not show), a share of the thermal budget, a name (whose limit, whose turn), the cause
-    of a stop. `beyond_ma` of an outside limit is not told, as so much may be drawn beyond what is.
+    of a stop. `beyond_ma` of an outside limit is not told, as so much may be drawn beyond what is; of a
+    station not proven it is what the reserve is for: what may begin beyond what is counted.
     `excess` is there for as long as the connector does not keep to what it was told, whatever the
     kind.
     """

@@ -274,6 +274,16 @@ def test_of_several_that_sleep_the_reserve_keeps_one_start() -> None:
     assert board.one.told_ma(3) > 10_000
 
 
+def test_one_that_sleeps_is_said_to_count_what_it_counts_and_the_rest_to_be_kept() -> None:
+    board = Board({3: Car(takes_a=0.0)})
+    board.live(120, 20.0)
+    assert board.one.high_ma(3) == 6_000
+
+    told = sentence(board.why(3))
+
+    assert "and is counted at 6.0 A, and up to 26.0 A more in the reserve." in told
+
+
 def test_several_that_wake_at_once_are_all_in_the_reserve() -> None:
     board = Board({n: Car(is_mute=True, takes_a=0.0) for n in (1, 2)})
     board.live(120, 20.0)
