@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from gateway.planning.problem import Demand, Plan, Problem
 
@@ -79,7 +80,7 @@ def _demand_faults(
 ) -> list[Violation]:
     edges_s = problem.grid.edges_s
     found: list[Violation] = []
-    summed_wh = 0.0
+    summed_wh, started_s = 0.0, -inf
     for slot, current_ma in enumerate(currents_ma):
         begins_s, ends_s = edges_s[slot], edges_s[slot + 1]
         if not current_ma:
@@ -92,8 +93,11 @@ def _demand_faults(
         is_on_before = currents_ma[slot - 1] > 0 if slot else demand.is_drawing
         lasts_s = ends_s - begins_s
         if not is_on_before:
-            lasts_s -= _lost_s(demand, current_ma, lasts_s)
-        summed_wh = _after_wh(demand, summed_wh, current_ma, lasts_s)
+            started_s = begins_s
+        # Of a start that takes longer than its slot the rest is lost in the next.
+        lost_s = _lost_s(demand, current_ma, ends_s - started_s)
+        lost_s -= _lost_s(demand, current_ma, begins_s - started_s)
+        summed_wh = _after_wh(demand, summed_wh, current_ma, lasts_s - lost_s)
     if demand.energy_wh is not None:
         summed_wh = min(summed_wh, demand.energy_wh)
     if abs(summed_wh - delivered_wh) > 1.0:
@@ -106,7 +110,9 @@ def _demand_faults(
 
 
 def _lost_s(demand: Demand, current_ma: int, lasts_s: float) -> float:
-    """Return how much of a slot's time a start takes off its current."""
+    """Return how much of the time since it a start takes off a current."""
+    if lasts_s == inf:
+        return 0.0
     until_full_s = demand.settling_s + current_ma / demand.ramp_ma_per_s
     if until_full_s <= lasts_s:
         return (demand.settling_s + until_full_s) / 2

@@ -176,8 +176,11 @@ class Exchange:
             *([0] if is_on[:1].any() and not demand.is_drawing else []),
             *begins.tolist(),
         ):
-            ma, length_h = float(of_slots_ma[begin]), float(hours[begin])
-            carries_mah -= ma * (length_h - demand.drawing_h(ma, length_h))
+            at_slot, since_h = begin, 0.0
+            while at_slot < len(is_on) and is_on[at_slot] and since_h < demand.starts_for_h:
+                ma, length_h = float(of_slots_ma[at_slot]), float(hours[at_slot])
+                carries_mah -= ma * (length_h - demand.drawing_h(ma, length_h, since_h=since_h))
+                at_slot, since_h = at_slot + 1, since_h + length_h
         return carries_mah
 
     def _window(self, at: int) -> range:

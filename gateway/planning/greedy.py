@@ -5,6 +5,7 @@ left less the time still needed at full power).
 """
 
 from dataclasses import dataclass, field
+from math import inf
 
 from gateway.domain.needs import Objective
 from gateway.planning.problem import Demand, Plan, Problem, plan_of, ranks_of
@@ -27,6 +28,9 @@ class _Going:
     """By when it wants all; None if it wants all it can get as soon as it can."""
     s_per_wh: float = field(init=False)
     wh_per_ma_h: float = field(init=False)
+    starts_for_h: float = field(init=False)
+    since_h: float = inf
+    """For how long it draws since it started."""
 
     def __post_init__(self) -> None:
         demand = self.demand
@@ -35,6 +39,7 @@ class _Going:
         self.promised_wh = demand.promised_wh
         self.waits_until_s = None if is_soon else demand.latest_s
         self.wh_per_ma_h = demand.wh_per_ma_h
+        self.starts_for_h = demand.starts_for_h
         self.s_per_wh = 3_600.0 / (demand.max_ma * self.wh_per_ma_h)
 
     def laxity_s(self, now_s: float) -> float:
@@ -72,11 +77,13 @@ def greedy(problem: Problem) -> Plan:
         active = [one for one in active if slot < one.slots.stop and not one.is_done()]
         active += starts[slot]
         for one in _in_turn(active, grid.edges_s[slot]):
-            length_h, demand, is_starting = hours[slot], one.demand, False
+            length_h, demand, since_h = hours[slot], one.demand, inf
             if demand.starts_slowly:
                 was_ma = current_ma[one.at][slot - 1] if slot else int(demand.is_drawing)
-                is_starting = not was_ma
-            drawing_h = demand.drawing_h(demand.max_ma, length_h) if is_starting else length_h
+                since_h = one.since_h if was_ma else 0.0
+            drawing_h, is_starting = length_h, since_h < one.starts_for_h
+            if is_starting:
+                drawing_h = demand.drawing_h(demand.max_ma, length_h, since_h=since_h)
             given_ma = _offer_ma(one, slot, drawing_h, left_ma)
             change_ma = one.held_ma.pop(slot, 0) - given_ma
             if change_ma:
@@ -85,7 +92,8 @@ def greedy(problem: Problem) -> Plan:
             if given_ma:
                 current_ma[one.at][slot] = given_ma
                 if is_starting:
-                    drawing_h = demand.drawing_h(given_ma, length_h)
+                    drawing_h = demand.drawing_h(given_ma, length_h, since_h=since_h)
+                one.since_h = since_h + length_h
                 one.delivered_wh += demand.gains_wh(one.delivered_wh, given_ma, drawing_h)
                 if one.held_ma and one.is_done():
                     _release(one, left_ma)

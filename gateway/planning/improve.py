@@ -1,6 +1,7 @@
 """A better plan than the greedy one, where there is one: what the linear program gives, placed."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -70,6 +71,8 @@ class _Placed:
     draws_h: float = 0.0
     """How long of the slot it would draw."""
     is_starting: bool = False
+    since_h: float = inf
+    """For how long it draws since it started."""
     wants_wh: float = field(init=False)
     wh_per_ma_h: float = field(init=False)
     s_per_wh: float = field(init=False)
@@ -149,9 +152,11 @@ def _place_slot(
         one.is_starting = False
         if demand.starts_slowly:
             was_ma = current_ma[one.at][slot - 1] if slot else int(demand.is_drawing)
-            one.is_starting = not was_ma
+            one.since_h = one.since_h if was_ma else 0.0
+            one.is_starting = one.since_h < demand.starts_for_h
             if one.is_starting:
-                one.draws_h = max(1e-9, demand.drawing_h(demand.max_ma, length_h))
+                drawing_h = demand.drawing_h(demand.max_ma, length_h, since_h=one.since_h)
+                one.draws_h = max(1e-9, drawing_h)
         most_ma = _turned_into_ma(one.demand, one.saved_mah / length_h)
         gets_ma = one.fitting_ma(most_ma, one.draws_h, left_ma) if most_ma > 0 else 0
         if gets_ma:
@@ -170,7 +175,8 @@ def _place_slot(
             current_ma[one.at][slot] = gets_ma
             one.saved_mah -= gets_ma * length_h
             if one.is_starting:
-                one.draws_h = demand.drawing_h(gets_ma, length_h)
+                one.draws_h = demand.drawing_h(gets_ma, length_h, since_h=one.since_h)
+            one.since_h += length_h
             one.delivered_wh += demand.gains_wh(one.delivered_wh, gets_ma, one.draws_h)
 
 

@@ -57,8 +57,19 @@ class Demand:
         """Return whether a start from nothing costs it anything."""
         return self.settling_s > 0 or self.ramp_ma_per_s < inf
 
-    def drawing_h(self, current_ma: float, length_h: float) -> float:
-        """Return for how long a current it starts with counts, as if it had been there at once."""
+    @property
+    def starts_for_h(self) -> float:
+        """Return how long after a start it may still draw less than it is given."""
+        return (self.settling_s + self.max_ma / self.ramp_ma_per_s) / HOUR_S
+
+    def drawing_h(self, current_ma: float, length_h: float, *, since_h: float = 0.0) -> float:
+        """Return for how long a current counts, as if it had been there at once, after a start.
+
+        That was `since_h` before the current: a start may take longer than the slot it is in.
+        """
+        if since_h:
+            before_h = self.drawing_h(current_ma, since_h)
+            return self.drawing_h(current_ma, since_h + length_h) - before_h
         drawing_s = max(0.0, length_h * HOUR_S - self.settling_s)
         ramp_s = current_ma / self.ramp_ma_per_s
         if ramp_s > drawing_s:
@@ -161,12 +172,17 @@ def delivered_wh(demand: Demand, current_ma: Sequence[int], hours: Sequence[floa
     if not demand.taper and not demand.starts_slowly:
         given_wh: float = demand.wh_per_ma_h * sum(map(mul, current_ma, hours))
     else:
-        given_wh, was_ma = 0.0, int(demand.is_drawing)
+        given_wh, since_h = 0.0, inf if demand.is_drawing else 0.0
+        starts_for_h = demand.starts_for_h
         for ma, length_h in zip(current_ma, hours, strict=True):
-            if ma:
-                drawing_h = length_h if was_ma else demand.drawing_h(ma, length_h)
-                given_wh += demand.gains_wh(given_wh, ma, drawing_h)
-            was_ma = ma
+            if not ma:
+                since_h = 0.0
+                continue
+            drawing_h = length_h
+            if since_h < starts_for_h:
+                drawing_h = demand.drawing_h(ma, length_h, since_h=since_h)
+            given_wh += demand.gains_wh(given_wh, ma, drawing_h)
+            since_h += length_h
     return given_wh if demand.energy_wh is None else min(given_wh, demand.energy_wh)
 
 

@@ -51,5 +51,17 @@ def test_a_row_a_place_and_a_promise_are_looked_at_together() -> None:
     assert {v.fault for v in check(both, plan)} == {Fault.ROW_OVER, Fault.PLACE, Fault.PROMISE}
 
 
+def test_a_start_that_takes_longer_than_its_slot_costs_the_rest_in_the_next() -> None:
+    slow = replace(CAR, settling_s=400.0, ramp_ma_per_s=160.0)  # At 16 A 100 s until it is there.
+    problem = replace(PROBLEM, demands=(slow,))
+    plan = plan_of(problem, [[0, 16_000, 16_000, 0, 0, 0]])
+
+    takes_wh = 16.0 * 230.0 * (600.0 - 400.0 - 50.0) / 3_600.0
+    assert plan.delivered_wh[0] == pytest.approx(takes_wh)
+    assert check(problem, plan) == ()
+    forgiving = replace(plan, delivered_wh=(16.0 * 230.0 * 300.0 / 3_600.0,))
+    assert [violation.fault for violation in check(problem, forgiving)] == [Fault.ENERGY]
+
+
 def test_nothing_is_wrong_with_what_is_right() -> None:
     assert check(PROBLEM, greedy(PROBLEM)) == ()
