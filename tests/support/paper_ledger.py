@@ -37,12 +37,15 @@ class PaperLedger:
         self.memory = Memory()
         self.acts: list[Act] = []
         self.commits = 0
+        self.together: list[tuple[Entry, ...]] = []
+        """What was to be written durably, each time all of it or nothing."""
 
     def keep(self, *entries: Entry) -> None:
         self._waiting += entries
 
     def keep_durably(self, *entries: Entry) -> asyncio.Future[None]:
         self._waiting += entries
+        self.together.append(entries)
         loop = self._loop or asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._futures.append(future)
