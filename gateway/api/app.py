@@ -1,5 +1,6 @@
 """The application: every endpoint behind one door, and every refusal a problem document."""
 
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -8,7 +9,7 @@ from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway import __version__
@@ -35,7 +36,8 @@ from gateway.ports import Clock
 
 PREFIX = "/api/v1"
 NOT_ALLOWED = 405
-TOO_MANY = "too-many-requests"
+SLOWLY = frozenset({"unauthorized", "too-many-requests"})
+"""The refusals of those who are not known or have no quota left: they may be flooding."""
 REFUSED_AFTER_S = 0.1
 
 _log = logging.getLogger(__name__)
@@ -45,11 +47,12 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
     of_rooms = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, *LIMITS, *CALENDAR)
     endpoints = (*of_rooms, Followers().endpoint())
-    description = describe(endpoints, prefix=PREFIX, version=__version__)
+    # Anybody may ask for it, as often as they like: it is written once.
+    described = json.dumps(describe(endpoints, prefix=PREFIX, version=__version__)).encode()
     quotas = Quotas()
 
     async def openapi(_request: Request) -> Response:
-        return JSONResponse(description)
+        return Response(described, media_type="application/json")
 
     def answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -100,7 +103,10 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     routes.append(Route(f"{PREFIX}/openapi.json", openapi))
     app = Starlette(
         routes=routes,
-        exception_handlers={HTTPException: partial(_on_http_error, routes), Exception: _on_mistake},
+        exception_handlers={
+            HTTPException: partial(_on_http_error, routes, sources.clock),
+            Exception: _on_mistake,
+        },
     )
     # A path with a slash too many is another path, and no redirect.
     app.router.redirect_slashes = False
@@ -109,8 +115,15 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
 
 async def _refusal(problem: ProblemError, clock: Clock) -> Response:
     """Return the answer a problem makes; who floods waits for each of them, and nobody else does."""
-    if problem.kind.name == TOO_MANY:
-        await clock.sleep_s(REFUSED_AFTER_S)
+    if problem.kind.name in SLOWLY:
+        return await _slow_refusal(problem, clock)
+    return problem_response(problem)
+
+
+async def _slow_refusal(problem: ProblemError, clock: Clock) -> Response:
+    """Return the answer after a while; whoever asks again has to connect for it."""
+    await clock.sleep_s(REFUSED_AFTER_S)
+    problem.headers["Connection"] = "close"
     return problem_response(problem)
 
 
@@ -130,15 +143,17 @@ def _on_mistake(_request: Request, _error: Exception) -> Response:
     return problem_response(unexpected())
 
 
-def _on_http_error(routes: list[Route], request: Request, error: Exception) -> Response:
+async def _on_http_error(
+    routes: list[Route], clock: Clock, request: Request, error: Exception
+) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
     if error.status_code != NOT_ALLOWED:
         message = f"there is no {path}: {PREFIX}/openapi.json lists what there is"
-        return problem_response(ProblemError("not-found", message))
+        return await _slow_refusal(ProblemError("not-found", message), clock)
     # The framework names the methods of the first route of that path alone.
     here = [route for route in routes if route.path_regex.match(path)]
     allowed = ", ".join(sorted({name for route in here for name in route.methods or ()}))
     message = f"{path} takes {allowed}, not {request.method}"
     problem = ProblemError("method-not-allowed", message, headers={"Allow": allowed})
-    return problem_response(problem)
+    return await _slow_refusal(problem, clock)

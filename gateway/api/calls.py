@@ -80,7 +80,7 @@ def admitted(
         raise ProblemError(
             "too-many-requests",
             f"this token may ask {quota} times a minute: ask again in {seconds} s",
-            headers={"Retry-After": str(seconds), "Connection": "close"},
+            headers={"Retry-After": str(seconds)},
         )
     if not is_occupant and not access.role.includes(role):
         message = f"this needs the role {role}, and the token has {access.role}: use another token"

@@ -12,8 +12,16 @@ from gateway.api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, ProblemBody
 
 Names = Mapping[tuple[type[BaseModel], Literal["validation", "serialization"]], dict[str, Any]]
 REFERENCE = "#/components/schemas/{model}"
-ANY_REQUEST = ("unauthorized", "not-allowed", "too-many-requests", "invalid-header")
-WITH_BODY = ("malformed-json", "body-too-large", "not-json", "invalid-body")
+ANY_REQUEST = (
+    "unauthorized",
+    "not-allowed",
+    "too-many-requests",
+    "invalid-header",
+    # Of a body too, that nobody asked for.
+    "body-too-large",
+    "invalid-body",
+)
+WITH_BODY = ("malformed-json", "not-json")
 
 
 def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dict[str, Any]:

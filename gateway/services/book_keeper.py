@@ -144,7 +144,10 @@ class BookKeeper:
         try:
             self.book = become(self.book, promise.id, state)
         except BookError as error:
-            message = f"the reservation {promise.id} is {promise.state}: it cannot become {state}"
+            then = "for another ask for a fresh quote and hold an offer of it"
+            if state is PromiseState.CANCELLED:
+                then = "it takes no room any more, so leave it as it is"
+            message = f"the reservation {promise.id} is {promise.state}: {then}"
             raise WrongStateError(message) from error
         now = self.book.promises[promise.id]
         if not state.is_open:

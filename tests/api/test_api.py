@@ -10,7 +10,7 @@ from typing import Any, cast
 import jsonschema_rs
 import pytest
 
-from gateway.api.app import PREFIX
+from gateway.api.app import PREFIX, REFUSED_AFTER_S
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
 from gateway.domain.access import Role
@@ -219,6 +219,18 @@ def test_one_that_asks_as_fast_as_it_can_is_refused_and_nobody_else_is(desk: Des
     assert "ask again in 1 s" in problem(refused, "too-many-requests")
 
 
+@pytest.mark.parametrize("path", ["/quotes", "/nothing"])
+def test_nobody_known_waits_as_long_for_each_refusal_on_a_connection_of_its_own(
+    desk: Desk, path: str
+) -> None:
+    desk.token("vans")
+    for asked_count in (1, 2):
+        refused = desk.ask("POST", path, b" " * 32_000, token="hr_nobody_x")
+        problem(refused, "unauthorized" if path == "/quotes" else "not-found")
+        assert desk.clock.slept_s == [REFUSED_AFTER_S] * asked_count
+        assert refused.headers["connection"] == "close"
+
+
 def test_what_is_no_request_is_told_with_what_to_do(desk: Desk) -> None:
     token = desk.token("vans")
 
@@ -265,7 +277,19 @@ def test_expired_holds_offers_and_what_is_not_there_say_what_to_do(desk: Desk) -
     nothing = desk.ask("GET", "/reservations/none", token=token)
     assert "lists those there are" in problem(nothing, "unknown-reservation")
     cancelled = desk.ask("DELETE", f"/reservations/{held['reservation_id']}", token=token)
-    assert "is expired" in problem(cancelled, "wrong-state")
+    assert "is expired: it takes no room any more" in problem(cancelled, "wrong-state")
+
+
+def test_what_was_given_up_is_not_confirmed_and_a_fresh_quote_is_asked_for(desk: Desk) -> None:
+    token = desk.token("vans")
+    offer = quote(desk, token)["offers"][0]["offer_id"]
+    held = desk.ask("POST", "/reservations", {"offer_id": offer}, token=token).said
+    path = f"/reservations/{held['reservation_id']}"
+    assert desk.ask("DELETE", path, token=token).status == 200
+
+    refused = desk.ask("POST", f"{path}/confirm", token=token)
+
+    assert "is cancelled: for another ask for a fresh quote" in problem(refused, "wrong-state")
 
 
 def test_who_asks_must_be_known_and_allowed(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateway.api.app import PREFIX
+from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import TYPE_PREFIX
 from gateway.domain.access import Role
 from gateway.domain.events import TransactionStarted
@@ -212,6 +213,13 @@ def test_bytes_that_are_no_json_are_refused_as_the_description_says(
 
             api.check(method, path, reply)
             assert reply.status in (400, 404, 422) or json.loads(body) is not None
+
+
+def test_a_body_that_is_too_large_is_refused_as_the_description_says(api: Described) -> None:
+    for method, path in api.operations:
+        reply = api.ask(method, path.replace("{", "").replace("}", ""), b" " * (MAX_BODY_BYTES + 1))
+        assert reply.status == 413, (method, path)
+        api.check(method, path, reply)
 
 
 def test_without_a_token_and_by_another_method_nothing_is_answered(api: Described) -> None:

@@ -104,7 +104,9 @@ def test_a_quote_is_held_confirmed_and_cancelled() -> None:
         assert (await made.cancel(held.id, DRONES)).state is PromiseState.CANCELLED
         assert (await made.cancel(held.id, DRONES)).state is PromiseState.CANCELLED
         assert made.book.room.left_ma.min() == LEFT_MA
-        with pytest.raises(WrongStateError, match="is cancelled: it cannot become confirmed"):
+        with pytest.raises(
+            WrongStateError, match="is cancelled: for another ask for a fresh quote"
+        ):
             await made.confirm(held.id, DRONES)
 
     run_virtual(test())
