@@ -99,8 +99,8 @@ def reading_is_current(
     if not belief.draws or not station.is_connected:
         return False
     age_s = now_s - belief.draws[-1].at_s
-    if age_s <= parameters.interval_grace_s:
-        return True  # Within any interval, and told at once.
+    if age_s <= interval_of_s(station, parameters) + parameters.interval_grace_s:
+        return True  # Within its interval, and told at once.
     return age_s <= reads_within_s(belief, station, parameters)
 
 
@@ -212,6 +212,8 @@ def allowed_in_force_ma(
     limits: tuple[StandingLimit, ...],
 ) -> int:
     """Return the most that any of the limits allows on one phase."""
+    if len(limits) == 1 and not station.takes_watts:
+        return limits[0].limit_ma  # Nearly always, and told at once.
     return _allowed_on_ma(connector, station, limits, phases_to_tell(belief))
 
 
@@ -238,9 +240,7 @@ def _allowed_on_ma(
     phase_count: int,
 ) -> int:
     """Return the most that any of the limits allows on each of so many phases."""
-    in_force_ma = (
-        limits[0].limit_ma if len(limits) == 1 else max([limit.limit_ma for limit in limits])
-    )
+    in_force_ma = max([limit.limit_ma for limit in limits])
     if not station.takes_watts:
         return in_force_ma
     on_fewer_ma = _on_fewer_phases_ma(limits, phase_count)
