@@ -24,6 +24,7 @@ from gateway.domain.ids import BusId, MeterId
 from gateway.domain.metering import MeterReading, Quality, Sample
 from gateway.ports import MeterDriver
 from tests.support import meter_images
+from tests.support.meter_images import tcp_answer
 from tests.support.modbus_peers import Act, HangUp, PtyPeer, Say, TcpPeer, running_bus
 
 PATIENT = BusTiming(timeout_s=10.0)
@@ -254,27 +255,6 @@ def test_a_meter_without_energy_is_not_asked_for_it_again(code: int, asked: int)
                 return readings[0].import_energy_wh, len(peer.asked)
 
     assert asyncio.run(poll()) == (None, asked)
-
-
-SDM630_WORDS = {
-    int(line.split()[1]) + index: int(word, 16)
-    for line in meter_images.SDM630.strip().splitlines()
-    for index, word in enumerate(line.split()[2:])
-}
-
-
-def tcp_answer(question: bytes, words: dict[int, int] | None = None) -> bytes:
-    """Return a network answer out of `words` (the SDM630's if none are given)."""
-    address, count = struct.unpack(">HH", question[8:12])
-    words = SDM630_WORDS if words is None else words
-    if any(a not in words for a in range(address, address + count)):
-        return question[:4] + bytes((0, 3, question[6], question[7] | 0x80, 2))
-    payload = b"".join(words[a].to_bytes(2, "big") for a in range(address, address + count))
-    return (
-        question[:4]
-        + struct.pack(">HBBB", 3 + len(payload), *question[6:8], len(payload))
-        + payload
-    )
 
 
 def rtu_answer(question: bytes) -> bytes:
