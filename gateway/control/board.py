@@ -63,8 +63,8 @@ class Board:
     """Rows where not even everyone's minimum fits."""
     just_cut: set[int] = field(default_factory=set)
     """Connectors cut lately, to as little as they keep, while another needs more than the minimum."""
-    resting: set[int] = field(default_factory=set)
-    """Connectors that draw nothing, where what they would is in base as well."""
+    drawn_ma: dict[int, int] = field(default_factory=dict)
+    """Connector -> what it draws of its limit, where that is in base as well."""
     turns: set[int] = field(default_factory=set)
     """Connectors that need more than the minimum to begin, and others' turn for it."""
     kept_ma: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -121,7 +121,9 @@ class Board:
         more_ma = self.more_for_phases_ma(at, limit_ma, phase_count)
         if any(self.proven_room_ma[row] < more_ma for row in self.rows[at]):
             return False
-        before_ma = self.counted_ma(at, self.limit_ma[at]) - self._not_in_base_ma(at)
+        before_ma = self.counted_ma(at, self.limit_ma[at]) - self._not_in_base_ma(
+            at, self.limit_ma[at]
+        )
         self.phase_count[at] = phase_count
         told_ma = self.counted_ma(at, limit_ma)
         self.limit_ma[at], self.high_ma[at] = limit_ma, self.awake_ma[at]
@@ -134,7 +136,7 @@ class Board:
 
     def more_for_phases_ma(self, at: int, limit_ma: int, phase_count: int) -> int:
         """Return what is claimed more once a connector's watts are told for so many phases."""
-        not_in_base_ma = self._not_in_base_ma(at)
+        not_in_base_ma = self._not_in_base_ma(at, self.limit_ma[at])
         before_ma = self.counted_ma(at, self.limit_ma[at]) - not_in_base_ma
         high_ma = self.high_ma[at] - not_in_base_ma
         told_ma = self.counted_for_ma(at, limit_ma, phase_count)
@@ -149,9 +151,11 @@ class Board:
         self.phase_count[at] = was_count
         return counted_ma
 
-    def _not_in_base_ma(self, at: int) -> int:
-        """Return what of its limit is counted as if it were in base, and is not: it draws nothing."""
-        return min(self.limit_ma[at], self.in_base_ma[at]) if at in self.resting else 0
+    def _not_in_base_ma(self, at: int, limit_ma: int) -> int:
+        """Return what of a limit is counted as if it were in base, and is not: it is not drawn."""
+        if at not in self.drawn_ma:
+            return 0
+        return max(0, min(limit_ma, self.in_base_ma[at]) - self.drawn_ma[at])
 
     def gives_ma(self, at: int, keeps_ma: int) -> int:
         """Return what a connector gives where it keeps `keeps_ma`, as it is counted."""
@@ -161,7 +165,8 @@ class Board:
         if not self.takes_watts[at] and not self.in_base_ma[at]:  # Nearly always, told at once.
             return limit_ma - keeps_ma if keeps_ma else limit_ma + self.excess_ma[at]
         gives_ma = self.counted_ma(at, limit_ma) - self.counted_ma(at, keeps_ma)
-        return gives_ma - max(0, self._not_in_base_ma(at) - keeps_ma)
+        undrawn_ma = self._not_in_base_ma(at, limit_ma) - self._not_in_base_ma(at, keeps_ma)
+        return gives_ma - undrawn_ma
 
     def claimed_more_ma(self, at: int, limit_ma: int) -> int:
         """Return what is claimed more of a row once a connector is told a limit."""
@@ -177,8 +182,8 @@ class Board:
         gives_otherwise = max(self.limit_ma[at], floor_ma) != max(limit_ma, floor_ma)
         before_ma, claimed_ma = self.limit_ma[at], self.claimed_more_ma(at, limit_ma)
         freed_ma = self.counted_ma(at, before_ma) - self.counted_ma(at, limit_ma)
-        if at in self.resting and limit_ma < before_ma:
-            freed_ma -= max(0, self._not_in_base_ma(at) - limit_ma)
+        if at in self.drawn_ma and limit_ma < before_ma:
+            freed_ma -= self._not_in_base_ma(at, before_ma) - self._not_in_base_ma(at, limit_ma)
         self.limit_ma[at] = limit_ma
         if limit_ma > before_ma:
             self.high_ma[at] = self.awake_ma[at]
@@ -188,6 +193,12 @@ class Board:
             self.pausable_ma.pop(row, None)
             if gives_otherwise and row in self.spare_ma:
                 del self.spare_ma[row]
+
+    def set_floor(self, at: int, floor_ma: int) -> None:
+        """Let a cut for others leave a connector so much."""
+        self.floor_ma[at] = floor_ma
+        for row in self.rows[at]:
+            self.spare_ma.pop(row, None)
 
     def start_ma(self, at: int) -> int:
         """Return what one that has nothing needs for its minimum: an old limit may count again."""

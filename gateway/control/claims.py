@@ -190,7 +190,7 @@ def board_of(moment: Moment) -> Board:
         rank=ranks,
         takes_watts=[station.takes_watts for station in moment.stations],
         in_base_ma=in_base_ma,
-        resting=_resting_in_base(moment, in_base_ma),
+        drawn_ma=_drawn_in_base(moment, in_base_ma, limits_ma),
         excess_ma=[belief.excess_ma for belief in state.connectors],
         phase_count=phase_counts,
         known_count=known_counts,
@@ -204,12 +204,17 @@ def _claim_ma(moment: Moment, at: Position, counted_ma: int, *, confirmable: boo
     """Return what a connector counts at in what all were told: less than before only if it will obey.
 
     Where the heat of the device is at stake nobody is counted on who was never seen to obey: until
-    that is known a vehicle that draws its maximum would spend more than may be.
+    that is known a vehicle that draws its maximum would spend more than may be. Who is told nothing
+    for a moment, to see it obey, has its minimum back soon: that is nobody else's.
     """
-    if confirmable and moment.heated and not moment.stations[at].is_proven:
+    trial, station, high_ma = moment.trials[at], moment.stations[at], moment.seen.high_ma[at]
+    if trial is not None and trial.is_held:
+        least_ma = counted_limit_ma(MIN_CHARGING_MA, moment.state.connectors[at], station)
+        counted_ma = max(counted_ma, min(least_ma, high_ma))  # Then it is in the reserve.
+    if confirmable and moment.heated and not station.is_proven:
         rows = moment.state.wiring.rows[at][moment.seen.masks[at]]
         confirmable = moment.heated.isdisjoint(rows)
-    return counted_ma if confirmable else max(counted_ma, moment.seen.high_ma[at])
+    return counted_ma if confirmable else max(counted_ma, high_ma)
 
 
 def _awake_ma(state: SiteState, at: int, now_s: float) -> int:
@@ -281,11 +286,24 @@ def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
     return takes_ma, max(0, undrawn_ma) if is_settled else undrawn_ma
 
 
-def _resting_in_base(moment: Moment, in_base_ma: list[int]) -> set[int]:
-    """Return who draws nothing of what is counted as if it were in base."""
-    connectors = moment.state.connectors
-    counted = [at for at, ma in enumerate(in_base_ma) if ma]
-    return {at for at in counted if connectors[at].resting_since_s is not None}
+def _drawn_in_base(
+    moment: Moment, in_base_ma: list[int], limits_ma: list[int]
+) -> dict[Position, int]:
+    """Return what each draws of its limit, where what it would is counted as if it were in base.
+
+    The lesser of its last two readings: what a circuit rose by since the one before is not yet in
+    base, but given to who was raised.
+    """
+    drawn_ma = dict[Position, int]()
+    for at, ma in enumerate(in_base_ma):
+        if not ma:
+            continue
+        belief, drawn_ma[at] = moment.state.connectors[at], 0
+        powers_ma = [draw.power_ma or 0 for draw in belief.draws]
+        if belief.resting_since_s is None and powers_ma and powers_ma[-1]:
+            undrawn_ma = max(0, _in_base_ma(moment, at, limits_ma[at])[1])
+            drawn_ma[at] = (min(limits_ma[at], ma) - undrawn_ma) * min(powers_ma) // powers_ma[-1]
+    return drawn_ma
 
 
 def _gives_nothing(moment: Moment, at: Position) -> bool:

@@ -22,7 +22,8 @@ def awake_of(moment: Moment, board: Board, waiting: list[Position]) -> list[Posi
         if not board.takes_watts[at] or not asks_all_phases(state, at, moment.caps[at]):
             continue
         board.phase_count[at] = len(state.wiring.connectors[at].phases)
-        if could_start(board, at, board.start_ma(at)):
+        # What it was told before its pause may count still: that will be over.
+        if could_start(board, at, board.start_ma(at) - board.high_ma[at]):
             board.rank[at] = awake_rank(state, at)
             board.just_cut = board.just_cut or _just_cut(moment, board)
         else:

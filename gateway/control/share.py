@@ -197,16 +197,20 @@ def start_waiting(
 def make_room_for_more(board: Board, at: int, more_ma: int, parameters: ControlParameters) -> bool:
     """Make room for `more_ma` on each row of one that has its minimum, and keep it free; say if so.
 
-    Nobody is cut where that is not to be had from those above their floors.
+    Nobody is cut where that is not to be had from those above their floors. It gives nothing
+    itself: what it has is not in `more_ma`.
     """
-    if _short_rows(board, at, more_ma, parameters.dead_band_ma):
-        return False
-    for row in board.rows[at]:
-        if board.room_ma[row] < more_ma:
-            _make_room(board, row, at, more_ma, parameters)
-        board.room_ma[row] -= more_ma
-        board.keep_proven(row, at, more_ma)
-    return True
+    floor_ma = board.floor_ma[at]
+    board.set_floor(at, max(floor_ma, board.limit_ma[at]))
+    is_had = not _short_rows(board, at, more_ma, parameters.dead_band_ma)
+    if is_had:
+        for row in board.rows[at]:
+            if board.room_ma[row] < more_ma:
+                _make_room(board, row, at, more_ma, parameters)
+            board.room_ma[row] -= more_ma
+            board.keep_proven(row, at, more_ma)
+    board.set_floor(at, floor_ma)
+    return is_had
 
 
 def _least_rank(board: Board, waiting: int) -> Rank:
