@@ -105,9 +105,11 @@ def floor_ratio(promised_ratio: float) -> float:
     """Return the confidence below which a promise is at risk.
 
     It has then become twice as likely to break as was said when it was made, and more likely by
-    a tenth at least: what was said at 90 % is at risk below 80 %.
+    a tenth at least: what was said at 90 % is at risk below 80 %. Or half as likely to be kept,
+    which of what was said at 50 % comes first: twice as likely to break it cannot become.
     """
-    return promised_ratio - max(LEAST_DROP_RATIO, 1.0 - promised_ratio)
+    twice_ratio = promised_ratio - max(LEAST_DROP_RATIO, 1.0 - promised_ratio)
+    return max(twice_ratio, promised_ratio / 2)
 
 
 def standings(

@@ -291,10 +291,19 @@ def test_a_start_costs_what_it_does_in_a_quote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "floor"), [(1.0, 0.9), (0.95, 0.85), (0.9, 0.8), (0.8, 0.6), (0.5, 0.0)]
+    ("said", "floor"),
+    [(1.0, 0.9), (0.95, 0.85), (0.9, 0.8), (0.8, 0.6), (0.7, 0.4), (0.6, 0.3), (0.5, 0.25)],
 )
-def test_the_floor_is_where_it_is_twice_as_likely_to_break(said: float, floor: float) -> None:
+def test_the_floor_is_where_it_is_twice_as_likely_to_break_or_half_as_likely_to_be_kept(
+    said: float, floor: float
+) -> None:
     assert floor_ratio(said) == pytest.approx(floor)
+
+
+@pytest.mark.parametrize("said", [0.01, 0.1, 0.3, 0.5, 1.0])
+def test_what_cannot_be_kept_is_at_risk_however_unsure_it_was(said: float) -> None:
+    (found,) = stand(book(0, replace(promise(1), confidence_ratio=said))).values()
+    assert (found.confidence_ratio, found.is_at_risk) == (0.0, True)
 
 
 @given(
