@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gateway.control.parameters import ControlParameters
@@ -19,8 +21,10 @@ from gateway.domain.promises import Reservation
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.at_risk import Risk
 from gateway.planning.book import Book
+from gateway.planning.grid import Grid
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.promisable import Prospect, Prospects
 from gateway.services.risk_watch import LOOKS_EVERY_S, SEES_AFTER_S, RiskWatch
 from tests.support.paper_ledger import PaperLedger
 from tests.support.small_site import CARPARK, small_site
@@ -33,7 +37,9 @@ DRONES = Access(name="drones", role=Role.VEHICLE_OPERATOR, criticality=Criticali
 class Watched:
     """A book of promises in virtual time, and what it tells."""
 
-    def __init__(self, paper: PaperLedger | None = None) -> None:
+    def __init__(
+        self, paper: PaperLedger | None = None, prospects: Prospects | None = None
+    ) -> None:
         self.clock = VirtualClock()
         self.feed = Feed(self.clock)
         self.booking = Booking(
@@ -43,6 +49,7 @@ class Watched:
             feed=self.feed,
             ledger=paper,
             remembered=None if paper is None else paper.memory.promises,
+            prospects=prospects,
         )
 
     async def promise(
@@ -132,6 +139,61 @@ def test_what_was_told_is_not_told_again_until_it_changes() -> None:
         assert len(await house.told()) == 3
         assert house.booking.at_risk_count == 0
         assert house.booking.counters["warnings"] == 2
+
+    run_virtual(test())
+
+
+class Uncertain:
+    """A building in which of a hundred courses of base so many leave a connector all it may take."""
+
+    def __init__(self) -> None:
+        self.sure_pct = 100
+
+    def prospect(
+        self, grid: Grid, *, from_at_s: float, constraints: Iterable[Constraint]
+    ) -> Prospect:
+        del from_at_s, constraints
+        shape = (100, grid.slot_count)
+        path_ma = np.where(np.arange(100)[:, None] < self.sure_pct, 0, 40_000)
+        return Prospect(
+            available_ma=np.full((3, grid.slot_count), 40_000),
+            base_paths_ma=dict.fromkeys(range(3), np.broadcast_to(path_ma, shape)),
+        )
+
+    def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
+        del since_at_s, until_at_s
+        return []
+
+
+@pytest.mark.parametrize(
+    ("sure_pct", "kinds"),
+    [
+        # Of what was said at 100 % less than 90 % is at risk.
+        ((90,), [""]),
+        # It is told again where it is a quarter less sure than when it was told last.
+        ((80, 60, 55, 40, 30, 29), ["at-risk", "", "at-risk", "", "at-risk", ""]),
+        # What is surer by less than 5 % than its floor is not safe yet, and was told.
+        ((89, 94, 89, 94), ["at-risk", "", "", ""]),
+        ((89, 96, 89, 60), ["at-risk", "safe-again", "at-risk", "at-risk"]),
+    ],
+)
+def test_what_gets_much_worse_is_told_again_and_what_is_hardly_better_is_not_safe(
+    sure_pct: tuple[int, ...], kinds: list[str]
+) -> None:
+    async def test() -> None:
+        base = Uncertain()
+        house, told = Watched(prospects=base), list[str]()
+        promise = await house.promise()
+        for pct in sure_pct:
+            before = len(await house.told())
+            base.sure_pct = pct
+            house.booking.look_again()
+            news = (await house.told())[before:]
+            risk = house.booking.risk(promise.id)
+            assert risk is not None
+            assert risk.confidence_ratio == pct / 100
+            told.append(" ".join(notice.kind.removeprefix("reservation-") for notice in news))
+        assert told == kinds
 
     run_virtual(test())
 
