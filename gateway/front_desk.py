@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -40,6 +41,7 @@ from gateway.planning.risk_words import miscalibrations_said
 from gateway.ports import Clock, Ledger
 from gateway.services.absences import Absences
 from gateway.services.alarms import Alarms
+from gateway.services.allowed import surely_allowed_ma
 from gateway.services.booking import Booking
 from gateway.services.calendar_book import CalendarBook
 from gateway.services.control_loop import Cycle
@@ -228,7 +230,8 @@ class FrontDesk:
             now_s = self._clock.now_at().timestamp()
             self._booking.miss(self._absences.note(cycle.state, cycle.decision.at_s, now_s=now_s))
             self._booking.limit(cycle.state.constraints.values())
-            self._booking.allow(lambda ref: _limit_ma(cycle, ref), at_s=cycle.decision.at_s)
+            at_s = cycle.decision.at_s
+            self._booking.allow(partial(surely_allowed_ma, cycle.state, now_s=at_s), at_s=at_s)
             self._booking.spoil(self._room.note(cycle, self._booking.book.promises.values(), now_s))
             self._planning.note(cycle)
 
@@ -353,9 +356,3 @@ class FrontDesk:
             self._alarms.end(TOKENS)
         else:
             self._alarms.sound(TOKENS, problem)
-
-
-def _limit_ma(cycle: Cycle, connector: ConnectorRef) -> int | None:
-    """Return what a connector may draw; None where its station may not have heard of it."""
-    is_connected = cycle.state.stations[connector.station].is_connected
-    return cycle.decision.reasons[connector].limit_ma if is_connected else None

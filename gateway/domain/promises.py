@@ -59,8 +59,8 @@ class Reservation:
     `depart_slack_s` after that it may be there, and nobody else has the connector.
     `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
     confirmed. `reference`, `id_token` and `holder` (the token that asked) tie it to who comes.
-    `allowed_wh` is what its limits would have carried while its vehicle was there, and what that
-    drew before it began.
+    `allowed_wh` is what the limits its station had accepted would have carried while its vehicle was
+    there and the station could serve it, and what that drew before it began.
     `max_ma` is the most its vehicle takes (None: the highest of the envelope), and `taper` from how
     many Wh delivered on it takes at most how many mA. `is_binding` says
     whether the building was short in its window in at least one scenario when it was made, and

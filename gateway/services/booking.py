@@ -346,7 +346,7 @@ class Booking:
         self._fates.tie(place, name)
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
-        """Take note of the limits a cycle has decided at a monotonic second."""
+        """Take note of what vehicles may surely draw in a cycle at a monotonic second."""
         self._fates.allow(limit_ma_of, at_s=at_s)
 
     def spoil(self, draws: Mapping[str, str]) -> None:

@@ -32,7 +32,7 @@ RETURNS_WITHIN_S = 300.0
 
 MAX_SCORED = 2_000
 LONGEST_CYCLE_S = 5.0
-"""A limit is not taken to have held for longer after the cycle that decided it."""
+"""What a vehicle may draw is not taken to hold for longer after the cycle that tells it."""
 
 
 class Fates:
@@ -98,7 +98,7 @@ class Fates:
             self.deliveries.tie(promise.place, promise.holder, promise.id)
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
-        """Take note of what vehicles that were promised something may draw now (monotonic s)."""
+        """Take note of what vehicles that were promised something may surely draw now (monotonic s)."""
         before_s, self._allowed_at_s = self._allowed_at_s, at_s
         if before_s is None:
             return

@@ -11,6 +11,18 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.status_socket import Question
 from gateway.control.decide import decide
 from gateway.control.fold import DrawsPromised, PrioritySet, evolve
+from gateway.domain.charging import ConnectorStatus
+from gateway.domain.events import (
+    ConnectorStatusChanged,
+    Event,
+    LimitAcknowledged,
+    LimitRejected,
+    LimitSent,
+    StationConnected,
+    StationDisconnected,
+    TransactionStarted,
+)
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import Memory, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
@@ -28,6 +40,7 @@ from tests.support.ocpp_hall import Hall, in_hall, wait_until
 from tests.support.small_site import at_start, main_read, small_site
 
 PROMISED_WH = 5_000
+FIRST = ConnectorRef(StationId("CP-01"), 1)
 
 
 class AheadClock(SystemClock):
@@ -84,6 +97,10 @@ class Desk:
                 self.state = evolve(self.state, fact)
             decision = decide(self.state, self.clock.monotonic_s())
             self.desk.note(Cycle(state=self.state, decision=decision))
+
+    def happens(self, fact: Event) -> None:
+        self.state = evolve(self.state, fact)
+        self.desk.hear(fact)
 
     def service(self, name: str) -> Service:
         (found,) = [service for service in self.desk.services() if service.name == name]
@@ -156,6 +173,45 @@ def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_
             watching.cancel()
 
     in_hall(test)
+
+
+LOST = StationDisconnected(at_s=0.0, station=FIRST.station)
+FAULTED = ConnectorStatusChanged(at_s=0.0, connector=FIRST, status=ConnectorStatus.FAULTED)
+
+
+@pytest.mark.parametrize(
+    ("is_accepted", "then", "is_allowed"),
+    [(True, None, True), (False, None, False), (True, LOST, False), (True, FAULTED, False)],
+)
+def test_a_vehicle_is_allowed_what_its_station_accepted_and_can_give(
+    is_accepted: bool, then: Event | None, is_allowed: bool
+) -> None:
+    made = Desk()
+    made.happens(StationConnected(at_s=made.clock.monotonic_s(), station=FIRST.station))
+    made.passes(2 * 3_600 + 10)
+    at_s = made.clock.monotonic_s()
+    made.happens(TransactionStarted(at_s=at_s, connector=FIRST, transaction=TransactionId("t")))
+    made.happens(
+        LimitSent(
+            at_s=at_s,
+            connector=FIRST,
+            limit_ma=16_000,
+            phase_count=3,
+            lease_until_s=at_s + 75,
+            sequence=1,
+        )
+    )
+    answer = LimitAcknowledged if is_accepted else LimitRejected
+    made.happens(answer(at_s=at_s, connector=FIRST, sequence=1))
+    if then is not None:
+        made.happens(then)
+    assert made.desk.figures().open_count[PromiseState.ARRIVED] == 1
+    for _ in range(5):
+        made.passes(3)
+
+    allowed_wh = made.desk._booking.book.promises["p"].allowed_wh
+    least_wh = 16 * 690 * 15 / 3_600
+    assert least_wh <= allowed_wh < 2 * least_wh if is_allowed else allowed_wh == 0
 
 
 def test_an_alarm_about_promises_is_over_once_nothing_was_wrong_for_a_while() -> None:
