@@ -64,8 +64,9 @@ class Reservation:
     `max_ma` is the most its vehicle takes (None: the highest of the envelope), and `taper` from how
     many Wh delivered on it takes at most how many mA. `is_binding` says
     whether the building was short in its window in at least one scenario when it was made, and
-    `excuse` what its vehicle did if it was not kept for that. `cause` says why it became what it
-    is, where that is not plain.
+    `excuse` what its vehicle did if it was not kept for that. `let_down` says what had its connector
+    serve nobody when its vehicle was to come, or left. `cause` says why it became what it is, where
+    that is not plain.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Reservation:
     closed_at_s: float | None = None
     cause: str = ""
     excuse: Excuse | None = None
+    let_down: str = ""
 
     @property
     def is_plain_draw(self) -> bool:

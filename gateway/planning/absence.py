@@ -15,9 +15,10 @@ reboot takes a minute or two. And who is told a quarter of an hour ahead can sti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Away:
-    """What is away and how (`what`: such as "CP-01/1 has been faulted"), and since when (epoch s)."""
+    """What is away (`what`, such as "CP-01/1"), how (`how`, such as "faulted"), since when (epoch s)."""
 
     what: str
+    how: str
     since_at_s: float
 
     def spoils(self, begins_at_s: float, now_s: float) -> bool:
@@ -26,4 +27,9 @@ class Away:
 
     def said(self, now_s: float, zone: tzinfo) -> str:
         """Return what is away since when, in a clause."""
-        return f"{self.what} since {clock_said(self.since_at_s, now_s, zone)}"
+        return f"{self.what} has been {self.how} since {clock_said(self.since_at_s, now_s, zone)}"
+
+    def was_said(self, until_at_s: float, now_s: float, zone: tzinfo) -> str:
+        """Return what was away from when to when, in a clause; it may be so still."""
+        since, until = (clock_said(at_s, now_s, zone) for at_s in (self.since_at_s, until_at_s))
+        return f"{self.what} was {self.how} from {since} to {until}"

@@ -177,7 +177,8 @@ def become(
 def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
     """Return what has become of promises by themselves at an instant: nobody confirmed, nobody came.
 
-    A vehicle that was there is fulfilled or broken by what it was delivered.
+    A vehicle that was there is fulfilled or broken by what it was delivered; broken is what could be
+    served by nobody when it was to come.
     """
     became: list[tuple[str, PromiseState]] = []
     for promise in book.promises.values():
@@ -186,7 +187,8 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
         elif promise.state is PromiseState.CONFIRMED and at_s >= promise.closes_at_s:
             # Nobody comes to draw plainly, and nobody measures it.
             state = PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
-            became.append((promise.id, state))
+            # Whether somebody came to what could serve nobody is not known.
+            became.append((promise.id, PromiseState.BROKEN if promise.let_down else state))
         elif promise.state is PromiseState.ARRIVED and at_s >= promise.closes_at_s:
             is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
             state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN

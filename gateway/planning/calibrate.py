@@ -150,12 +150,13 @@ def excuse_of(promise: Reservation, *, has_left: bool) -> Excuse | None:
 
     `has_left` is whether it has left before its time was over. Who came late is excused whatever
     came of it: those kept all the same would flatter. Who was allowed enough and drew less has
-    refused it.
+    refused it. Who did not come in time to a connector that could serve nobody then did nothing.
     """
-    if promise.arrived_at_s is None:
-        return Excuse.NO_SHOW
-    if promise.arrived_at_s > promise.from_at_s + LATE_S:
-        return Excuse.CAME_LATE
+    if not promise.let_down:
+        if promise.arrived_at_s is None:
+            return Excuse.NO_SHOW
+        if promise.arrived_at_s > promise.from_at_s + LATE_S:
+            return Excuse.CAME_LATE
     kept_wh = KEPT_RATIO * promise.energy_wh
     if promise.delivered_wh >= kept_wh:
         return None

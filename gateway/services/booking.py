@@ -364,6 +364,7 @@ class Booking:
         if away != self._around.away:
             self._around.away = away
             self._risks.look_soon()
+        self._fates.miss(away, self._now_s())
 
     def look_again(self) -> None:
         """Open the book anew: what rows will have is seen otherwise than before."""

@@ -1,9 +1,11 @@
 """What becomes of promises by themselves: vehicles come, draw, refuse and leave, and time runs out."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
+from zoneinfo import ZoneInfo
 
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef
@@ -11,11 +13,13 @@ from gateway.domain.memory import PromiseMemory
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.domain.tokens import is_same
+from gateway.planning.absence import Away
 from gateway.planning.answers import UnknownReservationError
 from gateway.planning.asking import AskError, Places
 from gateway.planning.book import Book, BookError, lapsed
 from gateway.planning.calibrate import (
     KEPT_RATIO,
+    LATE_S,
     ReliabilityReport,
     excuse_of,
     outcome_of,
@@ -51,10 +55,12 @@ class Fates:
         `closed_before` are promises of that life, the last closed at the end.
         """
         self._keeper, self._places = keeper, places
+        self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
         self._scored = deque((p for p in closed_before if outcome_of(p)), maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
+        self._missed: dict[str, tuple[float, Away]] = {}  # When connectors were away last.
         self._settled: Book | None = None
         self._due_at_s = float("inf")
 
@@ -122,6 +128,22 @@ class Fates:
         if promise is not None and promise.state is PromiseState.CONFIRMED:
             self._close(replace(promise, cause=why), PromiseState.BROKEN, now_s, has_left=False)
 
+    def miss(self, away: Mapping[str, Away], now_s: float) -> None:
+        """Take note of the connectors that can serve nobody at an epoch second.
+
+        Who is to come to one then and does not, or comes late, has done nothing.
+        """
+        self._missed |= {place: (now_s, each) for place, each in away.items()}
+        for promise in tuple(self._keeper.book.promises.values()) if away else ():
+            is_to_come = promise.opens_at_s <= now_s <= promise.from_at_s + LATE_S
+            is_confirmed = promise.state is PromiseState.CONFIRMED
+            if promise.place in away and is_to_come and is_confirmed and not promise.let_down:
+                said = away[promise.place].was_said(now_s, now_s, self._zone)
+                let_down = replace(promise, let_down=said)
+                self._keeper.say(let_down)
+                memory = self._keeper.shelf.of(promise.id)
+                self._keeper.shelf.count(replace(memory, promise=let_down))
+
     def settle(self, now_s: float) -> None:
         """See to what has become of promises at an epoch second.
 
@@ -162,6 +184,13 @@ class Fates:
         if self._report is None:
             self._report = reliability_report(self._scored)
         return self._report
+
+    def _missed_since(self, place: str, since_s: float, now_s: float) -> str:
+        """Return what had a connector serve nobody since an epoch second, empty if nothing did."""
+        at_s, away = self._missed.get(place, (-inf, None))
+        if away is None or at_s < since_s:
+            return ""
+        return away.was_said(at_s, now_s, self._zone)
 
     def _see_arrival(self, promise: Reservation, now_s: float) -> None:
         """Note that the vehicle a promise was made to is there, once its time has begun.
@@ -220,14 +249,19 @@ class Fates:
             return
         is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
         state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
-        self._close(promise, state, now_s, has_left=gone_s < promise.until_at_s)
+        # It has not left by itself where it could not be served.
+        let_down = self._missed_since(place, gone_s - RETURNS_WITHIN_S, now_s)
+        has_left = gone_s < promise.until_at_s and not let_down
+        self._close(promise, state, now_s, has_left=has_left)
 
     def _close(
         self, promise: Reservation, state: PromiseState, now_s: float, *, has_left: bool
     ) -> None:
         is_scored = state is not PromiseState.EXPIRED and not promise.is_plain_draw
         excuse = excuse_of(promise, has_left=has_left) if is_scored else None
-        cause = _cause(promise, state, excuse)
+        missed = self._missed_since(promise.place, promise.opens_at_s, now_s)
+        let_down = missed or promise.let_down
+        cause = _cause(replace(promise, let_down=let_down), state, excuse)
         closed = self._keeper.close(replace(promise, cause=cause, excuse=excuse), state, now_s)
         if outcome_of(closed) is not None:
             self._scored.append(closed)
@@ -303,6 +337,7 @@ def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> 
     if promise.is_plain_draw and state in (PromiseState.FULFILLED, PromiseState.BROKEN):
         return promise.cause or "its room was kept free; what was drawn of it nobody measured"
     given = f"{kwh_said(promise.delivered_wh)} of {kwh_said(promise.energy_wh)} were delivered"
+    ours = f"{promise.let_down}; {given}" if promise.let_down else f"{given} by the end"
     match state:
         case PromiseState.EXPIRED:
             return "nobody confirmed it in time"
@@ -316,6 +351,6 @@ def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> 
                     f"the vehicle drew less than it might; {given},"
                     f" {kwh_said(promise.allowed_wh)} were allowed"
                 ),
-            }.get(excuse, f"{given} by the end")  # type: ignore[arg-type]
+            }.get(excuse, ours)  # type: ignore[arg-type]
         case _:
             return ""

@@ -341,3 +341,88 @@ def test_a_plain_draw_needs_no_vehicle() -> None:
         assert sum(house.booking.reliability().excused.values()) == 0
 
     run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("away_min", "comes_min", "state", "excuse"),
+    [
+        # Away before its vehicle was to come, in the two minutes it has, and after that.
+        ((10, 59), None, PromiseState.NO_SHOW, Excuse.NO_SHOW),
+        ((10, 61), None, PromiseState.BROKEN, None),
+        ((61, 181), None, PromiseState.BROKEN, None),
+        ((63, 181), None, PromiseState.NO_SHOW, Excuse.NO_SHOW),
+        # Who waits until it is back is not late by itself; who is there in time anyway has come.
+        ((10, 90), 91, PromiseState.BROKEN, None),
+        ((63, 90), 91, PromiseState.BROKEN, Excuse.CAME_LATE),
+    ],
+)
+def test_nobody_is_blamed_who_was_to_come_to_what_could_serve_nobody(
+    away_min: tuple[int, int],
+    comes_min: int | None,
+    state: PromiseState,
+    excuse: Excuse | None,
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(away_min[0])
+        house.is_away(FIRST)
+        await house.passes(away_min[1] - away_min[0])
+        house.is_away()
+        if comes_min is not None:
+            await house.passes(comes_min - away_min[1])
+            house.comes()
+        await house.passes(185 - max(away_min[1], comes_min or 0))
+        now, report = house.of(promise), house.booking.reliability()
+        assert (now.state, now.excuse) == (state, excuse)
+        assert sum(report.excused.values()) == (excuse is not None)
+        if excuse is None:
+            # It was seen away last in the minute before it was back, or the promise was over.
+            last_min = min(away_min[1] - 1, 179)
+            since, until = (f"{8 + m // 60:02}:{m % 60:02}" for m in (away_min[0], last_min))
+            was = f"CP-01/1 was faulted from {since} to {until}"
+            assert now.cause == f"{was}; 0.0 kWh of 20.0 kWh were delivered"
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("back_min", "leaves_min", "excuse"),
+    [(None, 75, None), (75, 76, None), (75, 79, None), (75, 81, Excuse.LEFT_EARLY)],
+)
+def test_who_leaves_what_can_serve_it_no_more_does_not_leave_early(
+    back_min: int | None, leaves_min: int, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(61)
+        house.comes()
+        await house.passes(9)
+        house.is_away(FIRST)
+        if back_min is not None:
+            await house.passes(back_min - 70)
+            house.is_away()
+        await house.passes(leaves_min - (back_min or 70))
+        house.leaves()
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, excuse)
+        assert ("CP-01/1 was faulted from 09:10 to" in now.cause) == (excuse is None)
+
+    run_virtual(test())
+
+
+def test_who_could_not_come_is_remembered_over_a_restart() -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise()
+        before.is_away(FIRST)
+        await before.passes(61)
+        house = House({promise.id: before.memory_of(promise)})
+        await house.passes(181)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, None)
+        assert now.cause.startswith("CP-01/1 was faulted from 08:00 to 09:00; ")
+
+    run_virtual(test())

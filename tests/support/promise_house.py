@@ -12,6 +12,7 @@ from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
 from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session
+from gateway.planning.absence import Away
 from gateway.services.booking import Booking
 from gateway.services.feed import Feed
 from gateway.services.steady_clock import SteadyClock
@@ -39,6 +40,7 @@ class House:
         leaves_at_s: float | None = None
         if leaves_at_h is not None:
             leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
+        self._away: dict[str, Away] = {}
         steady = SteadyClock(self.clock)
         self.booking = Booking(
             Wiring.of(small_site(3)),
@@ -111,9 +113,17 @@ class House:
             )
         )
 
+    def is_away(self, *connectors: ConnectorRef) -> None:
+        """Let these connectors be faulted from now on, and all others be well."""
+        now_s = self.clock.now_at().timestamp()
+        self._away = {
+            str(each): Away(what=str(each), how="faulted", since_at_s=now_s) for each in connectors
+        }
+
     async def passes(self, minutes: float, *, limit_a: float = 0.0) -> None:
         """Let time pass, all connectors being allowed so much."""
         for _ in range(round(minutes * 20)):  # As in the daemon: each few seconds.
+            self.booking.miss(self._away)
             self.booking.allow(lambda _: int(limit_a * 1_000), at_s=self.clock.monotonic_s())
             await self.clock.sleep_s(3)
             self.booking.settle()
