@@ -83,9 +83,8 @@ def answer(
     else:
         room = here.charging.beside(book.room, rank=need.criticality.rank)
         other = next(_others(book, room, need, ask, here, but=outlet), None)
-        until_s = taker.until_s - book.from_at_s
-        why = taker.said(outlet.key, here)
-        elsewhere = _elsewhere(room, outlet, ask, other, until_s=until_s, why=why)
+        until_s, why = taker.until_s - book.from_at_s, taker.said(outlet.key, here)
+        elsewhere = _elsewhere(room, outlet, ask, other, until_s=until_s, way=taker.way, why=why)
         said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
     found = [o for o in said.quote.offers if _is_free(book, o, ask, need, here)]
     if taker is not None or not found:
@@ -179,6 +178,11 @@ class _Taker:
     until_s: float
     by: Reservation | Away | None = None
 
+    @property
+    def way(self) -> Way:
+        """Return how what begins once it is over is offered."""
+        return Way.BACK if isinstance(self.by, Away) else Way.QUEUED
+
     def said(self, name: str, here: Circumstances) -> str:
         """Return in a clause why the connector cannot be had."""
         until = clock_said(self.until_s, here.now_s, here.zone)
@@ -198,7 +202,10 @@ def _taker(book: Book, ask: Ask, here: Circumstances, name: str) -> _Taker | Non
     """Return what keeps a connector longest within a window, None if it is free in all of it."""
     begins_s = book.from_at_s + ask.from_s - ask.arrive_slack_s
     ends_s = book.from_at_s + ask.until_s + ask.depart_slack_s
-    found = _useless(name, begins_s, here)
+    found, away = _useless(name, begins_s, here), here.away.get(name)
+    back_ratio = 1.0 if away is None else away.back_ratio(begins_s, here.now_s)
+    if found is None and back_ratio < ask.confidence_ratio:
+        found = _Taker(until_s=here.back_at_s, by=away)
     for promise in book.at(name):
         until_s = promise.closes_at_s
         if promise.meets(begins_s, ends_s) and (found is None or found.until_s <= until_s):
@@ -276,7 +283,14 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
 
 
 def _elsewhere(
-    room: Room, outlet: Outlet, ask: Ask, other: Outlet | None, *, until_s: float, why: str
+    room: Room,
+    outlet: Outlet,
+    ask: Ask,
+    other: Outlet | None,
+    *,
+    until_s: float,
+    way: Way,
+    why: str,
 ) -> Quote:
     """Return what can be had in the place of a connector that is taken: behind it, beside."""
     offers: list[Offer] = []
@@ -287,7 +301,7 @@ def _elsewhere(
         queued = [o for o in behind if o.way in (Way.AS_ASKED, Way.MOST_ENERGY)]
         if any(offer.energy_wh >= max(1.0, ask.min_energy_wh) for offer in queued):
             verdict = Verdict.PARTLY
-        offers += [replace(offer, way=Way.QUEUED, waits_for=why) for offer in queued]
+        offers += [replace(offer, way=way, waits_for=why) for offer in queued]
     if other is not None:
         beside = quote(room, other, ask)
         offers += [
@@ -350,6 +364,7 @@ def _offer_answer(
     # It is for what was asked that others give way; what would do instead goes beside them.
     is_asked = offer.way in (Way.AS_ASKED, Way.MOST_ENERGY)
     gives = said.gives_way if is_asked or said.gives_way.less else NOBODY
+    offer, gone = _as_sure_as_back(book, offer, here)
     words = offer_said(
         offer,
         guaranteed_wh=guaranteed_wh,
@@ -369,18 +384,28 @@ def _offer_answer(
         floor=_with_presence(
             _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
         ),
-        why="; ".join(filter(None, (words, fullness_said(offer, need), gives.said()))),
+        why="; ".join(filter(None, (words, gone, fullness_said(offer, need), gives.said()))),
         gives_way=gives,
         arrive_slack_s=arrive_slack_s,
         depart_slack_s=depart_slack_s,
     )
 
 
+def _as_sure_as_back(book: Book, offer: Offer, here: Circumstances) -> tuple[Offer, str]:
+    """Return an offer as sure as its connector is back when it begins, and in a clause what is away."""
+    away = here.away.get(offer.outlet.key)
+    if away is None:
+        return offer, ""
+    back_ratio = away.back_ratio(book.from_at_s + offer.begins_s, here.now_s)
+    now = replace(offer, confidence_ratio=offer.confidence_ratio * back_ratio)
+    return now, away.said(here.now_s, here.zone)
+
+
 def _stays(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
     """Return from when to when the vehicle has its connector, s from the plan's beginning."""
     if offer.way is Way.ANOTHER_START:
         return offer.start_s, offer.finish_s
-    from_s = offer.start_s if offer.way is Way.QUEUED else ask.from_s
+    from_s = offer.start_s if offer.way.waits else ask.from_s
     until_s = offer.finish_s if need.depart_at is None else ask.until_s
     return from_s, max(until_s, offer.finish_s)
 
@@ -394,7 +419,7 @@ def _slacks(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
         return 0.0, 0.0
     until_s = _stays(offer, ask, need)[1]
     goes_s = until_s if need.depart_at is None else ask.until_s + ask.depart_slack_s
-    before_s = 0.0 if offer.way is Way.QUEUED else ask.arrive_slack_s
+    before_s = 0.0 if offer.way.waits else ask.arrive_slack_s
     return before_s, max(0.0, goes_s - until_s)
 
 

@@ -44,6 +44,12 @@ class Way(StrEnum):
     ANOTHER_START = "another start"
     ANOTHER_OUTLET = "another connector"
     QUEUED = "once the connector is free"
+    BACK = "once the connector is back"
+
+    @property
+    def waits(self) -> bool:
+        """Return whether it begins once what keeps the connector is over."""
+        return self in (Way.QUEUED, Way.BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

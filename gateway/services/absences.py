@@ -42,8 +42,9 @@ class Absences:
             if known is None or known.condition is not condition:
                 # Faulted, then out of reach: it was of no use all the time.
                 began_s = at_s if known is None else known.began_s
+                began_at_s = now_s if known is None else known.away.began_at_s
                 what = f"station {ref.station}" if condition is Condition.OUT_OF_REACH else f"{ref}"
-                away = Away(what=what, how=str(condition), since_at_s=now_s)
+                away = Away(what=what, how=str(condition), since_at_s=now_s, began_at_s=began_at_s)
                 self._absences[ref] = _Absence(began_s=began_s, condition=condition, away=away)
         return {
             str(ref): absence.away

@@ -31,7 +31,7 @@ from gateway.planning.answers import (
     TooManyError,
     UsedKey,
 )
-from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles
+from gateway.planning.asking import CONFIDENCE_RATIO, NOBODY_SEEN, Places, Vehicles
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
 from gateway.planning.book import Book, BookError, edges_of
 from gateway.planning.calibrate import ReliabilityReport
@@ -249,7 +249,13 @@ class Booking:
             asked = self._around.asked(
                 need, self._keeper.book, now_s
             )  # Its window is tested as that of a quote.
-            return self._keeper.hold_own(promise, asked.outlets[0], need, now_s), ()
+            asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
+            back_ratio = self._around.back_ratio(promise, asked_ratio, now_s)
+            here = replace(need, confidence_ratio=asked_ratio / back_ratio)
+            held = self._keeper.hold_own(promise, asked.outlets[0], here, now_s)
+            held = replace(held, confidence_ratio=held.confidence_ratio * back_ratio)
+            self._keeper.say(held)
+            return held, ()
         except BookError as error:
             self.counters["holds refused"] += 1
             fresh = self.quote(replace(need, replaces=replaces), by)

@@ -137,6 +137,21 @@ class Surroundings:
         if away is not None and away.spoils(promise.opens_at_s, now_s):
             raise BookError(away.said(now_s, self.zone))
 
+    def back_ratio(self, promise: Reservation, asked_ratio: float, now_s: float) -> float:
+        """Return how surely a connector is of use when a promise begins.
+
+        Raises:
+            BookError: it is away, and that is less than was asked for.
+        """
+        away = self.away.get(promise.place)
+        if away is None:
+            return 1.0
+        begins_s = min(s.from_at_s for s in promise.envelope if s.current_ma)
+        back_ratio = away.back_ratio(begins_s, now_s)
+        if back_ratio < asked_ratio:
+            raise BookError(away.said(now_s, self.zone))
+        return back_ratio
+
     def _leaves_by_s(
         self, place: str, book: Book, said_s: Mapping[str, float], now_s: float
     ) -> float | None:

@@ -371,7 +371,8 @@ def test_headroom_knows_which_connectors_nobody_can_use_now(desk: Desk) -> None:
     token = desk.token("vans")
     came = ConnectorRef(StationId("CP-01"), 1)
     desk.hear(TransactionStarted(at_s=0.0, connector=came, transaction=TransactionId("1")))
-    gone = Away(what="station CP-02", how="out of reach", since_at_s=BEGINS_AT.timestamp())
+    now_s = BEGINS_AT.timestamp()
+    gone = Away(what="station CP-02", how="out of reach", since_at_s=now_s, began_at_s=now_s)
     desk.loop.call_soon_threadsafe(desk.booking.miss, {"CP-02/1": gone})
     free = desk.ask("GET", "/headroom", token=token).said
     first, second, third = (connector["profile"] for connector in free["connectors"])

@@ -232,7 +232,9 @@ def test_another_vehicle_at_its_connector_endangers_it_as_long_as_it_is_taken_to
 
 
 def test_a_connector_that_is_away_endangers_what_begins_before_it_is_taken_to_be_back() -> None:
-    away = {"CP-01/1": Away(what="CP-01/1", how="faulted", since_at_s=BEGINS_S)}
+    away = {
+        "CP-01/1": Away(what="CP-01/1", how="faulted", since_at_s=BEGINS_S, began_at_s=BEGINS_S)
+    }
 
     def danger(made: Reservation, at_h: float) -> Danger | None:
         now_s = BEGINS_S + at_h * HOUR_S

@@ -431,7 +431,7 @@ def test_on_a_connector_that_is_away_nothing_is_moved_to_now() -> None:
         zone=ZoneInfo("Europe/London"),
         back_at_s=NOW_S + 1.5 * HOUR_S,
     )
-    gone = Away(what="it", how="faulted", since_at_s=NOW_S)
+    gone = Away(what="it", how="faulted", since_at_s=NOW_S, began_at_s=NOW_S)
 
     def other_starts_h(station: str, kwh: float, *away: str) -> list[float]:
         asked_for = replace(

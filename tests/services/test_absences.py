@@ -22,7 +22,7 @@ from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.needs import Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import PromiseState, Reservation
-from gateway.planning.absence import BACK_WITHIN_S
+from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answers import NoLongerFitsError, OwnEnvelope, QuoteAnswer
 from gateway.planning.quote import Verdict, Way
 from gateway.services.absences import MISSED_AFTER_S, Absences
@@ -118,7 +118,7 @@ def test_nothing_is_offered_for_now_where_nobody_can_be_served() -> None:
         )
         there = [offer for offer in named.offers if offer.outlet.key == "CP-01/1"]
         soonest_s = house.clock.now_at().timestamp() + BACK_WITHIN_S
-        assert [offer.offer.way for offer in there] == [Way.QUEUED, Way.ANOTHER_START]
+        assert [offer.offer.way for offer in there] == [Way.BACK]
         assert min(offer.start_at_s for offer in there) >= soonest_s
         assert house.quote(QUARTER_H + 0.01).verdict is Verdict.YES
         house.is_back()
@@ -167,7 +167,7 @@ def test_what_is_offered_behind_an_absence_can_be_held_as_long_as_the_offer_stan
         house = House()
         house.is_lost()
         await house.passes(MISSED_AFTER_S + 1)
-        (behind,) = [o for o in house.quote(0).offers if o.offer.way is Way.QUEUED]
+        (behind,) = [o for o in house.quote(0).offers if o.offer.way is Way.BACK]
         await house.passes(QUOTE_VALID_S - 2)
         held = await house.booking.hold(behind.id, VANS)
 
@@ -274,5 +274,84 @@ def test_one_absence_after_another_is_one_absence() -> None:
         risk = house.booking.risk(promise.id)
         assert risk is not None
         assert risk.why.endswith(": station CP-01 has been out of reach since 08:00")
+
+    run_virtual(test())
+
+
+def test_who_was_away_for_so_long_is_as_likely_as_not_to_be_away_for_as_long_again() -> None:
+    gone = Away(what="CP-01/1", how="faulted", since_at_s=3_000.0, began_at_s=0.0)
+    back_h = (-1.0, 0.0, 1.0, 3.0, 9.0)
+    ratios = [gone.back_ratio(3_600.0 * (1 + after_h), 3_600.0) for after_h in back_h]
+    assert ratios == [0.0, 0.0, 0.5, 0.75, 0.9]
+    # Who was lost this moment has not been away at all.
+    assert gone.back_ratio(1.0, 0.0) == 1.0
+
+
+def test_what_begins_later_is_no_surer_than_that_its_connector_is_back() -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(ConnectorStatus.FAULTED)
+        await house.passes(3_600)
+        later = house.quote(12)
+        # Twelve hours of thirteen.
+        assert later.verdict is Verdict.YES
+        assert later.offers[0].offer.confidence_ratio == pytest.approx(12 / 13, rel=0.01)
+        assert later.reason.endswith("92% sure; CP-01/1 has been faulted since 08:00.")
+        held = await house.booking.hold(later.offers[0].id, VANS)
+        assert held.confidence_ratio == later.offers[0].offer.confidence_ratio
+
+        soon = house.quote(1)
+        assert soon.verdict is Verdict.PARTLY
+        assert "CP-01/1 has been faulted since 08:00" in soon.reason
+        beside, behind = soon.offers[:2]
+        assert (beside.outlet.key, beside.offer.way) == ("CP-02/1", Way.ANOTHER_OUTLET)
+        assert beside.offer.confidence_ratio == 1.0
+        assert (behind.outlet.key, behind.offer.way) == ("CP-01/1", Way.BACK)
+        assert behind.offer.confidence_ratio == pytest.approx(0.5, rel=0.01)
+        assert behind.why.startswith("once the connector is back: 20.0 kWh on CP-01/1 from 10:00")
+        assert behind.why.endswith("50% sure; CP-01/1 has been faulted since 08:00")
+        assert house.quote(1, connector=None).offers[0].outlet.key == "CP-02/1"
+        # It was said how sure it is, so it may be held.
+        held = await house.booking.hold(behind.id, VANS)
+        assert held.confidence_ratio == behind.offer.confidence_ratio
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(("asked_ratio", "is_held"), [(0.8, False), (0.7, True)])
+def test_an_envelope_of_one_s_own_is_no_surer_than_that_its_connector_is_back(
+    asked_ratio: float, is_held: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(ConnectorStatus.FAULTED)
+        await house.passes(3_600)
+        begins_s = house.clock.now_at().timestamp() + 3 * 3_600
+        own = OwnEnvelope(
+            connector="CP-01/1",
+            profile=((begins_s, begins_s + 3_600, 11_040),),
+            confidence_ratio=asked_ratio,
+        )
+        if is_held:
+            held = await house.booking.hold(own, VANS)
+            assert held.confidence_ratio == pytest.approx(0.75, rel=0.01)
+            assert house.booking.book.promises[held.id] == held
+        else:
+            with pytest.raises(NoLongerFitsError, match="CP-01/1 has been faulted since 08:00"):
+                await house.booking.hold(own, VANS)
+
+    run_virtual(test())
+
+
+def test_a_reboot_begins_no_new_absence() -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(ConnectorStatus.FAULTED)
+        await house.passes(3_600)
+        house.is_lost()
+        await house.passes(2)
+        later = house.quote(12)
+        assert later.offers[0].offer.confidence_ratio == pytest.approx(12 / 13, rel=0.01)
+        assert "station CP-01 has been out of reach since 09:00" in later.reason
 
     run_virtual(test())

@@ -117,7 +117,8 @@ class House:
         """Let these connectors be faulted from now on, and all others be well."""
         now_s = self.clock.now_at().timestamp()
         self._away = {
-            str(each): Away(what=str(each), how="faulted", since_at_s=now_s) for each in connectors
+            str(each): Away(what=str(each), how="faulted", since_at_s=now_s, began_at_s=now_s)
+            for each in connectors
         }
 
     async def passes(self, minutes: float, *, limit_a: float = 0.0) -> None:
