@@ -37,7 +37,6 @@ LEAST = {
     ("DELETE", "/calendar/{event_id}"): Role.OPERATOR,
 }
 OPENED_BY_A_LINK = {("GET", "/sessions/{session_id}"), ("PUT", "/sessions/{session_id}/need")}
-ENDLESS = ("GET", "/events")
 
 
 class Doors:
@@ -68,7 +67,13 @@ class Doors:
             event_id="none",
             session_id=self.session_id,
         )
-        return self.desk.ask(method, filled, b"{}", token=token).status
+        connection = self.desk.connection()
+        try:
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            connection.request(method, PREFIX + filled, b"{}", headers)
+            return connection.getresponse().status  # A stream that is let in has no end.
+        finally:
+            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +97,7 @@ def test_every_route_is_in_the_table(tmp_path: Path) -> None:
 def test_a_route_is_for_its_role_and_those_above_it_alone(
     doors: Doors, method: str, path: str
 ) -> None:
-    refused = {
-        role
-        for role in Role
-        # A stream that is let in has no end.
-        if not ((method, path) == ENDLESS and role.includes(LEAST[ENDLESS]))
-        and doors.answer(method, path, doors.tokens[role]) == 403
-    }
+    refused = {role for role in Role if doors.answer(method, path, doors.tokens[role]) == 403}
 
     assert refused == {role for role in Role if not role.includes(LEAST[method, path])}
 
