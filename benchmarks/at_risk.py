@@ -3,7 +3,9 @@
 Each building of the recordings (hourly loads) feeds one large connector. At many hours everything in
 a window of eight hours, six hours ahead, is promised at 90 %. Hour by hour the promise is then looked
 at with what is forecast by then and what was delivered, until its end; only promises that bind are
-made. The data are hourly: a warning is as old as the hour it was told at.
+made. A promise that breaks is lost from the hour on in which nothing its connector could give until its end
+would keep it; a warning of then or later is none. The data are hourly: a warning is as old as the hour it
+was told at.
 """
 
 from dataclasses import dataclass, replace
@@ -54,10 +56,22 @@ class _Building:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """Whether a promise was kept, and how long before its end its holder was told first (h)."""
+    """Whether a promise was kept, and at which hours (None: never) what happened of it.
+
+    At `told` its holder was told first that it is at risk, from `lost` on nothing could keep it.
+    """
 
     is_kept: bool
-    warned_before_h: int | None
+    ends: int
+    told: int | None
+    lost: int | None
+
+    @property
+    def told_before_end_h(self) -> int | None:
+        """Return how long before its end it was told, while it was not lost yet; None if not then."""
+        if self.told is None or (self.lost is not None and self.told >= self.lost):
+            return None
+        return self.ends - self.told
 
 
 def measure() -> dict[str, object]:
@@ -68,18 +82,20 @@ def measure() -> dict[str, object]:
     files = sorted(where.glob("building-load/*_2017.csv.gz"))
     outcomes = [outcome for file in files for outcome in _outcomes(_building(file))]
     broken = [outcome for outcome in outcomes if not outcome.is_kept]
-    warned_h = [o.warned_before_h for o in broken if o.warned_before_h is not None]
-    kept_warned = sum(o.is_kept and o.warned_before_h is not None for o in outcomes)
+    told = [outcome for outcome in outcomes if outcome.told is not None]
+    before_h = [o.told_before_end_h for o in broken if o.told_before_end_h is not None]
+    never = sum(outcome.told is None for outcome in broken)
     return {
         "buildings": len(files),
         "promises": len(outcomes),
         "broken": len(broken),
-        "broken_and_told_before": round(len(warned_h) / max(1, len(broken)), 3),
-        "told_before_departure_h_median": median(warned_h) if warned_h else None,
-        "told_before_departure_h_least": min(warned_h, default=None),
-        "told_after_departure": sum(hours <= 0 for hours in warned_h),
+        "broken_and_told_before_they_were_lost": round(len(before_h) / max(1, len(broken)), 3),
+        "told_before_departure_h_median": median(before_h) if before_h else None,
+        "told_before_departure_h_least": min(before_h, default=None),
+        "told_once_they_were_lost": len(broken) - len(before_h) - never,
+        "broken_and_never_told": never,
         "kept_all_the_same_of_those_told": round(
-            kept_warned / max(1, kept_warned + len(warned_h)), 3
+            sum(outcome.is_kept for outcome in told) / max(1, len(told)), 3
         ),
     }
 
@@ -186,8 +202,9 @@ def _outcome(building: _Building, origin: int) -> _Outcome | None:
     promise = _promise(building, origin)
     if promise is None:
         return None
-    warned_before_h = None
+    told, lost = None, None
     end = origin + AHEAD_H + LONG_H
+    most_wh = building.places.at(PLACE, 3).power_w(promise.max_ma or 0)
     for hour in range(origin + 1, end):
         if hour > origin + AHEAD_H:
             given_wh = _given_wh(building, promise, hour - 1)
@@ -198,11 +215,17 @@ def _outcome(building: _Building, origin: int) -> _Outcome | None:
                 delivered_wh=promise.delivered_wh + given_wh,
             )
         standing = _standing(building, hour, end - hour, promise)
-        if standing.is_at_risk and warned_before_h is None:
-            warned_before_h = end - hour
+        if standing.is_at_risk and told is None:
+            told = hour
+        there_h = min(LONG_H, end - hour)
+        can_wh = promise.delivered_wh + most_wh * there_h
+        if lost is None and can_wh < KEPT_RATIO * promise.energy_wh:
+            lost = hour
     delivered_wh = promise.delivered_wh + _given_wh(building, promise, end - 1)
     is_kept = delivered_wh >= KEPT_RATIO * promise.energy_wh
-    return _Outcome(is_kept=is_kept, warned_before_h=warned_before_h)
+    if not is_kept and lost is None:
+        lost = end
+    return _Outcome(is_kept=is_kept, ends=end, told=told, lost=lost)
 
 
 def _given_wh(building: _Building, promise: Reservation, hour: int) -> float:
