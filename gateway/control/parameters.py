@@ -103,6 +103,11 @@ class ControlParameters:
     lapse_retry_s: float = 4 * 3_600.0  # and again so long after it was not seen.
 
     @property
+    def reserve_at_first_ratio(self) -> float:
+        """Return what is kept free of a rating until base is known: no less than ever after."""
+        return max(self.reserve_unlearnt_ratio, self.reserve_floor_ratio)
+
+    @property
     def gone_s(self) -> float:
         """Return how long limits may stand when Headroom is gone: until the last lease is over."""
         return self.lease_s + self.acknowledgement_s + self.lease_margin_s

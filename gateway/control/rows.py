@@ -208,7 +208,7 @@ def _borne_ma(
 def _rise_ma(measured: PhaseState, rating_ma: int, parameters: ControlParameters) -> int:
     """Return what base may credibly rise by within one reaction chain (design §3, reserve)."""
     if measured.rises.quantile_ma is None:
-        return int(rating_ma * parameters.reserve_unlearnt_ratio)
+        return int(rating_ma * parameters.reserve_at_first_ratio)
     return max(measured.rises.quantile_ma, int(rating_ma * parameters.reserve_floor_ratio))
 
 

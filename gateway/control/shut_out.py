@@ -111,7 +111,7 @@ class _Look:
         base_ma: int,
         least_ma: int,
     ) -> ShutOut | None:
-        reserve_ma = self._reserve_ma(phases, self.parameters.reserve_unlearnt_ratio)
+        reserve_ma = self._reserve_ma(phases, self.parameters.reserve_at_first_ratio)
         learnt_ma = self._reserve_ma(phases, self.parameters.reserve_floor_ratio)
         lowest_ma = base_ma if self.circuit.meter is None else 0
         room_ma = limit_ma - least_ma

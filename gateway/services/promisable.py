@@ -102,7 +102,7 @@ def unlearnt_reserve_ma(wiring: Wiring, parameters: ControlParameters, row: int)
     """Return what control keeps free on a row while it has not learnt how fast base rises there."""
     if wiring.circuits[row // 3].meter is None:
         return 0
-    return int(wiring.rating_ma[row] * parameters.reserve_unlearnt_ratio)
+    return int(wiring.rating_ma[row] * parameters.reserve_at_first_ratio)
 
 
 def unused_ma(wiring: Wiring, parameters: ControlParameters, row: int, left_ma: Ints) -> Ints:

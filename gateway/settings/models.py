@@ -381,7 +381,7 @@ class ControlEntry(Entry):
     reserve_floor_ratio: float = Field(default=_DEFAULT.reserve_floor_ratio, ge=0.05, le=0.5)
     """The least part of a rating kept free for a rise of base."""
     reserve_unlearnt_ratio: float = Field(default=_DEFAULT.reserve_unlearnt_ratio, ge=0.05, le=0.5)
-    """The part kept free until the base is known for seven days."""
+    """The part kept free until the base is known for seven days, where it is more."""
     disobedience_a: float = Field(default=_DEFAULT.disobedience_ma / 1_000, ge=0.3, le=3)
     """A draw above its limit by more than this, or by `disobedience_ratio`, is disobedience."""
     disobedience_ratio: float = Field(default=_DEFAULT.disobedience_ratio, ge=0.01, le=0.2)

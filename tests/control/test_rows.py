@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.control.decide import Decision, decide
-from gateway.control.fold import Decided, evolve_all
+from gateway.control.fold import Decided, evolve, evolve_all
 from gateway.control.headroom import survey
 from gateway.control.parameters import ControlParameters
 from gateway.control.rows import ReserveFor, Row
@@ -63,6 +63,18 @@ def with_bounds(**bounds: int) -> Site:
 def rows_at(of_site: Site, current_a: Amperes) -> list[Row]:
     state = evolve_all(at_start(of_site), [read(METER, current_a, at_s=1.0)])
     return survey(state, 1.5).rows
+
+
+@pytest.mark.parametrize(("floor", "unlearnt", "kept"), [(0.3, 0.15, 0.3), (0.1, 0.15, 0.15)])
+def test_no_less_is_kept_free_before_base_is_known_than_after(
+    floor: float, unlearnt: float, kept: float
+) -> None:
+    parameters = ControlParameters(reserve_floor_ratio=floor, reserve_unlearnt_ratio=unlearnt)
+    state = SiteState.at_start(Wiring.of(site()), parameters, now_s=0.0)
+
+    rows = survey(evolve(state, read(METER, (20.0, 20.0, 20.0), at_s=1.0)), 1.5).rows
+
+    assert [row.reserve_ma for row in rows] == [int(kept * site().circuits[0].rating_ma[0])] * 3
 
 
 @pytest.mark.parametrize(

@@ -446,7 +446,7 @@ class Watched:
                 for phase in range(3):
                     flows_ma[3 * self.wiring.circuit_at[above] + phase] += base_ma[phase]
         for row, set_point_ma in enumerate(self.wiring.set_point_ma):
-            reserve_ma = int(self.wiring.rating_ma[row] * parameters.reserve_unlearnt_ratio)
+            reserve_ma = int(self.wiring.rating_ma[row] * parameters.reserve_at_first_ratio)
             taken_ma = flows_ma[row] + max(reserve_ma, MIN_CHARGING_MA)
             if self.wiring.circuits[row // 3].meter is None:
                 taken_ma = self.wiring.worst_case_ma[row]
