@@ -193,7 +193,7 @@ def _check_units(draft: SiteFileDraft) -> Iterator[Finding]:
         if bus in serial and unit is not None and not 1 <= unit <= LAST_SERIAL_UNIT:
             problem = f"a unit on a serial line is 1 to {LAST_SERIAL_UNIT}, not {unit}"
             yield Finding(route=route, problem=problem)
-    taken: dict[tuple[str, int], str | None] = {}
+    taken: dict[tuple[str | None, int | None], str | None] = {}
     for at, meter in enumerate(draft.meters):
         if meter.bus is None or meter.unit is None:
             continue
@@ -202,6 +202,11 @@ def _check_units(draft: SiteFileDraft) -> Iterator[Finding]:
             problem = f"meter {taken[key]} is unit {meter.unit} on bus {meter.bus} already"
             yield Finding(route=("meters", at, "unit"), problem=problem)
         taken.setdefault(key, meter.id)
+    for route, bus, unit in units[len(draft.meters) :]:
+        # Behind a network address it may be one device; on a line, two that answer at once.
+        if bus in serial and (bus, unit) in taken:
+            problem = f"meter {taken[bus, unit]} is unit {unit} on serial line {bus} already"
+            yield Finding(route=route, problem=problem)
 
 
 def _check_meters(draft: SiteFileDraft) -> Iterator[Finding]:

@@ -208,6 +208,12 @@ FIT = [
         "22:14: stations.CP-02.connectors.1.id: a second connector is called 1",
     ]),
     ("bus: net, unit: 1", "bus: plant, unit: 1", ["7:33: meters.sub.unit: meter main is unit 1 on bus plant already"]),
+    ("loads:", "stop_input: {bus: plant, unit: 1, address: 0}\nloads:", [
+        "11:32: stop_input.unit: meter main is unit 1 on serial line plant already",
+    ]),
+    ("meter: main,", "meter: main, trip_output: {bus: plant, unit: 1, address: 0},", [
+        "9:92: circuits.supply.trip_output.unit: meter main is unit 1 on serial line plant already",
+    ]),
     ("bus: plant, unit: 1", "bus: plant, unit: 0", [
         "6:34: meters.main.unit: a unit on a serial line is 1 to 247, not 0",
     ]),
