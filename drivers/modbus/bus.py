@@ -198,7 +198,9 @@ class Bus:
         self._is_down = False
         self._link = link
         if isinstance(self.endpoint, SerialEndpoint):
-            # Whoever had the line before us may have asked, and not waited for the answer.
+            # Whoever had the line before us may have asked, and not waited for the answer: in a
+            # shape that is ours it would pass for the answer to our first question.
+            await self._wait_until(self._clock.monotonic_s() + self._timing.opening_s)
             await self._hold(link)
         self.connection += 1
         self._count(connections=1)

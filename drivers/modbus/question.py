@@ -26,7 +26,8 @@ class BusTiming:
     `timeout_s` is the time a unit has beyond what the characters themselves take; `min_gap_s` the
     least pause before a question, where the silence of the standard is not enough; `drain_s` the
     silence that must pass after a lost answer; `answer_life_s` how long such an answer is expected
-    still to come; `retry_max_s` the longest pause between two attempts to connect.
+    still to come; `opening_s` how long after a serial line is opened an answer may come to whoever
+    had it before; `retry_max_s` the longest pause between two attempts to connect.
     """
 
     timeout_s: float = 0.5
@@ -34,6 +35,7 @@ class BusTiming:
     min_gap_s: float = 0.0
     drain_s: float = 0.05
     answer_life_s: float = 3.0
+    opening_s: float = 3.0
     retry_max_s: float = 5.0
 
 

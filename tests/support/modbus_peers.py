@@ -4,11 +4,10 @@ import asyncio
 import os
 import socket
 import struct
-import termios
 import tty
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -47,8 +46,8 @@ IMPATIENT = BusTiming(timeout_s=0.06, connect_timeout_s=1.0, drain_s=0.01, answe
 async def running_bus(
     endpoint: Endpoint, timing: BusTiming = IMPATIENT
 ) -> AsyncGenerator[Bus, None]:
-    """Run a bus on real time, and close it."""
-    bus = Bus("under-test", endpoint, clock=SystemClock(), timing=timing)
+    """Run a bus on real time, and close it; nobody had its line before."""
+    bus = Bus("under-test", endpoint, clock=SystemClock(), timing=replace(timing, opening_s=0.0))
     # Not a TaskGroup: it would wrap what the test expects to be raised.
     serving = asyncio.get_running_loop().create_task(bus.run(), name="bus")
     try:
@@ -199,20 +198,9 @@ class PtyPeer(Peer):
                 pass
         asyncio.get_running_loop().add_reader(self._ours, self._on_bytes)
 
-    def say_when_opened(self, frame: bytes) -> None:
-        """Put bytes on the line as soon as somebody has opened it, unasked."""
-        loop = asyncio.get_running_loop()
-
-        def look() -> None:
-            # pyserial, when it has opened a line, has its reads wait for nothing.
-            is_open = termios.tcgetattr(self._kept)[6][termios.VMIN] == 0
-            self._timers.append(
-                loop.call_later(0.002, self._send, frame)
-                if is_open
-                else loop.call_later(0.001, look)
-            )
-
-        look()
+    def say(self, frame: bytes) -> None:
+        """Put bytes on the line, unasked."""
+        self._send(frame)
 
     def vanish(self) -> None:
         """Unplug the device."""

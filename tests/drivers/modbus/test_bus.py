@@ -454,7 +454,8 @@ def test_a_unit_that_comes_back_is_well_at_once() -> None:
 def test_closing_the_bus_answers_whoever_waits_and_frees_the_port() -> None:
     async def poll() -> list[BaseException | None]:
         async with PtyPeer(lambda _: []) as peer:
-            bus = Bus("b", serial(peer), clock=SystemClock(), timing=BusTiming(timeout_s=3_000))
+            timing = BusTiming(timeout_s=3_000, opening_s=0.0)
+            bus = Bus("b", serial(peer), clock=SystemClock(), timing=timing)
             async with asyncio.TaskGroup() as tasks:
                 serving = tasks.create_task(bus.run(), name="bus")
                 waiting = [asyncio.ensure_future(bus.read(ask(unit=u))) for u in (1, 2)]  # noqa: TID251
@@ -480,7 +481,8 @@ def test_a_bus_ends_even_if_it_is_cancelled_at_the_moment_an_answer_comes() -> N
             return [Say(frame=echo_addresses(question), after_s=0.02)]
 
         async with PtyPeer(script) as peer:
-            bus = Bus("b", serial(peer), clock=SystemClock(), timing=BusTiming(timeout_s=30.0))
+            timing = BusTiming(timeout_s=30.0, opening_s=0.0)
+            bus = Bus("b", serial(peer), clock=SystemClock(), timing=timing)
             loop = asyncio.get_running_loop()
             serving = loop.create_task(bus.run(), name="bus")
             reading = loop.create_task(bus.read(ask()), name="reader")

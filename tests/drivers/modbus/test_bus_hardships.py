@@ -4,15 +4,18 @@
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from drivers.modbus.blocks import Span
+from drivers.modbus.bus import Bus
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import ModbusError, NoAnswerError
 from drivers.modbus.frames import crc16
-from drivers.modbus.question import Answer, ReadRequest
+from drivers.modbus.question import Answer, BusTiming, ReadRequest
+from gateway.adapters.clock import SystemClock
 from tests.support.modbus_peers import IMPATIENT, PtyPeer, Say, TcpPeer, running_bus
 
 
@@ -78,15 +81,47 @@ def test_a_question_that_could_not_be_sent_in_time_is_never_sent() -> None:
     assert words == list(range(500, 505))
 
 
+class SleepsAtOnce(SystemClock):
+    """A clock whose sleeps take no time; once `until_s` have been slept, something is done."""
+
+    def __init__(self, until_s: float, then: Callable[[], Awaitable[None]]) -> None:
+        self._until_s, self._then = until_s, then
+        self._slept_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self._slept_s
+
+    async def sleep_s(self, delay_s: float) -> None:
+        if self._slept_s < self._until_s <= self._slept_s + delay_s:
+            await self._then()
+        self._slept_s += delay_s
+
+
 def test_what_is_still_in_the_air_when_a_line_is_opened_answers_nothing() -> None:
     """The process before this one may have asked, in the same shape, and ended."""
 
     async def poll() -> Answer:
-        async with PtyPeer(lambda q: [Say(frame=echo_addresses(q), after_s=0.02)]) as peer:
-            # It reaches the line once the new process has it open, before its first answer.
-            peer.say_when_opened(echo_addresses(bytes.fromhex("01 04 00 00 00 02")))
-            async with running_bus(serial(peer), replace(IMPATIENT, timeout_s=5.0)) as bus:
-                return await bus.read(ask(100))
+        owed = [echo_addresses(bytes.fromhex("01 04 00 00 00 02"))]
+
+        async def say_what_is_owed() -> None:
+            link = bus._link
+            assert link is not None
+            heard_s = link.active_s
+            peer.say(owed.pop())
+            while link.active_s == heard_s:
+                await asyncio.sleep(0.001)
+
+        def answer(question: bytes) -> list[Say]:
+            # A device says what it owes before it answers again.
+            return [Say(frame=b"".join((*owed, echo_addresses(question))))]
+
+        async with PtyPeer(answer) as peer, asyncio.TaskGroup() as tasks:
+            clock = SleepsAtOnce(2.9, say_what_is_owed)
+            bus = Bus("b", serial(peer), clock=clock, timing=BusTiming(timeout_s=10.0))
+            serving = tasks.create_task(bus.run(), name="bus")
+            heard = await bus.read(ask(100))
+            serving.cancel()
+            return heard
 
     assert addresses(asyncio.run(poll())) == [100, 101]
 
