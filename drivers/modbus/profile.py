@@ -138,7 +138,6 @@ class _ProfileFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registers: dict[Tier, dict[str, _RegisterFile]]
     sources: tuple[str, ...]
     confidence: Literal["high", "medium", "low"]
-    rebrands: tuple[str, ...] = ()
     defaults: Defaults = Defaults()
     sentinels: dict[RegisterType, tuple[int, ...]] = {}
     sunspec: _SunSpecFile | None = None

@@ -12,7 +12,6 @@ from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v201_interview import V201Questions
 from drivers.ocpp.v201_limits import V201Words
-from drivers.ocpp.v201_profiles import InstalledProfile
 from drivers.ocpp.v201_reports import Report
 from drivers.ocpp.v201_station import V201Station
 from drivers.ocpp.v201_transactions import Heard
@@ -291,12 +290,6 @@ class V201Adapter(VersionAdapter[V201Station]):
 
     # Outward.
 
-    async def installed_profiles(
-        self, purpose: str, *, number: int | None = None
-    ) -> list[InstalledProfile] | None:
-        """See `V201Words.read_profiles`."""
-        return await self._profiles.read_profiles(purpose, number=number)
-
     async def get_variables(self, names: tuple[VariableName, ...]) -> Model:
         """See `V201Questions.get_variables`."""
         return await self._questions.get_variables(names)
@@ -304,10 +297,6 @@ class V201Adapter(VersionAdapter[V201Station]):
     async def set_variable(self, name: VariableName, value: str) -> str:
         """See `V201Questions.set_variable`."""
         return await self._questions.set_variable(name, value)
-
-    async def base_report(self, kind: str = "FullInventory") -> list[Report] | None:
-        """See `V201Questions.get_base_report`."""
-        return await self._questions.get_base_report(kind)
 
     async def request_reading(self, number: int) -> None:
         """See `StationAdapter`."""

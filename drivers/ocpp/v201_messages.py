@@ -14,7 +14,6 @@ class ChargingStationType(Message):
 
     vendor_name: str | None = None
     model: str | None = None
-    serial_number: str | None = None
     firmware_version: str | None = None
 
 

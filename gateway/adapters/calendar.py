@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -101,15 +101,6 @@ class Calendar:
         if jump_count != self._jump_count:
             self._jump_count = jump_count
             self.rebuild()
-
-    def next_runs(self) -> dict[str, datetime]:
-        """Return when each errand is next due."""
-        scheduler = self._scheduler
-        if scheduler is None:
-            return {}
-        return {
-            job.id: job.next_run_time for job in scheduler.get_jobs() if job.id in self._errands
-        }
 
     # In threads of their own: none of them keeps the process, or the event loop, waiting.
 

@@ -22,7 +22,7 @@ from gateway.adapters.history_blocks import (
     unpack_means,
     unpack_seconds,
 )
-from gateway.adapters.ledger_schema import BESIDE, BUSY_MS, is_damage, move_aside, split_statements
+from gateway.adapters.ledger_schema import BUSY_MS, is_damage, move_aside, split_statements
 from gateway.domain.errors import PastUnreadableError
 
 HISTORY_NAME: Final = "history.db"
@@ -334,9 +334,3 @@ class HistoryReader:
 
 def _instant(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC)
-
-
-def remove_history(folder: Path) -> None:
-    """Remove a history and all that belongs to it."""
-    for suffix in BESIDE:
-        (folder / f"{HISTORY_NAME}{suffix}").unlink(missing_ok=True)

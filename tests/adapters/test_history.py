@@ -211,6 +211,12 @@ def test_a_file_that_was_begun_this_moment_tells_of_nothing(tmp_path: Path) -> N
     assert list(past) == []
 
 
+def take_away(folder: Path) -> None:
+    """Remove a history and all that belongs to it."""
+    for file in folder.glob(f"{HISTORY_NAME}*"):
+        file.unlink()
+
+
 def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path) -> None:
     clock = SetClock()
     history = HistoryDb(tmp_path, clock=clock)
@@ -225,7 +231,7 @@ def test_a_file_that_is_taken_away_is_begun_anew(tmp_path: Path) -> None:
                 await until(history._work.empty)
                 if minute == 1:
                     await until(lambda: history.counters["minutes"] == 1)
-                    history_file.remove_history(tmp_path)
+                    take_away(tmp_path)
             running.cancel()
 
     asyncio.run(main())

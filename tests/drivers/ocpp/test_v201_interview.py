@@ -339,7 +339,9 @@ def test_a_transaction_whose_end_is_on_its_way_is_waited_for() -> None:
         async with station201(hall, has_queue=True) as again:
             await wait_until(lambda: again.said("GetTransactionStatus"))
             # It is over.
-            await wait_until(lambda: [m for m in again.said("TriggerMessage")[-1:] if m.get("evse")])
+            await wait_until(
+                lambda: [m for m in again.said("TriggerMessage")[-1:] if m.get("evse")]
+            )
 
         assert hall.facts_of(TransactionEnded) == []
 
@@ -538,7 +540,7 @@ def test_people_can_start_stop_reset_and_look() -> None:
         await adapter.clear_lease(1)
         periods = await adapter.composite_schedule(1, duration_s=120)
         variables = await adapter.get_variables((SAMPLED_INTERVAL,))
-        inventory = await adapter.base_report()
+        inventory = await adapter._questions.get_base_report()
 
         starts = station.said("RequestStartTransaction")
         assert [start["evse_id"] for start in starts] == [1, 1]
@@ -556,12 +558,12 @@ def test_people_can_start_stop_reset_and_look() -> None:
         assert inventory is not None
         assert sum(len(part["reportData"]) for part in inventory) == len(station.variables)
         await hall.server.set_fallback(FIRST, amperes(6))
-        installed = await adapter.installed_profiles("TxDefaultProfile", number=1)
+        installed = await adapter._profiles.read_profiles("TxDefaultProfile", number=1)
         assert installed is not None
         assert [(p.id, p.number, p.stack_level, p.is_ours) for p in installed] == [(11, 1, 0, True)]
-        assert await adapter.installed_profiles("TxProfile") == []
+        assert await adapter._profiles.read_profiles("TxProfile") == []
         station.refused["GetChargingProfiles"] = ocpp.exceptions.NotSupportedError
-        assert await adapter.installed_profiles("TxProfile") is None
+        assert await adapter._profiles.read_profiles("TxProfile") is None
 
     with_station(scene)
 

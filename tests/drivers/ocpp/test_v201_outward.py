@@ -450,7 +450,7 @@ def test_a_lost_connection_ends_what_waits_for_a_report() -> None:
             await wait_until(lambda: hall.facts_of(CapabilitiesRead))
             adapter = hall.server.station(FIRST.station)
             assert isinstance(adapter, V201Adapter)
-            asked = asyncio.gather(adapter.base_report(), return_exceptions=True)
+            asked = asyncio.gather(adapter._questions.get_base_report(), return_exceptions=True)
             await wait_until(lambda: station.said("GetBaseReport"))
         (outcome,) = await asked
 
