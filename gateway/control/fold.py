@@ -1,6 +1,6 @@
 """The fold: one fact changes what it is about and nothing else.
 
-Replaying a day is a fold of its facts over the state at its start.
+The same facts, in the same order, over the same state give the same state.
 """
 
 from collections.abc import Iterable
