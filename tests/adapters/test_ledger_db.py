@@ -44,7 +44,8 @@ def ledger(folder: Path, *, site: str = "Dockside") -> LedgerDb:
 
 
 def load(folder: Path, *, site: str = "Dockside") -> Memory:
-    return ledger(folder, site=site).load(run="reading")
+    with closing(ledger(folder, site=site)) as reading:
+        return reading.load(run="reading")
 
 
 def live(folder: Path, test: Callable[[LedgerDb], Awaitable[None]]) -> Memory:

@@ -334,8 +334,8 @@ def test_what_was_damaged_is_moved_aside_and_told(tmp_path: Path) -> None:
     data[100:4_096] = os.urandom(3_996)  # The schema itself.
     path.write_bytes(data)
 
-    loaded = ledger(tmp_path)
-    found = loaded.load(run="after")
+    with closing(ledger(tmp_path)) as loaded:
+        found = loaded.load(run="after")
 
     assert found.connectors == {}
     assert "damaged" in (loaded.health.damage or "")

@@ -132,6 +132,7 @@ def with_both(
         history = HistoryDb(folder, clock=clock)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(ledger.run()), tasks.create_task(history.run())]
+            await asyncio.sleep(0)  # Who was never begun lets go of no file.
             await scene(ledger, history)
             for task in running:
                 task.cancel()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def in_building(tmp_path: Path, test: Callable[[Process, int], Awaitable[None]])
 
 def acts(state: Path) -> list[tuple[str, str, dict[str, str]]]:
     """Return what the audit has of stations: what was done, to what, and how."""
-    with sqlite3.connect(state / "ledger.db") as ledger:
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger:
         rows = ledger.execute("SELECT kind, subject, detail FROM audit ORDER BY number")
         return [
             (kind, subject, json.loads(detail))

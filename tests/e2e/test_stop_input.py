@@ -6,7 +6,7 @@ import signal
 import sqlite3
 import struct
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from tests.support.daemon_process import (
@@ -123,7 +123,7 @@ def test_a_stop_takes_a_station_to_nothing_until_a_person_releases_it(tmp_path: 
                 await go_on(again)
 
     run(test())
-    with sqlite3.connect(tmp_path / "state" / "ledger.db") as ledger:
+    with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as ledger:
         acts = [kind for (kind,) in ledger.execute("SELECT kind FROM audit ORDER BY number")]
     assert [kind for kind in acts if kind.startswith("stop")] == [
         "stopped",

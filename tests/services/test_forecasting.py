@@ -4,6 +4,7 @@ import asyncio
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -495,7 +496,8 @@ def test_how_far_off_forecasts_were_outlives_a_restart(tmp_path: Path) -> None:
             running.cancel()
 
     asyncio.run(kept())
-    remembered = LedgerDb(tmp_path, site="Small", clock=SystemClock()).load(run="second")
+    with closing(LedgerDb(tmp_path, site="Small", clock=SystemClock())) as reading:
+        remembered = reading.load(run="second")
     again = Forecasting(
         WIRING, PARAMETERS, zone=LONDON, clock=clock, remembered=remembered.forecasts
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
-from gateway.domain.memory import Memory, TransactionMemory
+from gateway.domain.memory import TransactionMemory
 from gateway.domain.sessions import Statement
 from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.following import SETTLING_S
@@ -303,7 +304,8 @@ def test_what_was_learnt_of_vehicles_outlives_a_restart(tmp_path: Path) -> None:
     # Of what is over nothing more may be told that would have it run again.
     assert all(entry.is_over and entry.connector_number for entry in hall.kept)
     asyncio.run(written())
-    remembered: Memory = LedgerDb(tmp_path, site="Small", clock=SystemClock()).load(run="second")
+    with closing(LedgerDb(tmp_path, site="Small", clock=SystemClock())) as reading:
+        remembered = reading.load(run="second")
     after = Hall(remembered.transactions)
     after.come(0.0, "next")
     after.visits.say(PLUG, Statement(energy_wh=10_000.0))
