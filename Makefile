@@ -1,4 +1,4 @@
-# Every verb builds .venv first if it is missing or out of date.
+# Every verb but help and requirements builds .venv first if it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
