@@ -13,19 +13,8 @@ from gateway.services.releases import Released, Releases
 from gateway.services.trip_outputs import FittedOutput, TripOutputs
 from tests.support.one_circuit import BOARD, OneCircuit
 from tests.support.paper_ledger import PaperLedger
+from tests.support.scripted_contacts import ScriptedOutput
 from tests.support.virtual_time import VirtualClock, run_virtual
-
-
-class Contactor:
-    """An output that is as it was told."""
-
-    closed = True
-
-    async def is_closed(self) -> bool:
-        return self.closed
-
-    async def switch(self, *, is_closed: bool) -> None:
-        self.closed = is_closed
 
 
 class Cabinet:
@@ -47,7 +36,7 @@ class Cabinet:
             rows = [row._replace(doubted_ma=doubted_ma) for row in self.cycle.decision.survey.rows]
             seen = replace(self.cycle.decision.survey, rows=rows)
             self.cycle = Cycle(state=state, decision=replace(self.cycle.decision, survey=seen))
-        self.contactor = Contactor()
+        self.contactor = ScriptedOutput(is_closed=True)
         output = FittedOutput(driver=self.contactor, trips_when_closed=False)
         self.outputs = TripOutputs(
             {BOARD: output} if fitted else {},

@@ -1,37 +1,18 @@
 """The stop input is looked at each second, and control is told once of every change, in virtual time."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from gateway.control.stop_latch import ReleaseRefusedError, StopLatch
-from gateway.domain.errors import ContactFaultError
 from gateway.domain.events import Event, StopInputChanged
 from gateway.domain.stops import StopCause
 from gateway.services.alarms import Alarms
 from gateway.services.stop_watch import StopWatch
+from tests.support.scripted_contacts import ScriptedContact
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 Told = tuple[float, StopCause | None]
-
-
-class ScriptedContact:
-    """A contact of which `says` knows, each second from the first, whether it is closed; None is no answer."""
-
-    def __init__(self, says: Callable[[float], bool | None], *, takes_s: float = 0.02) -> None:
-        self._says, self._takes_s = says, takes_s
-        self._clock = VirtualClock()
-        self.asked_s: list[float] = []
-
-    async def is_closed(self) -> bool:
-        now_s = self._clock.monotonic_s()
-        self.asked_s.append(now_s)
-        said = self._says(now_s - self.asked_s[0])
-        await self._clock.sleep_s(self._takes_s)
-        if said is None:
-            raise ContactFaultError("stop input", f"mute {len(self.asked_s)} times")
-        return said
 
 
 def watch(

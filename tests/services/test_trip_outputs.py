@@ -8,7 +8,6 @@ import pytest
 
 from gateway.control.decide import decide
 from gateway.control.stop_latch import ReleaseRefusedError
-from gateway.domain.errors import OutputFaultError
 from gateway.domain.events import CircuitTripped, Event
 from gateway.domain.ids import CircuitId
 from gateway.domain.memory import TripMemory
@@ -17,34 +16,10 @@ from gateway.services.control_loop import Cycle
 from gateway.services.trip_outputs import FittedOutput, TripOutputs
 from tests.support.one_circuit import BOARD, OneCircuit
 from tests.support.paper_ledger import PaperLedger
+from tests.support.scripted_contacts import ScriptedOutput
 from tests.support.virtual_time import VirtualClock, run_virtual
 
 ALARM = f"trip output of {BOARD}"
-
-
-class ScriptedOutput:
-    """An output that answers while `answers` says so, second by second; `writes` what it was told."""
-
-    def __init__(
-        self, *, is_closed: bool, answers: Callable[[float], bool] = lambda _: True
-    ) -> None:
-        self.closed, self._answers = is_closed, answers
-        self._clock = VirtualClock()
-        self.writes: list[tuple[float, bool]] = []
-
-    async def _wait_answer(self) -> None:
-        await self._clock.sleep_s(0.01)
-        if not self._answers(self._clock.monotonic_s()):
-            raise OutputFaultError("output", f"mute at {self._clock.monotonic_s()}")
-
-    async def is_closed(self) -> bool:
-        await self._wait_answer()
-        return self.closed
-
-    async def switch(self, *, is_closed: bool) -> None:
-        self.writes.append((round(self._clock.monotonic_s(), 1), is_closed))
-        await self._wait_answer()
-        self.closed = is_closed
 
 
 class Switchboard:
