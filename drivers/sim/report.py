@@ -38,11 +38,10 @@ class CircuitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReport:
-    """A visit: what was asked, promised (None: nothing) and delivered, when it had enough."""
+    """A visit: what was asked and delivered, and when it had enough (None: never)."""
 
     connector: str
     asked_wh: float
-    promised_wh: float | None
     delivered_wh: float
     omniscient_wh: float
     finished_at: float | None
@@ -214,7 +213,6 @@ def _session(record: VisitRecord, world: World) -> SessionReport:
     return SessionReport(
         connector=str(visit.connector),
         asked_wh=visit.vehicle.need_wh,
-        promised_wh=None,
         delivered_wh=delivered_wh,
         omniscient_wh=record.guest.delivered_wh,
         finished_at=record.finished_s,
