@@ -234,10 +234,14 @@ def _walked_up(visit: Visit, places: Places, stays_s: float, *, owed_wh: float) 
 def _as_it_takes(demand: Demand, visit: Visit) -> Demand:
     """Return a demand with what its vehicle was seen to take, and how it was seen to start."""
     max_ma = demand.max_ma if visit.accepts_ma is None else min(demand.max_ma, visit.accepts_ma)
+    max_ma = max(demand.min_ma, max_ma // demand.step_ma * demand.step_ma)
+    # What it takes less of before it has risen to its most it takes less of from the start: else
+    # more told to it at first would seem to give it less, by the time that it rises.
+    rises_wh = max_ma * demand.wh_per_ma_h * max_ma / visit.following.ramp_ma_per_s / 2 / HOUR_S
     return replace(
         demand,
-        max_ma=max(demand.min_ma, max_ma // demand.step_ma * demand.step_ma),
-        taper=visit.taper,
+        max_ma=max_ma,
+        taper=tuple((wh if wh > rises_wh else 0.0, less_ma) for wh, less_ma in visit.taper),
         settling_s=visit.following.settling_s,
         ramp_ma_per_s=visit.following.ramp_ma_per_s,
         is_drawing=visit.is_drawing,

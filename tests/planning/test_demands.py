@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.domain.needs import Criticality
@@ -159,6 +159,14 @@ def test_what_was_conceded_of_a_promise_is_no_longer_demanded_of_the_plan() -> N
 CURRENTS = st.integers(60, 320).map(lambda steps: 100 * steps)
 
 
+@example(
+    begins_s=0,
+    lengths_s=[678],
+    currents_ma=[8_100, 6_000, 6_000, 19_000],
+    delivered_ratio=0.0,
+    visits=True,
+    takes=(19_000, 1.0),
+)
 @given(
     begins_s=st.integers(-7_200, 90_000),
     lengths_s=st.lists(st.integers(1, 9_000), min_size=1, max_size=4),
