@@ -106,6 +106,7 @@ class LivePlant:
         self._buses = buses
         self._links: dict[StationId, StationLink] = {}
         self._answer_times_s: list[float] = []
+        self._promised_wh: dict[str, float] = {}
         self._world = World(scenario, on_word=self._hear, on_gateway_fault=_ignore)
         self._pace = Pace(self._world)
         self._meters = {
@@ -172,12 +173,19 @@ class LivePlant:
                 passing.cancel()
                 stopping.cancel()
 
+    def note_promise(self, connector: str, energy_wh: float) -> None:
+        """Know what the guest of a connector was promised."""
+        self._promised_wh[connector] = energy_wh
+
     def report(self) -> bytes:
         """Return the report, as JSON."""
         transport_of = {bus.id: bus.transport for bus in self._buses}
         transports = {name: transport_of[self._bus_of(name)] for name in self._meters}
         report = report_of(
-            self._world, answer_times_s=self._answer_times_s, transports=transports
+            self._world,
+            answer_times_s=self._answer_times_s,
+            transports=transports,
+            promised_wh=self._promised_wh,
         ).as_json()
         return msgspec.json.format(msgspec.json.encode(report), indent=1)
 
@@ -220,7 +228,7 @@ async def _run(order: Order, *, report: Path, duration_s: float | None, seed: in
         say(buses=await plant.serve_meters(stack))
         line = await reader.readline()
         if line:
-            watching = tasks.create_task(_watch(reader, stop), name="standard input")
+            watching = tasks.create_task(_watch(reader, plant, stop), name="standard input")
             url = msgspec.json.decode(line)["ocpp"]
             await plant.live(
                 url, until_s=float("inf") if duration_s is None else duration_s, stop=stop
@@ -231,10 +239,11 @@ async def _run(order: Order, *, report: Path, duration_s: float | None, seed: in
     part.replace(report)
 
 
-async def _watch(reader: asyncio.StreamReader, stop: asyncio.Event) -> None:
-    """Stop when standard input ends: whoever listens to us wants the report, or is gone."""
-    while await reader.readline():
-        pass
+async def _watch(reader: asyncio.StreamReader, plant: LivePlant, stop: asyncio.Event) -> None:
+    """Hear of promises; stop when standard input ends: who listens wants the report, or is gone."""
+    while line := await reader.readline():
+        promise = msgspec.json.decode(line)["promised"]
+        plant.note_promise(promise["connector"], promise["energy_wh"])
     stop.set()
 
 

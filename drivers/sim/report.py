@@ -38,10 +38,11 @@ class CircuitReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionReport:
-    """A visit: what was asked and delivered, and when it had enough (None: never)."""
+    """A visit: what was asked, promised (None: nothing) and delivered, when it had enough."""
 
     connector: str
     asked_wh: float
+    promised_wh: float | None
     delivered_wh: float
     omniscient_wh: float
     finished_at: float | None
@@ -114,16 +115,22 @@ def report_of(
     *,
     answer_times_s: Sequence[float] = (),
     transports: Mapping[MeterId, str] | None = None,
+    promised_wh: Mapping[str, float] | None = None,
 ) -> Report:
     """Return what has been seen so far.
 
     `answer_times_s` are the times from sending a limit to its acknowledgement; `transports` names
-    how each meter was reached ("memory" if it does not).
+    how each meter was reached ("memory" if it does not); `promised_wh` is what the vehicle that
+    comes to a connector was promised, as whoever promised it says.
     """
+    promised = promised_wh or {}
     judge = world.judge
     at_s = world.agenda.now_s
     judge.omniscient.deliver(at_s)
-    sessions = tuple(_session(record, world) for record in judge.visits)
+    sessions = tuple(
+        _session(record, world, promised.get(str(record.visit.connector)))
+        for record in judge.visits
+    )
     asked_wh = sum(session.omniscient_wh for session in sessions)
     circuits = tuple(_circuit(watch, at_s) for watch in judge.circuits.values())
     hours = sum(watch.occupied_s for watch in judge.connectors.values()) / HOUR_S
@@ -202,7 +209,7 @@ def _circuit(watch: CircuitWatch, at_s: float) -> CircuitReport:
     )
 
 
-def _session(record: VisitRecord, world: World) -> SessionReport:
+def _session(record: VisitRecord, world: World, promised_wh: float | None) -> SessionReport:
     visit = record.visit
     delivered_wh = record.delivered_wh
     if record.left_s is None:
@@ -213,6 +220,7 @@ def _session(record: VisitRecord, world: World) -> SessionReport:
     return SessionReport(
         connector=str(visit.connector),
         asked_wh=visit.vehicle.need_wh,
+        promised_wh=promised_wh,
         delivered_wh=delivered_wh,
         omniscient_wh=record.guest.delivered_wh,
         finished_at=record.finished_s,

@@ -115,7 +115,7 @@ class _Demo:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow(plant, asked, stop), name="plant")
             showing = tasks.create_task(self._show(daemon), name="view")
-            telling = tasks.create_task(self._tell(daemon, stop), name="story")
+            telling = tasks.create_task(self._tell(daemon, plant, stop), name="story")
             try:
                 await daemon.run(stop=stop, on_ready=on_ready, on_stuck=leave_stuck)
             except ServiceEndedError as error:
@@ -154,14 +154,15 @@ class _Demo:
             _log.info("plant: %s", said)
             self.ticker.append(said)
 
-    async def _tell(self, daemon: Daemon, stop: asyncio.Event) -> None:
+    async def _tell(self, daemon: Daemon, plant: PlantProcess, stop: asyncio.Event) -> None:
         """Tell the story, as soon as there is an API to tell it through, until `stop`."""
         if self.story is None:
             return
         while (url := daemon.api_url) is None:  # noqa: ASYNC110 - the view looks at it so, too
             await asyncio.sleep(VIEW_INTERVAL_S)
         async with asyncio.TaskGroup() as tasks:
-            telling = tasks.create_task(self.story.tell(url, self.folder, self._say), name="tell")
+            told = self.story.tell(url, self.folder, self._say, plant.tell_promise)
+            telling = tasks.create_task(told, name="tell")
             await stop.wait()
             telling.cancel()  # Before the API ends: it would wait for who still listens.
 

@@ -36,6 +36,7 @@ class Promise(msgspec.Struct):
     reservation_id: str
     holder: str
     state: str
+    energy_wh: int
     confidence: float
     why: str
 

@@ -35,6 +35,8 @@ ASKED_MA = 6_000  # So that both fit beside the worst that the demo's building i
 STAYS_S = 600.0  # The window each is promised; a demo may well end before.
 
 Say = Callable[[str], None]
+OnPromise = Callable[[str, int], None]
+"""Told of a connector what was promised whoever comes to it, in Wh."""
 _Step = Callable[[], Awaitable[None]]
 
 
@@ -155,7 +157,7 @@ class Story:
         )
         return replace(self.site, circuits=circuits)
 
-    async def tell(self, url: str, folder: Path, say: Say) -> None:
+    async def tell(self, url: str, folder: Path, say: Say, on_promise: OnPromise) -> None:
         """Play it through the API at `url`, from now on; `folder` is the daemon's state.
 
         What goes wrong with it is said, and harms nothing.
@@ -165,17 +167,19 @@ class Story:
             guests = {guest: await _known(url, folder, guest.access) for guest in self.guests}
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_hear(operator, say), name="hear the API")
-                tasks.create_task(self._play(guests, say), name="play")
+                tasks.create_task(self._play(guests, say, on_promise), name="play")
         except* (OSError, TokenFileError, ApiRefusedError, msgspec.MsgspecError) as errors:
             say(f"the story ends here: {errors.exceptions[0]}")
 
-    async def _play(self, guests: Mapping[_Guest, Api], say: Say) -> None:
+    async def _play(self, guests: Mapping[_Guest, Api], say: Say, on_promise: OnPromise) -> None:
         began_s = asyncio.get_running_loop().time()
-        for at_s, step in sorted(self._steps(guests, say), key=lambda step: step[0]):
+        for at_s, step in sorted(self._steps(guests, say, on_promise), key=lambda step: step[0]):
             await asyncio.sleep(at_s - (asyncio.get_running_loop().time() - began_s))
             await step()
 
-    def _steps(self, guests: Mapping[_Guest, Api], say: Say) -> list[tuple[float, _Step]]:
+    def _steps(
+        self, guests: Mapping[_Guest, Api], say: Say, on_promise: OnPromise
+    ) -> list[tuple[float, _Step]]:
         rated_a = max(self.circuit.rating_ma) / 1_000
         name, low = self.circuit.id, f"{rated_a * LOWERED_RATIO:.0f} A"
         ahead = f"{name} is rated {low} for {self.drops_for_s:.0f} s soon, by its calendar"
@@ -189,14 +193,15 @@ class Story:
             say(words)
 
         asking: list[tuple[float, _Step]] = [
-            (guest.asks_s, partial(self._ask, api, guest, say)) for guest, api in guests.items()
+            (guest.asks_s, partial(self._ask, api, guest, say, on_promise))
+            for guest, api in guests.items()
         ]
         telling: list[tuple[float, _Step]] = [
             (at_s + STARTS_WITHIN_S, partial(speak, words)) for at_s, words in spoken
         ]
         return asking + telling
 
-    async def _ask(self, api: Api, guest: _Guest, say: Say) -> None:
+    async def _ask(self, api: Api, guest: _Guest, say: Say, on_promise: OnPromise) -> None:
         """Have a guest ask for a quote, hold its best offer and confirm it."""
         begins_at = SystemClock().now_at() + timedelta(seconds=guest.begins_s - guest.asks_s)
         ends_at = begins_at + timedelta(seconds=STAYS_S)
@@ -218,6 +223,7 @@ class Story:
         name = msgspec.json.decode(held, type=Promise).reservation_id
         confirmed = await api.ask("POST", f"/reservations/{name}/confirm")
         promise = msgspec.json.decode(confirmed, type=Promise)
+        on_promise(str(guest.connector.ref), promise.energy_wh)
         say(
             f"{guest.name} ({guest.criticality}{', fixed' * guest.is_fixed}): {promise.state},"
             f" {promise.confidence:.0%} sure: {offer.why}"

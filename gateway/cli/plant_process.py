@@ -8,6 +8,7 @@ How the two speak, one JSON object a line:
 * Once its meters listen, it says `{"buses": {BUS: {"tcp": {"host": …, "port": …}} or
   {"serial": {"port": …}}, …}}` on standard output.
 * It is told `{"ocpp": "ws://HOST:PORT"}` on standard input; its stations connect, its time begins.
+* What a guest was promised it is told as `{"promised": {"connector": …, "energy_wh": …}}`, for the report.
 * What it does to the building it says as `{"said": "…"}`, for people.
 * After `--for` seconds, or when its standard input ends, it writes the report and exits: with 0
   whatever the report says.
@@ -129,6 +130,11 @@ class PlantProcess:
     def connect_stations(self, url: str) -> None:
         """Tell the stations where to go; the plant's time begins."""
         self._stdin.write(msgspec.json.encode({"ocpp": url}) + b"\n")
+
+    def tell_promise(self, connector: str, energy_wh: int) -> None:
+        """Tell the plant what the guest that comes to a connector was promised."""
+        promised = {"connector": connector, "energy_wh": energy_wh}
+        self._stdin.write(msgspec.json.encode({"promised": promised}) + b"\n")
 
     async def said(self) -> AsyncIterator[str]:
         """Yield what the plant says for people, until it ends."""

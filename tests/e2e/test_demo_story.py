@@ -29,7 +29,8 @@ def test_what_is_promised_ahead_what_drops_and_what_is_at_risk_is_told(
         headroom("demo", "-c", str(CONFIG), "--for", "120s", "--report", str(file))
     )
 
-    assert (code, json.loads(file.read_text())["violations"]) == (0, []), err
+    report = json.loads(file.read_text())
+    assert (code, report["violations"]) == (0, []), err
     told = "\n".join(re.findall(r"story: (.*)", err))
     assert re.search(
         r"^drone dock \(critical\): confirmed, \d+% sure: .* on CP-02/1", told, re.MULTILINE
@@ -41,6 +42,12 @@ def test_what_is_promised_ahead_what_drops_and_what_is_at_risk_is_told(
     # Not only said: limits were made of it.
     assert "calendar 57.0 A" in err
     assert re.search(r"^AT RISK, van: the 0\.7 kWh on CP-04/1 by .* not 100%", told, re.MULTILINE)
+    # The building's report has what each of them was promised beside what it was given.
+    promised_wh = {one["connector"]: one["promised_wh"] for one in report["sessions"]}
+    assert {place: wh for place, wh in promised_wh.items() if wh is not None} == {
+        "CP-02/1": pytest.approx(414, abs=10),
+        "CP-04/1": pytest.approx(683, abs=10),
+    }
     # Both came in the end.
     assert "a vehicle arrives at CP-02/1" in err
     assert "a vehicle arrives at CP-04/1" in err

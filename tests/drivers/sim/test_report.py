@@ -85,7 +85,7 @@ def test_the_schema_is_that_of_the_design() -> None:
             *("id", "rating_a", "peak_ratio", "over_set_point_s"),
             *("over_rating_s", "overload_pu2s"),
         ),
-        "sessions": ("connector", "asked_wh", "delivered_wh", "finished_at"),
+        "sessions": ("connector", "asked_wh", "promised_wh", "delivered_wh", "finished_at"),
         "stations": ("id", "ocpp_version"),
         "meters": ("id", "transport"),
         "faults": ("kind", "at", "answered_in_s"),
@@ -120,6 +120,7 @@ def test_a_session_ends_when_it_has_what_it_asked() -> None:
 
     assert session.delivered_wh == pytest.approx(5_520.0)
     assert session.finished_at == pytest.approx(10.0 + 1_800.0, abs=60.0)
+    assert session.promised_wh is None
 
 
 def test_a_session_that_left_keeps_its_figures() -> None:
