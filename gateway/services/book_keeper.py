@@ -17,7 +17,6 @@ from gateway.planning.book import (
     edges_of,
     hold,
     opened,
-    with_promise,
     without,
 )
 from gateway.planning.grid import grid_of
@@ -154,10 +153,6 @@ class BookKeeper:
             promises = {key: p for key, p in self.book.promises.items() if key != promise.id}
             self.book = replace(self.book, promises=promises)
         return now
-
-    def put_back(self, promise: Reservation) -> None:
-        """Add a promise that was taken out and not given up in the end, as it was."""
-        self.book = with_promise(cut_for(self.book, (promise.envelope,)), promise)
 
     def say(self, promise: Reservation) -> None:
         """Have the book say this of a promise, its room being the same."""

@@ -210,30 +210,46 @@ class Booking:
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
-        before, gone = None, list[Reservation]()
         replaces = replaces or self._replaced(wanted, by, now_s)
-        if replaces is not None:
-            before = self._keeper.book.promises.get(self._shelf.find(replaces, by).id)
-            gone = [self._cancelled(self._shelf.find(replaces, by), by, now_s)]
+        book, before, gone = self._keeper.book, None, list[Reservation]()
+        promise, need, found = self._wanted(wanted, by, now_s)
         try:
-            promise, moved = self._held(wanted, by, now_s, replaces)
-        except BaseException:  # A mistake of our own must not take a promise away either.
-            if before is not None:
-                self._keeper.put_back(before)
-            raise
+            if replaces is not None:
+                before = self._cancelled(self._shelf.find(replaces, by), by, now_s)
+                gone.append(before)
+            promise, moved = self._held(promise, need, found, by, now_s)
+        except BaseException as error:  # A mistake of our own must not take a promise away either.
+            # What it would have replaced stands again, before anything else happens.
+            self._keeper.book = book
+            if not isinstance(error, BookError):
+                raise
+            self.counters["holds refused"] += 1
+            fresh = self.quote(replace(need, replaces=replaces), by)
+            why = refusal_said(error, self.places, now_s, self._zone)
+            raise NoLongerFitsError(why, fresh) from error
         if before is not None:
             self._fates.pass_on(before, promise)
         return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
 
     def _held(
-        self, wanted: str | OwnEnvelope, by: Access, now_s: float, replaces: str | None
+        self,
+        promise: Reservation,
+        need: Need,
+        found: OfferAnswer | None,
+        by: Access,
+        now_s: float,
     ) -> tuple[Reservation, tuple[Reservation, ...]]:
-        """Return what is held in the book from now on, and those that are moved for it."""
+        """Return what is held in the book from now on, and those that are moved for it.
+
+        Raises:
+            BookError: it does not fit.
+            AskError, NotAllowedError, TooManyError.
+        """
+        promise = weighed(promise, self._keeper.book, self.places)
         its = [p for p in self._keeper.book.promises.values() if p.holder == by.name]
         if len(its) >= MAX_OPEN_A_HOLDER:
             message = f"{by.name} has {len(its)} open reservations: cancel some first"
             raise TooManyError(message)
-        promise, need, found = self._wanted(wanted, by, now_s)
         changes_s = edges_of((p.envelope for p in (*its, promise)), from_at_s=now_s)
         if len(changes_s) > MAX_CHANGES_A_HOLDER:
             message = (
@@ -242,25 +258,18 @@ class Booking:
             )
             raise TooManyError(message)
         check_vehicle(promise, self._keeper.book.promises.values())
-        try:
-            self._around.check_there(promise, now_s)
-            if found is not None:
-                return self._keeper.hold_offer(promise, found, need, now_s)
-            asked = self._around.asked(
-                need, self._keeper.book, now_s
-            )  # Its window is tested as that of a quote.
-            asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
-            back_ratio = self._around.back_ratio(promise, asked_ratio, now_s)
-            here = replace(need, confidence_ratio=asked_ratio / back_ratio)
-            held = self._keeper.hold_own(promise, asked.outlets[0], here, now_s)
-            held = replace(held, confidence_ratio=held.confidence_ratio * back_ratio)
-            self._keeper.say(held)
-            return held, ()
-        except BookError as error:
-            self.counters["holds refused"] += 1
-            fresh = self.quote(replace(need, replaces=replaces), by)
-            why = refusal_said(error, self.places, now_s, self._zone)
-            raise NoLongerFitsError(why, fresh) from error
+        self._around.check_there(promise, now_s)
+        if found is not None:
+            return self._keeper.hold_offer(promise, found, need, now_s)
+        # Its window is tested as that of a quote.
+        asked = self._around.asked(need, self._keeper.book, now_s)
+        asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
+        back_ratio = self._around.back_ratio(promise, asked_ratio, now_s)
+        here = replace(need, confidence_ratio=asked_ratio / back_ratio)
+        held = self._keeper.hold_own(promise, asked.outlets[0], here, now_s)
+        held = replace(held, confidence_ratio=held.confidence_ratio * back_ratio)
+        self._keeper.say(held)
+        return held, ()
 
     def _replaced(self, wanted: str | OwnEnvelope, by: Access, now_s: float) -> str | None:
         """Return the reservation in whose place an offer was made, while that is open."""
@@ -460,10 +469,10 @@ class Booking:
             promise = of_offer(
                 found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
             )
-            return weighed(promise, self._keeper.book, self.places), need, found
+            return promise, need, found
         check_claim(wanted.criticality, wanted.id_token, by, self._tokens)
         promise = of_envelope(
             wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
         )
         need = replace(need_of(promise, self.places), confidence_ratio=wanted.confidence_ratio)
-        return weighed(promise, self._keeper.book, self.places), need, None
+        return promise, need, None

@@ -19,7 +19,7 @@ from gateway.planning.grid import grid_of
 from gateway.planning.problem import Problem, plan_of
 from gateway.planning.quote import Verdict, Way
 from gateway.planning.standing_plan import Origin, StandingPlan
-from tests.support.promise_house import FIRST, OTHERS, SECOND, VANS, House
+from tests.support.promise_house import FIRST, OTHERS, SECOND, THIRD, VANS, House
 from tests.support.virtual_time import run_virtual
 
 
@@ -185,5 +185,29 @@ def test_what_is_refused_in_the_place_of_a_reservation_has_a_fresh_quote_in_its_
         await house.booking.hold(fresh.offers[0].id, VANS)
         assert house.of(promise).state is PromiseState.CANCELLED
         assert house.of(following).state is PromiseState.CONFIRMED
+
+    run_virtual(test())
+
+
+def test_what_a_refused_hold_would_replace_keeps_its_connector_and_its_place_in_the_order() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(from_h=0.5, until_h=3.0, kwh=20)
+        await house.promise(from_h=3.0, until_h=5.0, kwh=5)
+        other = await house.promise(
+            id_token="t3", by=OTHERS, connector=THIRD, from_h=0.2, until_h=2.0, kwh=10
+        )
+        order = tuple(house.booking.book.promises)
+        # The other's vehicle is where the first is promised, and would be promised that at once.
+        house.comes(FIRST, "t3")
+        await house.passes(15)
+        now_s = house.clock.now_at().timestamp()
+        own = OwnEnvelope(connector="CP-01/1", profile=((now_s + 60, now_s + 14_400, 22_080),))
+        with pytest.raises(NoLongerFitsError):
+            await house.booking.hold(own, VANS, replaces=promise.id)
+        await house.passes(1)
+
+        assert tuple(house.booking.book.promises) == order
+        assert (house.of(promise).place, house.of(other).place) == ("CP-01/1", "CP-03/1")
 
     run_virtual(test())
