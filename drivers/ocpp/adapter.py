@@ -54,8 +54,8 @@ class Link(Protocol):
         """Send a CALL when its turn comes and return the answer, checked against its schema.
 
         At most one call is in flight to a station. A call with a `key` takes the place of one
-        that still waits under the same key. The deadline covers waiting and flight. Cancelling
-        the caller withdraws a call that waits; one in flight runs on, its answer unheard.
+        that still waits under the same key. The deadline covers waiting and flight: what limits
+        nothing is not sent any more when little of it is left. Cancelling the caller withdraws a call that waits; one in flight runs on, its answer unheard.
 
         Raises:
             CallRefusedError: the station answered with a CALLERROR.

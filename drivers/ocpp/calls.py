@@ -32,6 +32,8 @@ class OutgoingCall:
     frame: bytes
     priority: Priority
     sequence: int
+    latest_s: float
+    """When it has to be on its way, by the loop's clock: after that it is not sent."""
     outcome: asyncio.Future[Outcome]
     key: str | None = None
     timer: asyncio.TimerHandle | None = field(default=None)

@@ -9,7 +9,7 @@ import msgspec
 import orjson
 
 from gateway.domain.charging import OcppVersion
-from gateway.domain.errors import StationError, StationUnreachableError
+from gateway.domain.errors import NeverAskedError, StationError, StationUnreachableError
 from gateway.domain.ids import StationId
 
 CALL: Final = 2
@@ -40,7 +40,7 @@ class ConnectionLostError(CallUnansweredError):
     """The connection ended, or there is none: what was in flight may or may not have arrived."""
 
 
-class CallNotSentError(StationUnreachableError):
+class CallNotSentError(NeverAskedError):
     """A call never reached the wire: it waited too long, or too many others waited."""
 
 

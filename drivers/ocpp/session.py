@@ -42,6 +42,8 @@ CACHED_ANSWERS: Final = 16
 REMEMBERED_CALLS: Final = 16
 MAX_LOG_LINES_A_MINUTE: Final = 10
 LOGGED_BYTES: Final = 200
+LEAST_FLIGHT_RATIO: Final = 0.2
+"""Of the time a call has: what must be left for the station to answer."""
 
 Spawn = Callable[[Coroutine[None, None, None], str], asyncio.Task[None]]
 """Starts a task under the server's own, by its name."""
@@ -339,7 +341,10 @@ class Session:
             raise ValueError(message)
         if self._is_lost:
             raise ConnectionLostError(self.station, "not connected")
-        call = self._make_call(action, payload, priority=priority, key=key)
+        latest_s = math.inf  # A limit protects even where nobody waits for its answer any more.
+        if priority >= Priority.TRANSACTION:
+            latest_s = self._loop.time() + deadline_s * (1 - LEAST_FLIGHT_RATIO)
+        call = self._make_call(action, payload, priority=priority, key=key, latest_s=latest_s)
         call.timer = self._loop.call_later(deadline_s, self._expire, call)
         self._queue.put(call)
         self._advance()
@@ -352,7 +357,13 @@ class Session:
         return self._read_outcome(call, outcome)
 
     def _make_call(
-        self, action: str, payload: Mapping[str, object], *, priority: Priority, key: str | None
+        self,
+        action: str,
+        payload: Mapping[str, object],
+        *,
+        priority: Priority,
+        key: str | None,
+        latest_s: float,
     ) -> OutgoingCall:
         self._sequence += 1
         call_id = f"{self._generation:x}-{self._sequence:x}"
@@ -362,15 +373,20 @@ class Session:
             frame=encode_call(call_id, action, payload),
             priority=priority,
             sequence=self._sequence,
+            latest_s=latest_s,
             outcome=self._loop.create_future(),
             key=key,
         )
 
     def _advance(self) -> None:
-        """Send the next call if none is in flight."""
+        """Send the next call if none is in flight; what comes too late for that is given up."""
         if self._flight is not None or self._is_lost:
             return
         call = self._queue.take()
+        while call is not None and self._loop.time() > call.latest_s:
+            # Its asker is told at once that it was not done, and so it must not be.
+            self._give_up(call)
+            call = self._queue.take()
         if call is not None:
             self._flight = call
             call.is_sent = self._connection.transmit(call.frame)
@@ -390,8 +406,11 @@ class Session:
                 del self._gone[next(iter(self._gone))]
             self._land(call, Ending.EXPIRED)
         elif self._queue.withdraw(call):
-            self._counters["call-not-sent"] += 1
-            call.end(Ending.EXPIRED)
+            self._give_up(call)
+
+    def _give_up(self, call: OutgoingCall) -> None:
+        self._counters["call-not-sent"] += 1
+        call.end(Ending.EXPIRED)
 
     def _read_outcome(self, call: OutgoingCall, outcome: Outcome) -> Mapping[str, object]:
         match outcome:

@@ -25,6 +25,10 @@ class StationUnreachableError(StationError):
     """No answer in time, or no connection: what is in force is unknown, assume the worst."""
 
 
+class NeverAskedError(StationUnreachableError):
+    """Nothing was sent, and nothing will be: ask again, for the station knows nothing of it."""
+
+
 class MeterFaultError(HeadroomError):
     """A meter gave no answer that can be used: keep the last reading and let it age."""
 

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.domain.charging import CompositePeriod, OcppVersion
-from gateway.domain.errors import HeadroomError, LimitRejectedError, StationError
+from gateway.domain.errors import (
+    HeadroomError,
+    LimitRejectedError,
+    NeverAskedError,
+    StationError,
+)
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import Act
 from gateway.ports import Clock, Ledger, StationErrands
@@ -152,7 +157,7 @@ class StationDesk:
         except StationError as error:
             outcome = error.detail
             words = _in_words(error)
-            if not isinstance(error, LimitRejectedError):
+            if not isinstance(error, LimitRejectedError | NeverAskedError):
                 words += ": look whether it did it before you ask again"
             raise StationRefusedError(words) from error
         finally:

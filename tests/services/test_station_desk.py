@@ -2,13 +2,22 @@
 
 import asyncio
 
+import pytest
+
 from gateway.control.decide import decide
 from gateway.control.fold import evolve_all
 from gateway.domain.charging import CompositePeriod
+from gateway.domain.errors import NeverAskedError, StationError, StationUnreachableError
 from gateway.domain.events import Event, FallbackInstalled, LimitSent, StationConnected
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.services.control_loop import Cycle
-from gateway.services.station_desk import Schedule, StationDesk, StationRequest, Wish
+from gateway.services.station_desk import (
+    Schedule,
+    StationDesk,
+    StationRefusedError,
+    StationRequest,
+    Wish,
+)
 from tests.support.small_site import at_start, small_site
 from tests.support.standing_clock import StandingClock
 
@@ -27,10 +36,11 @@ def cycle_after(*facts: Event) -> Cycle:
 
 
 class BusyStation:
-    """One that is told a limit before it is asked for its schedule."""
+    """One that is told a limit before it is asked for its schedule; `reset` raises what it is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fault: StationError | None = None) -> None:
         self.cycle = cycle_after(*BEFORE)
+        self._fault = fault
 
     async def start_transaction(self, connector: ConnectorRef, id_token: str) -> None:
         raise AssertionError
@@ -39,7 +49,8 @@ class BusyStation:
         raise AssertionError
 
     async def reset(self, station: StationId, *, is_hard: bool) -> None:
-        raise AssertionError
+        if self._fault is not None:
+            raise self._fault
 
     async def composite_schedule(
         self, connector: ConnectorRef, *, duration_s: int
@@ -57,3 +68,23 @@ def test_a_schedule_is_beside_what_was_told_while_it_was_asked_for() -> None:
 
     assert isinstance(said, Schedule)
     assert (said.told_ma, said.fallback_ma) == (16_000, 6_000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            StationUnreachableError(CP_01, "no answer to Reset"),
+            "CP-01: no answer to Reset: look whether it did it before you ask again",
+        ),
+        (NeverAskedError(CP_01, "Reset never had its turn"), "CP-01: Reset never had its turn"),
+    ],
+)
+def test_what_was_never_sent_was_surely_not_done(fault: StationError, said: str) -> None:
+    station = BusyStation(fault=fault)
+    desk = StationDesk(station, latest=lambda: station.cycle, clock=StandingClock(), ledger=None)
+
+    with pytest.raises(StationRefusedError) as refused:
+        asyncio.run(desk.see_to(StationRequest(wish=Wish.RESET, station=CP_01), "J. Smith"))
+
+    assert str(refused.value) == said

@@ -187,6 +187,43 @@ def test_the_deadline_covers_waiting_and_flight() -> None:
     with_session(scene)
 
 
+def test_what_waited_too_long_is_not_done_when_nobody_waits_for_it_any_more() -> None:
+    async def scene(hall: Hall, session: Session, connection: ClientConnection) -> None:
+        outcomes = await asyncio.gather(
+            *(reset(session, deadline_s=0.5) for _ in range(5)),
+            trigger(session, 1, deadline_s=0.5),
+            return_exceptions=True,
+        )
+        after = asyncio.gather(reset(session, "Hard"))
+        frames = [await next_call(connection) for _ in range(2)]
+        await accept(connection, frames[1])
+
+        assert (await after)[0] == "Accepted"
+        assert [frame[3] for frame in frames] == [RESET, {"type": "Hard"}]
+        assert isinstance(outcomes[0], CallUnansweredError)
+        assert [type(outcome) for outcome in outcomes[1:]] == [CallNotSentError] * 5
+        assert {str(outcome) for outcome in outcomes[1:5]} == {"CP-01: Reset never had its turn"}
+        assert hall.server.counters["call-not-sent"] == 5
+
+    with_session(scene)
+
+
+def test_a_limit_is_sent_however_long_it_waited() -> None:
+    async def scene(_: Hall, session: Session, connection: ClientConnection) -> None:
+        flying = asyncio.gather(reset(session, deadline_s=1.0), return_exceptions=True)
+        await next_call(connection)
+        # Of its time, as much as nothing is left when it has its turn.
+        limit = asyncio.gather(trigger(session, 1, priority=Priority.SAFETY, deadline_s=1.2))
+        frame = await next_call(connection)
+        assert frame[2] == "TriggerMessage"
+        await accept(connection, frame)
+
+        assert (await limit)[0] == "Accepted"
+        await flying
+
+    with_session(scene)
+
+
 def test_a_caller_that_goes_away_withdraws_what_waits_and_leaves_what_flies() -> None:
     async def scene(hall: Hall, session: Session, connection: ClientConnection) -> None:
         flying = asyncio.gather(trigger(session, 1))
