@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -73,6 +74,7 @@ class LedgerDb:
         self._problem_since_at: datetime | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._run = RunMemory(run="", began=clock.moment())
+        self._known_at: Callable[[], datetime | None] = lambda: None
         self.counters: Counter[str] = Counter()
 
     def load(self, *, run: str) -> Memory:
@@ -82,7 +84,8 @@ class LedgerDb:
             LedgerRefusedError: it is of a newer version, of another site, or no ledger.
         """
         memory = self._file.load()
-        self._run = RunMemory(run=run, began=self._clock.moment())
+        noted = None if memory.run is None else memory.run.noted
+        self._run = RunMemory(run=run, began=self._clock.moment(), noted=noted)
         self._batch.put_record(self._run)
         self._batch.acts.append((self._clock.now_at(), Act(kind="began", subject="headroom")))
         # Before anything is sent, so that an earlier end in order is not taken for ours.
@@ -90,6 +93,13 @@ class LedgerDb:
         # Written where others keep it, it shows a chain that was made anew.
         _log.info("the audit stands at %s", self.audit_head)
         return memory
+
+    def note_by(self, known_at: Callable[[], datetime | None]) -> None:
+        """Note from now on when something is written by what `known_at` tells, in any thread.
+
+        Where it tells nothing, what an earlier life knew stays noted.
+        """
+        self._known_at = known_at
 
     # What the event loop calls.
 
@@ -230,11 +240,15 @@ class LedgerDb:
         return True
 
     def _noted(self, batch: Batch) -> Batch:
-        """Return a batch with when it is written: so a later life knows which day it was at least."""
-        if not len(batch):
+        """Return a batch with when it is written: so a later life knows which day it was at least.
+
+        By the time that is believed: a wall clock that is doubted would be knowledge after a restart.
+        """
+        known_at = self._known_at()
+        if known_at is None or not len(batch):
             return batch
         noted = replace(batch, records=dict(batch.records))
-        noted.put_record(replace(self._run, noted=self._clock.moment()))
+        noted.put_record(replace(self._run, noted=replace(self._clock.moment(), wall_at=known_at)))
         return noted
 
     def _write_without_the_faulty(self, batch: Batch) -> bool:

@@ -44,7 +44,7 @@ from gateway.control.stop_latch import StopLatch
 from gateway.control.wiring import Wiring
 from gateway.domain.events import Event
 from gateway.domain.ids import StationId
-from gateway.domain.memory import Memory, RunMemory
+from gateway.domain.memory import Memory
 from gateway.domain.moments import least_at
 from gateway.domain.stops import StopCause
 from gateway.domain.webhooks import Webhook
@@ -115,7 +115,7 @@ class Daemon:
         self._meters = meters_of(settings, self._buses, self._clock)
         self._ledger = LedgerDb(folder, site=site.name, clock=self._clock) if folder else None
         memory = self._recall()
-        self._steady_clock = _steady(self._clock, memory.run)
+        self._steady_clock = self._wire_steady_clock(memory)
         restored, self._recollection = self._restore(memory)
         self._remembrance = (
             Remembrance(self._ledger, restored.state, clock=self._clock, adopted=memory.stations)
@@ -151,6 +151,18 @@ class Daemon:
             is_forgiving=True,
         )
         self._releases = self._wire_releases()
+
+    def _wire_steady_clock(self, memory: Memory) -> SteadyClock:
+        """Return what promises go by, from the time that was believed when something was last noted."""
+        clock, noted = self._clock, None if memory.run is None else memory.run.noted
+        steady = SteadyClock(
+            clock,
+            is_kept_right=lambda: clock.moment().is_synchronised,
+            least_at=None if noted is None else least_at(noted, clock.moment()),
+        )
+        if self._ledger is not None:
+            self._ledger.note_by(steady.known_at)
+        return steady
 
     def _wire_calendar(self, folder: Path | None) -> Calendar | None:
         if folder is None or self._ledger is None or self._history is None:
@@ -488,12 +500,3 @@ class Daemon:
             ledger=self._ledger,
             post=self._inbox.post,
         )
-
-
-def _steady(clock: MomentClock, before: RunMemory | None) -> SteadyClock:
-    last = None if before is None else before.ended or before.noted or before.began
-    return SteadyClock(
-        clock,
-        is_kept_right=lambda: clock.moment().is_synchronised,
-        least_at=None if last is None else least_at(last, clock.moment()),
-    )

@@ -235,7 +235,7 @@ class Act:
 class RunMemory:
     """One life of the daemon: when it began, and when it ended if it ended in order.
 
-    `noted` is when anything was last written down in it, None of a life of an older version.
+    `noted` is when anything was last written down by the time that was believed, in it or before.
     """
 
     run: str

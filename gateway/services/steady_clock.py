@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.ports import Clock
@@ -30,7 +30,8 @@ class SteadyClock:
     every promise. So where it jumps, time goes on as the monotonic clock has it, until the wall
     clock is back or has stayed there for five minutes. One that was never set, or that nothing had
     kept right and something does now, is believed at once. A start is no different: time goes on
-    from when something was last written down, if the wall clock is far from that.
+    from when something was last written down by the time believed then, if the wall clock is far
+    from that.
     """
 
     def __init__(
@@ -61,6 +62,16 @@ class SteadyClock:
         ahead_s = wall_at.timestamp() - now_s
         followed_s = self._follow(wall_at, ahead_s, now_s)
         return wall_at + timedelta(seconds=followed_s - ahead_s)
+
+    def known_at(self) -> datetime | None:
+        """Return the instant that was believed at the last look and what has passed since.
+
+        None before the first look. It looks at no wall clock, and may be asked in any thread.
+        """
+        known_s = self._ahead_s
+        if known_s is None:
+            return None
+        return datetime.fromtimestamp(known_s + self._clock.monotonic_s(), tz=UTC)
 
     async def sleep_s(self, delay_s: float) -> None:
         """Wait; may wake up to a millisecond early."""

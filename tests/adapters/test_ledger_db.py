@@ -73,12 +73,25 @@ def test_what_was_durable_is_there_without_an_end_in_order(tmp_path: Path) -> No
         assert remembered.stations[CP_01].firmware == "1"
         assert remembered.run is not None
         assert remembered.run.ended is None
-        # So a later life knows which day it was at least.
-        assert remembered.run.noted is not None
-        assert remembered.run.noted.wall_at >= began_at
 
-    began_at = SystemClock().now_at()
     assert live(tmp_path / "state", test) == Memory()
+
+
+def test_when_something_is_written_is_noted_by_the_time_that_is_believed(tmp_path: Path) -> None:
+    known_at = datetime(2026, 1, 5, 8, tzinfo=UTC)
+
+    async def test(writing: LedgerDb) -> None:
+        writing.note_by(lambda: known_at)
+        await writing.keep_durably(connector(16_000))
+
+    def noted_at(memory: Memory) -> datetime | None:
+        run = memory.run
+        return None if run is None or run.noted is None else run.noted.wall_at
+
+    assert noted_at(live(tmp_path / "state", test)) is None
+    # It stays known over a life that learns nothing, such as one that ends at once.
+    assert noted_at(load(tmp_path / "state")) == known_at
+    assert noted_at(load(tmp_path / "state")) == known_at
 
 
 def copy_of(tmp_path: Path) -> Path:

@@ -33,10 +33,10 @@ class NotKeptRight(SystemClock):
     """The machine's clock, wrong by `off`, in a machine that was started anew: nothing keeps it right."""
 
     def __init__(self, boot_id: str, off: timedelta) -> None:
-        self._boot_id, self._off = boot_id, off
+        self._boot_id, self.off = boot_id, off
 
     def now_at(self) -> datetime:
-        return super().now_at() + self._off
+        return super().now_at() + self.off
 
     def moment(self) -> Moment:
         now = super().moment()
@@ -88,28 +88,47 @@ def test_a_clock_that_was_never_set_and_one_that_jumps_are_alarms(
     assert "timedatectl" in said
 
 
-@pytest.mark.parametrize(("off", "names"), [(3.0, ("clock-jump",)), (0.01, ())])
-def test_a_machine_that_is_started_with_a_wall_clock_far_ahead_of_its_ledger_says_so(
-    tmp_path: Path, off: float, names: tuple[str, ...]
-) -> None:
-    config, folder = tmp_path / "site.yaml", tmp_path / "state"
+def sounds_after_a_start(
+    folder: Path, clock: NotKeptRight, *, jumps_by: timedelta | None = None
+) -> tuple[str, ...]:
+    """Run a daemon over a folder for a moment, in which its clock may jump; return what sounds then."""
+    config = folder / "site.yaml"
     config.write_text(SITE)
+    daemon = Daemon(load_site(config), keys={}, clock=clock, folder=folder / "state")
 
-    def sounds_after_a_start(clock: NotKeptRight) -> tuple[str, ...]:
-        daemon = Daemon(load_site(config), keys={}, clock=clock, folder=folder)
-
-        async def test() -> None:
-            stop = asyncio.Event()
-            async with asyncio.TaskGroup() as tasks, asyncio.timeout(40):
-                tasks.create_task(
-                    daemon.run(stop=stop, on_ready=lambda _: None, on_stuck=lambda _: None)
-                )
-                while daemon.snapshot() is None:  # noqa: ASYNC110 - nobody tells
+    async def test() -> None:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(40):
+            tasks.create_task(
+                daemon.run(stop=stop, on_ready=lambda _: None, on_stuck=lambda _: None)
+            )
+            while daemon.snapshot() is None:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+            if jumps_by is not None:
+                clock.off = jumps_by
+                while not sounding(daemon):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
-                stop.set()
+            stop.set()
 
-        asyncio.run(test())
-        return sounding(daemon)
+    asyncio.run(test())
+    return sounding(daemon)
 
-    assert sounds_after_a_start(NotKeptRight("first", timedelta())) == ()
-    assert sounds_after_a_start(NotKeptRight("second", timedelta(days=off))) == names
+
+@pytest.mark.parametrize(
+    ("days", "names"), [(3.0, ("clock-jump",)), (-3.0, ("clock-jump",)), (0.01, ())]
+)
+def test_a_start_with_a_wall_clock_far_from_the_ledgers_says_so_however_often(
+    tmp_path: Path, days: float, names: tuple[str, ...]
+) -> None:
+    off = timedelta(days=days)
+    assert sounds_after_a_start(tmp_path, NotKeptRight("first", timedelta())) == ()
+    for boot_id in ("second", "second", "third"):
+        assert sounds_after_a_start(tmp_path, NotKeptRight(boot_id, off)) == names
+    assert sounds_after_a_start(tmp_path, NotKeptRight("fourth", timedelta())) == ()
+
+
+def test_a_wall_clock_that_jumped_is_doubted_after_a_restart_too(tmp_path: Path) -> None:
+    off, names = timedelta(days=3), ("clock-jump",)
+    clock = NotKeptRight("first", timedelta())
+    assert sounds_after_a_start(tmp_path, clock, jumps_by=off) == names
+    assert sounds_after_a_start(tmp_path, NotKeptRight("first", off)) == names
