@@ -170,16 +170,19 @@ class Deliveries:
         places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
         return promise.place if promise.place in places else next(iter(places), None)
 
-    def places_named(
-        self, holder: str, *, id_token: str | None, reference: str | None
-    ) -> frozenset[str]:
-        """Return the connectors with a vehicle of a token, or that a holder's reference names."""
-        tie = (holder, reference)
-        return frozenset(
-            place
-            for place, session in self._sessions.items()
-            if is_same(session.id_token, id_token) or (reference and tie in session.ties)
-        )
+    def place_named(
+        self, holder: str, *, id_token: str | None, reference: str | None, place: str | None
+    ) -> str | None:
+        """Return the connector of the vehicle that a holder's reference names, else a token.
+
+        Where several show that token nobody knows which is meant, unless `place` is one of theirs.
+        """
+        tie, sessions = (holder, reference), self._sessions.items()
+        tied = [at for at, session in sessions if reference and tie in session.ties]
+        named = tied or [at for at, session in sessions if is_same(session.id_token, id_token)]
+        if place in named:
+            return place
+        return named[0] if len(named) == 1 else None
 
     def is_at(self, place: str, promise: Reservation) -> bool:
         """Return whether the vehicle of a promise is at a connector."""

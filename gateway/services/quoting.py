@@ -129,7 +129,7 @@ class Quoting:
             before = around.its_promise(asked, need, by.name, book, now_s)
         else:
             before = self._open(need.replaces, by)
-        own = around.own_places(need, by.name)
+        own = around.own_place(need, by.name)
         if before is not None:
             own, need = own | around.place_of(before), replace(need, replaces=before.id)
             if before.id in book.promises:  # Or it was taken out already, to hold something for it.

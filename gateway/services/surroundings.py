@@ -59,11 +59,15 @@ class Surroundings:
             vehicles=self._vehicles,
         )
 
-    def own_places(self, need: Need, holder: str) -> frozenset[str]:
-        """Return the connectors at which the vehicle is for which a holder asks, as far as that is known."""
-        return self._deliveries.places_named(
-            holder, id_token=need.id_token, reference=need.reference
+    def own_place(self, need: Need, holder: str) -> frozenset[str]:
+        """Return the connector at which the vehicle is for which a holder asks, if that is known."""
+        place = self._deliveries.place_named(
+            holder,
+            id_token=need.id_token,
+            reference=need.reference,
+            place=None if need.connector is None else str(need.connector),
         )
+        return frozenset() if place is None else frozenset({place})
 
     def its_promise(
         self, asked: Asked, need: Need, holder: str, book: Book, now_s: float
@@ -75,7 +79,7 @@ class Surroundings:
         place = asked.outlets[0].key
         opens_s = book.from_at_s + asked.ask.from_s - asked.ask.arrive_slack_s
         is_now = asked.is_named and opens_s <= now_s + LATE_S
-        if not is_now or place not in self.own_places(need, holder):
+        if not is_now or place not in self.own_place(need, holder):
             return None
         its = (p for p in book.at(place) if p.state is PromiseState.ARRIVED and p.holder == holder)
         return next(its, None)

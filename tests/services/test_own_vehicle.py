@@ -211,3 +211,27 @@ def test_what_a_refused_hold_would_replace_keeps_its_connector_and_its_place_in_
         assert (house.of(promise).place, house.of(other).place) == ("CP-01/1", "CP-03/1")
 
     run_virtual(test())
+
+
+def test_a_card_that_several_vehicles_show_tells_none_of_them_unless_its_connector_is_named() -> (
+    None
+):
+    async def test() -> None:
+        house = House()
+        for number, connector in enumerate((FIRST, SECOND, THIRD)):
+            house.comes(connector, "stranger" if connector is THIRD else "fleet", number)
+        await house.passes(5)
+        soon = house.clock.now_at() + timedelta(minutes=10)
+        wanted = replace(need(house, kwh=8), arrive_at=soon, id_token="fleet", connector=None)
+
+        answer = house.booking.quote(wanted, VANS)
+        assert answer.verdict is not Verdict.YES
+        assert "is occupied now" in answer.reason
+        there = house.booking.quote(replace(wanted, connector=SECOND), VANS)
+        assert (there.verdict, there.offers[0].outlet.key) == (Verdict.YES, "CP-02/1")
+        await house.promise(reference="order 12", by=OTHERS, connector=FIRST, from_h=9, until_h=10)
+        house.booking.tie("CP-01/1", "order 12")
+        tied = house.booking.quote(replace(wanted, reference="order 12"), OTHERS)
+        assert (tied.verdict, tied.offers[0].outlet.key) == (Verdict.YES, "CP-01/1")
+
+    run_virtual(test())
