@@ -49,6 +49,8 @@ class Circumstances:
     zone: tzinfo
     holder: str = ""
     """The token that asks: promises made to it are its own."""
+    elsewhere: tuple[Reservation, ...] = ()
+    """What its vehicle is promised under another token: it is nowhere else meanwhile."""
     own: frozenset[str] = frozenset()
     occupied: frozenset[str] = frozenset()
     occupied_until_s: float = 0.0
@@ -193,6 +195,9 @@ class _Taker:
                 return away.said(here.now_s, here.zone)
             case Reservation() as promise:
                 since = clock_said(promise.opens_at_s, here.now_s, here.zone)
+                if promise.place != name:
+                    what = f"the vehicle of {promise.id_token} is promised something"
+                    return f"{what} under another token from {since} to {until}"
                 is_own = here.holder and promise.holder == here.holder
                 whom = f"your reservation {promise.id}" if is_own else "somebody else"
                 return f"{name} is promised to {whom} from {since} to {until}"
@@ -206,7 +211,7 @@ def _taker(book: Book, ask: Ask, here: Circumstances, name: str) -> _Taker | Non
     back_ratio = 1.0 if away is None else away.back_ratio(begins_s, here.now_s)
     if found is None and back_ratio < ask.confidence_ratio:
         found = _Taker(until_s=here.back_at_s, by=away)
-    for promise in book.at(name):
+    for promise in _in_the_way(book, name, here):
         until_s = promise.closes_at_s
         if promise.meets(begins_s, ends_s) and (found is None or found.until_s <= until_s):
             found = _Taker(until_s=until_s, by=promise)
@@ -226,6 +231,11 @@ def _useless(name: str, begins_s: float, here: Circumstances) -> _Taker | None:
     if found is not None and found.until_s >= here.back_at_s:
         return found
     return _Taker(until_s=here.back_at_s, by=away)
+
+
+def _in_the_way(book: Book, name: str, here: Circumstances) -> tuple[Reservation, ...]:
+    """Return the promises that keep a connector, or keep the vehicle from it."""
+    return (*book.at(name), *here.elsewhere)
 
 
 def _others(
@@ -252,7 +262,8 @@ def _gaps_s(book: Book, outlet: Outlet, here: Circumstances) -> list[tuple[float
     useless = _useless(outlet.key, here.now_s, here)
     begins_s = (here.now_s if useless is None else useless.until_s) - book.from_at_s
     gaps_s = []
-    for promise in sorted(book.at(outlet.key), key=lambda promise: promise.opens_at_s):
+    promised = _in_the_way(book, outlet.key, here)
+    for promise in sorted(promised, key=lambda promise: promise.opens_at_s):
         gaps_s.append((begins_s, promise.opens_at_s - book.from_at_s))
         begins_s = max(begins_s, promise.closes_at_s - book.from_at_s)
     gaps_s.append((begins_s, book.room.grid.edges_s[-1]))
@@ -265,7 +276,8 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances
     begins_s, ends_s = book.from_at_s + from_s, book.from_at_s + until_s
     if _useless(offer.outlet.key, begins_s, here) is not None:
         return False
-    return not any(promise.meets(begins_s, ends_s) for promise in book.at(offer.outlet.key))
+    promised = _in_the_way(book, offer.outlet.key, here)
+    return not any(promise.meets(begins_s, ends_s) for promise in promised)
 
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:

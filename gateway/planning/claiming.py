@@ -38,9 +38,7 @@ def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
     Raises:
         NotAllowedError: its token is in another holder's open promise for part of its time.
     """
-    for other in others:
-        if not is_same(other.id_token, promise.id_token) or other.holder == promise.holder:
-            continue
+    for other in promised_elsewhere(promise.id_token, promise.holder, others):
         if other.meets(promise.opens_at_s, promise.closes_at_s):
             message = (
                 f"the vehicle of {promise.id_token} is promised something in that time under"
@@ -48,3 +46,10 @@ def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
                 " operator cancel the other reservation"
             )
             raise NotAllowedError(message)
+
+
+def promised_elsewhere(
+    id_token: str | None, holder: str, promises: Iterable[Reservation]
+) -> tuple[Reservation, ...]:
+    """Return what other holders are promised for the vehicle of a token."""
+    return tuple(p for p in promises if p.holder != holder and is_same(p.id_token, id_token))

@@ -406,7 +406,11 @@ class Booking:
                 quote_id=f"r{promise.id}{now_s:.0f}",
                 expires_at_s=now_s + QUOTE_VALID_S,
                 here=self._around.circumstances(
-                    book, now_s, holder=promise.holder, own=self._around.place_of(promise)
+                    book,
+                    now_s,
+                    holder=promise.holder,
+                    id_token=promise.id_token,
+                    own=self._around.place_of(promise),
                 ),
             ),
             remember=self._quoting.shelf.put,

@@ -138,7 +138,9 @@ class Quoting:
             book=book,
             need=need,
             asked=asked,
-            circumstances=around.circumstances(book, now_s, holder=by.name, own=own),
+            circumstances=around.circumstances(
+                book, now_s, holder=by.name, id_token=need.id_token, own=own
+            ),
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
         )

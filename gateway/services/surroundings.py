@@ -9,6 +9,7 @@ from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.answering import Circumstances, occupied_said
 from gateway.planning.asking import LATE_S, Asked, Places, Vehicles, asked_of
 from gateway.planning.book import Book, BookError
+from gateway.planning.claiming import promised_elsewhere
 from gateway.planning.quote_words import clock_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.services.deliveries import Deliveries
@@ -90,12 +91,17 @@ class Surroundings:
         return frozenset() if place is None else frozenset({place})
 
     def circumstances(
-        self, book: Book, now_s: float, *, holder: str = "", own: frozenset[str] = frozenset()
+        self,
+        book: Book,
+        now_s: float,
+        *,
+        holder: str = "",
+        id_token: str | None = None,
+        own: frozenset[str] = frozenset(),
     ) -> Circumstances:
-        """Return when and where a question is put to a book by a holder.
+        """Return when and where a question is put to a book by a holder for the vehicle of a token.
 
-        The vehicle it is put for is at the connectors `own`: it is not in its own way there, nor is
-        what is planned for it.
+        It is at the connectors `own`: it is not in its own way there, nor is what is planned for it.
         """
         occupied, said_s = self._deliveries.occupied() - own, self._leaves_at_s()
         return Circumstances(
@@ -103,6 +109,7 @@ class Surroundings:
             now_s=now_s,
             zone=self.zone,
             holder=holder,
+            elsewhere=promised_elsewhere(id_token, holder, book.promises.values()),
             own=own,
             occupied=occupied,
             occupied_until_s=now_s + OCCUPIED_FOR_S,

@@ -230,10 +230,11 @@ def test_a_vehicle_is_not_promised_to_two_holders_at_one_time() -> None:
     async def test() -> None:
         clock = VirtualClock()
         made = booking(clock)
-        first = await confirmed(made, replace(need(clock), id_token="van-7"), VANS)
         there = replace(need(clock, kwh=2), connector=SECOND, id_token="van-7")
+        offer = made.quote(there, DRONES).offers[0]
+        first = await confirmed(made, replace(need(clock), id_token="van-7"), VANS)
         with pytest.raises(NotAllowedError, match="choose another time, ask without id_token, or"):
-            await confirmed(made, there, DRONES)
+            await made.hold(offer.id, DRONES)
         assert list(made.book.promises) == [first.id]
 
         later = replace(need(clock, from_h=3, until_h=4, kwh=2), connector=SECOND)
@@ -268,10 +269,11 @@ def test_a_token_is_the_same_in_upper_and_in_lower_case() -> None:
     async def test() -> None:
         clock = VirtualClock()
         made = booking(clock)
-        promise = await confirmed(made, replace(need(clock, from_h=0), id_token="04a1"), VANS)
         there = replace(need(clock, kwh=2), connector=SECOND, id_token="04A1")
+        offer = made.quote(there, DRONES).offers[0]
+        promise = await confirmed(made, replace(need(clock, from_h=0), id_token="04a1"), VANS)
         with pytest.raises(NotAllowedError, match="promised something in that time"):
-            await confirmed(made, there, DRONES)
+            await made.hold(offer.id, DRONES)
         made.hear(started(FIRST, id_token="04A1"))
         await asyncio.sleep(1)
         assert made.book.promises[promise.id].state is PromiseState.ARRIVED

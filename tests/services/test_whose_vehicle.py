@@ -1,5 +1,6 @@
 """Whose vehicle comes where: by token, by reference, by connector and when it came."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.planning.answers import OwnEnvelope, UnknownReservationError
 from gateway.planning.at_risk import Risk
+from gateway.planning.quote import Verdict
 from tests.support.promise_house import FIRST, OTHERS, SECOND, THIRD, VANS, House
 from tests.support.virtual_time import run_virtual
 
@@ -400,5 +402,32 @@ def test_who_is_there_before_its_window_is_in_the_way_of_later_promises_alone(
         assert not risk.is_at_risk
         assert house.booking.waits_for(house.of(first)) == ""
         assert house.booking.waits_for(house.of(later)).startswith("CP-01/1 is occupied now")
+
+    run_virtual(test())
+
+
+def test_what_is_promised_to_a_vehicle_under_another_token_is_in_the_way_of_what_is_offered() -> (
+    None
+):
+    async def test() -> None:
+        house = House()
+        await house.promise(id_token="van-7", by=OTHERS, connector=THIRD)  # From 1 h to 3 h.
+        now = house.clock.now_at()
+        wanted = Need(
+            arrive_at=now + timedelta(hours=2),
+            depart_at=now + timedelta(hours=5),
+            energy_wh=5_000,
+            id_token="VAN-7",
+        )
+        for connector in (FIRST, None):
+            answer = house.booking.quote(replace(wanted, connector=connector), VANS)
+            assert answer.verdict is not Verdict.YES
+            said = "the vehicle of van-7 is promised something under another token from 09:00"
+            assert said in answer.reason
+            for offer in answer.offers:
+                held = await house.booking.hold(offer.id, VANS)
+                assert held.opens_at_s >= now.timestamp() + 3 * 3_600
+                await house.booking.cancel(held.id, VANS)
+        assert house.booking.quote(replace(wanted, id_token="van-8"), VANS).verdict is Verdict.YES
 
     run_virtual(test())
