@@ -51,6 +51,8 @@ class Circumstances:
     """The token that asks: promises made to it are its own."""
     elsewhere: tuple[Reservation, ...] = ()
     """What its vehicle is promised under another token: it is nowhere else meanwhile."""
+    gives_up: str = ""
+    """What is given up for what is held, in a clause."""
     own: frozenset[str] = frozenset()
     occupied: frozenset[str] = frozenset()
     occupied_until_s: float = 0.0
@@ -396,7 +398,9 @@ def _offer_answer(
         floor=_with_presence(
             _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
         ),
-        why="; ".join(filter(None, (words, gone, fullness_said(offer, need), gives.said()))),
+        why="; ".join(
+            filter(None, (words, gone, fullness_said(offer, need), gives.said(), here.gives_up))
+        ),
         gives_way=gives,
         arrive_slack_s=arrive_slack_s,
         depart_slack_s=depart_slack_s,

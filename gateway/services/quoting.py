@@ -13,7 +13,8 @@ from gateway.planning.answers import QuoteAnswer, WrongStateError
 from gateway.planning.asking import Asked
 from gateway.planning.book import Book, without
 from gateway.planning.claiming import check_claim
-from gateway.planning.quote import Verdict
+from gateway.planning.quote import Verdict, Way
+from gateway.planning.quote_words import kwh_said
 from gateway.planning.rearranging import Rearranged, Rearranging
 from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
 from gateway.services.surroundings import Surroundings
@@ -43,8 +44,29 @@ class _Question:
     circumstances: Circumstances
     quote_id: str
     expires_at_s: float
+    owed_wh: float = 0.0
+    """What is still to be given by the promise that is given up for it unasked."""
+    otherwise: "_Question | None" = None
+    """The question in which that is not given up."""
 
     def answer(self, rearranged: Rearranged | None = None) -> QuoteAnswer:
+        said = self._answer(rearranged)
+        if self.otherwise is None:
+            return said
+        # Nobody gives up what a vehicle is being given for less, or for another time or place.
+        place = self.asked.outlets[0].key
+        offers = tuple(
+            offer
+            for offer in said.offers
+            if offer.offer.way in (Way.AS_ASKED, Way.MOST_ENERGY)
+            and offer.outlet.key == place
+            and offer.guaranteed_wh >= self.owed_wh
+        )
+        if offers[:1] != said.offers[:1] or not offers:
+            return self.otherwise.answer()
+        return replace(said, offers=offers)
+
+    def _answer(self, rearranged: Rearranged | None) -> QuoteAnswer:
         return answer(
             self.book,
             self.need,
@@ -123,24 +145,40 @@ class Quoting:
     def _question(self, need: Need, by: Access) -> _Question:
         check_claim(need.criticality, need.id_token, by, self._tokens)
         book, now_s = self._book_now()
-        around = self._surroundings
-        asked = around.asked(need, book, now_s)
-        if need.replaces is None:
-            before = around.its_promise(asked, need, by.name, book, now_s)
-        else:
-            before = self._open(need.replaces, by)
+        asked = self._surroundings.asked(need, book, now_s)
+        if need.replaces is not None:
+            return self._posed(need, asked, by, book, now_s, before=self._open(need.replaces, by))
+        question = self._posed(need, asked, by, book, now_s)
+        its = self._surroundings.its_promise(asked, need, by.name, book, now_s)
+        if its is None or need.criticality.rank > its.criticality.rank:
+            return question
+        more = self._posed(need, asked, by, book, now_s, before=its)
+        return replace(more, owed_wh=its.energy_wh - its.delivered_wh, otherwise=question)
+
+    def _posed(
+        self,
+        need: Need,
+        asked: Asked,
+        by: Access,
+        book: Book,
+        now_s: float,
+        *,
+        before: Reservation | None = None,
+    ) -> _Question:
+        """Return a question as it is put to a book, in the place of an open reservation `before`."""
+        around, gives_up = self._surroundings, ""
         own = around.own_place(need, by.name)
         if before is not None:
             own, need = own | around.place_of(before), replace(need, replaces=before.id)
-            if before.id in book.promises:  # Or it was taken out already, to hold something for it.
-                book = without(book, before.id)
+            book = without(book, before.id)
+            given = f"{kwh_said(before.delivered_wh)} of {kwh_said(before.energy_wh)}"
+            gives_up = f"it takes the place of the reservation {before.id}, which was given {given}"
+        here = around.circumstances(book, now_s, holder=by.name, id_token=need.id_token, own=own)
         return _Question(
             book=book,
             need=need,
             asked=asked,
-            circumstances=around.circumstances(
-                book, now_s, holder=by.name, id_token=need.id_token, own=own
-            ),
+            circumstances=replace(here, gives_up=gives_up),
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
         )

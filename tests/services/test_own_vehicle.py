@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.domain.needs import Need
+from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.answers import (
     NoLongerFitsError,
@@ -233,5 +233,30 @@ def test_a_card_that_several_vehicles_show_tells_none_of_them_unless_its_connect
         house.booking.tie("CP-01/1", "order 12")
         tied = house.booking.quote(replace(wanted, reference="order 12"), OTHERS)
         assert (tied.verdict, tied.offers[0].outlet.key) == (Verdict.YES, "CP-01/1")
+
+    run_virtual(test())
+
+
+def test_who_asks_for_less_than_is_still_to_be_given_gives_nothing_up_unless_it_says_so() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await arrived(house)  # Of 5 kWh.
+        wanted = replace(need(house, kwh=4), id_token="van-7")
+        less = house.booking.quote(wanted, VANS)
+        assert less.need.replaces is None
+        assert f"CP-01/1 is promised to your reservation {promise.id}" in less.reason
+        # So much cannot be had by then, and the best there is is less than it has.
+        soon = replace(need(house, kwh=30, until_h=0.2), id_token="van-7")
+        assert house.booking.quote(soon, VANS).need.replaces is None
+        # Nor what others go before.
+        later = replace(need(house), id_token="van-7", criticality=Criticality.OPPORTUNISTIC)
+        assert house.booking.quote(later, VANS).need.replaces is None
+
+        instead = f"it takes the place of the reservation {promise.id}, which was given 0.0 kWh"
+        for asked in (replace(wanted, replaces=promise.id), replace(wanted, energy_wh=5_000)):
+            answer = house.booking.quote(asked, VANS)
+            assert (answer.verdict, answer.need.replaces) == (Verdict.YES, promise.id)
+            assert instead in answer.reason
+            assert all(instead in offer.why for offer in answer.offers)
 
     run_virtual(test())
