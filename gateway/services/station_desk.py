@@ -22,6 +22,11 @@ LOOKS_AHEAD_S = 600
 
 LONGEST_TOKEN = {OcppVersion.V16: 20, OcppVersion.V201: 36}  # IdToken, IdTokenType: characters.
 
+ERRANDS_AT_ONCE = 4
+"""Of those that wait for an answer: the daemon's own socket has places left for whoever else asks."""
+
+AGAIN = "what was asked before: ask again in a few seconds"
+
 _log = logging.getLogger(__name__)
 
 
@@ -91,13 +96,26 @@ class StationDesk:
         self._latest = latest
         self._clock = clock
         self._ledger = ledger
+        self._asked: set[StationId] = set()
 
     async def see_to(self, request: StationRequest, by: str) -> Accepted | Schedule:
         """Have a station do what is wanted; `by` is who wants it.
 
         Raises:
-            StationRefusedError: it is not there, refuses, or does not answer in time.
+            StationRefusedError: it is not there, refuses, or does not answer in time; or it has
+                yet to answer somebody else, or as many others as may be asked at once have.
         """
+        if request.station in self._asked:
+            raise StationRefusedError(f"{request.station} has yet to answer {AGAIN}")
+        if len(self._asked) >= ERRANDS_AT_ONCE:
+            raise StationRefusedError(f"{ERRANDS_AT_ONCE} stations have yet to answer {AGAIN}")
+        self._asked.add(request.station)
+        try:
+            return await self._see_to(request, by)
+        finally:
+            self._asked.remove(request.station)
+
+    async def _see_to(self, request: StationRequest, by: str) -> Accepted | Schedule:
         cycle, station = self._latest(), request.station
         if cycle is None or station not in cycle.state.stations:
             raise StationRefusedError(f"there is no station {station!r}, or none is known yet")

@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from gateway.adapters.status_socket import MAX_CALLERS
 from tests.support.daemon_process import (
     Iem3000,
     Process,
@@ -191,6 +192,28 @@ def test_a_station_that_does_not_answer_keeps_nobody_else_waiting(tmp_path: Path
             await wait_until(lambda: acts(process.state))
             ((_, _, detail),) = acts(process.state)
             assert detail == {"by": "J. Smith", "outcome": "no answer to Reset"}
+
+    in_building(tmp_path, test)
+
+
+def test_those_who_ask_a_mute_station_shut_nobody_out_of_the_socket(tmp_path: Path) -> None:
+    async def test(process: Process, port: int) -> None:
+        async with station(port, "CP-01", delays_s={"Reset": 30.0}) as mute:
+            await mute.boot()
+            await wait_until(lambda: mute.profiles("TxDefaultProfile"))
+            state = ("--state", str(process.state))
+            async with asyncio.TaskGroup() as tasks:
+                asking = [
+                    tasks.create_task(ask(process, "reset", "CP-01")) for _ in range(MAX_CALLERS)
+                ]
+                await wait_until(lambda: sum(each.done() for each in asking) == MAX_CALLERS - 1)
+                assert (await headroom("why", "CP-01/1", *state))[0] == 0
+                assert (await headroom("release", *state))[2] == "Error: nothing is stopped\n"
+                (waits,) = [each for each in asking if not each.done()]
+            told = {each.result() for each in asking if each is not waits}
+            words = "CP-01 has yet to answer what was asked before: ask again in a few seconds"
+            assert told == {(1, "", f"Error: {words}\n")}
+            assert len(mute.said("Reset")) == 1
 
     in_building(tmp_path, test)
 

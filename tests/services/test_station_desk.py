@@ -1,9 +1,10 @@
-"""What a person asks of a station is asked once it can be, and compared with what was told by then."""
+"""What a person asks of a station: one thing at a time, compared with what was told by then."""
 
 import asyncio
 
 import pytest
 
+from gateway.adapters.status_socket import MAX_CALLERS
 from gateway.control.decide import decide
 from gateway.control.fold import evolve_all
 from gateway.domain.charging import CompositePeriod
@@ -12,6 +13,7 @@ from gateway.domain.events import Event, FallbackInstalled, LimitSent, StationCo
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.services.control_loop import Cycle
 from gateway.services.station_desk import (
+    ERRANDS_AT_ONCE,
     Schedule,
     StationDesk,
     StationRefusedError,
@@ -23,7 +25,8 @@ from tests.support.standing_clock import StandingClock
 
 CP_01 = StationId("CP-01")
 PLUG = ConnectorRef(CP_01, 1)
-BEFORE: tuple[Event, ...] = (StationConnected(at_s=0, station=CP_01),)
+STATIONS = [StationId(f"CP-{number:02}") for number in range(1, 6)]
+BEFORE: tuple[Event, ...] = tuple(StationConnected(at_s=0, station=each) for each in STATIONS)
 MEANWHILE: tuple[Event, ...] = (
     FallbackInstalled(at_s=1, connector=PLUG, fallback_ma=6_000),
     LimitSent(at_s=1, connector=PLUG, limit_ma=16_000, phase_count=3, lease_until_s=75, sequence=1),
@@ -31,7 +34,7 @@ MEANWHILE: tuple[Event, ...] = (
 
 
 def cycle_after(*facts: Event) -> Cycle:
-    state = evolve_all(at_start(small_site()), facts)
+    state = evolve_all(at_start(small_site(5)), facts)
     return Cycle(state=state, decision=decide(state, 2.0))
 
 
@@ -88,3 +91,42 @@ def test_what_was_never_sent_was_surely_not_done(fault: StationError, said: str)
         asyncio.run(desk.see_to(StationRequest(wish=Wish.RESET, station=CP_01), "J. Smith"))
 
     assert str(refused.value) == said
+
+
+class MuteStations(BusyStation):
+    """Those that answer nobody before `is_due`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_due = asyncio.Event()
+
+    async def reset(self, station: StationId, *, is_hard: bool) -> None:
+        await self.is_due.wait()
+
+
+def test_who_is_asked_is_asked_by_one_and_few_are_asked_at_once() -> None:
+    async def scene() -> None:
+        mute = MuteStations()
+        desk = StationDesk(mute, latest=lambda: mute.cycle, clock=StandingClock(), ledger=None)
+
+        async def reset(station: StationId) -> object:
+            return await desk.see_to(StationRequest(wish=Wish.RESET, station=station), "J. Smith")
+
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(reset(each)) for each in STATIONS[:ERRANDS_AT_ONCE]]
+            await asyncio.sleep(0)
+            for station, words in (
+                (CP_01, "CP-01 has yet to answer what was asked before: ask again"),
+                (STATIONS[-1], "4 stations have yet to answer what was asked before: ask again"),
+            ):
+                with pytest.raises(StationRefusedError, match=words):
+                    await asyncio.wait_for(reset(station), timeout=1.0)
+            mute.is_due.set()
+            assert len([await each for each in asking]) == ERRANDS_AT_ONCE
+        await reset(CP_01)
+
+    asyncio.run(scene())
+
+
+def test_errands_leave_places_at_the_socket() -> None:
+    assert ERRANDS_AT_ONCE <= MAX_CALLERS // 2
