@@ -1,9 +1,11 @@
 """A person at a station has it start, stop or restart, or asks what it says its limits are."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 from gateway.domain.charging import CompositePeriod, OcppVersion
 from gateway.domain.errors import (
@@ -16,6 +18,7 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import Act
 from gateway.ports import Clock, Ledger, StationErrands
 from gateway.services.control_loop import Cycle
+from gateway.services.promise_shelf import DURABLE_WITHIN_S
 
 LOOKS_AHEAD_S = 600
 """Of a schedule: a lease is over by then."""
@@ -126,19 +129,19 @@ class StationDesk:
         if not cycle.state.stations[station].is_connected:
             raise StationRefusedError(f"{station} is not connected")
         if request.wish is Wish.RESET:
-            act = self._stations.reset(station, is_hard=request.is_hard)
+            act = partial(self._stations.reset, station, is_hard=request.is_hard)
             return await self._done(request, station, act, by)
         assert at is not None
         if request.wish is Wish.SCHEDULE:
             return await self._schedule(connector, cycle)
         if request.wish is Wish.START:
             self._check_token(cycle, request)
-            act = self._stations.start_transaction(connector, request.id_token)
+            act = partial(self._stations.start_transaction, connector, request.id_token)
             return await self._done(request, str(connector), act, by)
         transaction = cycle.state.connectors[at].transaction
         if transaction is None:
             raise StationRefusedError(f"no transaction is known to run on {connector}")
-        act = self._stations.stop_transaction(station, transaction)
+        act = partial(self._stations.stop_transaction, station, transaction)
         return await self._done(request, str(connector), act, by, transaction=transaction)
 
     async def _schedule(self, connector: ConnectorRef, cycle: Cycle) -> Schedule:
@@ -163,14 +166,24 @@ class StationDesk:
         self,
         request: StationRequest,
         of: str,
-        act: Awaitable[None],
+        act: Callable[[], Awaitable[None]],
         by: str,
         transaction: str | None = None,
     ) -> Accepted:
-        """Wait for the station's answer, and write it down with who asked, whatever it is."""
+        """Write down who asks for what, ask, and write down what came of it, whatever that is."""
+        detail: dict[str, str] = {}
+        if request.is_hard:
+            detail["type"] = "hard"
+        if transaction is not None:
+            detail["transaction"] = transaction
+        asked = Act(kind=f"station-{request.wish}", subject=of, detail=detail, by=by)
+        written = self._write(asked, "asked")
+        if written is not None:
+            # It outlives an end of ours; a disk that takes nothing must not be in the way of a stop.
+            await asyncio.wait([written], timeout=DURABLE_WITHIN_S)
         outcome = "not known"  # As it stays where the daemon ends before the answer.
         try:
-            await act
+            await act()
             outcome = "accepted"
         except StationError as error:
             outcome = error.detail
@@ -179,16 +192,15 @@ class StationDesk:
                 words += ": look whether it did it before you ask again"
             raise StationRefusedError(words) from error
         finally:
-            _log.warning("%s of %s, asked for by %s: %s", request.wish, of, by, outcome)
-            if self._ledger is not None:
-                detail = {"outcome": outcome}
-                if request.is_hard:
-                    detail["type"] = "hard"
-                if transaction is not None:
-                    detail["transaction"] = transaction
-                act_done = Act(kind=f"station-{request.wish}", subject=of, detail=detail, by=by)
-                self._ledger.keep_durably(act_done)
+            self._write(asked, outcome)
         return Accepted(wish=request.wish, of=of, transaction=transaction)
+
+    def _write(self, asked: Act, outcome: str) -> asyncio.Future[None] | None:
+        _log.warning("%s of %s, asked for by %s: %s", asked.kind, asked.subject, asked.by, outcome)
+        if self._ledger is None:
+            return None
+        detail = {"outcome": outcome, **asked.detail}
+        return self._ledger.keep_durably(replace(asked, detail=detail))
 
     def _check_token(self, cycle: Cycle, request: StationRequest) -> None:
         known = cycle.state.stations[request.station].capabilities

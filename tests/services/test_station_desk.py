@@ -1,6 +1,7 @@
 """What a person asks of a station: one thing at a time, compared with what was told by then."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway.domain.charging import CompositePeriod
 from gateway.domain.errors import NeverAskedError, StationError, StationUnreachableError
 from gateway.domain.events import Event, FallbackInstalled, LimitSent, StationConnected
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
+from gateway.domain.memory import Act
 from gateway.services.control_loop import Cycle
 from gateway.services.station_desk import (
     ERRANDS_AT_ONCE,
@@ -20,6 +22,7 @@ from gateway.services.station_desk import (
     StationRequest,
     Wish,
 )
+from tests.support.paper_ledger import PaperLedger
 from tests.support.small_site import at_start, small_site
 from tests.support.standing_clock import StandingClock
 
@@ -130,3 +133,45 @@ def test_who_is_asked_is_asked_by_one_and_few_are_asked_at_once() -> None:
 
 def test_errands_leave_places_at_the_socket() -> None:
     assert ERRANDS_AT_ONCE <= MAX_CALLERS // 2
+
+
+def written_before_it_was_asked(*, disk: Callable[[PaperLedger], None]) -> tuple[list[Act], float]:
+    """Return what was written when a station was asked, and after how many seconds it was."""
+
+    async def scene() -> tuple[list[Act], float]:
+        ledger, station, loop = PaperLedger(), BusyStation(), asyncio.get_running_loop()
+        began_s, seen = loop.time(), list[tuple[list[Act], float]]()
+
+        async def reset(station: StationId, *, is_hard: bool) -> None:
+            seen.append((list(ledger.acts), loop.time() - began_s))
+
+        station.reset = reset  # type: ignore[method-assign]
+        desk = StationDesk(
+            station, latest=lambda: station.cycle, clock=StandingClock(), ledger=ledger
+        )
+        loop.call_later(0.1, disk, ledger)
+        await desk.see_to(StationRequest(wish=Wish.RESET, station=CP_01, is_hard=True), "J. Smith")
+        ledger.commit()
+        assert [act.detail["outcome"] for act in ledger.acts] == ["asked", "accepted"]
+        return seen[0]
+
+    return asyncio.run(scene())
+
+
+def test_who_asks_for_what_is_written_before_the_station_is_asked() -> None:
+    written, after_s = written_before_it_was_asked(disk=PaperLedger.commit)
+
+    detail = {"outcome": "asked", "type": "hard"}
+    assert written == [Act(kind="station-reset", subject="CP-01", detail=detail, by="J. Smith")]
+    assert after_s < 1.0
+
+
+def test_a_disk_that_takes_nothing_keeps_nobody_from_a_station(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.services.station_desk.DURABLE_WITHIN_S", 0.3)
+
+    written, after_s = written_before_it_was_asked(disk=lambda _: None)
+
+    assert written == []
+    assert after_s >= 0.3
