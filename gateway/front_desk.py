@@ -99,11 +99,13 @@ class FrontDesk:
         plan_min_gap_s: float,
         tokens: TokenPolicy,
         hooks: Sequence[Webhook] = (),
+        doubt_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
         Who goes first, and the draws that are promised, are posted to control as facts; plans are made no more often than
-        `plan_min_gap_s`. `hooks` are called about promises.
+        `plan_min_gap_s`. `hooks` are called about promises. `doubt_s` tells in how many seconds the
+        time of `clock` may be known.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._post = post
@@ -136,6 +138,7 @@ class FrontDesk:
             were_there=self._visits.sessions(),
             tokens=tokens,
             think_over=SecondThoughts(pipe, clock).on,
+            doubt_s=doubt_s,
         )
         self._planning = self._wire_planning(pipe, min_gap_s=plan_min_gap_s)
         self._booking.go_by(lambda: self._planning.plan)

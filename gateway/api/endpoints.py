@@ -298,7 +298,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=ask_quote,
         answer=QuoteView,
         body=QuoteRequest,
-        problems=(*_ASKING, "unknown-reservation", "wrong-state"),
+        problems=(*_ASKING, "unknown-reservation", "wrong-state", "time-not-known"),
     ),
     Endpoint(
         method="POST",
@@ -319,6 +319,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             "too-many-reservations",
             "key-reused",
             "not-durable",
+            "time-not-known",
         ),
     ),
     Endpoint(
@@ -348,7 +349,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=confirm,
         answer=ReservationView,
         has_key=True,
-        problems=(*_REFUSALS, "hold-expired"),
+        problems=(*_REFUSALS, "hold-expired", "time-not-known"),
     ),
     Endpoint(
         method="DELETE",

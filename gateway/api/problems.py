@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from gateway.planning.answers import (
     NotAllowedError,
     NotDurableError,
     RefusedError,
+    TimeUnknownError,
     TooManyError,
     TooManyEventsError,
     UnknownEventError,
@@ -76,6 +78,7 @@ _KINDS = (
     Kind(name="too-many-connections", status=503, title="Too many are connected"),
     Kind(name="too-many-followers", status=503, title="Too many follow already"),
     Kind(name="not-durable", status=503, title="Nothing can be promised now"),
+    Kind(name="time-not-known", status=503, title="Nothing is promised by a time that is a guess"),
     Kind(name="not-ready", status=503, title="The daemon has only just started"),
 )
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _KINDS}
@@ -84,6 +87,7 @@ _KIND_OF: Mapping[type[RefusedError], str] = {
     KeyReusedError: "key-reused",
     NotAllowedError: "not-allowed",
     NotDurableError: "not-durable",
+    TimeUnknownError: "time-not-known",
     TooManyEventsError: "too-many-events",
     TooManyError: "too-many-reservations",
     UnknownOfferError: "unknown-offer",
@@ -128,7 +132,10 @@ def problem_of(error: AskError | RefusedError) -> ProblemError:
     """Return how a refusal of the book is answered."""
     if isinstance(error, AskError):
         return ProblemError(str(error.fault), str(error))
-    return ProblemError(_KIND_OF[type(error)], str(error))
+    headers = None
+    if isinstance(error, TimeUnknownError):
+        headers = {"Retry-After": str(ceil(error.retry_after_s))}
+    return ProblemError(_KIND_OF[type(error)], str(error), headers=headers)
 
 
 class Field(BaseModel):

@@ -216,6 +216,7 @@ class Daemon:
             plan_min_gap_s=self._settings.plan_min_gap_s,
             tokens=self._settings.tokens,
             hooks=hooks,
+            doubt_s=self._steady_clock.doubt_s,
         )
 
     def _recall(self) -> Memory:

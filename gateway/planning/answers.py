@@ -122,6 +122,15 @@ class NotDurableError(RefusedError):
     """The ledger cannot be written: whether the act stands will be known when it can."""
 
 
+class TimeUnknownError(RefusedError):
+    """Which time it is may be known in `retry_after_s`: nothing is promised by one that is a guess."""
+
+    def __init__(self, detail: str, retry_after_s: float) -> None:
+        """Say why, and when to ask again."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class NoLongerFitsError(RefusedError):
     """It does not fit the book as it is now; `fresh` is what would."""
 

@@ -6,6 +6,7 @@ Every act is tested and made in one step of the event loop, and answered once th
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from math import ceil
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -28,6 +29,7 @@ from gateway.planning.answers import (
     OfferAnswer,
     OwnEnvelope,
     QuoteAnswer,
+    TimeUnknownError,
     TooManyError,
     UsedKey,
 )
@@ -76,6 +78,7 @@ class Booking:
         were_there: Iterable[Session] = (),
         tokens: TokenPolicy | None = None,
         think_over: ThinkOver = nothing_moves,
+        doubt_s: Callable[[], float] = lambda: 0.0,
         new_id: Callable[[], str] = lambda: uuid4().hex[:12],
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
@@ -84,11 +87,12 @@ class Booking:
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
         `vehicles` what was seen of vehicles, `tokens` whose they are. `were_there` are those that
         were at connectors before this life: they have not come anew when their stations are back.
-        `think_over` tells what could be moved for what is critical.
+        `think_over` tells what could be moved for what is critical, `doubt_s` in how many seconds
+        the time may be known: nothing is promised before.
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
-        self._clock, self._new_id = clock, new_id
+        self._clock, self._new_id, self._doubt_s = clock, new_id, doubt_s
         self._tokens = TokenPolicy() if tokens is None else tokens
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
@@ -163,20 +167,24 @@ class Booking:
         """Return what can be offered; it may be held until it expires, while it still fits.
 
         Raises:
+            TimeUnknownError: it is a guess which time it is.
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
             UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
+        self._check_time()
         return self._quoting.quote(need, by)
 
     async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
         """Return what can be offered; what is critical may have promises moved for it in time.
 
         Raises:
+            TimeUnknownError: it is a guess which time it is.
             AskError: the need cannot be answered as it was said.
             NotAllowedError: the criticality or the vehicle is not for `by` to claim.
             UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
         """
+        self._check_time()
         return await self._quoting.quote_thoroughly(need, by)
 
     def free_from_s(self) -> Mapping[str, float]:
@@ -204,12 +212,13 @@ class Booking:
             UnknownOfferError: there is no such offer, or it has expired.
             UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
             NoLongerFitsError: it does not fit any more; a fresh quote is inside.
-            AskError, NotAllowedError, TooManyError, KeyReusedError, NotDurableError.
+            TimeUnknownError, AskError, NotAllowedError, TooManyError, KeyReusedError, NotDurableError.
         """
         now_s = self.settle()
         known = self._shelf.answered(by, key)
         if known is not None:
             return await self._shelf.durable(known)
+        self._check_time()
         replaces = replaces or self._replaced(wanted, by, now_s)
         book, before, gone = self._keeper.book, None, list[Reservation]()
         promise, need, found = self._wanted(wanted, by, now_s)
@@ -291,7 +300,7 @@ class Booking:
         Raises:
             UnknownReservationError: `by` has no such reservation.
             HoldExpiredError: it was not confirmed in time.
-            WrongStateError, KeyReusedError, NotDurableError.
+            TimeUnknownError, WrongStateError, KeyReusedError, NotDurableError.
         """
         self.settle()
         known = self._shelf.answered(by, key)
@@ -306,6 +315,7 @@ class Booking:
                 f" quote, hold it, and confirm it within {HOLD_S:.0f} s"
             )
             raise HoldExpiredError(message)
+        self._check_time()
         now = self._keeper.become(promise, PromiseState.CONFIRMED)
         return await self._shelf.write(now, by=by, key=key)
 
@@ -460,6 +470,21 @@ class Booking:
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()
+
+    def _check_time(self) -> None:
+        """Refuse to promise anything by a time that is a guess.
+
+        Raises:
+            TimeUnknownError: it is.
+        """
+        doubt_s = self._doubt_s()
+        if doubt_s > 0:
+            message = (
+                "it is not known yet which time it is, after a start with a clock far from when the"
+                " ledger was last written: nothing is promised until that has stayed so for a while"
+                f" or is kept right by something: ask again in {ceil(doubt_s)} s"
+            )
+            raise TimeUnknownError(message, doubt_s)
 
     # What is looked up.
 

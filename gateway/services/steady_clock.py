@@ -31,7 +31,8 @@ class SteadyClock:
     clock is back or has stayed there for five minutes. One that was never set, or that nothing had
     kept right and something does now, is believed at once. A start is no different: time goes on
     from when something was last written down by the time believed then, if the wall clock is far
-    from that.
+    from that. The machine may have been off for so long: it is later then than time says, if not
+    earlier, and until it is known nothing is to be promised by it (`doubt_s`).
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class SteadyClock:
         """
         self._clock, self._is_kept_right = clock, is_kept_right
         self._ahead_s: float | None = None
+        self._is_guess = False
         if least_at is not None and abs((clock.now_at() - least_at).total_seconds()) > AWAY_S:
-            self._ahead_s = least_at.timestamp() - clock.monotonic_s()
+            self._ahead_s, self._is_guess = least_at.timestamp() - clock.monotonic_s(), True
         self._jump: _Jump | None = None
         self._was_kept_right = False
 
@@ -73,6 +75,16 @@ class SteadyClock:
             return None
         return datetime.fromtimestamp(known_s + self._clock.monotonic_s(), tz=UTC)
 
+    def doubt_s(self) -> float:
+        """Return in how many seconds the time may be known, 0.0 once it is.
+
+        It is known but after a start with a wall clock far from what an earlier life knew.
+        """
+        self.now_at()
+        if not self._is_guess or self._jump is None:
+            return 0.0
+        return max(1.0, self._jump.since_s + LASTS_S - self.monotonic_s())
+
     async def sleep_s(self, delay_s: float) -> None:
         """Wait; may wake up to a millisecond early."""
         await self._clock.sleep_s(delay_s)
@@ -87,7 +99,16 @@ class SteadyClock:
         if self._jump is None or self._ahead_s is None:
             return None
         by_s = self._jump.ahead_s - self._ahead_s
-        way, by = "forward" if by_s > 0 else "back", timedelta(seconds=round(abs(by_s)))
+        by = timedelta(seconds=round(abs(by_s)))
+        if self._is_guess:
+            way = "ahead of" if by_s > 0 else "behind"
+            return (
+                f"the wall clock is {by} {way} when the ledger was last written: nothing new is"
+                f" promised until it has stayed so for {LASTS_S / 60:.0f} min, and promises end by"
+                " it then: set it right if the machine was not off for so long, such as with"
+                " `sudo timedatectl set-time`"
+            )
+        way = "forward" if by_s > 0 else "back"
         return (
             f"the wall clock jumped {way} by {by}: promises go by the time of before until it has"
             f" stayed so for {LASTS_S / 60:.0f} min, and end by it then: set it right if it is"
@@ -98,15 +119,17 @@ class SteadyClock:
         """Return how far ahead of the monotonic clock time is taken to be."""
         known_s = self._ahead_s
         if known_s is None or abs(ahead_s - known_s) <= JUMP_S or self._is_set(wall_at, known_s):
-            self._ahead_s, self._jump = ahead_s, None
-            return ahead_s
+            return self._believe(ahead_s)
         jump = self._jump
         if jump is None or abs(ahead_s - jump.ahead_s) > JUMP_S:
             self._jump = _Jump(since_s=now_s, ahead_s=ahead_s)
         elif now_s - jump.since_s >= LASTS_S:
-            self._ahead_s, self._jump = ahead_s, None
-            return ahead_s
+            return self._believe(ahead_s)
         return known_s
+
+    def _believe(self, ahead_s: float) -> float:
+        self._ahead_s, self._jump, self._is_guess = ahead_s, None, False
+        return ahead_s
 
     def _is_set(self, wall_at: datetime, known_s: float) -> bool:
         """Return whether a wall clock that was wrong is put right by a jump."""

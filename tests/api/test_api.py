@@ -77,6 +77,23 @@ def test_what_no_longer_fits_comes_with_a_fresh_quote(desk: Desk) -> None:
     assert desk.ask("POST", "/reservations", {"offer_id": fresh}, token=drones).status == 201
 
 
+def test_while_it_is_not_known_which_time_it_is_nothing_is_promised(desk: Desk) -> None:
+    token, wanted = desk.token("vans"), {"energy_wh": 5_000, "depart_at": desk.at(3)}
+    offer = {"offer_id": quote(desk, token)["offers"][0]["offer_id"]}
+    held = desk.ask("POST", "/reservations", offer, token=token).said["reservation_id"]
+    desk.doubt_s = 271.2
+    for path, body in (
+        ("/quotes", wanted),
+        ("/reservations", offer),
+        (f"/reservations/{held}/confirm", None),
+    ):
+        refused = desk.ask("POST", path, body, token=token)
+        assert "ask again in 272 s" in problem(refused, "time-not-known")
+        assert refused.headers["retry-after"] == "272"
+    many = desk.ask("POST", "/quotes/batch", {"needs": [wanted]}, token=token)
+    assert many.said["quotes"][0]["problem"]["type"] == TYPE_PREFIX + "time-not-known"
+
+
 def test_an_envelope_of_one_s_own_is_held(desk: Desk) -> None:
     envelope = {
         "connector": "CP-02/1",

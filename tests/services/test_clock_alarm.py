@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.clock import SystemClock
+from gateway.adapters.status_socket import Question
 from gateway.bootstrap import Daemon
+from gateway.domain.errors import HeadroomError
 from gateway.domain.moments import Moment
+from gateway.front_desk import QUOTE
 from gateway.settings import load_site
 
 SITE = """
@@ -17,6 +20,7 @@ site: {name: X, timezone: Europe/London, voltage_v: 230}
 circuits: [{id: supply, rating_a: 63, device: mcb, worst_case_base_a: 15}]
 listen: {ocpp: {port: 0}, api: {port: 0}, metrics: {port: 0}}
 """
+KNOWN, DOUBTED = ("AskError",), ("clock-jump", "TimeUnknownError")
 
 
 class SetLater(SystemClock):
@@ -88,10 +92,20 @@ def test_a_clock_that_was_never_set_and_one_that_jumps_are_alarms(
     assert "timedatectl" in said
 
 
+def refusal(daemon: Daemon) -> str:
+    """Return what refuses a quote."""
+    with pytest.raises(HeadroomError) as refused:
+        daemon._desk.answers()[QUOTE](Question(ask=QUOTE, words={"energy_wh": 5_000}))
+    return refused.type.__name__
+
+
 def sounds_after_a_start(
     folder: Path, clock: NotKeptRight, *, jumps_by: timedelta | None = None
 ) -> tuple[str, ...]:
-    """Run a daemon over a folder for a moment, in which its clock may jump; return what sounds then."""
+    """Run a daemon over a folder for a moment, in which its clock may jump; return what sounds then.
+
+    What refuses a quote comes after that; nothing could be had at this site at any time.
+    """
     config = folder / "site.yaml"
     config.write_text(SITE)
     daemon = Daemon(load_site(config), keys={}, clock=clock, folder=folder / "state")
@@ -108,27 +122,27 @@ def sounds_after_a_start(
                 clock.off = jumps_by
                 while not sounding(daemon):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
+            refused.append(refusal(daemon))
             stop.set()
 
+    refused: list[str] = []
     asyncio.run(test())
-    return sounding(daemon)
+    return *sounding(daemon), *refused
 
 
-@pytest.mark.parametrize(
-    ("days", "names"), [(3.0, ("clock-jump",)), (-3.0, ("clock-jump",)), (0.01, ())]
-)
-def test_a_start_with_a_wall_clock_far_from_the_ledgers_says_so_however_often(
+@pytest.mark.parametrize(("days", "names"), [(3.0, DOUBTED), (-3.0, DOUBTED), (0.01, KNOWN)])
+def test_a_start_with_a_wall_clock_far_from_the_ledgers_promises_nothing_however_often(
     tmp_path: Path, days: float, names: tuple[str, ...]
 ) -> None:
     off = timedelta(days=days)
-    assert sounds_after_a_start(tmp_path, NotKeptRight("first", timedelta())) == ()
+    assert sounds_after_a_start(tmp_path, NotKeptRight("first", timedelta())) == KNOWN
     for boot_id in ("second", "second", "third"):
         assert sounds_after_a_start(tmp_path, NotKeptRight(boot_id, off)) == names
-    assert sounds_after_a_start(tmp_path, NotKeptRight("fourth", timedelta())) == ()
+    assert sounds_after_a_start(tmp_path, NotKeptRight("fourth", timedelta())) == KNOWN
 
 
 def test_a_wall_clock_that_jumped_is_doubted_after_a_restart_too(tmp_path: Path) -> None:
-    off, names = timedelta(days=3), ("clock-jump",)
+    off = timedelta(days=3)
     clock = NotKeptRight("first", timedelta())
-    assert sounds_after_a_start(tmp_path, clock, jumps_by=off) == names
-    assert sounds_after_a_start(tmp_path, NotKeptRight("first", off)) == names
+    assert sounds_after_a_start(tmp_path, clock, jumps_by=off) == ("clock-jump", "AskError")
+    assert sounds_after_a_start(tmp_path, NotKeptRight("first", off)) == DOUBTED

@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState
+from gateway.planning.answers import TimeUnknownError
 from gateway.services.steady_clock import LASTS_S, SteadyClock
-from tests.support.promise_house import House
+from tests.support.promise_house import FIRST, SECOND, VANS, House
 from tests.support.virtual_time import run_virtual
 
 START_AT = datetime(2026, 1, 5, 8, tzinfo=UTC)
+IN_5_H = timedelta(hours=5)
 
 
 @dataclass
@@ -127,9 +130,16 @@ def test_a_wall_clock_that_is_wrong_for_a_moment_closes_no_promise() -> None:
 def test_after_a_start_a_wall_clock_far_from_what_was_known_must_last_too(off_s: float) -> None:
     hands = Hands(off_s=off_s)
     clock = SteadyClock(hands, least_at=START_AT)
-    assert after_s(clock, hands, int(LASTS_S)) == 0
-    assert clock.problem() is not None
-    assert after_s(clock, hands, 1) == off_s
+    assert clock.doubt_s() == LASTS_S
+    assert after_s(clock, hands, int(LASTS_S) - 10) == 0
+    way = "ahead of" if off_s > 0 else "behind"
+    assert f"{way} when the ledger was last written" in (clock.problem() or "")
+    assert (clock.known_at(), clock.doubt_s()) == (clock.now_at(), 10)
+    assert after_s(clock, hands, 10) == off_s
+    assert (clock.known_at(), clock.doubt_s()) == (clock.now_at(), 0)
+    # What it jumps by from now on casts no doubt on the time of before.
+    hands.off_s += 7_200.0
+    assert (after_s(clock, hands, 10), clock.doubt_s()) == (off_s, 0)
 
 
 def test_after_a_start_a_wall_clock_that_is_put_right_in_time_was_never_believed() -> None:
@@ -138,7 +148,7 @@ def test_after_a_start_a_wall_clock_that_is_put_right_in_time_was_never_believed
     assert after_s(clock, hands, 200) == 0
     # The machine was off for two days, and something says so now.
     hands.off_s, right[0] = 2 * 86_400.0, True
-    assert after_s(clock, hands, 1) == 2 * 86_400.0
+    assert (after_s(clock, hands, 1), clock.doubt_s()) == (2 * 86_400.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -151,3 +161,41 @@ def test_after_a_start_a_wall_clock_that_is_near_or_kept_right_is_believed(
     clock = SteadyClock(hands, is_kept_right=lambda: is_kept_right, least_at=START_AT)
     assert after_s(clock, hands, 1) == off_s
     assert clock.problem() is None
+
+
+@pytest.mark.parametrize("off_for_h", [2.0, -2.0])
+def test_nothing_is_promised_by_a_time_that_is_a_guess(off_for_h: float) -> None:
+    async def test() -> None:
+        house = House(off_for_h=off_for_h)
+        need = Need(energy_wh=5_000, connector=FIRST, depart_at=house.clock.now_at() + IN_5_H)
+        await house.passes(0.5)
+        with pytest.raises(TimeUnknownError, match="ask again in 270 s") as refused:
+            house.booking.quote(need, VANS)
+        assert refused.value.retry_after_s == LASTS_S - 30
+        with pytest.raises(TimeUnknownError):
+            await house.booking.quote_thoroughly(need, VANS)
+
+        await house.passes(LASTS_S / 60)
+        (offer,) = house.booking.quote(need, VANS).offers
+        assert abs(offer.start_at_s - house.clock.now_at().timestamp()) < 60
+
+    run_virtual(test())
+
+
+def test_what_was_promised_before_a_time_that_is_a_guess_stands_and_may_be_given_up() -> None:
+    async def test() -> None:
+        before = House()
+        need = Need(energy_wh=5_000, connector=FIRST, depart_at=before.clock.now_at() + IN_5_H)
+        offer = before.booking.quote(need, VANS).offers[0].id
+        held = await before.booking.hold(offer, VANS)
+        kept = await before.promise(connector=SECOND, from_h=4, until_h=6)
+        remembered = {each.id: before.memory_of(each) for each in (held, kept)}
+        house = House(remembered, off_for_h=2.0)
+        with pytest.raises(TimeUnknownError):
+            await house.booking.hold(offer, VANS)
+        with pytest.raises(TimeUnknownError):
+            await house.booking.confirm(held.id, VANS)
+        assert (await house.booking.confirm(kept.id, VANS)).state is PromiseState.CONFIRMED
+        assert (await house.booking.cancel(held.id, VANS)).state is PromiseState.CANCELLED
+
+    run_virtual(test())

@@ -71,8 +71,13 @@ class Desk:
         self.clock = HandClock()
         self.feed = Feed(self.clock)
         site = small_site(3)
+        self.doubt_s = 0.0
         self.booking = Booking(
-            Wiring.of(site), ControlParameters(), clock=self.clock, feed=self.feed
+            Wiring.of(site),
+            ControlParameters(),
+            clock=self.clock,
+            feed=self.feed,
+            doubt_s=lambda: self.doubt_s,
         )
         self.visits = Visits(self.clock)
         self.calendar_changes: list[float] = []

@@ -35,13 +35,16 @@ class House:
         memory: dict[str, PromiseMemory] | None = None,
         were_there: tuple[Session, ...] = (),
         leaves_at_h: float | None = None,
+        off_for_h: float = 0.0,
     ) -> None:
+        """Begin; `off_for_h` is how long ago the wall clock says something was last written down."""
         self.clock = VirtualClock()
         leaves_at_s: float | None = None
         if leaves_at_h is not None:
             leaves_at_s = self.clock.now_at().timestamp() + leaves_at_h * 3_600
         self._away: dict[str, Away] = {}
-        steady = SteadyClock(self.clock)
+        noted_at = self.clock.now_at() - timedelta(hours=off_for_h)
+        steady = SteadyClock(self.clock, least_at=noted_at)
         self.booking = Booking(
             Wiring.of(small_site(3)),
             ControlParameters(),
@@ -49,6 +52,7 @@ class House:
             feed=Feed(steady),
             remembered=memory,
             were_there=were_there,
+            doubt_s=steady.doubt_s,
             leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},
         )
 
