@@ -174,7 +174,7 @@ class Fates:
                 return promise.opens_at_s
             case PromiseState.ARRIVED:
                 gone_s = self.deliveries.gone_since_s(promise.place)
-                left_s = float("inf") if gone_s is None else gone_s + RETURNS_WITHIN_S
+                left_s = inf if gone_s is None else self._returns_by_s(promise, gone_s)
                 return min(left_s, promise.closes_at_s)
             case _:
                 return promise.closes_at_s
@@ -242,10 +242,11 @@ class Fates:
         """Close a promise whose vehicle has left before its time was over, or for another."""
         place = promise.place
         is_taken = place in self.deliveries.occupied() and not self.deliveries.is_there(promise)
-        back_within_s = 0.0 if is_taken else RETURNS_WITHIN_S
         gone_since_s = self.deliveries.made_way_at_s if is_taken else self.deliveries.gone_since_s
         gone_s = gone_since_s(place)
-        if gone_s is None or now_s - gone_s < back_within_s or now_s >= promise.closes_at_s:
+        if gone_s is None or now_s >= promise.closes_at_s:
+            return
+        if not is_taken and now_s < self._returns_by_s(promise, gone_s):
             return
         is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
         state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
@@ -253,6 +254,24 @@ class Fates:
         let_down = self._missed_since(place, gone_s - RETURNS_WITHIN_S, now_s)
         has_left = gone_s < promise.until_at_s and not let_down
         self._close(promise, state, now_s, has_left=has_left)
+
+    def _returns_by_s(self, promise: Reservation, gone_s: float) -> float:
+        """Return until when (epoch s) a vehicle may come back that is gone since then.
+
+        One that its station let down may while it can still be given what is missing, if its token
+        will tell it; else for as long as any other, once the station can serve it.
+        """
+        left_s = gone_s + RETURNS_WITHIN_S
+        missed_s = self._missed.get(promise.place, (-inf, None))[0]
+        missing_wh = KEPT_RATIO * promise.energy_wh - promise.delivered_wh
+        if missed_s < gone_s - RETURNS_WITHIN_S or missing_wh <= 0:
+            return left_s
+        outlet = self._places.at(promise.place, promise.phase_count)
+        takes_s = missing_wh / outlet.power_w(promise.max_ma or outlet.max_ma) * HOUR_S
+        last_s = promise.closes_at_s - takes_s
+        if promise.id_token is None:
+            last_s = min(last_s, missed_s + RETURNS_WITHIN_S)
+        return max(left_s, last_s)
 
     def _close(
         self, promise: Reservation, state: PromiseState, now_s: float, *, has_left: bool

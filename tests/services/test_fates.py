@@ -405,10 +405,52 @@ def test_who_leaves_what_can_serve_it_no_more_does_not_leave_early(
             house.is_away()
         await house.passes(leaves_min - (back_min or 70))
         house.leaves()
-        await house.passes(6)
+        await house.passes(6 if back_min else 110)
         now = house.of(promise)
         assert (now.state, now.excuse) == (PromiseState.BROKEN, excuse)
         assert ("CP-01/1 was faulted from 09:10 to" in now.cause) == (excuse is None)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("id_token", "away_min", "back_after_min", "state"),
+    [
+        ("van-7", 6, 1, PromiseState.ARRIVED),
+        ("van-7", 6, 40, PromiseState.ARRIVED),
+        (None, 20, 4, PromiseState.ARRIVED),
+        # Nothing would tell by then whether it is the same.
+        (None, 6, 6, PromiseState.BROKEN),
+        # The 17.6 kWh that are missing take 48 of the 120 min at least.
+        ("van-7", 73, 1, PromiseState.BROKEN),
+    ],
+)
+def test_who_was_let_down_may_come_again_while_what_is_missing_can_be_given(
+    id_token: str | None, away_min: int, back_after_min: int, state: PromiseState
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token=id_token)
+        await house.passes(60, limit_a=32)
+        house.comes(FIRST, id_token)
+        house.shows(0)
+        await house.passes(1, limit_a=32)
+        house.shows(2)
+        house.is_away(FIRST)
+        house.leaves(cause=EndCause.LOST_IN_REBOOT)
+        await house.passes(away_min)
+        house.is_away()
+        await house.passes(back_after_min)
+        house.comes(FIRST, id_token, 2)
+        await house.passes(1, limit_a=32)
+        assert house.of(promise).state is state
+        if state is PromiseState.BROKEN:
+            assert house.of(promise).excuse is None
+            return
+        house.shows(20)
+        await house.passes(110 - away_min - back_after_min + 10, limit_a=32)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (PromiseState.FULFILLED, 20_000)
 
     run_virtual(test())
 
