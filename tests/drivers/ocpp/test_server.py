@@ -113,7 +113,9 @@ def test_neither_another_key_nor_the_key_under_another_name_opens(said: bytes) -
     in_hall(scene, credentials={"CP-01": b"one", "CP-02": b"two"})
 
 
-def test_who_keeps_guessing_is_not_listened_to(caplog: pytest.LogCaptureFixture) -> None:
+def test_who_keeps_guessing_a_short_key_is_not_listened_to(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def scene(hall: Hall) -> None:
         statuses = []
         for n in range(MAX_FAILURES_A_MINUTE + 2):
@@ -132,6 +134,24 @@ def test_who_keeps_guessing_is_not_listened_to(caplog: pytest.LogCaptureFixture)
 
     in_hall(scene, credentials={"CP-01": b"key", "CP-02": b"key"})
     assert "CP-01 from 127.0.0.1: wrong credentials" in caplog.text
+
+
+def test_who_guesses_shuts_out_nobody_who_knows_a_key_that_cannot_be_guessed() -> None:
+    station, key = StationId("CP-01"), b"0123456789abcdef"
+    door = Doorkeeper({station: key})
+
+    def statuses(said: bytes, *, begins_s: float) -> list[int | None]:
+        pair = f"Basic {base64.b64encode(b'CP-01:' + said).decode()}"
+        turned = [
+            door.turn_away(station, peer="192.0.2.1", authorization=pair, now_s=begins_s + n)
+            for n in range(7)
+        ]
+        return [None if each is None else each.status for each in turned]
+
+    assert statuses(b"guess", begins_s=0.0) == [401] * 5 + [429] * 2
+    assert statuses(key, begins_s=7.0) == [None] * 7
+    # The rest of the guesses is as slow as ever.
+    assert statuses(b"0123456789abcdee", begins_s=14.0) == [401] * 5 + [429] * 2
 
 
 def test_who_sends_no_credentials_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
