@@ -38,7 +38,7 @@ PREFIX = "/api/v1"
 NOT_ALLOWED = 405
 SLOWLY = frozenset({"unauthorized", "too-many-requests"})
 """The refusals of those who are not known or have no quota left: they may be flooding."""
-REFUSED_AFTER_S = 0.1
+SLOWLY_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +47,13 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     """Return the application under `/api/v1`."""
     of_rooms = (*ENDPOINTS, *BATCHES, *REPORTS, *SESSIONS, *LIMITS, *CALENDAR)
     endpoints = (*of_rooms, Followers().endpoint())
-    # Anybody may ask for it, as often as they like: it is written once.
+    # Anybody may ask for it, and no quota counts how often: it is written once.
     described = json.dumps(describe(endpoints, prefix=PREFIX, version=__version__)).encode()
     quotas = Quotas()
 
     async def openapi(_request: Request) -> Response:
-        return Response(described, media_type="application/json")
+        await sources.clock.sleep_s(SLOWLY_S)
+        return Response(described, media_type="application/json", headers={"Connection": "close"})
 
     def answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -122,7 +123,7 @@ async def _refusal(problem: ProblemError, clock: Clock) -> Response:
 
 async def _slow_refusal(problem: ProblemError, clock: Clock) -> Response:
     """Return the answer after a while; whoever asks again has to connect for it."""
-    await clock.sleep_s(REFUSED_AFTER_S)
+    await clock.sleep_s(SLOWLY_S)
     problem.headers["Connection"] = "close"
     return problem_response(problem)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import jsonschema_rs
 import pytest
 
-from gateway.api.app import PREFIX, REFUSED_AFTER_S
+from gateway.api.app import PREFIX, SLOWLY_S
 from gateway.api.calls import MAX_BODY_BYTES
 from gateway.api.problems import KINDS, TYPE_PREFIX
 from gateway.domain.access import Role
@@ -244,7 +244,7 @@ def test_nobody_known_waits_as_long_for_each_refusal_on_a_connection_of_its_own(
     for asked_count in (1, 2):
         refused = desk.ask("POST", path, b" " * 32_000, token="hr_nobody_x")
         problem(refused, "unauthorized" if path == "/quotes" else "not-found")
-        assert desk.clock.slept_s == [REFUSED_AFTER_S] * asked_count
+        assert desk.clock.slept_s == [SLOWLY_S] * asked_count
         assert refused.headers["connection"] == "close"
 
 
@@ -485,6 +485,14 @@ def described(desk: Desk) -> dict[str, Any]:
     assert reply.status == 200
     said: dict[str, Any] = reply.said
     return said
+
+
+def test_the_description_is_had_by_anybody_and_slowly(desk: Desk) -> None:
+    for asked_count in (1, 2):
+        reply = desk.ask("GET", "/openapi.json")
+        assert reply.status == 200
+        assert desk.clock.slept_s == [SLOWLY_S] * asked_count
+        assert reply.headers["connection"] == "close"
 
 
 def test_the_description_names_every_path_and_no_other(desk: Desk) -> None:
