@@ -39,9 +39,12 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
     Raises:
         SessionFileError: no such file, a column is missing, or a value is none.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # It might be waited for for ever.
+        message = f"{path}: this is no file, but a device, socket or pipe"
+        raise SessionFileError(message)
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as lines:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
             rows = [(reader.line_num, row) for row in reader]
     except (EOFError, zlib.error) as error:
@@ -50,8 +53,11 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
     except OSError as error:
         message = f"{path}: {error.strerror or error}"
         raise SessionFileError(message) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         message = f"{path}: this is no CSV file in UTF-8"
+        raise SessionFileError(message) from error
+    except csv.Error as error:
+        message = f"{path}: this is no CSV file: {error}"
         raise SessionFileError(message) from error
     stays: list[_Stay] = []
     for line_number, row in rows:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_people_get_a_table(tmp_path: Path) -> None:
         (HEAD + "\n\n2019-05-01 08:00:00-07:00\n", ":4: the row is too short"),
         (HEAD + ROWS.replace("12:00:00", "07:00:00"), ":2: it departs before it arrives"),
         (HEAD + ROWS.replace(",12,", ",twelve,"), "could not convert string to float: 'twelve'"),
+        (HEAD + "x" * 200_000 + "\n", "this is no CSV file: field larger than field limit"),
     ],
 )
 def test_what_is_no_file_of_sessions_says_why(tmp_path: Path, text: str, said: str) -> None:
@@ -178,3 +180,36 @@ def test_a_compressed_file_that_is_damaged_is_said_to_be(tmp_path: Path) -> None
 
     assert done.exit_code == 2
     assert "the compressed file is damaged" in done.stderr
+
+
+def test_a_file_that_a_spreadsheet_has_marked_is_read(tmp_path: Path) -> None:
+    file = write(tmp_path, f"\ufeff{HEAD}{ROWS}")
+
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
+
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_what_is_in_other_letters_is_said_to_be(tmp_path: Path) -> None:
+    file = tmp_path / "sessions.csv"
+    file.write_bytes(f"{HEAD}{ROWS}".replace(",A,", ",Ä,").encode("latin-1"))
+
+    done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
+
+    assert (done.exit_code, done.stderr) == (2, f"{file}: this is no CSV file in UTF-8\n")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "sessions.csv"
+    os.mkfifo(pipe)
+
+    done = subprocess.run(
+        [HEADROOM, "simulate", "--sessions", pipe, "--limit", "6kW"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == f"{pipe}: this is no file, but a device, socket or pipe\n"
