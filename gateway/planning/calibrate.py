@@ -106,10 +106,14 @@ class Miscalibration:
 
 
 def miscalibrations(outcomes: Iterable[Outcome]) -> tuple[Miscalibration, ...]:
-    """Return the levels at which what was said surely differs from what was kept.
+    """Return the levels at which what was said is far from what was kept.
 
     The alarm rule of design §4, level by level, so that none hides another: the 99 % Wilson interval
     of the rate kept of the last 500 binding promises leaves out what was promised on average.
+
+    One look is wrong about one time in a hundred. It looks again at each promise that ends: a level
+    that is exactly as sure as it says sounds it at some time within 500 of them 10 to 11 times in a
+    hundred, and it is over once later ones are kept as said.
     """
     found = []
     for level, of_level in _scored_by_level(outcomes, LEVELS).items():
