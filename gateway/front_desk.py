@@ -90,6 +90,7 @@ class FrontDesk:
         state: SiteState,
         *,
         clock: Clock,
+        wall_clock: Clock,
         alarms: Alarms,
         ledger: Ledger | None,
         memory: Memory,
@@ -103,12 +104,13 @@ class FrontDesk:
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
+        Promises go by `clock`; readings are told by `wall_clock`, as people have it.
         Who goes first, and the draws that are promised, are posted to control as facts; plans are made no more often than
         `plan_min_gap_s`. `hooks` are called about promises. `doubt_s` tells in how many seconds the
         time of `clock` may be known.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
-        self._post = post
+        self._wall_clock, self._post = wall_clock, post
         self._faulty_s = float("-inf")
         self._outbox = Outbox(
             hooks, clock=clock, alarms=alarms, ledger=ledger, remembered=memory.calls
@@ -336,7 +338,7 @@ class FrontDesk:
             state=cycle.state,
             decision=cycle.decision,
             now_s=self._clock.monotonic_s(),
-            at=self._clock.now_at(),
+            at=self._wall_clock.now_at(),
         )
 
     def _say_site(self, question: Question) -> bytes:

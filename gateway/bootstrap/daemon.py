@@ -207,6 +207,7 @@ class Daemon:
         return FrontDesk(
             state,
             clock=self._steady_clock,
+            wall_clock=self._clock,
             alarms=self.alarms,
             ledger=self._ledger,
             memory=memory,

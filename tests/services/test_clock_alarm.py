@@ -123,6 +123,10 @@ def sounds_after_a_start(
                 while not sounding(daemon):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
             refused.append(refusal(daemon))
+            live = daemon._desk._live()
+            # What is read is told by the wall clock, whatever promises go by.
+            assert live is not None
+            assert abs(live.at - clock.now_at()) < timedelta(minutes=1)
             stop.set()
 
     refused: list[str] = []

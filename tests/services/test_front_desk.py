@@ -74,6 +74,7 @@ class Desk:
         self.desk = FrontDesk(
             self.state,
             clock=self.clock,
+            wall_clock=self.clock,
             alarms=self.alarms,
             ledger=None,
             memory=Memory(
