@@ -104,10 +104,10 @@ class FrontDesk:
     ) -> None:
         """Take up the promises that are remembered; without a folder there are no tokens.
 
-        Promises go by `clock`; readings are told by `wall_clock`, as people have it.
-        Who goes first, and the draws that are promised, are posted to control as facts; plans are made no more often than
-        `plan_min_gap_s`. `hooks` are called about promises. `doubt_s` tells in how many seconds the
-        time of `clock` may be known.
+        Promises go by `clock`; readings are told by `wall_clock`, as people have it. Who goes
+        first, and the draws that are promised, are posted to control as facts; plans are made no
+        more often than `plan_min_gap_s`. `hooks` are called about promises. `doubt_s` tells in how
+        many seconds the time of `clock` may be known.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
         self._wall_clock, self._post = wall_clock, post
@@ -290,7 +290,7 @@ class FrontDesk:
 
     @contextmanager
     def _harmless(self) -> Iterator[None]:
-        """Let a fault in what is promised be an alarm for a while: the building charges without promises."""
+        """Let a fault in what is promised be an alarm for a while: all charge without promises."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach control

@@ -107,8 +107,9 @@ class OcppServer:
     ) -> None:
         """Open nothing yet: `run` does. `versions` are offered in their order.
 
-        `tokens` says which id tokens may charge: all where it is None. `memory` is what an earlier run knew of the stations; what must outlive this one goes into
-        `ledger`, and no transaction is acknowledged before it is safe there.
+        `tokens` says which id tokens may charge: all where it is None. `memory` is what an earlier
+        run knew of the stations; what must outlive this one goes into `ledger`, and no transaction
+        is acknowledged before it is safe there.
         """
         self._patience = patience or Patience()
         self._lobby = Lobby.for_this_process() if lobby is None else lobby

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
@@ -25,6 +26,8 @@ MAX_ANSWER_BYTES = 64 * 2**20
 MAX_CALLERS = 8
 PATIENCE_S = 5.0
 LONGEST_PATH_BYTES = 107  # unix(7): sun_path, less its final zero.
+
+_log = logging.getLogger(__name__)
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -127,7 +130,8 @@ class StatusListener:
 async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) -> None:
     """Answer each question by its name until cancelled; then take the socket away.
 
-    What no answer is for, or an answer refuses (`HeadroomError`), is told as `{"error": "..."}`.
+    What no answer is for, or an answer refuses (`HeadroomError`), is told as `{"error": "..."}`, and
+    so is a fault of an answer, which is logged.
     Whoever asks nothing, too much or too slowly is hung up on; more than `MAX_CALLERS` wait.
     """
     slots = asyncio.Semaphore(MAX_CALLERS)
@@ -158,14 +162,19 @@ async def serve_status(listening: socket.socket, answers: Mapping[str, Answer]) 
 async def _answered(said: bytes, answers: Mapping[str, Answer]) -> bytes:
     try:
         question = msgspec.json.decode(said, type=Question)
-        answer = answers[question.ask](question)
-        return answer if isinstance(answer, bytes) else await answer
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _refusal('ask with {"ask": "..."}')
-    except KeyError:
+    answering = answers.get(question.ask)
+    if answering is None:
         return _refusal(f"one can ask for {', '.join(answers)}")
+    try:
+        answer = answering(question)
+        return answer if isinstance(answer, bytes) else await answer
     except HeadroomError as error:
         return _refusal(str(error))
+    except Exception:  # noqa: BLE001 - whoever asks is told that it is no fault of theirs
+        _log.exception("%r cannot be answered", question.ask)
+        return _refusal("the daemon has a fault in that: send its log to the developers")
 
 
 def _refusal(why: str) -> bytes:

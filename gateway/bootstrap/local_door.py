@@ -9,7 +9,7 @@ from gateway.domain.ids import CircuitId
 from gateway.domain.memory import Act
 from gateway.ports import Ledger
 from gateway.services.releases import Releases
-from gateway.services.station_desk import StationDesk, StationRequest
+from gateway.services.station_desk import StationDesk, StationRefusedError, StationRequest
 from gateway.services.stop_watch import StopWatch
 
 
@@ -51,5 +51,8 @@ class LocalDoor:
         return msgspec.json.encode({"released": True})
 
     async def _ask_station(self, question: Question) -> bytes:
-        request = msgspec.convert(question.words, StationRequest)
+        try:
+            request = msgspec.convert(question.words, StationRequest)
+        except msgspec.ValidationError as error:
+            raise StationRefusedError(f"no station can be asked that: {error}") from error
         return msgspec.json.encode(await self._stations.see_to(request, question.by))

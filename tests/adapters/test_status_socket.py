@@ -27,7 +27,12 @@ def refuse(question: Question) -> bytes:
     raise HeadroomError(f"not for {question.by}")
 
 
-ANSWERS: dict[str, Answer] = {"refused": refuse}
+def mistaken(question: Question) -> bytes:
+    raise KeyError(question.ask)
+
+
+ANSWERS: dict[str, Answer] = {"refused": refuse, "mistaken": mistaken}
+FAULT = b'{"error":"the daemon has a fault in that: send its log to the developers"}'
 
 
 def serving(folder: Path, test: Callable[[], Awaitable[None]], answer: bytes = b'"hello"') -> None:
@@ -90,7 +95,8 @@ def test_callers_that_say_nothing_useful_do_not_keep_others_out(
     [
         (b'{"ask": "snapshot"}', b'"hello"'),
         (b'{"ask": "refused", "by": "J. Smith"}', b'{"error":"not for J. Smith"}'),
-        (b'{"ask": "what"}', b'{"error":"one can ask for refused, snapshot"}'),
+        (b'{"ask": "mistaken"}', FAULT),
+        (b'{"ask": "what"}', b'{"error":"one can ask for refused, mistaken, snapshot"}'),
         (b"hello", b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),
         (b'{"ask": "\xff"}', b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),
         (b'{"ask": ["snapshot"]}', b'{"error":"ask with {\\"ask\\": \\"...\\"}"}'),

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from gateway.adapters.status_socket import MAX_CALLERS
+from gateway.adapters.status_socket import MAX_CALLERS, STATION, Question, ask_status
 from tests.support.daemon_process import (
     Iem3000,
     Process,
@@ -167,6 +167,10 @@ def test_what_is_not_done_is_said_with_the_reason(tmp_path: Path) -> None:
                 code, said, error = await ask(process, *words.split(), "--json")
                 assert (code, json.loads(said)) == (1, {"error": complaint})
                 assert error == f"Error: {complaint}\n"
+            wrong = Question(ask=STATION, words={"wish": "dance", "station": "CP-01"})
+            assert b"no station can be asked that: Invalid enum value 'dance'" in await ask_status(
+                process.state, wrong
+            )
             await wait_until(lambda: len(acts(process.state)) == 4)
             refused = [(kind, detail["outcome"]) for kind, _, detail in acts(process.state)[1::2]]
             assert refused == [
