@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import tzinfo
+from functools import partial
 from itertools import pairwise
 from math import inf
 
@@ -77,8 +78,35 @@ def answer(
     expires_at_s: float,
     circumstances: Circumstances,
 ) -> QuoteAnswer:
-    """Return what the book as it is can offer for a need."""
-    here, chosen = circumstances, _chosen(book, asked, circumstances)
+    """Return what the book as it is can offer for a need, and may be held."""
+    here = circumstances
+    ask = partial(_answer, book, need, asked, quote_id=quote_id, expires_at_s=expires_at_s)
+    if here.elsewhere:
+        # What it is promised elsewhere is not in the way of a vehicle that is gone by then.
+        said = ask(replace(here, elsewhere=()))
+        offers = tuple(offer for offer in said.offers if not _is_elsewhere(offer, here))
+        if offers[:1] == said.offers[:1]:
+            return replace(said, offers=offers)
+    return ask(here)
+
+
+def _is_elsewhere(offer: OfferAnswer, here: Circumstances) -> bool:
+    """Return whether the vehicle is promised something elsewhere while it would have a connector."""
+    opens_at_s = offer.floor[0].from_at_s - offer.arrive_slack_s
+    closes_at_s = offer.floor[-1].until_at_s + offer.depart_slack_s
+    return any(promise.meets(opens_at_s, closes_at_s) for promise in here.elsewhere)
+
+
+def _answer(
+    book: Book,
+    need: Need,
+    asked: Asked,
+    here: Circumstances,
+    *,
+    quote_id: str,
+    expires_at_s: float,
+) -> QuoteAnswer:
+    chosen = _chosen(book, asked, here)
     outlet, ask, taker, beside = chosen.outlet, chosen.ask, chosen.taker, chosen.beside
     if taker is None:
         standing = Standing(rank=need.criticality.rank, rearranged=here.rearranged)

@@ -429,5 +429,8 @@ def test_what_is_promised_to_a_vehicle_under_another_token_is_in_the_way_of_what
                 assert held.opens_at_s >= now.timestamp() + 3 * 3_600
                 await house.booking.cancel(held.id, VANS)
         assert house.booking.quote(replace(wanted, id_token="van-8"), VANS).verdict is Verdict.YES
+        # Who does not say when it leaves is gone by then: it has the connector until it has its energy.
+        now_alone = replace(wanted, arrive_at=None, depart_at=None)
+        assert house.booking.quote(now_alone, VANS).verdict is Verdict.YES
 
     run_virtual(test())
