@@ -14,6 +14,7 @@ from websockets.typing import Subprotocol
 
 from gateway.adapters.status_socket import MAX_CALLERS, STATION, Question, ask_status
 from tests.support.daemon_process import (
+    PATIENCE_S,
     Iem3000,
     Process,
     a_building,
@@ -59,6 +60,14 @@ async def ask(process: Process, *words: str) -> tuple[int, str, str]:
     return await headroom("station", *words, "--state", str(process.state))
 
 
+async def ask_until(process: Process, *words: str, says: str) -> tuple[int, str, str]:
+    """Ask again until that is said: what a station was told or lost is known a cycle later."""
+    async with asyncio.timeout(PATIENCE_S):
+        while says not in "".join((said := await ask(process, *words))[1:]):
+            await asyncio.sleep(0.1)
+    return said
+
+
 def in_building(tmp_path: Path, test: Callable[[Process, int], Awaitable[None]]) -> None:
     async def scene() -> None:
         async with a_building(tmp_path, Iem3000()) as process:
@@ -84,7 +93,9 @@ def test_what_is_asked_for_reaches_a_station_of_1_6_and_is_kept_with_who_asked(
     async def test(process: Process, port: int) -> None:
         async with station(port, "CP-01") as connected:
             number = await plug_in(connected)
-            said = await ask(process, "schedule", "cp-01")
+            said = await ask_until(
+                process, "schedule", "cp-01", says="its fallback of 6.0 A holds after that"
+            )
             stopped = await ask(process, "stop", "CP-01/1", "--by", "J. Smith")
             started = await ask(process, "start", "CP-01/1", "--token", "04A2", "--json")
             reset = await ask(process, "reset", "CP-01", "--hard", "--by", "J. Smith")
@@ -234,7 +245,6 @@ def test_a_restart_ends_what_the_station_has_lost_by_it(tmp_path: Path) -> None:
             await again.boot()
             await again.say_status(1, "Available")
             await process.wait_for_line(r"transaction \d+ is over: lost in a reboot")
-            _, _, error = await ask(process, "stop", "CP-01/1")
-            assert error == "Error: no transaction is known to run on CP-01/1\n"
+            await ask_until(process, "stop", "CP-01/1", says="no transaction is known to run")
 
     in_building(tmp_path, test)
