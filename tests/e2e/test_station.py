@@ -63,8 +63,9 @@ async def ask(process: Process, *words: str) -> tuple[int, str, str]:
 async def ask_until(process: Process, *words: str, says: str) -> tuple[int, str, str]:
     """Ask again until that is said: what a station was told or lost is known a cycle later."""
     async with asyncio.timeout(PATIENCE_S):
-        while says not in "".join((said := await ask(process, *words))[1:]):
-            await asyncio.sleep(0.1)
+        said = await ask(process, *words)
+        while says not in "".join(said[1:]):
+            said = await ask(process, *words)
     return said
 
 
