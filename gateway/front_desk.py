@@ -237,7 +237,8 @@ class FrontDesk:
             self._booking.limit(cycle.state.constraints.values())
             at_s = cycle.decision.at_s
             self._booking.allow(partial(surely_allowed_ma, cycle.state, now_s=at_s), at_s=at_s)
-            self._booking.spoil(self._room.note(cycle, self._booking.book.promises.values(), now_s))
+            lacks = self._room.note(cycle, self._booking.book.promises.values(), now_s)
+            self._booking.spoil(lacks.broken, lacks.unknown)
             self._planning.note(cycle)
 
     def services(self) -> Sequence[Service]:
@@ -281,7 +282,7 @@ class FrontDesk:
         now_s = self._clock.monotonic_s()
         self._post(PrioritySet(at_s=now_s, connector=connector, priority=priority))
 
-    def _keep_room(self, draws: tuple[PromisedDraw, ...]) -> None:
+    def _keep_room(self, draws: Mapping[int, PromisedDraw]) -> None:
         self._post(DrawsPromised(at_s=self._clock.monotonic_s(), draws=draws))
 
     def _on_seen(self) -> None:

@@ -3,7 +3,7 @@
 The same facts, in the same order, over the same state give the same state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -97,10 +97,10 @@ class PrioritySet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawsPromised:
-    """The loads that room is kept for are these now, and no others."""
+    """What is kept for loads is this now, per row, and nothing else."""
 
     at_s: float
-    draws: tuple[PromisedDraw, ...]
+    draws: Mapping[int, PromisedDraw]
 
 
 ControlEvent = Event | Decided | PrioritySet | DrawsPromised

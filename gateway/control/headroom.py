@@ -4,7 +4,7 @@ For each row (a phase of a circuit), with T the circuit's reading and every conn
 to draw within [low, high] (design §3):
 
     base_high = max(0, T - sum of lows)
-    available = bound - base_high - reserve
+    available = bound - base_high - reserve - what promised loads may still add to base
     sum of highs <= available
 """
 

@@ -1,33 +1,24 @@
-"""Room that a load on a circuit was promised: what of it does not flow yet is for nobody else."""
+"""Room that loads on a circuit were promised: what of it does not flow yet is for nobody else."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromisedDraw:
-    """A load that was promised a current on each of some rows, until a monotonic second.
+    """What loads were promised on a row, all together, until a monotonic second.
 
-    `base_ma` is what base was on each of them before it began.
+    `before_ma` is what base was before any of it flowed, None where nothing measured that.
     """
 
-    rows: tuple[int, ...]
     current_ma: int
-    base_ma: tuple[int, ...]
+    before_ma: int | None
     until_s: float
 
+    def owed_ma(self, base_ma: int) -> int:
+        """Return what of it may still be added to base, which is `base_ma` now.
 
-def owed_ma(draws: Iterable[PromisedDraw], row: int, base_ma: int, now_s: float) -> int:
-    """Return what promised draws may still add to a row's base, which is `base_ma` now.
-
-    A load has no meter of its own: what base has risen by since the first began is taken for theirs.
-    """
-    of_row = [
-        (draw.current_ma, draw.base_ma[draw.rows.index(row)])
-        for draw in draws
-        if now_s < draw.until_s and row in draw.rows
-    ]
-    if not of_row:
-        return 0
-    risen_ma = base_ma - min(before_ma for _, before_ma in of_row)
-    return max(0, sum(current_ma for current_ma, _ in of_row) - max(0, risen_ma))
+        A load has no meter of its own: what base has risen by is taken for theirs.
+        """
+        if self.before_ma is None:
+            return self.current_ma
+        return max(0, self.current_ma - max(0, base_ma - self.before_ma))

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from gateway.control.doubts import doubted, unseen_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.promised_draws import owed_ma
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
 from gateway.domain.circuits import Circuit
@@ -57,10 +56,10 @@ class Row(NamedTuple):
     """
     doubted_ma: int
     """What it did not show for so long that its reading counts as an old one; 0: it is believed."""
-    unproven_ma: int = 0
-    """The part of the reserve that nothing but vehicles at stations not yet proven need."""
     draw_ma: int = 0
     """What loads that were promised room may still add to base: that is kept free as well."""
+    unproven_ma: int = 0
+    """The part of the reserve that nothing but vehicles at stations not yet proven need."""
 
 
 def row_of(
@@ -108,8 +107,8 @@ def row_of(
             )
             if idle_ma > reserve_ma:
                 reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
-    draws = state.promised_draws
-    draw_ma = owed_ma(draws, at, base_ma, now_s) if draws else 0
+    draw = state.promised_draws.get(at)
+    draw_ma = draw.owed_ma(base_ma) if draw is not None and now_s < draw.until_s else 0
     # By place, in the order of its fields: by name it takes three times as long.
     return Row(
         rating_ma,
@@ -127,7 +126,6 @@ def row_of(
         silent_s,
         hidden_ma,
         doubted_ma,
-        0,
         draw_ma,
     )
 

@@ -1,5 +1,6 @@
 """What Headroom believes about a site: the result of folding every fact (see `fold`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.control.parameters import ControlParameters
@@ -407,7 +408,8 @@ class SiteState:
     constraints: dict[tuple[CircuitId | ConnectorRef, str], Constraint] = field(
         default_factory=dict
     )
-    promised_draws: tuple[PromisedDraw, ...] = ()
+    promised_draws: Mapping[int, PromisedDraw] = field(default_factory=dict)
+    """Per row that room is kept on."""
     is_stopped: bool = False
     stop_cause: StopCause | None = None
     memory: ControlMemory = field(default_factory=ControlMemory)

@@ -374,10 +374,12 @@ class Booking:
         """Take note of what vehicles may surely draw in a cycle at a monotonic second."""
         self._fates.allow(limit_ma_of, at_s=at_s)
 
-    def spoil(self, draws: Mapping[str, str]) -> None:
-        """Break the promises of draws whose room is not there, each with why."""
+    def spoil(self, draws: Mapping[str, str], unknown: Mapping[str, str]) -> None:
+        """Break the promises of draws whose room is not there, each with why; note where nobody knows."""
         for name, why in draws.items():
             self._fates.spoil(name, why, self._now_s())
+        for name, why in unknown.items():
+            self._fates.doubt(name, why)
 
     def limit(self, constraints: Iterable[Constraint]) -> None:
         """Take note of the limits from outside that hold now."""

@@ -128,6 +128,12 @@ class Fates:
         if promise is not None and promise.state is PromiseState.CONFIRMED:
             self._close(replace(promise, cause=why), PromiseState.BROKEN, now_s, has_left=False)
 
+    def doubt(self, name: str, why: str) -> None:
+        """Note of the promise of a draw, for its end, why nobody knows whether its room was there."""
+        promise = self._keeper.book.promises.get(name)
+        if promise is not None and promise.state is PromiseState.CONFIRMED and not promise.cause:
+            self._say_cause(promise, why)
+
     def miss(self, away: Mapping[str, Away], now_s: float) -> None:
         """Take note of the connectors that can serve nobody at an epoch second.
 

@@ -4,21 +4,22 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.control.fold import DrawsPromised
-from gateway.control.promised_draws import PromisedDraw, owed_ma
+from gateway.control.promised_draws import PromisedDraw
 from tests.support.hungry_site import HungrySite, circuit
 
 MINUTE_S = 60
 BASE_A, FREE_A, KITCHEN_A = 40.0, 40.0, 20.0
 
 
-def kitchen(*, until_s: float, base_a: float = BASE_A) -> PromisedDraw:
+def kitchen(*, until_s: float, before_a: float | None = BASE_A) -> PromisedDraw:
     """Return 13.8 kW on three phases."""
-    return PromisedDraw(
-        rows=(0, 1, 2),
-        current_ma=int(KITCHEN_A * 1_000),
-        base_ma=(int(base_a * 1_000),) * 3,
-        until_s=until_s,
-    )
+    before_ma = None if before_a is None else int(before_a * 1_000)
+    return PromisedDraw(current_ma=int(KITCHEN_A * 1_000), before_ma=before_ma, until_s=until_s)
+
+
+def told(site: HungrySite, draw: PromisedDraw) -> None:
+    """Have control keep the room of a draw on each phase of the board."""
+    site.learn(DrawsPromised(at_s=site.now_s, draws=dict.fromkeys((0, 1, 2), draw)))
 
 
 def hungry() -> HungrySite:
@@ -33,7 +34,7 @@ def hungry() -> HungrySite:
 def test_what_a_load_was_promised_is_taken_from_those_that_charge_until_it_flows() -> None:
     site = hungry()
     before_a = sum(site.limits_a().values())
-    site.learn(DrawsPromised(at_s=site.now_s, draws=(kitchen(until_s=site.now_s + 600),)))
+    told(site, kitchen(until_s=site.now_s + 600))
     site.run(MINUTE_S)
     kept_a = sum(site.limits_a().values())
 
@@ -55,7 +56,7 @@ def test_what_a_load_was_promised_is_taken_from_those_that_charge_until_it_flows
 
 def test_a_draw_that_never_comes_is_kept_free_to_its_end_whoever_forgets_it() -> None:
     site = hungry()
-    site.learn(DrawsPromised(at_s=site.now_s, draws=(kitchen(until_s=site.now_s + 600),)))
+    told(site, kitchen(until_s=site.now_s + 600))
     site.run(599)
     kept_a = sum(site.limits_a().values())
     site.run(3 * MINUTE_S)
@@ -68,16 +69,8 @@ def test_a_draw_that_never_comes_is_kept_free_to_its_end_whoever_forgets_it() ->
     ("base_a", "owed_a"), [(40.0, 20.0), (35.0, 20.0), (50.0, 10.0), (60.0, 0.0), (80.0, 0.0)]
 )
 def test_what_base_has_risen_by_is_owed_no_more(base_a: float, owed_a: float) -> None:
-    draw = kitchen(until_s=100.0)
-
-    assert owed_ma((draw,), 0, int(base_a * 1_000), 99.0) == owed_a * 1_000
-    assert owed_ma((draw,), 3, int(base_a * 1_000), 99.0) == 0
-    assert owed_ma((draw,), 0, int(base_a * 1_000), 100.0) == 0
+    assert kitchen(until_s=100.0).owed_ma(int(base_a * 1_000)) == owed_a * 1_000
 
 
-def test_what_flows_of_one_load_is_not_taken_for_another_s() -> None:
-    first, second = kitchen(until_s=100.0), kitchen(until_s=100.0, base_a=BASE_A + KITCHEN_A)
-
-    both_ma = [owed_ma((first, second), 0, ma, 0.0) for ma in (40_000, 60_000, 80_000)]
-
-    assert both_ma == [40_000, 20_000, 0]
+def test_where_nothing_measured_what_was_before_the_whole_draw_stays_owed() -> None:
+    assert kitchen(until_s=100.0, before_a=None).owed_ma(80_000) == KITCHEN_A * 1_000

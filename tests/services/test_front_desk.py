@@ -262,13 +262,13 @@ def test_what_a_fault_left_unplanned_is_planned_after_it() -> None:
 
 def test_control_is_told_to_keep_room_for_a_promised_draw_and_one_without_room_is_broken() -> None:
     made = Desk()
-    made.clock.ahead_s += 2 * 3_600
-    for reads_a, ahead_s in ((90.0, 1.0), (90.1, SHORT_FOR_S), (90.2, 0.0)):
+    made.clock.ahead_s += 2 * 3_600 - 10.0
+    for reads_a, ahead_s in ((90.0, 10.0), (90.1, SHORT_FOR_S), (90.2, 0.0)):
         made.state = evolve(made.state, main_read(made.clock.monotonic_s(), reads_a))
         assert made.desk.counters["reservations broken"] == 0
         made.passes(1)
-        told = next(fact for fact in made.posted if isinstance(fact, DrawsPromised))
-        assert [draw.current_ma for draw in told.draws] == [16_000]
+        told = [f for f in made.posted if isinstance(f, DrawsPromised) and f.draws][-1]
+        assert {draw.current_ma for draw in told.draws.values()} == {16_000}
         made.state = evolve(made.state, told)
         made.clock.ahead_s += ahead_s
 

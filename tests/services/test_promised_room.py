@@ -1,7 +1,10 @@
 """Control keeps the room of a promised draw while it lasts, and a draw without room is told so."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from gateway.control.fold import DrawsPromised
 from gateway.control.promised_draws import PromisedDraw
@@ -9,7 +12,7 @@ from gateway.domain.ids import CircuitId
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.services.control_loop import Cycle
-from gateway.services.promised_room import BEFORE_S, SHORT_FOR_S, PromisedRoom
+from gateway.services.promised_room import BEFORE_S, SHORT_FOR_S, Lacks, PromisedRoom
 from tests.support.hungry_site import HungrySite, circuit
 from tests.support.promise_house import VANS, House
 from tests.support.virtual_time import run_virtual
@@ -33,31 +36,59 @@ KITCHEN = Reservation(
 )
 
 
-class Board:
-    """A 100 A board with two hungry vehicles and 40 A for them, and a desk that keeps room."""
+def draw(
+    name: str, *parts: tuple[int, int, float], rows: tuple[int, ...] = (0, 1, 2)
+) -> Reservation:
+    """Return a promised draw of parts: from and until what second, and how much."""
+    envelope = tuple(
+        Stretch(from_at_s=NOW_S + since, until_at_s=NOW_S + until, current_ma=int(amps * 1_000))
+        for since, until, amps in parts
+    )
+    return replace(KITCHEN, id=name, rows=rows, envelope=envelope)
 
-    def __init__(self, promise: Reservation = KITCHEN) -> None:
-        self.site = HungrySite((circuit("board", 100),), ("board",) * 2, base_a={"board": 40.0})
-        self.promise = promise
+
+class Board:
+    """A 100 A board with two hungry vehicles and 40 A for them, and a desk that keeps room.
+
+    A load flows as `loads` says: from and until what second, on which circuit, and how much.
+    """
+
+    def __init__(
+        self,
+        *promises: Reservation,
+        base_a: float = 40.0,
+        worst_case_a: int = 50,
+        loads: tuple[tuple[int, int, str, float], ...] = (),
+    ) -> None:
+        board = replace(circuit("board", 100), worst_case_base_ma=(worst_case_a * 1_000,) * 3)
+        circuits = (board, circuit("kitchen", 50, "board"))
+        self.site = HungrySite(circuits, ("board",) * 2, base_a={"board": base_a, "kitchen": 0.0})
+        self.promises, self.loads, self.base_a = promises, loads, base_a
         self.room = PromisedRoom(self._tell)
-        self.told: list[tuple[PromisedDraw, ...]] = []
-        self.now_s = NOW_S
+        self.told: list[Mapping[int, PromisedDraw]] = []
+        self.set_back_s, self.mute_from, self.mute_until = 0.0, 0, 0
+        self.second = 0
         self.site.plug_in(1)
         self.site.plug_in(2)
         self.site.run(600)
 
-    def _tell(self, draws: tuple[PromisedDraw, ...]) -> None:
+    def _tell(self, draws: Mapping[int, PromisedDraw]) -> None:
         self.told.append(draws)
         self.site.learn(DrawsPromised(at_s=self.site.now_s, draws=draws))
 
-    def run(self, seconds: int) -> dict[str, str]:
-        """Let seconds pass; return which draws are not kept at the last."""
-        lacking = dict[str, str]()
-        for _ in range(seconds):
-            self.now_s += 1.0
+    def run(self, until: int) -> Lacks:
+        """Let time pass until a second; return which draws lack room at the last."""
+        lacks = Lacks({}, {})
+        while self.second < until:
+            self.second += 1
+            self.site.base_a = {"board": self.base_a, "kitchen": 0.0}
+            for since, ends, name, amps in self.loads:
+                self.site.base_a[name] += amps if since <= self.second < ends else 0.0
+            is_mute = self.mute_from <= self.second < self.mute_until
+            self.site.silent_meters = {"meter-board"} if is_mute else set()
             cycle = Cycle(decision=self.site.step(), state=self.site.state)
-            lacking = self.room.note(cycle, [self.promise], self.now_s)
-        return lacking
+            lacks = self.room.note(cycle, self.promises, NOW_S + self.second - self.set_back_s)
+        return lacks
 
     @property
     def charging_a(self) -> float:
@@ -65,28 +96,27 @@ class Board:
 
 
 def test_room_is_made_before_the_draw_begins_and_given_back_at_its_end() -> None:
-    board = Board()
+    board = Board(KITCHEN, loads=((60, 650, "board", 20.0),))
     board.run(int(60 - BEFORE_S) - 1)
     before_a = board.charging_a
-    board.run(int(BEFORE_S))
+    ends_s = board.site.now_s + 660 - board.second
+    board.run(59)
     at_its_beginning_a = board.charging_a
-    board.site.base_a["board"] += 20.0
-    board.run(590)
+    board.run(649)
     while_it_flows_a = board.charging_a
-    board.site.base_a["board"] -= 20.0
-    board.run(200)
+    board.run(850)
 
     assert before_a > 38
     assert 17 < at_its_beginning_a <= 20
     assert 17 < while_it_flows_a <= 20
     assert board.charging_a > 38
     assert not board.site.overclaimed
-    (kept,) = board.told[0]
-    assert (kept.current_ma, kept.until_s) == (
-        20_000,
-        board.site.now_s - (board.now_s - NOW_S - 660),
-    )
-    assert board.told[1:] == [()]
+    assert {(kept.current_ma, kept.until_s) for told in board.told for kept in told.values()} == {
+        (20_000, ends_s)
+    }
+    assert board.told[-1] == {}
+    # Of what base was before it began the least counts: told anew where that falls.
+    assert len(board.told) < 10
 
 
 def test_nothing_is_kept_for_what_is_held_only_or_has_a_vehicle() -> None:
@@ -101,18 +131,131 @@ def test_nothing_is_kept_for_what_is_held_only_or_has_a_vehicle() -> None:
         assert board.told == []
 
 
+@pytest.mark.parametrize(
+    ("second", "loads", "charging_a"),
+    [
+        # They overlap: of 40 A the second has 12 A once the first is over.
+        ((360, 1560), ((60, 660, "board", 12.0), (360, 1560, "board", 12.0)), 28),
+        # One after another, and one load flows on.
+        ((660, 1560), ((60, 1560, "board", 12.0),), 28),
+    ],
+)
+def test_draws_one_after_another_are_kept_room_once(
+    second: tuple[int, int], loads: tuple[tuple[int, int, str, float], ...], charging_a: float
+) -> None:
+    board = Board(draw("a", (60, 660, 12)), draw("b", (*second, 12)), loads=loads)
+    for now in (640, 659, 900, 1550):
+        board.run(now)
+        if now > 700 or second[0] == 660:
+            assert charging_a - 4 < board.charging_a <= charging_a
+    assert not board.site.overclaimed
+
+
+def test_draws_on_a_circuit_and_the_one_above_are_kept_room_once() -> None:
+    above = draw("above", (200, 1500, 15))
+    below = draw("below", (60, 660, 10), rows=(0, 1, 2, 3, 4, 5))
+    loads = ((60, 660, "kitchen", 10.0), (200, 1500, "board", 15.0))
+    board = Board(above, below, loads=loads)
+    board.run(600)
+    both_a = board.charging_a
+    board.run(1400)
+
+    assert 12 < both_a <= 15
+    assert 20 < board.charging_a <= 25
+
+
+def test_a_draw_that_dips_for_a_moment_keeps_its_room() -> None:
+    board = Board(draw("a", (60, 360, 20), (360, 380, 10), (380, 900, 20)))
+    for now in (350, 365, 390, 500, 880):
+        board.run(now)
+        assert board.charging_a <= 20
+
+
+def test_a_draw_is_kept_room_to_its_end_though_the_clock_is_set_back() -> None:
+    board = Board(KITCHEN)
+    board.run(300)
+    board.set_back_s = 200
+    board.run(850)
+    kept_a = board.charging_a
+    board.run(1_000)
+
+    assert kept_a <= 20
+    assert board.charging_a > 38
+
+
+def test_a_clock_that_wanders_by_less_than_a_second_tells_nothing_anew() -> None:
+    board = Board(KITCHEN)
+    for second in range(1, 200):
+        board.set_back_s = 0.1 * (second % 5)
+        board.run(second)
+
+    assert 0 < len(board.told) < 10
+
+
+def test_a_load_that_goes_before_the_draw_begins_is_not_in_what_was_before() -> None:
+    board = Board(KITCHEN, loads=((0, 50, "board", 15.0), (60, 660, "board", 20.0)))
+    board.run(300)
+
+    assert 16 < board.charging_a <= 20
+
+
+def test_what_was_before_is_noted_only_from_a_meter_that_is_read() -> None:
+    board = Board(draw("a", (60, 660, 12)), loads=((60, 660, "board", 12.0),))
+    board.mute_from, board.mute_until = 10, 55
+    board.run(50)
+    assert {kept.before_ma for kept in board.told[-1].values()} == {None}
+    board.run(300)
+
+    assert 24 < board.charging_a <= 28
+
+
 def test_a_draw_without_room_for_a_minute_of_its_time_is_told_where_it_lacks() -> None:
-    board = Board()
-    board.site.base_a["board"] = 80.0
-    # Of the set-point, 95 A, so much is left where nobody charges.
-    assert board.run(60 + int(SHORT_FOR_S) - 1) == {}
+    # Of the set-point, 95 A, 15 A are left where nobody charges.
+    board = Board(KITCHEN, base_a=80.0)
+    assert board.run(60 + int(SHORT_FOR_S) - 1) == ({}, {})
     assert board.charging_a == 0
 
-    lacking = board.run(1)
+    lacks = board.run(60 + int(SHORT_FOR_S))
 
-    assert lacking == {"kitchen": "circuit board was short of 5.0 A on L1 for 60 s"}
-    board.site.base_a["board"] = 70.0
-    assert board.run(2) == {}
+    assert lacks == ({"kitchen": "circuit board was short of 5.0 A on L1 for 60 s"}, {})
+    board.base_a = 70.0
+    assert board.run(board.second + 2) == ({}, {})
+
+
+def test_less_than_what_a_limit_is_changed_for_breaks_no_promise() -> None:
+    assert Board(KITCHEN, base_a=75.5).run(400) == ({}, {})
+    assert Board(KITCHEN, base_a=76.5).run(400).broken
+
+
+def test_a_draw_that_follows_does_not_break_the_one_that_has_its_room() -> None:
+    now, next_ = draw("now", (60, 660, 20)), draw("next", (200, 660, 30))
+    board = Board(now, next_, base_a=55.0, loads=((60, 660, "board", 20.0),))
+    for second in range(60, 200):
+        assert board.run(second) == ({}, {})
+
+
+def test_nobody_judges_a_draw_before_which_nothing_was_measured() -> None:
+    board = Board(draw("a", (60, 660, 30)), base_a=40.0, worst_case_a=70)
+    board.loads = ((60, 660, "board", 30.0),)
+    board.mute_from, board.mute_until = 10, 150
+    said = (
+        "circuit board was short of 5.0 A on L1 for 60 s; whether that was its room nobody measured"
+    )
+
+    for second in range(30, 400):
+        assert board.run(second).broken == {}
+        if second == 130:
+            assert board.run(second + 1).unknown == {"a": said}
+
+
+def test_where_base_itself_does_not_fit_nobody_says_that_the_room_was_there() -> None:
+    # Another load takes what the kitchen was to have, and then that begins as well.
+    board = Board(KITCHEN, loads=((40, 2_000, "board", 45.0), (60, 660, "board", 20.0)))
+
+    broken, unknown = board.run(60 + int(SHORT_FOR_S) + 1)
+
+    said = "circuit board was short of 10.0 A on L1 for 60 s; whether that was its room nobody measured"
+    assert (broken, unknown) == ({}, {"kitchen": said})
 
 
 def test_what_became_of_a_draw_is_whether_its_room_was_there() -> None:
@@ -129,9 +272,10 @@ def test_what_became_of_a_draw_is_whether_its_room_was_there() -> None:
             offer = house.booking.quote(need, VANS).offers[0]
             return await house.booking.confirm((await house.booking.hold(offer.id, VANS)).id, VANS)
 
-        spoilt, kept = await drawn(), await drawn()
+        spoilt, kept, unknown = await drawn(), await drawn(), await drawn()
         why = "circuit carpark was short of 5.0 A on L1 for 60 s"
-        house.booking.spoil({spoilt.id: why, "nobody's": why})
+        house.booking.spoil({spoilt.id: why, "nobody's": why}, {unknown.id: "nobody measured"})
+        house.booking.spoil({}, {unknown.id: "nobody measured since", kept.id[:-1]: "nobody's"})
         await house.clock.sleep_s(700)
         house.booking.settle()
 
@@ -140,5 +284,7 @@ def test_what_became_of_a_draw_is_whether_its_room_was_there() -> None:
         assert house.of(kept).cause == (
             "its room was kept free; what was drawn of it nobody measured"
         )
+        assert house.of(unknown).state is PromiseState.FULFILLED
+        assert house.of(unknown).cause == "nobody measured"
 
     run_virtual(test())

@@ -115,6 +115,7 @@ class HungrySite:
             name="hungry", timezone="UTC", voltage_v=230.0, circuits=circuits, stations=stations
         )
         self.now_s = 10_000.0
+        self.silent_meters: set[str] = set()
         self.base_a = base_a
         self.parameters = parameters or ControlParameters()
         self.reads_each_s = reads_each_s
@@ -255,6 +256,8 @@ class HungrySite:
         wiring, facts = self.state.wiring, list[ControlEvent]()
         noise_ma = NOISE_MA[int(self.now_s) % len(NOISE_MA)]
         for at, of_circuit in enumerate(wiring.circuits):
+            if of_circuit.meter in self.silent_meters:
+                continue
             below = {wiring.connectors[c].ref for c in wiring.below[at]}
             base_ma = sum(
                 int(base_a * 1_000)
