@@ -110,6 +110,9 @@ def _circuits(seen: Observed) -> Iterator[Metric]:
     )
     rest = amperes("base", "What may flow besides the connectors under control, in A.")
     reserve = amperes("reserve", "What is kept free for what may rise before vehicles obey, in A.")
+    promised = amperes(
+        "promised", "What is kept free for loads that were promised it and draw less yet, in A."
+    )
     available = amperes(
         "available", "What connectors may take in all, in A; negative when the rest alone is over."
     )
@@ -130,9 +133,10 @@ def _circuits(seen: Observed) -> Iterator[Metric]:
             age.add_metric(labels, row.age_s + since_s)
         rest.add_metric(labels, row.base_ma / 1_000)
         reserve.add_metric(labels, row.reserve_ma / 1_000)
+        promised.add_metric(labels, row.draw_ma / 1_000)
         available.add_metric(labels, row.available_ma / 1_000)
         claimed.add_metric(labels, claimed_ma / 1_000)
-    yield from (rating, set_point, current, age, rest, reserve, available, claimed)
+    yield from (rating, set_point, current, age, rest, reserve, promised, available, claimed)
     yield _circuit_limits(state, [(circuit, phase, row) for circuit, phase, row, _ in phases])
     yield from _circuit_devices(seen)
 

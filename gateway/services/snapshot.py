@@ -19,7 +19,8 @@ class PhaseView:
     """One phase of a circuit, in mA; `current_ma` is None where nothing measures it.
 
     `bound_ma` is what is aimed at (`bound_source`: whose limit it is, None the set-point).
-    `age_s` is the reading's age; too old a reading is not shown, its age is.
+    `age_s` is the reading's age; too old a reading is not shown, its age is. Available is the bound
+    less base, reserve and `promised_ma`, which loads that were promised it may still add to base.
     """
 
     phase: str
@@ -31,6 +32,7 @@ class PhaseView:
     age_s: float | None
     base_ma: int
     reserve_ma: int
+    promised_ma: int
     available_ma: int
     claimed_ma: int
 
@@ -198,6 +200,7 @@ def _circuit_view(circuit: Circuit, rows: list[Row], claimed_ma: list[int]) -> C
                 age_s=_known_age_s(row.age_s),
                 base_ma=row.base_ma,
                 reserve_ma=row.reserve_ma,
+                promised_ma=row.draw_ma,
                 available_ma=row.available_ma,
                 claimed_ma=claimed,
             )

@@ -12,6 +12,8 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.metric_families import Observed
 from gateway.adapters.metrics import PrometheusMetrics
 from gateway.control.condition import Condition
+from gateway.control.fold import DrawsPromised
+from gateway.control.promised_draws import PromisedDraw
 from gateway.domain.events import ConnectorMetered, StationDisconnected
 from gateway.domain.ids import StationId
 from gateway.domain.limits import Authority, Constraint
@@ -55,6 +57,23 @@ def on_phases(text: str, name: str, **labels: str) -> list[float]:
 
 def labelled(samples: Mapping[Labels, float], label: str) -> dict[str, float]:
     return {dict(labels)[label]: value for labels, value in samples.items()}
+
+
+def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
+    board = OneCircuit()
+    board.flow(20.5)
+    draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=board.now_s + 60)
+    board.learn(DrawsPromised(at_s=board.now_s, draws={0: draw}))
+    text = text_of(observed(board))
+    left = {
+        name: on_phases(text, f"headroom_circuit_{name}_amperes", circuit=BOARD)[0]
+        for name in ("set_point", "base", "reserve", "promised", "available")
+    }
+
+    assert left["promised"] == 7.0
+    assert left["available"] == pytest.approx(
+        left["set_point"] - left["base"] - left["reserve"] - left["promised"]
+    )
 
 
 def test_a_circuit_is_told_as_the_decision_sees_it() -> None:

@@ -246,6 +246,7 @@ def a_circuit(*ages_s: float | None) -> CircuitView:
             age_s=age_s,
             base_ma=0,
             reserve_ma=0,
+            promised_ma=0,
             available_ma=0,
             claimed_ma=0,
         )

@@ -12,7 +12,8 @@ from gateway.cli.view import render
 from gateway.cli.why import find_connectors
 from gateway.control.decide import decide
 from gateway.control.explain import sentence
-from gateway.control.fold import evolve_all
+from gateway.control.fold import ControlEvent, DrawsPromised, evolve_all
+from gateway.control.promised_draws import PromisedDraw
 from gateway.domain.charging import ConnectorStatus
 from gateway.domain.events import (
     ConnectorMetered,
@@ -33,7 +34,7 @@ CP_01 = StationId("CP-01")
 PLUG = ConnectorRef(CP_01, 1)
 
 
-def a_cycle(*facts: Event, station_count: int = 3, at_s: float = 2.0) -> Cycle:
+def a_cycle(*facts: ControlEvent, station_count: int = 3, at_s: float = 2.0) -> Cycle:
     state = evolve_all(at_start(small_site(station_count)), facts)
     return Cycle(state=state, decision=decide(state, at_s))
 
@@ -98,6 +99,18 @@ def test_a_phase_shows_reading_set_point_rating_base_reserve_and_age() -> None:
     for figure in ("60.0", "95.0", "100.0", "15.0", "1.0 s"):
         assert f" {figure} " in text
     assert "charging 15.2 0.0 0.0" in text
+
+
+def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
+    draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=60.0)
+    cycle = a_cycle(*CHARGING, DrawsPromised(at_s=1, draws={0: draw}))
+
+    (circuit,) = snapshot_of(cycle, at=NOON, counters={}, limit_latencies_s=[]).circuits
+
+    for phase, promised_ma in zip(circuit.phases, (7_000, 0, 0), strict=True):
+        assert phase.promised_ma == promised_ma
+        kept_ma = phase.base_ma + phase.reserve_ma + phase.promised_ma
+        assert phase.available_ma == phase.bound_ma - kept_ma
 
 
 def test_what_nobody_measured_is_not_shown_as_nothing() -> None:
