@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from gateway.control.bounds import allowed_in_force_ma, reading_is_current
-from gateway.control.state import ConnectorBelief, PhaseState, SiteState
+from gateway.control.state import ConnectorBelief, Move, PhaseState, SiteState
 
 LEAST_RATIO, MOST_RATIO = 0.7, 1.3  # Of the cut: what the circuit must have fallen by.
 WHOLE_AMPERE_MA = 1_000  # Some follow in whole amperes: a small cut may be so much more.
@@ -82,13 +82,27 @@ def _others_ma(state: SiteState, at: int, at_s: float) -> int:
 def _may_fall_ma(state: SiteState, at: int, since_s: float, at_s: float) -> int:
     """Return what a connector may have fallen by: as its cut allows, or as its readings tell."""
     connector, belief = state.wiring.connectors[at], state.connectors[at]
-    told_ma = sum(-min(0, *move.moved_ma) for move in belief.moves if move.at_s >= since_s)
+    told_ma = _deepest_fall_ma([move for move in belief.moves if move.at_s >= since_s])
     if not _is_being_cut(state, at, at_s):
         return told_ma
     station = state.stations[connector.ref.station]
     in_force_ma = allowed_in_force_ma(connector, belief, station, belief.limits)
     newest_ma = allowed_in_force_ma(connector, belief, station, belief.limits[-1:])
     return max(told_ma, in_force_ma - newest_ma + WHOLE_AMPERE_MA)
+
+
+def _deepest_fall_ma(moves: list[Move]) -> int:
+    """Return by how much a reading was below an earlier one at most, on any phase.
+
+    A draw that goes up and down is no lower for it: what rises between falls is taken off.
+    """
+    deepest_ma = 0
+    for phase in range(3):
+        fallen_ma = 0
+        for move in moves:
+            fallen_ma = max(0, fallen_ma - move.moved_ma[phase])
+            deepest_ma = max(deepest_ma, fallen_ma)
+    return deepest_ma
 
 
 def _is_tried(state: SiteState, at: int, at_s: float) -> bool:

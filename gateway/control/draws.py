@@ -32,7 +32,7 @@ from gateway.domain.events import ConnectorMetered
 
 USED_PHASE_MA = 1_000  # A phase that carries less is not one the vehicle charges on.
 FIT_RATIO = 0.3
-KEPT_MOVES = 12
+KEPT_MOVES = 18  # One each second of a reaction chain, and two more.
 FIRST_DRAW_S = 90.0
 JITTER_MA = 200  # Two readings that differ by less tell of nothing.
 

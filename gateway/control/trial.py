@@ -50,8 +50,9 @@ def trial_of(
     vehicle that does not follow the little more, one that draws too little to follow it, or a
     station that sends no readings, is cut to nothing for a moment instead, and again after a
     while where that was not seen, later each time. All of it counts at the old limit meanwhile
-    (`high_ma`). Where the circuit must show it, nobody else there is being cut, nor tried by such a
-    cut (`taken`); and once more soon after it has, as a load may have been switched off just then.
+    (`high_ma`). Where the circuit must show it, others there do not fall by so much that they would
+    cover it, nor is one tried by such a cut (`taken`); and once more soon after it has, as a load
+    may have been switched off just then.
     """
     parameters, belief = state.parameters, state.connectors[at]
     since_s, newest = _begun_at_s(state, at), belief.limits[-1]

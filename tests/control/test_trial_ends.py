@@ -361,6 +361,39 @@ def test_a_trial_that_another_cut_covers_is_made_again_as_soon_as_the_first_was(
     assert board.is_proven(3)
 
 
+def go_up_and_down(board: Board, *, seconds: int, by_a: float, each_s: int) -> None:
+    """Let time pass in which the first connector draws so much more, and no more, in turns."""
+    least_a = board.cars[1].takes_a
+    for second in range(seconds):
+        board.cars[1].takes_a = least_a + by_a * (second // each_s % 2)
+        board.live(1, 20.0)
+
+
+def test_beside_a_draw_that_goes_up_and_down_each_second_one_is_proven_as_soon() -> None:
+    restless = Car(takes_a=14.0, every_s=1, says_every_s=1)
+    board = Board({1: restless, 3: Car(at_s=120, is_mute=True, takes_a=6.0)})
+    board.live(120, 20.0)
+
+    go_up_and_down(board, seconds=180, by_a=1.2, each_s=1)
+
+    assert board.is_proven(3)
+
+
+def test_what_another_fell_by_is_not_forgotten_while_it_goes_up_and_down() -> None:
+    """It falls just as one that obeys nothing is cut, and a load does 13 s later: 3 A each."""
+    restless = Car(takes_a=20.0, every_s=1, says_every_s=1)
+    deaf = Car(at_s=120, is_mute=True, takes_a=6.0, is_tied_a=6.0)
+    board, paused_s = Board({1: restless, 3: deaf}), 0
+    board.live(150, 20.0)
+    for second in range(1_200):
+        paused_s = 0 if board.one.told_ma(3) else paused_s + 1
+        restless.takes_a = (17.0 if paused_s else 20.0) + 0.5 * (second % 2)
+        board.live(1, 17.0 if paused_s > 13 else 20.0)
+
+    assert board.changes[3] > 4
+    assert not board.is_proven(3)
+
+
 @pytest.mark.parametrize("cuts_ma", [4_000, 5_000, 6_000, 7_000])
 def test_what_falls_by_a_cut_of_another_proves_nobody(cuts_ma: int) -> None:
     board = beside_one_at_20_a(Car(is_mute=True, takes_a=6.0, is_tied_a=6.0))
