@@ -109,6 +109,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
         lapse=lapse,
         trial_at_s=tuple([None if t is None else t.since_s for t in moment.trials]),
         trial_unseen_count=tuple([0 if t is None else t.unseen_count for t in moment.trials]),
+        trial_spared=tuple([t is not None and t.is_spared for t in moment.trials]),
         trial_covered=tuple([t is not None and t.is_covered for t in moment.trials]),
         asked_at_s=_asked_at_s(state, asked, now_s),
     )

@@ -383,7 +383,9 @@ class ControlMemory:
     trial_at_s: tuple[float | None, ...] = ()
     """Per connector: when the trial that proves its station began."""
     trial_unseen_count: tuple[int, ...] = ()
-    """Per connector: how many of its trials were not seen before that one."""
+    """Per connector: how many of its trials were not seen before that one, without one covered."""
+    trial_spared: tuple[bool, ...] = ()
+    """Per connector: whether there was one covered that is not in that count."""
     trial_covered: tuple[bool, ...] = ()
     """Per connector: whether that one could not be seen, for what others were being cut by."""
     tells_all_phases: tuple[bool, ...] = ()
@@ -440,6 +442,7 @@ class SiteState:
                 waiting_since_s=(None,) * len(wiring.connectors),
                 trial_at_s=(None,) * len(wiring.connectors),
                 trial_unseen_count=(0,) * len(wiring.connectors),
+                trial_spared=(False,) * len(wiring.connectors),
                 trial_covered=(False,) * len(wiring.connectors),
                 tells_all_phases=(False,) * len(wiring.connectors),
             ),

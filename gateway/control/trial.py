@@ -23,7 +23,9 @@ class Trial:
     limit_ma: int
     since_s: float | None
     unseen_count: int = 0
-    """How many cuts to nothing were not seen before that."""
+    """How many cuts to nothing were not seen before that, without the first that was covered."""
+    is_spared: bool = False
+    """Whether there was such a first one: each later one is in that count."""
     is_held: bool = False
     """Whether it is cut to nothing and must stay there, until that can have been seen."""
     is_covered: bool = False
@@ -58,6 +60,7 @@ def trial_of(
     since_s, newest = _begun_at_s(state, at), belief.limits[-1]
     unseen_count = 0 if since_s is None else state.memory.trial_unseen_count[at]
     was_covered = since_s is not None and state.memory.trial_covered[at]
+    was_spared = since_s is not None and state.memory.trial_spared[at]
     if newest.last_sequence == 0:
         return Trial(limit_ma=MIN_CHARGING_MA, since_s=None)
     if newest.limit_ma == 0:
@@ -68,6 +71,7 @@ def trial_of(
             limit_ma=0,
             since_s=since_s,
             unseen_count=unseen_count,
+            is_spared=was_spared,
             is_held=is_held,
             is_covered=was_covered or (is_held and _is_covered_now(state, at, now_s)),
         )
@@ -75,6 +79,7 @@ def trial_of(
         limit_ma=min(newest.limit_ma, _raised_ma(state)),
         since_s=since_s,
         unseen_count=unseen_count,
+        is_spared=was_spared,
         is_covered=was_covered,
     )
     if newest.acknowledged_at_s is None:
@@ -83,14 +88,8 @@ def trial_of(
     # Raised or paused so long ago; paused where it has been started since.
     tried_for_s = None if since_s is None else now_s - since_s
     was_paused = since_s is not None and belief.started_at_s > since_s
-    again_s = min(parameters.trial_again_s * 2**unseen_count, parameters.trial_again_most_s)
-    if was_paused and since_s is not None and belief.cut_shown_at_s >= since_s:
-        # Long enough since it began for a load that goes on and off to show that by itself.
-        again_s = parameters.reaction_s + 2 * parameters.start_settling_s
-    elif was_paused and not was_covered and again_s < parameters.trial_again_most_s:
-        unseen_count += 1
+    again_s, pause = _next_pause(state, at, hold, now_s, was_paused=was_paused)
     is_again = was_paused and tried_for_s is not None and tried_for_s <= again_s
-    pause = Trial(limit_ma=0, since_s=now_s, unseen_count=unseen_count, is_held=True)
     told_at_s = NEVER_S if belief.draw is None else belief.draw.at_s
     if now_s > told_at_s + waits_s:
         is_silent = now_s > max(settled_at_s, belief.started_at_s) + waits_s
@@ -110,6 +109,25 @@ def trial_of(
         return pause  # It was raised before, and no cut was seen.
     raised_ma = min(_raised_ma(state), state.wiring.connectors[at].max_ma)
     return replace(hold, limit_ma=raised_ma, since_s=now_s if since_s is None else since_s)
+
+
+def _next_pause(
+    state: SiteState, at: int, last: Trial, now_s: float, *, was_paused: bool
+) -> tuple[float, Trial]:
+    """Return how long after the last cut to nothing, if any, the next may be made; and the next."""
+    parameters, unseen_count, is_spared = state.parameters, last.unseen_count, last.is_spared
+    again_s = min(parameters.trial_again_s * 2**unseen_count, parameters.trial_again_most_s)
+    if was_paused and last.since_s is not None:
+        if state.connectors[at].cut_shown_at_s >= last.since_s:
+            # Long enough since it began for a load that goes on and off to show that by itself.
+            again_s = parameters.reaction_s + 2 * parameters.start_settling_s
+        elif again_s < parameters.trial_again_most_s:
+            unseen_count += not last.is_covered or is_spared
+            is_spared = is_spared or last.is_covered
+    pause = Trial(
+        limit_ma=0, since_s=now_s, unseen_count=unseen_count, is_spared=is_spared, is_held=True
+    )
+    return again_s, pause
 
 
 def _begun_at_s(state: SiteState, at: int) -> float | None:

@@ -394,6 +394,18 @@ def test_what_another_fell_by_is_not_forgotten_while_it_goes_up_and_down() -> No
     assert not board.is_proven(3)
 
 
+@pytest.mark.parametrize(("by_a", "each_s"), [(2.0, 10), (3.0, 12), (2.0, 15)])
+def test_one_that_is_covered_each_time_is_tried_more_and_more_seldom(
+    by_a: float, each_s: int
+) -> None:
+    board = Board({1: Car(takes_a=14.0), 3: Car(at_s=200, is_mute=True, takes_a=16.0)})
+    board.live(200, 20.0)
+
+    go_up_and_down(board, seconds=2 * HALF_AN_HOUR_S, by_a=by_a, each_s=each_s)
+
+    assert 5 <= board.changes[3] <= 15
+
+
 @pytest.mark.parametrize("cuts_ma", [4_000, 5_000, 6_000, 7_000])
 def test_what_falls_by_a_cut_of_another_proves_nobody(cuts_ma: int) -> None:
     board = beside_one_at_20_a(Car(is_mute=True, takes_a=6.0, is_tied_a=6.0))
