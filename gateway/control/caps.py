@@ -174,10 +174,12 @@ def _caps_of_connector(
                 # What pauses a row pauses whoever is wired to it: which phases a vehicle uses is
                 # known from what its station tells alone.
                 if row in counted or cap.limit_ma == 0:
-                    limit_ma = _narrowed_ma(state, at, cap)
-                    if cap.reason.kind is ReasonKind.THERMAL_BUDGET and not station.is_proven:
-                        limit_ma = 0  # It has no more than the minimum: less it may obey.
-                    yield cap.reason._replace(limit_ma=limit_ma)
+                    limit_ma, reason = _narrowed_ma(state, at, cap), cap.reason
+                    is_hot = reason.kind is ReasonKind.THERMAL_BUDGET
+                    if is_hot and limit_ma and not station.is_proven:
+                        # It has no more than the minimum: less it may obey.
+                        limit_ma, reason = 0, reason._replace(is_for_unproven=True)
+                    yield reason._replace(limit_ma=limit_ma)
     for constraint in state.constraints.values():
         if constraint.subject == connector.ref:
             yield _outside_limit(state, at, constraint)

@@ -160,12 +160,12 @@ def _of_station(reason: Reason) -> str:
             f"at {counted} on each until its phases are known"
         )
     if reason.kind is ReasonKind.STATION_UNPROVEN:
-        kept = (
-            f", and up to {amps(reason.beyond_ma)} more in the reserve" if reason.beyond_ma else ""
-        )
+        starts = ""
+        if reason.beyond_ma:
+            starts = f"; up to {amps(reason.beyond_ma)} more may begin to flow, should it not obey"
         return (
             "the station has not yet been seen to obey a cut; until then it gets "
-            f"{_trial_of(reason.limit_ma)} and is counted at {counted}{kept}"
+            f"{_trial_of(reason.limit_ma)} and is counted at {counted}{starts}"
         )
     if reason.excess is not None:
         return f"the station {beyond_told(reason.excess)}"
@@ -209,9 +209,10 @@ def _of_safety(reason: Reason) -> str:
             f"fallback for {_seconds(reason.remaining_s)} more"
         )
     share = 0.0 if reason.budget_ratio is None else reason.budget_ratio
+    unproven = ", and the station has not yet been seen to obey a cut"
     return (
-        f"the overcurrent device of {where} would have spent {share:.0%} of its thermal budget; "
-        f"{arithmetic}"
+        f"the overcurrent device of {where} would have spent {share:.0%} of its thermal budget"
+        f"{unproven if reason.is_for_unproven else ''}; {arithmetic}"
     )
 
 

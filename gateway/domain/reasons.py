@@ -103,5 +103,7 @@ class Reason(NamedTuple):
     beyond_ma: int = 0
     in_watts: bool = False
     """Whether an outside limit in amperes has to be told in watts."""
+    is_for_unproven: bool = False
+    """Whether heat narrows it so far only because its station was not yet seen to obey."""
     stop: StopCause | None = None
     excess: Excess | None = None

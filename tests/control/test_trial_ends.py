@@ -10,7 +10,7 @@ from gateway.control.thermal import budget_spent_ratio, theta_after
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice
 from gateway.domain.events import ConstraintSet, FallbackInstalled
 from gateway.domain.limits import Authority, Constraint
-from gateway.domain.reasons import Reason
+from gateway.domain.reasons import Reason, ReasonKind
 from tests.support.one_circuit import OneCircuit, ref, site
 
 FOLLOWS_S = 7
@@ -274,14 +274,34 @@ def test_of_several_that_sleep_the_reserve_keeps_one_start() -> None:
     assert board.one.told_ma(3) > 10_000
 
 
-def test_one_that_sleeps_is_said_to_count_what_it_counts_and_the_rest_to_be_kept() -> None:
+@pytest.mark.parametrize(("spike_a", "limit_ma"), [(36.0, 6_000), (40.0, 0)])
+def test_one_paused_for_heat_alone_is_said_not_to_have_been_seen_to_obey(
+    spike_a: float, limit_ma: int
+) -> None:
+    """Where the others have their minimum; where all are paused the heat is why."""
+    board = Board({1: Car(takes_a=32.0), 2: Car(takes_a=32.0), 3: Car(takes_a=0.0)})
+    board.live(600, 10.0)
+
+    board.live(1, 10.0 + spike_a)
+
+    obeys, unproven = board.why(1), board.why(3)
+    is_said = "budget, and the station has not yet been seen to obey a cut;" in sentence(unproven)
+    assert unproven.kind is ReasonKind.THERMAL_BUDGET
+    assert (obeys.limit_ma, unproven.limit_ma) == (limit_ma, 0)
+    assert is_said == (limit_ma > 0)
+    assert "seen to obey a cut" not in sentence(obeys)
+
+
+def test_one_that_sleeps_is_said_to_count_what_it_counts_and_what_it_may_start() -> None:
     board = Board({3: Car(takes_a=0.0)})
     board.live(120, 20.0)
     assert board.one.high_ma(3) == 6_000
 
     told = sentence(board.why(3))
 
-    assert "and is counted at 6.0 A, and up to 26.0 A more in the reserve." in told
+    assert "is counted at 6.0 A; up to 26.0 A more may begin to flow, should it not obey." in told
+    assert board.one.seen().rows[0].reserve_ma < 26_000  # A part is borne until others are cut.
+    assert "reserve" not in told
 
 
 def test_several_that_wake_at_once_are_all_in_the_reserve() -> None:
