@@ -682,7 +682,7 @@ def run_race(acts: int) -> None:
 
 
 def test_four_writers_that_race_never_promise_more_than_there_is() -> None:
-    run_race(12_500)
+    run_race(25_000)
 
 
 @pytest.mark.soak
