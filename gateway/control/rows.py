@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from gateway.control.doubts import doubted, unseen_ma
 from gateway.control.parameters import ControlParameters
+from gateway.control.promised_draws import promised_ma
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
 from gateway.domain.circuits import Circuit
@@ -107,8 +108,8 @@ def row_of(
             )
             if idle_ma > reserve_ma:
                 reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
-    draw = state.promised_draws.get(at)
-    draw_ma = draw.owed_ma(base_ma) if draw is not None and now_s < draw.until_s else 0
+    draws = state.promised_draws.get(at)
+    draw_ma = promised_ma(draws, base_ma, now_s) if draws else 0
     # By place, in the order of its fields: by name it takes three times as long.
     return Row(
         rating_ma,

@@ -1,10 +1,10 @@
 """The room that control keeps for loads on circuits that were promised it, and whether it is there."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import NamedTuple
 
-from gateway.control.promised_draws import PromisedDraw
+from gateway.control.promised_draws import PromisedDraw, promised_ma
 from gateway.control.rows import Row
 from gateway.domain.electric import Phase
 from gateway.domain.promises import PromiseState, Reservation, Stretch
@@ -18,6 +18,10 @@ SHORT_FOR_S = 60.0
 
 SAME_WITHIN_S = 1.0
 """What ends so much later by another clock ends when control was told."""
+
+
+_Draw = tuple[Reservation, list[Stretch]]
+"""A promised draw, and the parts of it that room is kept for."""
 
 
 class Lacks(NamedTuple):
@@ -46,10 +50,11 @@ class _Short(NamedTuple):
 class PromisedRoom:
     """What control is told of promised draws, and which of them it could not keep; in one event loop."""
 
-    def __init__(self, tell: Callable[[Mapping[int, PromisedDraw]], None]) -> None:
+    def __init__(self, tell: Callable[[Mapping[int, tuple[PromisedDraw, ...]]], None]) -> None:
         """Begin with none; `tell` takes what is to be kept on each row now, whenever that changes."""
         self._tell = tell
-        self._kept: dict[int, PromisedDraw] = {}
+        self._kept: dict[int, tuple[PromisedDraw, ...]] = {}
+        self._most_before_ma: dict[tuple[str, int], int] = {}
         self._before: dict[int, _Before] = {}
         self._short_since_s: dict[tuple[str, bool], float] = {}
 
@@ -70,7 +75,15 @@ class PromisedRoom:
             for row, due in of_rows.items()
             if (before := self._before_of(cycle, row, is_to_flow=_current_ma(due, now_s) > 0))
         }
-        kept = {row: self._draw_of(cycle, row, due, now_s) for row, due in of_rows.items()}
+        flow_ma = {row: self._flow_ma(cycle, row, draws, now_s) for row in of_rows}
+        self._most_before_ma = {
+            (promise.id, row): before_ma
+            for promise, due in draws
+            for row in promise.rows
+            if (before_ma := self._most_before(cycle, promise, row, flow_ma[row], now_s))
+            is not None
+        }
+        kept = {row: self._draws_of(cycle, row, draws, now_s) for row in of_rows}
         if kept != self._kept:
             self._kept = kept
             self._tell(kept)
@@ -87,26 +100,65 @@ class PromisedRoom:
         base_ma = seen.base_ma if before is None else min(before.base_ma, seen.base_ma)
         return _Before(base_ma, is_sure=not is_to_flow)
 
-    def _draw_of(
-        self, cycle: Cycle, row: int, due: Sequence[Stretch], now_s: float
-    ) -> PromisedDraw:
-        """Return what is kept on a row: the most that may flow at one time, from now on."""
-        begins_s = {now_s, *(max(now_s, part.from_at_s) for part in due)}
-        until_s = cycle.decision.at_s + max(part.until_at_s for part in due) - now_s
-        told = self._kept.get(row)
-        if told is not None and abs(told.until_s - until_s) < SAME_WITHIN_S:
-            until_s = told.until_s
-        before = self._before.get(row)
-        return PromisedDraw(
-            current_ma=max(_current_ma(due, at_s) for at_s in begins_s),
-            before_ma=None if before is None else before.base_ma,
-            until_s=until_s,
+    def _flow_ma(self, cycle: Cycle, row: int, draws: Iterable[_Draw], now_s: float) -> int:
+        """Return what of base is taken for promised draws that may flow now: no more than theirs."""
+        flowing = [draw for draw in _on_row(row, draws) if _current_ma(draw[1], now_s)]
+        currents_ma = [_current_ma(due, now_s) for _, due in flowing]
+        owed = [
+            PromisedDraw(
+                current_ma=sum(currents_ma[at:]),
+                before_ma=self._most_before_ma.get((promise.id, row)),
+                until_s=inf,
+            )
+            for at, (promise, _) in enumerate(flowing)
+        ]
+        return sum(currents_ma) - promised_ma(owed, cycle.decision.survey.rows[row].base_ma, now_s)
+
+    def _most_before(
+        self, cycle: Cycle, promise: Reservation, row: int, flow_ma: int, now_s: float
+    ) -> int | None:
+        """Return what base was on a row before a draw: the most measured until it may flow.
+
+        Other loads that stop for a moment begin again: less would give the draw's room away.
+        """
+        before_ma, seen = (
+            self._most_before_ma.get((promise.id, row)),
+            cycle.decision.survey.rows[row],
         )
+        is_over = before_ma is not None and _current_ma(promise.envelope, now_s) > 0
+        if is_over or not _is_measured(cycle, seen):
+            return before_ma
+        without_ma = seen.base_ma - flow_ma
+        return without_ma if before_ma is None else max(before_ma, without_ma)
+
+    def _draws_of(
+        self, cycle: Cycle, row: int, draws: Iterable[_Draw], now_s: float
+    ) -> tuple[PromisedDraw, ...]:
+        """Return what is kept on a row: from each draw on, the most that may flow at one time.
+
+        Of one that began hours ago base has risen since for other reasons: those after it go by
+        what base was before them.
+        """
+        on_row = _on_row(row, draws)
+        told, kept = self._kept.get(row, ()), list[PromisedDraw]()
+        for at, (promise, _) in enumerate(on_row):
+            parts = [part for _, due in on_row[at:] for part in due]
+            begins_s = {now_s, *(max(now_s, part.from_at_s) for part in parts)}
+            until_s = cycle.decision.at_s + max(part.until_at_s for part in parts) - now_s
+            same_s = [d.until_s for d in told if abs(d.until_s - until_s) < SAME_WITHIN_S]
+            kept.append(
+                PromisedDraw(
+                    current_ma=max(_current_ma(parts, at_s) for at_s in begins_s),
+                    before_ma=self._most_before_ma.get((promise.id, row)),
+                    until_s=same_s[0] if same_s else until_s,
+                )
+            )
+        return tuple(kept)
 
     def _lacks(
         self,
         cycle: Cycle,
-        draws: Iterable[tuple[Reservation, list[Stretch]]],
+        draws: Iterable[_Draw],
         of_rows: Mapping[int, list[Stretch]],
         now_s: float,
     ) -> Lacks:
@@ -136,6 +188,12 @@ class PromisedRoom:
         over_ma = cycle.decision.survey.claimed_ma[row] + seen.base_ma + owed_ma - seen.bound_ma
         is_known = before is not None and before.is_sure and _is_measured(cycle, seen)
         return _Short(its_ma=min(over_ma, owed_ma) if is_known else 0, over_ma=over_ma)
+
+
+def _on_row(row: int, draws: Iterable[_Draw]) -> list[_Draw]:
+    """Return the draws on a row, those that begin first before others."""
+    on_row = [(promise, due) for promise, due in draws if row in promise.rows]
+    return sorted(on_row, key=lambda draw: (draw[1][0].from_at_s, draw[0].id))
 
 
 def _due(promise: Reservation, now_s: float) -> list[Stretch]:

@@ -19,7 +19,7 @@ def kitchen(*, until_s: float, before_a: float | None = BASE_A) -> PromisedDraw:
 
 def told(site: HungrySite, draw: PromisedDraw) -> None:
     """Have control keep the room of a draw on each phase of the board."""
-    site.learn(DrawsPromised(at_s=site.now_s, draws=dict.fromkeys((0, 1, 2), draw)))
+    site.learn(DrawsPromised(at_s=site.now_s, draws=dict.fromkeys((0, 1, 2), (draw,))))
 
 
 def hungry() -> HungrySite:

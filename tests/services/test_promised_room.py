@@ -65,14 +65,14 @@ class Board:
         self.site = HungrySite(circuits, ("board",) * 2, base_a={"board": base_a, "kitchen": 0.0})
         self.promises, self.loads, self.base_a = promises, loads, base_a
         self.room = PromisedRoom(self._tell)
-        self.told: list[Mapping[int, PromisedDraw]] = []
+        self.told: list[Mapping[int, tuple[PromisedDraw, ...]]] = []
         self.set_back_s, self.mute_from, self.mute_until = 0.0, 0, 0
         self.second = 0
         self.site.plug_in(1)
         self.site.plug_in(2)
         self.site.run(600)
 
-    def _tell(self, draws: Mapping[int, PromisedDraw]) -> None:
+    def _tell(self, draws: Mapping[int, tuple[PromisedDraw, ...]]) -> None:
         self.told.append(draws)
         self.site.learn(DrawsPromised(at_s=self.site.now_s, draws=draws))
 
@@ -111,11 +111,11 @@ def test_room_is_made_before_the_draw_begins_and_given_back_at_its_end() -> None
     assert 17 < while_it_flows_a <= 20
     assert board.charging_a > 38
     assert not board.site.overclaimed
-    assert {(kept.current_ma, kept.until_s) for told in board.told for kept in told.values()} == {
-        (20_000, ends_s)
-    }
+    assert {
+        (kept.current_ma, kept.until_s) for told in board.told for (kept,) in told.values()
+    } == {(20_000, ends_s)}
     assert board.told[-1] == {}
-    # Of what base was before it began the least counts: told anew where that falls.
+    # Of what base was before it began the most counts: told anew where that rises.
     assert len(board.told) < 10
 
 
@@ -192,18 +192,34 @@ def test_a_clock_that_wanders_by_less_than_a_second_tells_nothing_anew() -> None
     assert 0 < len(board.told) < 10
 
 
-def test_a_load_that_goes_before_the_draw_begins_is_not_in_what_was_before() -> None:
-    board = Board(KITCHEN, loads=((0, 50, "board", 15.0), (60, 660, "board", 20.0)))
-    board.run(300)
+def test_an_oven_that_is_off_for_a_moment_takes_nothing_of_a_draw_s_room() -> None:
+    # The lowest base of those seconds would be the draw's whole room, given to vehicles.
+    oven = ((0, 45, "board", 45.0), (48, 9_999, "board", 45.0))
+    board = Board(draw("a", (60, 660, 45)), base_a=5.0, worst_case_a=95, loads=oven)
+    board.run(59)
 
-    assert 16 < board.charging_a <= 20
+    assert board.charging_a == 0
+    assert {kept.owed_ma(50_000) for (kept,) in board.told[-1].values()} == {45_000}
+
+
+@pytest.mark.parametrize("small", [(60, 2_000), (60, 260)])
+def test_what_base_rose_by_beside_a_small_draw_is_not_taken_off_one_that_begins_later(
+    small: tuple[int, int],
+) -> None:
+    loads = ((100, 9_999, "board", 30.0),)
+    kitchen = draw("kitchen", (260, 860, 30))
+    board = Board(draw("small", (*small, 0.5)), kitchen, base_a=20.0, worst_case_a=95, loads=loads)
+    board.run(259)
+
+    assert board.charging_a == 0
+    assert board.site.state.promised_draws[0][-1].owed_ma(50_000) == 30_000
 
 
 def test_what_was_before_is_noted_only_from_a_meter_that_is_read() -> None:
     board = Board(draw("a", (60, 660, 12)), loads=((60, 660, "board", 12.0),))
     board.mute_from, board.mute_until = 10, 55
     board.run(50)
-    assert {kept.before_ma for kept in board.told[-1].values()} == {None}
+    assert {kept.before_ma for (kept,) in board.told[-1].values()} == {None}
     board.run(300)
 
     assert 24 < board.charging_a <= 28
