@@ -33,8 +33,8 @@ class Lacks(NamedTuple):
     """Nothing measured whether it is theirs."""
 
 
-class _Before(NamedTuple):
-    """What base was on a row before promised draws flowed; `is_sure`: none was to flow yet."""
+class _LeastBefore(NamedTuple):
+    """The least base of a row before promised draws flowed, by which is judged; `is_sure`: none was to flow yet."""
 
     base_ma: int
     is_sure: bool
@@ -55,7 +55,7 @@ class PromisedRoom:
         self._tell = tell
         self._kept: dict[int, tuple[PromisedDraw, ...]] = {}
         self._most_before_ma: dict[tuple[str, int], int] = {}
-        self._before: dict[int, _Before] = {}
+        self._least_before: dict[int, _LeastBefore] = {}
         self._short_since_s: dict[tuple[str, bool], float] = {}
 
     def note(self, cycle: Cycle, promises: Iterable[Reservation], now_s: float) -> Lacks:
@@ -70,10 +70,10 @@ class PromisedRoom:
         for promise, due in draws:
             for row in promise.rows:
                 of_rows.setdefault(row, []).extend(due)
-        self._before = {
+        self._least_before = {
             row: before
             for row, due in of_rows.items()
-            if (before := self._before_of(cycle, row, is_to_flow=_current_ma(due, now_s) > 0))
+            if (before := self._least_before_of(cycle, row, is_to_flow=_current_ma(due, now_s) > 0))
         }
         flow_ma = {row: self._flow_ma(cycle, row, draws, now_s) for row in of_rows}
         self._most_before_ma = {
@@ -89,16 +89,16 @@ class PromisedRoom:
             self._tell(kept)
         return self._lacks(cycle, draws, of_rows, now_s)
 
-    def _before_of(self, cycle: Cycle, row: int, *, is_to_flow: bool) -> _Before | None:
+    def _least_before_of(self, cycle: Cycle, row: int, *, is_to_flow: bool) -> _LeastBefore | None:
         """Return what base was on a row before draws that run one after another: the least measured.
 
         Once one of them may flow no more is learnt, until none may.
         """
-        before, seen = self._before.get(row), cycle.decision.survey.rows[row]
+        before, seen = self._least_before.get(row), cycle.decision.survey.rows[row]
         if not _is_measured(cycle, seen) or (is_to_flow and before is not None):
             return before
         base_ma = seen.base_ma if before is None else min(before.base_ma, seen.base_ma)
-        return _Before(base_ma, is_sure=not is_to_flow)
+        return _LeastBefore(base_ma, is_sure=not is_to_flow)
 
     def _flow_ma(self, cycle: Cycle, row: int, draws: Iterable[_Draw], now_s: float) -> int:
         """Return what of base is taken for promised draws that may flow now: no more than theirs."""
@@ -181,7 +181,7 @@ class PromisedRoom:
 
     def _short(self, cycle: Cycle, row: int, current_ma: int) -> _Short:
         """Return what a row lacks for the current that promised draws may have now."""
-        seen, before = cycle.decision.survey.rows[row], self._before.get(row)
+        seen, before = cycle.decision.survey.rows[row], self._least_before.get(row)
         before_ma = None if before is None else before.base_ma
         draw = PromisedDraw(current_ma=current_ma, before_ma=before_ma, until_s=inf)
         owed_ma = draw.owed_ma(seen.base_ma)

@@ -3,14 +3,9 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
-from websockets.typing import Subprotocol
 
 from gateway.adapters.status_socket import MAX_CALLERS, STATION, Question, ask_status
 from tests.support.daemon_process import (
@@ -21,29 +16,12 @@ from tests.support.daemon_process import (
     headroom,
     run,
     station,
+    station_of_201,
     wait_until,
 )
 from tests.support.ocpp16_station import Station16
-from tests.support.ocpp201_station import Station201
 
 NOON = "2026-01-05T12:00:00Z"
-
-
-@asynccontextmanager
-async def station_of_201(port: int, identity: str, **options: Any) -> AsyncIterator[Station201]:
-    async with connect(
-        f"ws://127.0.0.1:{port}/{identity}", subprotocols=[Subprotocol("ocpp2.0.1")], proxy=None
-    ) as connection:
-        hearing = Station201(identity, connection, **options)
-
-        async def listen() -> None:
-            with suppress(ConnectionClosed):
-                await hearing.start()
-
-        async with asyncio.TaskGroup() as tasks:
-            listening = tasks.create_task(listen())
-            yield hearing
-            listening.cancel()
 
 
 async def plug_in(connected: Station16) -> int:

@@ -7,15 +7,19 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.support.modbus_peers import Act, Say, TcpPeer
 from tests.support.ocpp16_station import Station16
+from tests.support.ocpp201_station import Station201
+
+S = TypeVar("S", Station16, Station201)
 
 PATIENCE_S = 40.0
 HEADROOM = (sys.executable, "-c", "from gateway.cli import main; main()")
@@ -154,10 +158,25 @@ async def a_building(
 @asynccontextmanager
 async def station(port: int, identity: str, **options: Any) -> AsyncIterator[Station16]:
     """Connect a station of the `ocpp` library; it hears calls until the block ends."""
+    async with _heard(port, identity, "ocpp1.6", partial(Station16, **options)) as hearing:
+        yield hearing
+
+
+@asynccontextmanager
+async def station_of_201(port: int, identity: str, **options: Any) -> AsyncIterator[Station201]:
+    """Connect one of OCPP 2.0.1, the same."""
+    async with _heard(port, identity, "ocpp2.0.1", partial(Station201, **options)) as hearing:
+        yield hearing
+
+
+@asynccontextmanager
+async def _heard(
+    port: int, identity: str, subprotocol: str, make: Callable[[str, ClientConnection], S]
+) -> AsyncIterator[S]:
     async with connect(
-        f"ws://127.0.0.1:{port}/{identity}", subprotocols=[Subprotocol("ocpp1.6")], proxy=None
+        f"ws://127.0.0.1:{port}/{identity}", subprotocols=[Subprotocol(subprotocol)], proxy=None
     ) as connection:
-        hearing = Station16(identity, connection, **options)
+        hearing = make(identity, connection)
 
         async def listen() -> None:
             with suppress(ConnectionClosed):
