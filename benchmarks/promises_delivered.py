@@ -41,10 +41,11 @@ from gateway.control.wiring import Wiring
 from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.sessions import Statement
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import answer
 from gateway.planning.asking import Places, asked_of
 from gateway.planning.book import Book, become, hold, opened, with_promise
 from gateway.planning.calibrate import KEPT_RATIO, Z_95, excuse_of, wilson
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.coming import coming
 from gateway.planning.grid import HOUR_S, Grid, even_grid
 from gateway.planning.promising import of_offer, weighed

@@ -14,11 +14,12 @@ import numpy as np
 
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.absence import Away
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import LATE_S, AskError, Places, asked_of
 from gateway.planning.book import Book, without
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.claims import claimed, take
 from gateway.planning.coming import coming
 from gateway.planning.grid import HOUR_S, Grid

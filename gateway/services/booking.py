@@ -22,7 +22,6 @@ from gateway.domain.promises import HOLD_S, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.absence import Away
-from gateway.planning.answering import free_from_s
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
@@ -41,6 +40,7 @@ from gateway.planning.claiming import check_claim, check_vehicle
 from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
 from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
+from gateway.planning.takers import free_from_s
 from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.fates import Fates

@@ -8,10 +8,11 @@ from gateway.domain.access import Access
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import Reservation
 from gateway.domain.tokens import TokenPolicy
-from gateway.planning.answering import Circumstances, answer, to_think_over
+from gateway.planning.answering import answer, to_think_over
 from gateway.planning.answers import QuoteAnswer, WrongStateError
 from gateway.planning.asking import Asked
 from gateway.planning.book import Book, without
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.claiming import check_claim
 from gateway.planning.quote import Verdict, Way
 from gateway.planning.quote_words import kwh_said

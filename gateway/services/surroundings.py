@@ -6,12 +6,13 @@ from datetime import tzinfo
 from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.absence import BACK_WITHIN_S, Away
-from gateway.planning.answering import Circumstances, occupied_said
 from gateway.planning.asking import LATE_S, Asked, Places, Vehicles, asked_of
 from gateway.planning.book import Book, BookError
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.claiming import promised_elsewhere
 from gateway.planning.quote_words import clock_said
 from gateway.planning.standing_plan import StandingPlan
+from gateway.planning.takers import occupied_said
 from gateway.services.deliveries import Deliveries
 from gateway.services.planned_charging import PlannedCharging
 from gateway.services.quote_shelf import QUOTE_VALID_S

@@ -14,10 +14,11 @@ from gateway.domain.electric import Phase
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.needs import Need, Objective, StateOfCharge
 from gateway.domain.promises import PromiseState
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import AskError, AskFault, Places, asked_of
 from gateway.planning.book import Book, BookError, NoRoomError, hold, opened
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.grid import grid_of
 from gateway.planning.promising import need_of, of_offer
 from gateway.planning.quote import Verdict, Way

@@ -14,10 +14,11 @@ from gateway.domain.acceptance import Acceptance
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.needs import Criticality, Need, StateOfCharge
 from gateway.domain.promises import PromiseState, Reservation, Stretch
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import answer
 from gateway.planning.answers import QuoteAnswer
 from gateway.planning.asking import Places, Vehicles, asked_of
 from gateway.planning.book import opened
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.coming import coming
 from gateway.planning.following import Following
 from gateway.planning.grid import even_grid

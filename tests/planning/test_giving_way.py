@@ -14,10 +14,11 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.needs import Criticality, Need, Objective
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.absence import Away
-from gateway.planning.answering import Circumstances, answer
+from gateway.planning.answering import answer
 from gateway.planning.asking import Places, asked_of
 from gateway.planning.book import Book, BookError, NoRoomError, become, hold, opened
 from gateway.planning.charging import Charging, charging_of
+from gateway.planning.circumstances import Circumstances
 from gateway.planning.following import USUALLY
 from gateway.planning.giving_way import Standing, told
 from gateway.planning.greedy import greedy
