@@ -25,19 +25,15 @@ from gateway.planning.absence import Away
 from gateway.planning.answers import (
     HoldExpiredError,
     NoLongerFitsError,
-    OfferAnswer,
     OwnEnvelope,
     QuoteAnswer,
     TimeUnknownError,
-    TooManyError,
     UsedKey,
 )
-from gateway.planning.asking import CONFIDENCE_RATIO, NOBODY_SEEN, Places, Vehicles
+from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles
 from gateway.planning.at_risk import Risk, Standing, alternatives, standings
-from gateway.planning.book import Book, BookError, edges_of
+from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
-from gateway.planning.claiming import check_claim, check_vehicle
-from gateway.planning.promising import need_of, of_envelope, of_offer, weighed
 from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.planning.takers import free_from_s
@@ -45,16 +41,13 @@ from gateway.ports import Clock, Ledger
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.fates import Fates
 from gateway.services.feed import Feed
+from gateway.services.holding import Holding
 from gateway.services.promisable import Prospects, WorstCase
 from gateway.services.promise_shelf import PromiseShelf, in_order
 from gateway.services.quote_shelf import QUOTE_VALID_S
 from gateway.services.quoting import Quoting, ThinkOver, nothing_moves
 from gateway.services.risk_watch import RiskWatch
 from gateway.services.surroundings import Surroundings
-
-MAX_OPEN_A_HOLDER = 200
-MAX_CHANGES_A_HOLDER = 2_000
-"""At no more instants may the open envelopes of one holder change: the book has an edge at each."""
 
 
 class Booking:
@@ -92,19 +85,12 @@ class Booking:
         """
         self.places = Places.of(wiring.site)
         self._zone = ZoneInfo(wiring.site.timezone)
-        self._clock, self._new_id, self._doubt_s = clock, new_id, doubt_s
-        self._tokens = TokenPolicy() if tokens is None else tokens
+        self._clock, self._doubt_s = clock, doubt_s
+        policy = TokenPolicy() if tokens is None else tokens
         self._shelf = PromiseShelf(ledger=ledger, feed=feed)
         self.counters: Counter[str] = self._shelf.counters
         known = remembered or {}
-        self._risks = RiskWatch(
-            self.places,
-            self._zone,
-            feed=feed,
-            counters=self.counters,
-            warned=[name for name, memory in known.items() if memory.is_warned],
-            on_told=self._note_risk,
-        )
+        self._risks = self._wire_risks(feed, known)
         self._keeper = BookKeeper(
             self.places,
             prospects or WorstCase(wiring, parameters),
@@ -125,12 +111,30 @@ class Booking:
         )
         self._quoting = Quoting(
             self._around,
-            self._tokens,
+            policy,
             book_now=self._book_now,
             find=self._shelf.find,
             think_over=think_over,
             counters=self.counters,
             new_id=new_id,
+        )
+        self._holding = Holding(
+            self.places,
+            policy,
+            keeper=self._keeper,
+            quotes=self._quoting.shelf,
+            surroundings=self._around,
+            new_id=new_id,
+        )
+
+    def _wire_risks(self, feed: Feed, known: Mapping[str, PromiseMemory]) -> RiskWatch:
+        return RiskWatch(
+            self.places,
+            self._zone,
+            feed=feed,
+            counters=self.counters,
+            warned=[name for name, memory in known.items() if memory.is_warned],
+            on_told=self._note_risk,
         )
 
     @property
@@ -219,14 +223,14 @@ class Booking:
         if known is not None:
             return await self._shelf.durable(known)
         self._check_time()
-        replaces = replaces or self._replaced(wanted, by, now_s)
+        replaces = replaces or self._holding.replaced(wanted, by, now_s)
         book, before, gone = self._keeper.book, None, list[Reservation]()
-        promise, need, found = self._wanted(wanted, by, now_s)
+        promise, need, found = self._holding.wanted(wanted, by, now_s)
         try:
             if replaces is not None:
                 before = self._cancelled(self._shelf.find(replaces, by), by, now_s)
                 gone.append(before)
-            promise, moved = self._held(promise, need, found, by, now_s)
+            promise, moved = self._holding.held(promise, need, found, by, now_s)
         except BaseException as error:  # A mistake of our own must not take a promise away either.
             # What it would have replaced stands again, before anything else happens.
             self._keeper.book = book
@@ -239,53 +243,6 @@ class Booking:
         if before is not None:
             self._fates.pass_on(before, promise)
         return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
-
-    def _held(
-        self,
-        promise: Reservation,
-        need: Need,
-        found: OfferAnswer | None,
-        by: Access,
-        now_s: float,
-    ) -> tuple[Reservation, tuple[Reservation, ...]]:
-        """Return what is held in the book from now on, and those that are moved for it.
-
-        Raises:
-            BookError: it does not fit.
-            AskError, NotAllowedError, TooManyError.
-        """
-        promise = weighed(promise, self._keeper.book, self.places)
-        its = [p for p in self._keeper.book.promises.values() if p.holder == by.name]
-        if len(its) >= MAX_OPEN_A_HOLDER:
-            message = f"{by.name} has {len(its)} open reservations: cancel some first"
-            raise TooManyError(message)
-        changes_s = edges_of((p.envelope for p in (*its, promise)), from_at_s=now_s)
-        if len(changes_s) > MAX_CHANGES_A_HOLDER:
-            message = (
-                f"the envelopes {by.name} has open would change at {len(changes_s)} instants with"
-                f" this one, and {MAX_CHANGES_A_HOLDER} are the most: cancel some first"
-            )
-            raise TooManyError(message)
-        check_vehicle(promise, self._keeper.book.promises.values())
-        self._around.check_there(promise, now_s)
-        if found is not None:
-            return self._keeper.hold_offer(promise, found, need, now_s)
-        # Its window is tested as that of a quote.
-        asked = self._around.asked(need, self._keeper.book, now_s)
-        asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
-        back_ratio = self._around.back_ratio(promise, asked_ratio, now_s)
-        here = replace(need, confidence_ratio=asked_ratio / back_ratio)
-        held = self._keeper.hold_own(promise, asked.outlets[0], here, now_s)
-        held = replace(held, confidence_ratio=held.confidence_ratio * back_ratio)
-        self._keeper.say(held)
-        return held, ()
-
-    def _replaced(self, wanted: str | OwnEnvelope, by: Access, now_s: float) -> str | None:
-        """Return the reservation in whose place an offer was made, while that is open."""
-        if not isinstance(wanted, str):
-            return None
-        replaces = self._quoting.shelf.find(wanted, by, now_s=now_s)[1].replaces
-        return replaces if replaces in self._keeper.book.promises else None
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
         """Return a reservation that is given up, and takes no room from now on."""
@@ -489,21 +446,3 @@ class Booking:
             raise TimeUnknownError(message, doubt_s)
 
     # What is looked up.
-
-    def _wanted(
-        self, wanted: str | OwnEnvelope, by: Access, now_s: float
-    ) -> tuple[Reservation, Need, OfferAnswer | None]:
-        """Return the promise that is to be held, the need behind it, and the offer it is."""
-        name, hold_until_at_s = self._new_id(), now_s + HOLD_S
-        if isinstance(wanted, str):
-            found, need = self._quoting.shelf.find(wanted, by, now_s=now_s)
-            promise = of_offer(
-                found, need, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
-            )
-            return promise, need, found
-        check_claim(wanted.criticality, wanted.id_token, by, self._tokens)
-        promise = of_envelope(
-            wanted, self.places, name=name, holder=by.name, hold_until_at_s=hold_until_at_s
-        )
-        need = replace(need_of(promise, self.places), confidence_ratio=wanted.confidence_ratio)
-        return promise, need, None

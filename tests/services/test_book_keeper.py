@@ -12,8 +12,9 @@ from gateway.domain.needs import Need
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, TooManyError
 from gateway.planning.quote import Verdict
 from gateway.services.book_keeper import MOST_CUT_SLOTS
-from gateway.services.booking import MAX_CHANGES_A_HOLDER, Booking
+from gateway.services.booking import Booking
 from gateway.services.feed import Feed
+from gateway.services.holding import MAX_CHANGES_A_HOLDER
 from tests.support.small_site import CARPARK, small_site
 from tests.support.virtual_time import VirtualClock, run_virtual
 
