@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
@@ -38,6 +37,7 @@ from gateway.bootstrap.modbus import (
     meters_of,
     outputs_of,
 )
+from gateway.bootstrap.observation import Observation
 from gateway.control.restore import Restored, last_alive, restore
 from gateway.control.state import SiteState
 from gateway.control.stop_latch import StopLatch
@@ -67,7 +67,7 @@ from gateway.services.recollection import Recollection
 from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
 from gateway.services.remembrance import Remembrance
-from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.snapshot import Snapshot
 from gateway.services.station_desk import StationDesk
 from gateway.services.steady_clock import SteadyClock
 from gateway.services.stop_watch import StopWatch
@@ -150,7 +150,7 @@ class Daemon:
             metrics=self._metrics,
             is_forgiving=True,
         )
-        self._releases = self._wire_releases()
+        self._releases, self._observation = self._wire_releases(), self._wire_observation()
 
     def _wire_steady_clock(self, memory: Memory) -> SteadyClock:
         """Return what promises go by, from the time that was believed when something was last noted."""
@@ -338,55 +338,10 @@ class Daemon:
 
     def snapshot(self) -> Snapshot | None:
         """Return what people are shown; None before the first cycle."""
-        cycle = self._control.latest
-        if cycle is None:
-            return None
-        return snapshot_of(
-            cycle,
-            at=self._clock.now_at(),
-            pending=tuple(station.id for station in self._server.pending_stations()),
-            alarms=self.alarms.sounding(),
-            counters=self._counters(),
-            limit_latencies_s=self._dispatcher.limit_latencies_s(),
-        )
+        return self._observation.snapshot()
 
     def _observe(self) -> Observed | None:
-        """Return what metrics are told from; None before the first cycle."""
-        cycle = self._control.latest
-        if cycle is None:
-            return None
-        return Observed(
-            state=cycle.state,
-            decision=cycle.decision,
-            now_s=self._clock.monotonic_s(),
-            alarms=tuple(alarm.name for alarm in self.alarms.sounding()),
-            alarms_begun=dict(self.alarms.counters),
-            pending_count=len(self._server.pending_stations()),
-            counters=self._counters(),
-            promises=self._desk.figures(),
-            profile_writes={
-                (station, str(kind)): count
-                for (station, kind), count in self._dispatcher.profile_writes.items()
-            },
-            flash_writes=self._server.flash_writes(),
-        )
-
-    def _counters(self) -> dict[str, int]:
-        """Return what the parts have counted, by part and name."""
-        counters = Counter({"control.dropped": self._inbox.dropped_count})
-        for part, counts in (
-            ("ledger", self._ledger.counters if self._ledger else Counter[str]()),
-            ("history", self._history.counters if self._history else Counter[str]()),
-            ("alarms", self.alarms.counters),
-            ("calendar", self._calendar.counters if self._calendar else Counter[str]()),
-            ("control", self._control.counters),
-            ("promises", self._desk.counters),
-            ("planner", self._desk.planner_counters),
-            ("dispatcher", self._dispatcher.counters),
-            ("ocpp", self._server.counters),
-        ):
-            counters.update({f"{part}.{name}": count for name, count in counts.items()})
-        return dict(sorted(counters.items()))
+        return self._observation.observed()
 
     def _services(self) -> list[Service]:
         """Return the services; they end in the reverse of this order, control first."""
@@ -501,4 +456,18 @@ class Daemon:
             alarms=self.alarms,
             ledger=self._ledger,
             post=self._inbox.post,
+        )
+
+    def _wire_observation(self) -> Observation:
+        return Observation(
+            clock=self._clock,
+            inbox=self._inbox,
+            control=self._control,
+            dispatcher=self._dispatcher,
+            server=self._server,
+            desk=self._desk,
+            alarms=self.alarms,
+            ledger=self._ledger,
+            history=self._history,
+            calendar=self._calendar,
         )
