@@ -29,9 +29,10 @@ from gateway.domain.ids import CircuitId, ConnectorRef, StationId
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Standing, standings
+from gateway.planning.at_risk import standings
 from gateway.planning.book import Book, opened
 from gateway.planning.calibrate import KEPT_RATIO
+from gateway.planning.chance import Standing
 from gateway.planning.forecast import LoadHistory, forecast
 from gateway.planning.grid import HOUR_S, even_grid
 from gateway.planning.quote import Ask, quote

@@ -20,9 +20,10 @@ from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import OwnEnvelope, QuoteAnswer, UsedKey
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Risk, Standing
+from gateway.planning.at_risk import Risk
 from gateway.planning.book import Book
 from gateway.planning.calibrate import ReliabilityReport
+from gateway.planning.chance import Standing
 
 Post = Callable[[Event], None]
 """Where a driver puts its facts: never blocks, never calls back."""

@@ -10,7 +10,7 @@ from gateway.domain.access import Role
 from gateway.domain.ids import CircuitId
 from gateway.domain.limits import Authority, Constraint
 from gateway.planning.asking import AskError
-from gateway.planning.at_risk import Standing
+from gateway.planning.chance import Standing
 
 MOST_MA = 10_000_000
 

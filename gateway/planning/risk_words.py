@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import tzinfo
 
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Danger, Standing
 from gateway.planning.calibrate import Miscalibration
+from gateway.planning.chance import Danger, Standing
 from gateway.planning.quote_words import clock_said, kwh_said, place_said, row_said
 
 

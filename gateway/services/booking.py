@@ -31,9 +31,10 @@ from gateway.planning.answers import (
     UsedKey,
 )
 from gateway.planning.asking import NOBODY_SEEN, Places, Vehicles
-from gateway.planning.at_risk import Risk, Standing, alternatives, standings
+from gateway.planning.at_risk import Risk, alternatives, standings
 from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
+from gateway.planning.chance import Standing
 from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.planning.takers import free_from_s

@@ -11,8 +11,9 @@ from gateway.domain.promises import Reservation
 from gateway.planning.absence import Away
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Risk, Seen, Standing, floor_ratio, steps
+from gateway.planning.at_risk import Risk, Seen, steps
 from gateway.planning.book import Book
+from gateway.planning.chance import Standing, floor_ratio
 from gateway.planning.quote_words import place_said, row_said
 from gateway.planning.risk_words import risk_said
 from gateway.services.feed import Feed

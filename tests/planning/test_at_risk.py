@@ -11,8 +11,9 @@ from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.asking import Places
-from gateway.planning.at_risk import Danger, Standing, floor_ratio, standings
+from gateway.planning.at_risk import standings
 from gateway.planning.book import Book, opened
+from gateway.planning.chance import Danger, Standing, floor_ratio
 from gateway.planning.grid import even_grid
 from tests.support.small_site import small_site
 
