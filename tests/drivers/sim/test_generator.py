@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from drivers.sim.faults import FaultKind
-from drivers.sim.generator import LENGTHS_S, generate
+from drivers.sim.generator import generate
+from drivers.sim.mishaps import LENGTHS_S
 from drivers.sim.scenario import Scenario, ScenarioKind
 from drivers.sim.sites import CARPARK, one_circuit, tree
 from drivers.sim.world import World
