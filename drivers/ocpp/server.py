@@ -32,10 +32,11 @@ from drivers.ocpp.handshake import Doorkeeper, choose_version, read_station
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.liveness import Patience
 from drivers.ocpp.lobby import Lobby
+from drivers.ocpp.minute_budget import MinuteBudget
 from drivers.ocpp.pending import PendingAdapter, PendingStation
 from drivers.ocpp.remembered import Forgetful, Past, StationPast, TransactionNumbers
 from drivers.ocpp.rpc import CallRefusedError, plain_text
-from drivers.ocpp.session import MinuteBudget, Session
+from drivers.ocpp.session import Session
 from drivers.ocpp.versions import SUPPORTED
 from gateway.domain.charging import CompositePeriod, OcppVersion
 from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnreachableError

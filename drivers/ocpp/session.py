@@ -14,6 +14,7 @@ from drivers.ocpp.calls import CallQueue, Ending, Outcome, OutgoingCall
 from drivers.ocpp.connection import StationConnection
 from drivers.ocpp.intake import Intake
 from drivers.ocpp.leniency import mend
+from drivers.ocpp.minute_budget import MinuteBudget
 from drivers.ocpp.rpc import (
     DIALECTS,
     Call,
@@ -49,24 +50,6 @@ Spawn = Callable[[Coroutine[None, None, None], str], asyncio.Task[None]]
 """Starts a task under the server's own, by its name."""
 
 _log = logging.getLogger(__name__)
-
-
-class MinuteBudget:
-    """So much a minute and no more."""
-
-    __slots__ = ("_left", "_limit", "_since_s")
-
-    def __init__(self, limit: int) -> None:
-        """Begin with a whole minute's worth."""
-        self._limit = self._left = limit
-        self._since_s = -math.inf
-
-    def spend(self, now_s: float) -> bool:
-        """Return whether there was one left, and take it."""
-        if now_s - self._since_s > 60:
-            self._since_s, self._left = now_s, self._limit
-        self._left -= 1
-        return self._left >= 0
 
 
 class Session:
