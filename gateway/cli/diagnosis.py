@@ -8,8 +8,6 @@ from enum import StrEnum
 from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.services.snapshot import Snapshot
 
-"""A clock that shows an earlier one was never set."""
-
 FEW_BYTES = 100 * 2**20
 SCARCE_BYTES = 500 * 2**20
 FEW_INODES = 100
