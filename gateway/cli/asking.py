@@ -39,14 +39,24 @@ def answer_of(
         StatusUnavailableError: no daemon answers, or not in our words.
         DaemonRefusesError: it refuses.
     """
+    said, folder = said_by_daemon(state, question, patience_s=patience_s)
+    return _understood(said, shape, folder)
+
+
+def said_by_daemon(
+    state: Path | None, question: Question, *, patience_s: float = PATIENCE_S
+) -> tuple[bytes, Path]:
+    """Return what the running daemon says, and the state folder it has.
+
+    Raises:
+        StatusUnavailableError: no daemon answers.
+    """
     failures: list[StatusUnavailableError] = []
     for folder in folders_to_ask(state):
         try:
-            said = asyncio.run(ask_status(folder, question, patience_s=patience_s))
+            return asyncio.run(ask_status(folder, question, patience_s=patience_s)), folder
         except StatusUnavailableError as error:
             failures.append(error)
-            continue
-        return _understood(said, shape, folder)
     raise failures[0]
 
 

@@ -21,14 +21,15 @@ from gateway.adapters.ledger_backup import (
 )
 from gateway.adapters.ledger_schema import BACKUP_FOLDER, LEDGER_NAME
 from gateway.adapters.state_lock import holding_state
+from gateway.cli.failing import REFUSED, failing
 from gateway.cli.release import who_asks
 from gateway.cli.site_choice import choose_site
+from gateway.cli.site_option import site_option
 from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.domain.errors import HeadroomError
 from gateway.settings import SettingsRefusedError
 
-FAILED = 1
-REFUSED = 2
+FAULTS = (HeadroomError, OSError, sqlite3.Error)
 
 
 @click.command("backup")
@@ -52,7 +53,7 @@ def backup_command(to: Path | None, *, state: Path | None, as_json: bool) -> Non
     target = usual if to is None else to.absolute()
     if target.is_dir():
         target /= usual.name
-    with _failing(as_json=as_json), _waiting(f"Copying the ledger of {folder}"):
+    with failing(*FAULTS, as_json=as_json), _waiting(f"Copying the ledger of {folder}"):
         if target.exists():
             raise FileExistsError(17, "there is a file of that name already", str(target))
         copy = backup_to(target, folder=folder)
@@ -63,14 +64,7 @@ def backup_command(to: Path | None, *, state: Path | None, as_json: bool) -> Non
 
 @click.command("restore")
 @click.argument("backup", type=click.Path(path_type=Path))
-@click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The site file: a ledger of another site is refused.",
-)
+@site_option("The site file: a ledger of another site is refused.")
 @state_option
 @click.option("--check", "is_check", is_flag=True, help="Look at BACKUP, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -97,7 +91,7 @@ def restore_command(
     except SettingsRefusedError as error:
         click.echo(str(error), err=True)
         sys.exit(REFUSED)
-    with _failing(as_json=as_json), _waiting(f"Checking {backup}"):
+    with failing(*FAULTS, as_json=as_json), _waiting(f"Checking {backup}"):
         copy = check_copy(backup, site=site)
         if is_check:
             before = None
@@ -112,21 +106,6 @@ def restore_command(
     if before is not None:
         said += f"; the ledger of before is {before}"
     _say(copy, said, as_json=as_json, before=before)
-
-
-@contextmanager
-def _failing(*, as_json: bool) -> Iterator[None]:
-    """Say what went wrong, and exit with 1."""
-    try:
-        yield
-    except (HeadroomError, OSError, sqlite3.Error) as error:
-        message = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            message = f"{error.filename}: {error.strerror}"
-        if as_json:
-            click.echo(json.dumps({"error": message}))
-        click.echo(f"Error: {message}", err=True)
-        sys.exit(FAILED)
 
 
 @contextmanager

@@ -23,10 +23,9 @@ from gateway.adapters.log_output import logging_to
 from gateway.adapters.status_socket import StatusUnavailableError, bind_status_socket
 from gateway.bootstrap import Daemon, UnusableRequestError
 from gateway.cli.demo_story import Story
+from gateway.cli.failing import FAILED, REFUSED
 from gateway.cli.plant_process import PlantError, PlantProcess, running_plant
 from gateway.cli.serving import (
-    FAILED,
-    REFUSED,
     leave_stuck,
     load_or_exit,
     run_loop,

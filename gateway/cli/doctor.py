@@ -37,25 +37,17 @@ from gateway.cli.examination import (
     look_at_state,
     user_of,
 )
+from gateway.cli.failing import FAILED, REFUSED
+from gateway.cli.site_option import site_option
 from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.settings import SerialBus, Settings, SettingsRefusedError, load_site
 from gateway.settings.credentials import read_credentials
-
-FAILED = 1
-REFUSED = 2
 
 STYLES = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
 
 @click.command("doctor")
-@click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The site file.",
-)
+@site_option()
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor_command(config: Path, *, state: Path | None, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -16,12 +15,12 @@ import click
 
 from gateway.adapters.status_socket import Question, StatusUnavailableError
 from gateway.cli.asking import DaemonRefusesError, answer_of
+from gateway.cli.failing import fail
 from gateway.cli.state_folder import state_option
 from gateway.domain.errors import HeadroomError
 from gateway.domain.needs import Criticality, Objective
 from gateway.front_desk import QUOTE, SITE
 
-FAILED = 1
 TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
 PATIENCE_S = 10.0
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)(w|wh)", re.IGNORECASE)
@@ -183,11 +182,7 @@ def quote_command(
         now = datetime.fromisoformat(site["now"]).astimezone(zone)
         answer = ask(QUOTE, words_of(wanted, arrive=arrive, depart=depart, now=now))
     except (StatusUnavailableError, DaemonRefusesError, NotAnsweredError) as error:
-        message = by_options(str(error))
-        if as_json:
-            click.echo(json.dumps({"error": message}))
-        click.echo(f"Error: {message}", err=True)
-        sys.exit(FAILED)
+        fail(by_options(str(error)), as_json=as_json)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return

@@ -3,7 +3,6 @@
 import getpass
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import click
 
 from gateway.adapters.status_socket import CIRCUIT, RELEASE, Question, StatusUnavailableError
 from gateway.cli.asking import DaemonRefusesError, answer_of
+from gateway.cli.failing import failing
 from gateway.cli.state_folder import state_option
-
-FAILED = 1
 
 
 @click.command("release")
@@ -40,13 +38,8 @@ def release_command(
     Exits with 1 when it is refused, nothing is stopped, open, locked out or doubted, or no daemon runs
     here.
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(StatusUnavailableError, DaemonRefusesError, as_json=as_json):
         answer = release(state, by=by or who_asks(), circuit=circuit)
-    except (StatusUnavailableError, DaemonRefusesError) as error:
-        if as_json:
-            click.echo(json.dumps({"error": str(error)}))
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(FAILED)
     click.echo(json.dumps(answer) if as_json else _in_words(answer, circuit))
 
 

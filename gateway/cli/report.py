@@ -23,6 +23,7 @@ from gateway.adapters.ledger_backup import open_to_read
 from gateway.adapters.ledger_rows import read_memory
 from gateway.adapters.ledger_schema import LEDGER_NAME, check_is_ours
 from gateway.api.reports import ReliabilityView, reliability_view
+from gateway.cli.failing import REFUSED, failing
 from gateway.cli.state_folder import folders_to_ask, state_option
 from gateway.cli.wording import counted
 from gateway.domain.circuits import Connector, Site
@@ -32,7 +33,6 @@ from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.calibrate import reliability_report
 from gateway.settings import Settings, SettingsRefusedError, load_site, load_text
 
-FAILED, REFUSED = 1, 2
 MINUTE_H = 1 / 60
 CHARGES_FROM_W = 50.0
 """Below this a vehicle does not charge: its electronics and the meter's noise take as much."""
@@ -142,22 +142,18 @@ def report_command(
 
     Exits with 1 when no daemon has written anything here.
     """  # noqa: D301 - click's own mark
-    try:
-        folder = _folder(state)
-        settings = _settings(folder, config)
+    with failing(HeadroomError, OSError, sqlite3.Error, as_json=as_json):
+        try:
+            folder = _folder(state)
+            settings = _settings(folder, config)
+        except SettingsRefusedError as error:
+            click.echo(str(error), err=True)
+            sys.exit(REFUSED)
         zone = ZoneInfo(settings.site.timezone)
         now_at = SystemClock().now_at().astimezone(zone)
         of_at = now_at if day is None else day.replace(tzinfo=zone)
         with Console(stderr=True).status("Reading what was ..."):
             report = report_of(settings.site, folder, period_of(length, of_at, now_at=now_at))
-    except SettingsRefusedError as error:
-        click.echo(str(error), err=True)
-        sys.exit(REFUSED)
-    except (HeadroomError, OSError, sqlite3.Error) as error:
-        if as_json:
-            click.echo(json.dumps({"error": str(error)}))
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(FAILED)
     if as_json:
         click.echo(json.dumps(in_json(report), indent=2))
         return

@@ -21,9 +21,8 @@ from gateway.adapters.status_socket import (
     bind_status_socket,
 )
 from gateway.bootstrap import Daemon, UnusableRequestError
+from gateway.cli.failing import FAILED, REFUSED
 from gateway.cli.serving import (
-    FAILED,
-    REFUSED,
     EarlySignals,
     leave_stuck,
     run_loop,
@@ -31,6 +30,7 @@ from gateway.cli.serving import (
     stop_on_signals,
 )
 from gateway.cli.site_choice import CONFIGURATION, SiteChoice, choose_site, keep_site
+from gateway.cli.site_option import site_option
 from gateway.cli.state_folder import choose_socket_folder, choose_state_folder, state_option
 from gateway.services.supervisor import ServiceEndedError
 from gateway.settings import SettingsRefusedError
@@ -43,14 +43,7 @@ OPENING_S = 300.0
 
 
 @click.command("run")
-@click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The site file.",
-)
+@site_option()
 @state_option
 @click.option("--verbose", is_flag=True, help="Log more than people need.")
 @click.option("--json", "as_json", is_flag=True, help="Log JSON, one object a line.")

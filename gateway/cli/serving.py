@@ -18,13 +18,11 @@ import uvloop
 
 from gateway.adapters.clock import SystemClock
 from gateway.bootstrap import describe_buses
+from gateway.cli.failing import FAILED, REFUSED
 from gateway.cli.wording import counted
 from gateway.settings import Settings, SettingsRefusedError, load_site
 
 _log = logging.getLogger(__name__)
-
-REFUSED = 2
-FAILED = 1
 
 STOPS_WITHIN_S = 25.0
 """A stop takes no longer, whatever hangs; the unit's TimeoutStopSec is above it."""

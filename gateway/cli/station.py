@@ -1,15 +1,15 @@
 """`headroom station`: have a station start, stop or restart, or say what its limits are."""
 
 import json
-import sys
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import click
 import msgspec
 
 from gateway.adapters.status_socket import STATION, Question, StatusUnavailableError
 from gateway.cli.asking import DaemonRefusesError, answer_of
+from gateway.cli.failing import failing
 from gateway.cli.release import who_asks
 from gateway.cli.state_folder import state_option
 from gateway.cli.why import fetch_snapshot, find_connectors
@@ -19,12 +19,13 @@ from gateway.services.snapshot import Snapshot
 from gateway.services.station_desk import Accepted, Schedule, StationRequest, Wish
 from gateway.settings.mistakes import suggest
 
-FAILED = 1
 PATIENCE_S = 20.0
 """Longer than a station may take to answer a call, which waits for its turn first."""
 
 MORE = "That is more: it has not taken the last limit, or says what it could do. See what it draws."
 LESS = "That is less: a limit of its own, or of somebody else, holds as well."
+
+FAULTS = (StatusUnavailableError, DaemonRefusesError, LookupError)
 
 AnswerT = TypeVar("AnswerT", Accepted, Schedule)
 
@@ -53,11 +54,9 @@ def schedule_command(connector: str, *, state: Path | None, as_json: bool) -> No
     \b
     headroom station schedule CP-03/1
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(*FAULTS, as_json=as_json):
         request = _of_connector(fetch_snapshot(state), connector, Wish.SCHEDULE)
         found = _ask(state, request, who_asks(), Schedule)
-    except (StatusUnavailableError, DaemonRefusesError, LookupError) as error:
-        _fail(error, as_json=as_json)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
         return
@@ -79,11 +78,9 @@ def start_command(
     \b
     headroom station start CP-03/1 --token 04A2B3C4
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(*FAULTS, as_json=as_json):
         request = _of_connector(fetch_snapshot(state), connector, Wish.START, id_token=id_token)
         done = _ask(state, request, by or who_asks(), Accepted)
-    except (StatusUnavailableError, DaemonRefusesError, LookupError) as error:
-        _fail(error, as_json=as_json)
     _say(done, f"{done.of}: accepted. It begins once a vehicle is plugged in.", as_json=as_json)
 
 
@@ -98,11 +95,9 @@ def stop_command(connector: str, *, by: str | None, state: Path | None, as_json:
     \b
     headroom station stop CP-03/1
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(*FAULTS, as_json=as_json):
         request = _of_connector(fetch_snapshot(state), connector, Wish.STOP)
         done = _ask(state, request, by or who_asks(), Accepted)
-    except (StatusUnavailableError, DaemonRefusesError, LookupError) as error:
-        _fail(error, as_json=as_json)
     _say(done, f"{done.of}: accepted. Transaction {done.transaction} ends.", as_json=as_json)
 
 
@@ -124,12 +119,10 @@ def reset_command(
     headroom station reset CP-03
     headroom station reset CP-03 --hard
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(*FAULTS, as_json=as_json):
         name = find_station(fetch_snapshot(state), station)
         request = StationRequest(wish=Wish.RESET, station=name, is_hard=is_hard)
         done = _ask(state, request, by or who_asks(), Accepted)
-    except (StatusUnavailableError, DaemonRefusesError, LookupError) as error:
-        _fail(error, as_json=as_json)
     when = "now" if is_hard else "once what runs there has ended"
     _say(done, f"{done.of}: accepted. It restarts {when}.", as_json=as_json)
 
@@ -211,11 +204,3 @@ def _ask(state: Path | None, request: StationRequest, by: str, shape: type[Answe
 
 def _say(done: Accepted, words: str, *, as_json: bool) -> None:
     click.echo(json.dumps(msgspec.to_builtins(done)) if as_json else words)
-
-
-def _fail(error: Exception, *, as_json: bool) -> NoReturn:
-    message = str(error.args[0])
-    if as_json:
-        click.echo(json.dumps({"error": message}))
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(FAILED)

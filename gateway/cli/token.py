@@ -9,12 +9,10 @@ import click
 
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.token_file import TokenFileError, make_token, read_tokens, revoke_token
+from gateway.cli.failing import REFUSED, fail
 from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.domain.access import Access, Role
 from gateway.domain.needs import Criticality
-
-FAILED = 1
-REFUSED = 2
 
 
 @click.command("token")
@@ -82,7 +80,7 @@ def token_command(
             )
             _make(folder, access, as_json=as_json)
     except TokenFileError as error:
-        _fail(str(error), as_json=as_json)
+        fail(str(error), as_json=as_json)
 
 
 def _make(folder: Path, access: Access, *, as_json: bool) -> None:
@@ -119,15 +117,8 @@ def _list(folder: Path, *, as_json: bool) -> None:
 
 def _revoke(folder: Path, name: str, *, as_json: bool) -> None:
     if not revoke_token(folder, name):
-        _fail(
+        fail(
             f"there is no token {name}: headroom token --list shows those there are",
             as_json=as_json,
         )
     click.echo(json.dumps({"revoked": name}) if as_json else f"The token {name} opens nothing now.")
-
-
-def _fail(message: str, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"error": message}))
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(FAILED)

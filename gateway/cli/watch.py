@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from gateway.adapters.status_socket import StatusUnavailableError
+from gateway.cli.failing import failing
 from gateway.cli.state_folder import state_option
 from gateway.cli.view import render
 from gateway.cli.why import fetch_snapshot
 
-FAILED = 1
 INTERVAL_S = 1.0
 
 
@@ -31,20 +30,14 @@ def watch_command(*, state: Path | None, as_json: bool) -> None:
     Exits with 1 when no daemon runs here.
     """
     console = Console()
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            if as_json:
-                click.echo(json.dumps(msgspec.to_builtins(fetch_snapshot(state)), indent=2))
-            elif console.is_terminal:
-                _show(console, state)
-            else:
-                for line in render(fetch_snapshot(state), width=100):
-                    click.echo(line.plain.rstrip())
-    except StatusUnavailableError as error:
+    with failing(StatusUnavailableError, as_json=as_json), contextlib.suppress(KeyboardInterrupt):
         if as_json:
-            click.echo(json.dumps({"error": str(error)}))
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(FAILED)
+            click.echo(json.dumps(msgspec.to_builtins(fetch_snapshot(state)), indent=2))
+        elif console.is_terminal:
+            _show(console, state)
+        else:
+            for line in render(fetch_snapshot(state), width=100):
+                click.echo(line.plain.rstrip())
 
 
 def _show(console: Console, state: Path | None) -> None:

@@ -1,19 +1,17 @@
 """`headroom why`: the sentence behind a connector's limit, as the running daemon says it."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 
 import click
 import msgspec
 
-from gateway.adapters.status_socket import StatusUnavailableError, ask_status
-from gateway.cli.state_folder import folders_to_ask, state_option
+from gateway.adapters.status_socket import SNAPSHOT, Question, StatusUnavailableError
+from gateway.cli.asking import said_by_daemon
+from gateway.cli.failing import failing
+from gateway.cli.state_folder import state_option
 from gateway.services.snapshot import ConnectorView, Snapshot
 from gateway.settings.mistakes import suggest
-
-FAILED = 1
 
 
 @click.command("why")
@@ -31,15 +29,9 @@ def why_command(connector: str | None, *, state: Path | None, as_json: bool) -> 
 
     Exits with 1 when no daemon runs here, or it knows no such connector.
     """  # noqa: D301 - click's own mark
-    try:
+    with failing(StatusUnavailableError, LookupError, as_json=as_json):
         snapshot = fetch_snapshot(state)
         chosen = find_connectors(snapshot, connector)
-    except (StatusUnavailableError, LookupError) as error:
-        message = str(error.args[0])
-        if as_json:
-            click.echo(json.dumps({"error": message}))
-        click.echo(f"Error: {message}", err=True)
-        sys.exit(FAILED)
     if as_json:
         answers = [msgspec.to_builtins(view) for view in chosen]
         click.echo(json.dumps(answers if connector is None else answers[0], indent=2))
@@ -54,22 +46,15 @@ def fetch_snapshot(state: Path | None) -> Snapshot:
     Raises:
         StatusUnavailableError: no daemon answers, or it speaks of other things than we know.
     """
-    failures: list[StatusUnavailableError] = []
-    for folder in folders_to_ask(state):
-        try:
-            answer = asyncio.run(ask_status(folder))
-        except StatusUnavailableError as error:
-            failures.append(error)
-            continue
-        try:
-            snapshot = msgspec.json.decode(answer, type=Snapshot | None)
-        except msgspec.MsgspecError as error:
-            message = f"the daemon with the state folder {folder} is of another version: {error}"
-            raise StatusUnavailableError(message) from error
-        if snapshot is None:
-            raise StatusUnavailableError("the daemon has only just started: ask again")
-        return snapshot
-    raise failures[0]
+    said, folder = said_by_daemon(state, Question(ask=SNAPSHOT))
+    try:
+        snapshot = msgspec.json.decode(said, type=Snapshot | None)
+    except msgspec.MsgspecError as error:
+        message = f"the daemon with the state folder {folder} is of another version: {error}"
+        raise StatusUnavailableError(message) from error
+    if snapshot is None:
+        raise StatusUnavailableError("the daemon has only just started: ask again")
+    return snapshot
 
 
 def find_connectors(snapshot: Snapshot, name: str | None) -> tuple[ConnectorView, ...]:
