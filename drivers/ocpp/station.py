@@ -343,11 +343,15 @@ class StationRecord:
         priority: Priority,
         key: str | None = None,
     ) -> str:
-        """Return the status of the answer, or the code of the CALLERROR."""
+        """Return what the answer says of itself, or the code of the CALLERROR."""
         try:
             answer = await self.call(action, payload, priority=priority, key=key)
         except CallRefusedError as error:
             return error.code
+        return self.status_of(answer)
+
+    def status_of(self, answer: Mapping[str, object]) -> str:
+        """Return the status of an answer."""
         return str(answer.get("status", ""))
 
     async def demand(

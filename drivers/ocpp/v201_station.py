@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from drivers.ocpp.adapter import Link, Priority, StationContext
-from drivers.ocpp.rpc import CallRefusedError
 from drivers.ocpp.station import Signal, StationRecord
 from drivers.ocpp.v201_reports import Reports
 from drivers.ocpp.v201_transactions import TransactionBook
@@ -128,20 +127,9 @@ class V201Station(StationRecord):
         """Return the connectors of an EVSE, as far as they were heard of; there is always one."""
         return tuple(sorted(self._statuses.get(number, {}))) or (1,)
 
-    async def ask(
-        self,
-        action: str,
-        payload: Mapping[str, object],
-        *,
-        priority: Priority,
-        key: str | None = None,
-    ) -> str:
-        """Return the status of the answer and its reason, or the code of the CALLERROR."""
-        try:
-            answer = await self.call(action, payload, priority=priority, key=key)
-        except CallRefusedError as error:
-            return error.code
-        status, info = str(answer.get("status", "")), answer.get("statusInfo")
+    def status_of(self, answer: Mapping[str, object]) -> str:
+        """Return the status of an answer, and the reason beside it where it is not accepted."""
+        status, info = super().status_of(answer), answer.get("statusInfo")
         reason = info.get("reasonCode") if isinstance(info, Mapping) else None
         return status if status == "Accepted" or not reason else f"{status} {reason}"
 
