@@ -4,17 +4,20 @@ import itertools
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 
 from gateway.services.alarms import Alarm
 from gateway.services.snapshot import CircuitView, ConnectorView, PhaseView, Snapshot
 
-NARROW_WIDTH = 78
+NARROW_WIDTH = 79
 SMALL_WIDTH = 40
 ENDLESS = 1_000_000
 TICKER_HEIGHT = 20
 WIDEST_BAR = 48
+FIGURES_WIDTH = 70
+PROMISED_WIDTH = 9
 NAME_WIDTH = 10
 STATE_WIDTH = 13
 DRAWS_WIDTH = 19
@@ -93,21 +96,47 @@ def _circuits(circuits: Sequence[CircuitView], width: int, *, most: int) -> list
         # Of each circuit the phase that binds says most.
         rows = [(c, min(c.phases, key=lambda p: p.available_ma - p.claimed_ma)) for c in circuits]
     shown = rows[: max(1, most - 2)]
-    bar_width = min(WIDEST_BAR, width - 69)
-    has_bar = width >= NARROW_WIDTH
-    head = f"{'circuit':<15}"
-    head += f" {'':{bar_width}}" if has_bar else ""
-    head += f" {'now':>6} {'set-point':>9} {'rating':>6}"
-    head += f" {'base':>6} {'reserve':>7} {'age':>6}  A" if has_bar else "  A"
-    lines = [Text(""), Text(head, style=QUIET)]
-    lines += [_phase_line(c, p, bar_width if has_bar else 0) for c, p in shown]
+    has_promised = any(phase.promised_ma for _, phase in rows)
+    columns = _Columns.of(width, has_promised=has_promised)
+    lines = [Text(""), Text(columns.head(), style=QUIET)]
+    lines += [_phase_line(c, p, columns) for c, p in shown]
     return lines
 
 
-def _phase_line(circuit: CircuitView, phase: PhaseView, bar_width: int) -> Text:
-    line = Text(f"{circuit.id[:11]:<12}{phase.phase:<3}")
-    if bar_width:
-        line.append(" ").append_text(_bar(phase, bar_width))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Columns:
+    """What is shown of a phase beside its current and bounds, as far as there is room.
+
+    What is kept for promised loads has a column while anything is: the bar gives way to it.
+    """
+
+    has_figures: bool
+    has_promised: bool
+    bar_width: int
+
+    @classmethod
+    def of(cls, width: int, *, has_promised: bool) -> "_Columns":
+        has_figures = width >= NARROW_WIDTH
+        bar_width = width - (FIGURES_WIDTH + PROMISED_WIDTH * has_promised) - 1
+        return cls(
+            has_figures=has_figures,
+            has_promised=has_figures and has_promised,
+            bar_width=min(WIDEST_BAR, bar_width) if has_figures and bar_width > 0 else 0,
+        )
+
+    def head(self) -> str:
+        head = f"{'circuit, A':<14}{'':{self.bar_width + bool(self.bar_width)}}"
+        head += f" {'now':>6} {'set-point':>9} {'rating':>6}"
+        if self.has_figures:
+            promised = f" {'promised':>8}" if self.has_promised else ""
+            head += f" {'base':>6} {'reserve':>7}{promised} {'available':>9} {'age':>6}"
+        return head
+
+
+def _phase_line(circuit: CircuitView, phase: PhaseView, columns: _Columns) -> Text:
+    line = Text(f"{circuit.id[:11]:<12}{phase.phase:<2}")
+    if columns.bar_width:
+        line.append(" ").append_text(_bar(phase, columns.bar_width))
     current_ma = phase.current_ma
     style = GOOD
     if current_ma is None:
@@ -120,8 +149,11 @@ def _phase_line(circuit: CircuitView, phase: PhaseView, bar_width: int) -> Text:
     bound_style = DOUBTFUL if phase.bound_source is not None else ""
     line.append(f" {_amps(phase.bound_ma):>9}", style=bound_style)
     line.append(f" {_amps(phase.rating_ma):>6}")
-    if bar_width:
+    if columns.has_figures:
         line.append(f" {_amps(phase.base_ma):>6} {_amps(phase.reserve_ma):>7}", style=QUIET)
+        if columns.has_promised:
+            line.append(f" {_amps(phase.promised_ma):>8}", style=QUIET)
+        line.append(f" {_amps(phase.available_ma):>9}")
         line.append_text(_age(circuit, phase))
     return line
 

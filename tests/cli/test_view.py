@@ -39,7 +39,7 @@ def a_cycle(*facts: ControlEvent, station_count: int = 3, at_s: float = 2.0) -> 
     return Cycle(state=state, decision=decide(state, at_s))
 
 
-def a_snapshot(*facts: Event, station_count: int = 3, at_s: float = 2.0) -> Snapshot:
+def a_snapshot(*facts: ControlEvent, station_count: int = 3, at_s: float = 2.0) -> Snapshot:
     cycle = a_cycle(*facts, station_count=station_count, at_s=at_s)
     return snapshot_of(cycle, at=NOON, counters={}, limit_latencies_s=[0.1, 0.3])
 
@@ -113,10 +113,29 @@ def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
         assert phase.available_ma == phase.bound_ma - kept_ma
 
 
+@pytest.mark.parametrize("width", [79, 80, 100, 120])
+def test_a_phase_shows_what_charging_has_and_what_is_kept_for_promised_loads(width: int) -> None:
+    draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=60.0)
+    without = a_snapshot(*CHARGING)
+    kept = a_snapshot(*CHARGING, DrawsPromised(at_s=1, draws={0: (draw,)}))
+
+    (beside,), (row,) = (
+        [line.plain for line in render(snapshot, width=width) if "carpark" in line.plain][:1]
+        for snapshot in (without, kept)
+    )
+
+    (phase, *_), (before, *_) = kept.circuits[0].phases, without.circuits[0].phases
+    amperes = [f"{ma / 1_000:.1f}" for ma in (phase.base_ma, phase.reserve_ma, phase.available_ma)]
+    assert row.split()[-6:] == [*amperes[:2], "7.0", amperes[2], "1.0", "s"]
+    assert beside.split()[-5:-2] == [*amperes[:2], f"{before.available_ma / 1_000:.1f}"]
+    heads = [line.plain.split() for line in render(kept, width=width)]
+    assert ["base", "reserve", "promised", "available", "age"] in [head[-5:] for head in heads]
+
+
 def test_what_nobody_measured_is_not_shown_as_nothing() -> None:
     text = shown(a_snapshot(), 100, 40)
 
-    assert "– 95.0 100.0 40.0 0.0 never" in text
+    assert "– 95.0 100.0 40.0 0.0 55.0 never" in text
 
 
 def test_connectors_that_do_not_fit_are_counted() -> None:
