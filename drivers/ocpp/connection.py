@@ -78,9 +78,14 @@ class StationConnection(ServerConnection):
         self._lobby.enter(self, address=str(address[0]) if address else "", end=self._turn_out)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End in whatever state it is."""
+        """End in whatever state it is, and leave nothing behind for the collector of cycles."""
         self._lobby.leave(self)
         super().connection_lost(exc)
+        self._take = None
+        # Nothing is parsed any more: the parser, and what it has raised, would keep the protocol.
+        self.protocol.parser.close()
+        if self.protocol.parser_exc is not None:
+            self.protocol.parser_exc.__traceback__ = None
 
     def _turn_out(self) -> None:
         self.transport.abort()

@@ -1,8 +1,10 @@
 """Messages as they come off the wire: in pieces, too early, too fast, and unread answers."""
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -149,3 +151,24 @@ def test_headers_are_let_go_with_the_credentials_in_them(run_loop: RunLoop) -> N
             assert len(request.headers) == 0
 
     in_hall(scene, run_loop=run_loop, credentials={"CP-01": b"key"})
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "dropped"])
+def test_a_connection_that_ended_leaves_nothing_in_a_cycle(
+    is_closed: bool,
+    run_loop: RunLoop,
+) -> None:
+    async def scene(hall: Hall) -> None:
+        gc.disable()
+        try:
+            async with hall.connect("CP-01") as station:
+                assert (await ask(station, heartbeat(1)))[0] == 3
+                connection = weakref.ref(server_side(hall))
+                if not is_closed:
+                    station.transport.abort()
+            await wait_until(lambda: not hall.server.connected_stations())
+            await wait_until(lambda: connection() is None)
+        finally:
+            gc.enable()
+
+    in_hall(scene, run_loop=run_loop)
