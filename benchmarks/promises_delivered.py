@@ -229,7 +229,7 @@ def _sessions(where: Path) -> tuple[RecordedSession, ...]:
     return tuple(
         session
         for file in sorted(where.glob("ev-sessions/*.csv.gz"))
-        for session in read_sessions(file, max_w=MAX_W).sessions
+        for session in read_sessions(file, max_w=MAX_W)
     )
 
 

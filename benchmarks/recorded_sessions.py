@@ -35,7 +35,7 @@ def measure() -> dict[str, object]:
             row: dict[str, object] = {"must": must}
             for name, month in MONTHS.items():
                 print(f"  {place}, {limit_kw} kW, {name}", file=sys.stderr, flush=True)
-                sessions = read_sessions(file, max_w=MAX_W, month=month).sessions
+                sessions = read_sessions(file, max_w=MAX_W, month=month)
                 row[name] = _shares(sessions, limit_kw * 1_000.0, is_truth=name in by_truth)
             figures[f"{place} {limit_kw} kW"] = row
     return figures

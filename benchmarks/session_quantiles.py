@@ -35,9 +35,7 @@ def measure() -> dict[str, object]:
     for place in ("caltech", "jpl"):
         (file,) = where.glob(f"ev-sessions/{place}_*.csv.gz")
         # Without a statement the file's own departure stands there: nobody said it.
-        sessions = [
-            session for session in read_sessions(file, max_w=MAX_W).sessions if session.is_stated
-        ]
+        sessions = [session for session in read_sessions(file, max_w=MAX_W) if session.is_stated]
         early = [session.depart_s < session.stated_depart_s for session in sessions]
         figures[place] = {
             "sessions": len(sessions),

@@ -8,13 +8,11 @@ frame answers is decided in `frames`, how units are asked in `roster`.
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from drivers.modbus.blocks import Span
 from drivers.modbus.endpoint import Endpoint, SerialEndpoint, TcpEndpoint
 from drivers.modbus.errors import (
-    BadAnswerError,
     BusDownError,
     DeviceExceptionError,
     ModbusError,
@@ -24,7 +22,6 @@ from drivers.modbus.frames import Ask
 from drivers.modbus.link import Link
 from drivers.modbus.question import (
     Answer,
-    BusStatistics,
     BusTiming,
     Outcome,
     ReadRequest,
@@ -68,7 +65,6 @@ class Bus:
         self._link: Link | None = None
         self._waiting = WaitingRoom()
         self._roster = Roster(self._timing, is_serial=isinstance(endpoint, SerialEndpoint))
-        self._statistics = BusStatistics()
         self._fruitless_count = 0
         self._retry_at_s = 0.0
         self._stuck: Link | None = None
@@ -80,10 +76,6 @@ class Bus:
     def health(self, unit: int) -> Health:
         """Return how a unit answers."""
         return self._roster.health(unit)
-
-    def statistics(self) -> BusStatistics:
-        """Return what the bus has done so far."""
-        return self._statistics
 
     async def read(self, request: ReadRequest) -> Answer:
         """Ask for registers and return them.
@@ -203,7 +195,6 @@ class Bus:
             await self._wait_until(self._clock.monotonic_s() + self._timing.opening_s)
             await self._hold(link)
         self.connection += 1
-        self._count(connections=1)
         return link
 
     async def _open_link(self) -> Link:
@@ -222,19 +213,16 @@ class Bus:
         # What the characters take is no silence of the unit.
         frames_s = self.endpoint.cost.frames_s(ask.byte_count)
         limit_s = self._roster.timeout_s(request.unit) + frames_s
-        started_s = self._clock.monotonic_s()
         try:
             heard = await link.ask(ask, window.address, limit_s=limit_s)
         except ModbusError as error:
             await self._recover(link, error)
             now_s = self._clock.monotonic_s()
             self._roster.note_failure(request, window, error, now_s=now_s, frames_s=frames_s)
-            self._count_failure(error, busy_s=now_s - started_s)
             raise
         self._retry_at_s = self._fruitless_count = 0
         took_s = heard.heard_s - heard.sent_s
         self._roster.note_answer(request, window, now_s=heard.heard_s, took_s=took_s)
-        self._count(asked=1, answered=1, busy_s=took_s)
         if isinstance(request, WriteRequest) and isinstance(self.endpoint, SerialEndpoint):
             # An adapter may repeat what it sends: then the unit's own answer is still to come.
             await self._hold(link)
@@ -281,20 +269,6 @@ class Bus:
         if self._link is not None:
             self._link.close()
             self._link = None
-
-    def _count_failure(self, error: ModbusError, *, busy_s: float) -> None:
-        match error:
-            case DeviceExceptionError():
-                self._count(asked=1, refused=1, busy_s=busy_s)
-            case BadAnswerError():
-                self._count(asked=1, bad=1, busy_s=busy_s)
-            case _:
-                self._count(asked=1, unanswered=1, busy_s=busy_s)
-
-    def _count(self, *, busy_s: float = 0.0, **more: int) -> None:
-        before = self._statistics
-        counted = {name: getattr(before, name) + count for name, count in more.items()}
-        self._statistics = replace(before, busy_s=before.busy_s + busy_s, **counted)
 
 
 def _ask_of(request: Request, window: Span) -> Ask:

@@ -99,18 +99,5 @@ class Answer:
     connection: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BusStatistics:
-    """What the bus has done since it began; `busy_s` is the time the line was held."""
-
-    asked: int = 0
-    answered: int = 0
-    refused: int = 0
-    unanswered: int = 0
-    bad: int = 0
-    connections: int = 0
-    busy_s: float = 0.0
-
-
 Outcome = Answer | DeviceExceptionError
 """What a unit that is alive may say to a question."""

@@ -125,7 +125,6 @@ class Judge:
                         room_a >= MIN_OFFER_A * min(waiting_count, 2)
                         for room_a, waiting_count in self._rooms(watch)
                     ),
-                    was_sent=was_sent,
                 )
             )
 
@@ -140,7 +139,6 @@ class Judge:
             StepRecord(
                 at_s=at_s,
                 circuit=circuit,
-                rise_a=rise_a,
                 is_inside_reserve=rise_a <= watch.reserve_a,
             )
         )

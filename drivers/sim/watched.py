@@ -57,7 +57,6 @@ class Pause:
     at_s: float
     connector: ConnectorRef
     is_needless: bool
-    was_sent: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,11 +72,10 @@ class VisitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """A step of base: the rise it ends within one reaction, and whether the reserve covers it."""
+    """A step of base, and whether the reserve covers what it has risen within one reaction."""
 
     at_s: float
     circuit: CircuitId
-    rise_a: float
     is_inside_reserve: bool
 
 

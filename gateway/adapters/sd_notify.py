@@ -25,11 +25,6 @@ class SdNotify:
         )
         self._has_failed = False
 
-    @property
-    def is_watched(self) -> bool:
-        """Return whether this process is ended when it is not `alive` for long."""
-        return self._is_watched
-
     def ready(self, status: str) -> bool:
         """Say that the start is over; return whether that was heard, or nobody listens."""
         return self._send("READY=1", _status(status))

@@ -23,18 +23,12 @@ class SessionFileError(Exception):
     """The file cannot be read as sessions; says where and why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFile:
-    """The sessions of a file, s since the first arrival's midnight, and that instant."""
-
-    begins_at: datetime
-    sessions: tuple[RecordedSession, ...]
-
-
-def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> SessionFile:
+def read_sessions(
+    path: Path, *, max_w: float, month: int | None = None
+) -> tuple[RecordedSession, ...]:
     """Return the sessions of a file, or those that arrive in a month of the year (1 to 12).
 
-    `max_w` is the most any vehicle takes: the files do not say.
+    Their seconds are since the first arrival's midnight. `max_w` is the most any vehicle takes: the files do not say.
 
     Raises:
         SessionFileError: no such file, a column is missing, or a value is none.
@@ -77,8 +71,7 @@ def read_sessions(path: Path, *, max_w: float, month: int | None = None) -> Sess
     begins_at = min(stay.arrive_at for stay in stays).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
-    sessions = tuple(_session(stay, begins_at=begins_at, max_w=max_w) for stay in stays)
-    return SessionFile(begins_at=begins_at, sessions=sessions)
+    return tuple(_session(stay, begins_at=begins_at, max_w=max_w) for stay in stays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,7 +80,7 @@ def simulate_command(
     stated; kept are promises of which at least 98 % were delivered.
     """
     try:
-        sessions = read_sessions(path, max_w=max_w, month=month).sessions
+        sessions = read_sessions(path, max_w=max_w, month=month)
     except SessionFileError as error:
         click.echo(str(error), err=True)
         sys.exit(2)

@@ -1,6 +1,6 @@
 """An instant by every clock a machine has, and how much time has passed since, at least and at most."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 WALL_SLACK_S = 2.0
@@ -24,12 +24,6 @@ class Moment:
     boot_id: str
     boot_s: float
     is_synchronised: bool
-
-    def before(self, ago_s: float) -> "Moment":
-        """Return the moment `ago_s` earlier in the same boot."""
-        return replace(
-            self, wall_at=self.wall_at - timedelta(seconds=ago_s), boot_s=self.boot_s - ago_s
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ class RecordedSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What a policy gave: energy of each session, the highest power, the limit.
+    """What a policy gave: the energy of each session, and the highest power.
 
     `powers_w` are the beginnings of slots in which power was given, s, and what was given then;
     `plans_s` how long each decision took, by the clock that was handed in. `promised` are the
@@ -76,7 +76,6 @@ class Result:
 
     delivered_wh: tuple[float, ...]
     peak_w: float
-    limit_w: float
     plan_count: int
     powers_w: tuple[tuple[float, float], ...] = ()
     plans_s: tuple[float, ...] = ()
@@ -182,7 +181,6 @@ def replay(
     return Result(
         delivered_wh=tuple(delivered_wh),
         peak_w=peak_w,
-        limit_w=limit_w,
         plan_count=len(plans_s),
         powers_w=tuple(powers),
         plans_s=tuple(plans_s),
