@@ -80,7 +80,7 @@ class Booking:
         `prospects` tells what rows will have; without it the declared worst case counts.
         `leaves_at_s` tells when vehicles leave of which that was said (epoch s), by connector,
         `vehicles` what was seen of vehicles, `tokens` whose they are. `were_there` are those that
-        were at connectors before this life: they have not come anew when their stations are back.
+        were at connectors before this life, and are until their stations tell otherwise.
         `think_over` tells what could be moved for what is critical, `doubt_s` in how many seconds
         the time may be known: nothing is promised before.
         """

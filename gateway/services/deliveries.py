@@ -41,11 +41,11 @@ class Deliveries:
     """Sessions and readings by connector, as far as promises need them."""
 
     def __init__(self, were_there: Iterable[Stay] = ()) -> None:
-        """Know of none yet but those that `were_there`, should they be found there again."""
-        self._sessions: dict[str, Session] = {}
-        self._gone_since_s: dict[str, float] = {}
-        self._before: dict[str, Session] = {}
-        self._set_aside: dict[str, Session] = {
+        """Know of none yet but those that `were_there`: they still are until their stations tell.
+
+        No station tells again of a transaction that runs on.
+        """
+        self._sessions: dict[str, Session] = {
             str(stay.connector): Session(
                 connector=stay.connector,
                 transaction=stay.transaction,
@@ -54,6 +54,9 @@ class Deliveries:
             )
             for stay in were_there
         }
+        self._gone_since_s: dict[str, float] = {}
+        self._before: dict[str, Session] = {}
+        self._set_aside: dict[str, Session] = {}
         self._registers_wh: dict[str, float] = {}
         self._powers: dict[str, tuple[float, float]] = {}
 

@@ -50,7 +50,7 @@ class Fates:
         closed_before: Iterable[Reservation],
         were_there: Iterable[Session],
     ) -> None:
-        """Follow a book, and the vehicles that `were_there` in an earlier life, if they still are.
+        """Follow a book, and the vehicles that `were_there` in an earlier life, until they are told gone.
 
         `closed_before` are promises of that life, the last closed at the end.
         """

@@ -102,6 +102,11 @@ def test_what_an_occupant_says_by_the_link_of_the_session_outlives_the_daemon(
             status, now = await ask(process, word, "GET", path)
             assert (status, now["wants_wh"]) == (200, 7_000)
             assert now["criticality"] == "opportunistic"
+            # Nor is its connector free to whoever asks next, though no station tells of it again.
+            vans = await token(state, "--role", "vehicle_operator", "--name", "vans")
+            wanted = {"energy_wh": 2_000, "connector": "CP-01/1"}
+            _, quote = await ask(process, vans, "POST", "/quotes", wanted)
+            assert "CP-01/1 is occupied now" in quote["reason"]
             # What came of it is kept with what was said before: those who come later are planned by it.
             async with station(await process.ocpp_port(), "CP-01") as leaving:
                 await leaving.boot()

@@ -260,6 +260,39 @@ def test_who_was_there_before_a_restart_has_not_come_by_it() -> None:
     run_virtual(test())
 
 
+def stay_of(house: House, *, number: int = 1) -> Session:
+    """Return the stay of a vehicle that came to the first connector a minute ago."""
+    return Session(
+        connector=FIRST,
+        transaction=TransactionId(str(number)),
+        began_at_s=house.clock.now_at().timestamp() - 60,
+        id_token="van-7",
+        delivered_wh=0.0,
+    )
+
+
+def test_who_was_there_before_a_restart_is_there_though_no_station_tells_it_again() -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(id_token="van-7", kwh=20)
+        memory = {promise.id: PromiseMemory(promise=promise)}
+        house = House(memory, were_there=(stay_of(before),))
+        soon = house.clock.now_at() + timedelta(minutes=30)
+        walk_up = Need(energy_wh=2_000, connector=FIRST, depart_at=soon)
+        assert "CP-01/1 is occupied now" in house.booking.quote(walk_up, OTHERS).reason
+        house.shows(100.0)
+        await house.passes(61)
+        house.shows(105.0)
+        assert house.of(promise).state is PromiseState.ARRIVED
+        house.leaves()
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, Excuse.LEFT_EARLY)
+        assert now.delivered_wh == 5_000
+
+    run_virtual(test())
+
+
 def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place() -> None:
     async def test() -> None:
         house = House()
