@@ -99,9 +99,8 @@ class Booking:
             remembered=known,
             now_s=self._now_s(),
         )
-        closed_before = [memory.promise for memory in in_order(known.values())]
         self._fates = Fates(
-            self._keeper, self.places, closed_before=closed_before, were_there=were_there
+            self._keeper, self.places, remembered=in_order(known.values()), were_there=were_there
         )
         self._around = Surroundings(
             self.places,
@@ -241,9 +240,10 @@ class Booking:
             fresh = self.quote(replace(need, replaces=replaces), by)
             why = refusal_said(error, self.places, now_s, self._zone)
             raise NoLongerFitsError(why, fresh) from error
-        if before is not None:
-            self._fates.pass_on(before, promise)
-        return await self._shelf.write(promise, by=by, key=key, others=(*gone, *moved))
+        stay = None if before is None else self._fates.pass_on(before, promise)
+        return await self._shelf.write(
+            promise, by=by, key=key, others=(*gone, *moved), drawn_in=stay
+        )
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:
         """Return a reservation that is given up, and takes no room from now on."""

@@ -116,6 +116,22 @@ class Deliveries:
             ties = session.ties | {(holder, name)}
             self._sessions[place] = replace(session, ties=ties)
 
+    def know_again(self, promise: Reservation, stay: tuple[ConnectorRef, TransactionId]) -> None:
+        """Note that a vehicle was known to be that of a promise before a restart, if it still is there."""
+        place, transaction = str(stay[0]), stay[1]
+        session = self._sessions.get(place)
+        if session is None or session.transaction != transaction:
+            return
+        if promise.arrived_at_s is not None:
+            self._sessions[place] = replace(session, promise=promise.id)
+        elif promise.state.is_open:
+            self.tie(place, promise.holder, promise.id)
+
+    def stay_at(self, place: str) -> tuple[ConnectorRef, TransactionId] | None:
+        """Return the transaction of the vehicle at a connector, None if there is none."""
+        session = self._sessions.get(place)
+        return None if session is None else (session.connector, session.transaction)
+
     def take(self, promise: Reservation) -> None:
         """Note that a promise has begun with the vehicle at its connector."""
         session = self._sessions[promise.place]

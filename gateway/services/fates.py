@@ -8,7 +8,7 @@ from math import inf
 from zoneinfo import ZoneInfo
 
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
-from gateway.domain.ids import ConnectorRef
+from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
@@ -47,22 +47,27 @@ class Fates:
         keeper: BookKeeper,
         places: Places,
         *,
-        closed_before: Iterable[Reservation],
+        remembered: Iterable[PromiseMemory],
         were_there: Iterable[Session],
     ) -> None:
         """Follow a book, and the vehicles that `were_there` in an earlier life, until they are told gone.
 
-        `closed_before` are promises of that life, the last closed at the end.
+        `remembered` are the promises of that life, those closed first and the last of them behind.
         """
         self._keeper, self._places = keeper, places
         self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
-        self._scored = deque((p for p in closed_before if outcome_of(p)), maxlen=MAX_SCORED)
+        self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
         self._missed: dict[str, tuple[float, Away]] = {}  # When connectors were away last.
         self._settled: Book | None = None
         self._due_at_s = float("inf")
+        for memory in remembered:
+            if outcome_of(memory.promise) is not None:
+                self._scored.append(memory.promise)
+            if memory.drawn_in is not None:
+                self.deliveries.know_again(memory.promise, memory.drawn_in)
 
     def hear(self, fact: Event, now_s: float) -> None:
         """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
@@ -95,13 +100,27 @@ class Fates:
             count = "several holders have" if holders else "nobody has"
             message = f"{count} an open reservation named {name}: give the id of the one you mean"
             raise UnknownReservationError(message)
-        self.deliveries.tie(place, holders.pop(), name)
+        holder = holders.pop()
+        self.deliveries.tie(place, holder, name)
+        for promise in tuple(promises.values()) if self.deliveries.stay_at(place) else ():
+            is_named = promise.holder == holder and name in (promise.id, promise.reference)
+            if is_named and promise.state is not PromiseState.ARRIVED:
+                memory = self._of_its_stay(promise, place)
+                # That somebody said so outlives us.
+                self._count(memory, memory.promise.delivered_wh, memory.register_wh)
         self._settled = None
 
-    def pass_on(self, before: Reservation, promise: Reservation) -> None:
-        """Note that the vehicle at the connector of a promise has come for the one in its place."""
-        if self.deliveries.place_of(before) == promise.place:
-            self.deliveries.tie(promise.place, promise.holder, promise.id)
+    def pass_on(
+        self, before: Reservation, promise: Reservation
+    ) -> tuple[ConnectorRef, TransactionId] | None:
+        """Note that the vehicle at the connector of a promise has come for the one in its place.
+
+        Returns the transaction of that vehicle, None if it is not there.
+        """
+        if self.deliveries.place_of(before) != promise.place:
+            return None
+        self.deliveries.tie(promise.place, promise.holder, promise.id)
+        return self.deliveries.stay_at(promise.place)
 
     def allow(self, limit_ma_of: Callable[[ConnectorRef], int | None], *, at_s: float) -> None:
         """Take note of what vehicles that were promised something may surely draw now (monotonic s)."""
@@ -306,9 +325,8 @@ class Fates:
         Without what was drawn before its window in another stay; with what the meter showed last.
         """
         memory = replace(self._keeper.shelf.of(promise.id), promise=promise)
-        session = self.deliveries.sessions.get(place)
-        stay = None if session is None else (session.connector, session.transaction)
-        if stay != memory.drawn_in and promise.state is PromiseState.CONFIRMED:
+        stay = self.deliveries.stay_at(place)
+        if stay != memory.drawn_in and promise.state is not PromiseState.ARRIVED:
             nothing = replace(promise, delivered_wh=0.0)
             memory = replace(memory, promise=nothing, drawn_in=stay, register_wh=None)
         # What was shown last before a restart only the promise remembers.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gateway.domain.access import Access
+from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import Act, PromiseKey, PromiseMemory
 from gateway.domain.promises import Reservation
 from gateway.planning.answers import (
@@ -111,15 +112,17 @@ class PromiseShelf:
         by: Access,
         key: UsedKey | None,
         others: Iterable[Reservation] = (),
+        drawn_in: tuple[ConnectorRef, TransactionId] | None = None,
     ) -> Reservation:
         """Write down what somebody has made of a promise; return it once it is durable.
 
-        With `others`, which became what they are by it: all or none outlive us.
+        With `others`, which became what they are by it: all or none outlive us. `drawn_in` is the
+        transaction of its vehicle, where that is there already when it is held.
 
         Raises:
             NotDurableError: the ledger cannot be written for now.
         """
-        memory = self._memory.get(promise.id) or PromiseMemory(promise=promise)
+        memory = self._memory.get(promise.id) or PromiseMemory(promise=promise, drawn_in=drawn_in)
         keys = memory.keys
         if key is not None:
             used = PromiseKey(holder=by.name, key=key.key, digest=key.digest, state=promise.state)

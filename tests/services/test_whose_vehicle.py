@@ -293,6 +293,63 @@ def test_who_was_there_before_a_restart_is_there_though_no_station_tells_it_agai
     run_virtual(test())
 
 
+def restarted(before: House, *promises: Reservation) -> House:
+    """Return the house after a restart, at the first connector of which a vehicle stayed."""
+    memory = {promise.id: before.memory_of(promise) for promise in promises}
+    return House(memory, were_there=(stay_of(before),))
+
+
+@pytest.mark.parametrize("name", ["order 12", "id"])
+def test_whose_vehicle_somebody_has_said_it_is_outlives_a_restart(name: str) -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(id_token="van-1", reference="order 12", connector=SECOND)
+        before.comes(FIRST, "van-7")
+        before.booking.tie("CP-01/1", promise.id if name == "id" else name)
+        house = restarted(before, promise)
+        await house.passes(61)
+        assert (house.of(promise).state, house.of(promise).place) == (
+            PromiseState.ARRIVED,
+            "CP-01/1",
+        )
+
+    run_virtual(test())
+
+
+def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place_after_a_restart_too() -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise()
+        await before.passes(30)
+        before.comes()
+        await before.passes(1)
+        now_s = before.clock.now_at().timestamp()
+        later = OwnEnvelope(connector="CP-01/1", profile=((now_s + 1_800, now_s + 5_400, 4_200),))
+        replaced = await before.booking.hold(later, VANS, replaces=promise.id)
+        await before.booking.confirm(replaced.id, VANS)
+        house = restarted(before, replaced)
+        await house.passes(62)
+        assert house.of(replaced).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
+def test_the_vehicle_of_one_promise_is_not_that_of_the_next_after_a_restart_either() -> None:
+    async def test() -> None:
+        before = House()
+        first = await before.promise(from_h=0.6, until_h=0.9, kwh=2)
+        following = await before.promise(from_h=1, until_h=3, kwh=10)
+        await before.passes(35)
+        before.comes()
+        await before.passes(22)
+        assert before.of(first).closed_at_s is not None
+        house = restarted(before, first, following)
+        await house.passes(61)
+        assert house.of(following).state is PromiseState.CONFIRMED
+
+    run_virtual(test())
+
+
 def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place() -> None:
     async def test() -> None:
         house = House()
