@@ -137,7 +137,7 @@ class FrontDesk:
             prospects=self._forecasting,
             leaves_at_s=self._visits.leaves_at_s,
             vehicles=Vehicles(acceptance=self._visits.acceptance, following=self._visits.following),
-            were_there=self._visits.sessions(),
+            were_there=(*self._visits.sessions(), *self._visits.left_before()),
             tokens=tokens,
             think_over=SecondThoughts(pipe, clock).on,
             doubt_s=doubt_s,

@@ -32,3 +32,5 @@ class Session:
     said: Statement = field(default_factory=Statement)
     said_at_s: float | None = None
     """When that was said, in this life of the daemon."""
+    left_at_s: float | None = None
+    """When (epoch s) it left, None while it is there."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.domain.charging import FINAL
 from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
@@ -41,22 +42,31 @@ class Deliveries:
     """Sessions and readings by connector, as far as promises need them."""
 
     def __init__(self, were_there: Iterable[Stay] = ()) -> None:
-        """Know of none yet but those that `were_there`: they still are until their stations tell.
+        """Know of none yet but those that `were_there`, and the last that have left since.
 
-        No station tells again of a transaction that runs on.
+        The former are there until their stations tell otherwise: none tells again of a transaction
+        that runs on.
         """
-        self._sessions: dict[str, Session] = {
-            str(stay.connector): Session(
+        self._sessions: dict[str, Session] = {}
+        self._gone_since_s: dict[str, float] = {}
+        self._before: dict[str, Session] = {}
+        self._set_aside: dict[str, Session] = {}
+        for stay in were_there:
+            place = str(stay.connector)
+            session = Session(
                 connector=stay.connector,
                 transaction=stay.transaction,
                 id_token=stay.id_token,
                 came_at_s=stay.began_at_s,
             )
-            for stay in were_there
-        }
-        self._gone_since_s: dict[str, float] = {}
-        self._before: dict[str, Session] = {}
-        self._set_aside: dict[str, Session] = {}
+            if stay.left_at_s is None:
+                self._sessions[place] = session
+            else:
+                self._before[place], self._gone_since_s[place] = session, stay.left_at_s
+        for place in self._sessions:
+            # Whose promise it came for is not known by who was there before it.
+            self._before.pop(place, None)
+            self._gone_since_s.pop(place, None)
         self._registers_wh: dict[str, float] = {}
         self._powers: dict[str, tuple[float, float]] = {}
 
@@ -120,6 +130,9 @@ class Deliveries:
         """Note that a vehicle was known to be that of a promise before a restart, if it still is there."""
         place, transaction = str(stay[0]), stay[1]
         session = self._sessions.get(place)
+        if self._gone_since_s.get(place, inf) < (promise.arrived_at_s or 0.0):
+            # It was another, before it: of its own going nothing is known.
+            del self._before[place], self._gone_since_s[place]
         if session is None or session.transaction != transaction:
             return
         if promise.arrived_at_s is not None:

@@ -61,6 +61,7 @@ class Visits:
         self._sessions: dict[ConnectorRef, _Session] = {}
         self._set_aside: dict[ConnectorRef, tuple[_Session, float]] = {}
         """Sessions taken to be over, and since when: they may be found running after all."""
+        self._left: dict[ConnectorRef, Session] = {}
         self._followed = defaultdict[StationId, Followed](Followed)
         self._followings: dict[StationId, Following] = {}
         for memory in remembered:
@@ -134,6 +135,10 @@ class Visits:
             )
             for connector, session in self._sessions.items()
         )
+
+    def left_before(self) -> tuple[Session, ...]:
+        """Return the last vehicle that left each connector in an earlier life, where that is known."""
+        return tuple(self._left.values())
 
     def leaves_at_s(self) -> dict[str, float]:
         """Return when (epoch s) vehicles leave of which that was said, by connector."""
@@ -261,6 +266,15 @@ class Visits:
                 began_at_s=began_at.timestamp(),
                 left_at_s=ended_at.timestamp(),
                 delivered_wh=0.0 if start_wh is None or stop_wh is None else stop_wh - start_wh,
+            )
+        if session is not None:
+            self._left[ref] = Session(
+                connector=ref,
+                transaction=memory.transaction,
+                began_at_s=session.began_at_s,
+                id_token=memory.id_token,
+                delivered_wh=session.delivered_wh,
+                left_at_s=session.left_at_s,
             )
         if session is not None and session.left_at_s > session.began_at_s:
             self._classes.learn(self._classes.name_of(memory.id_token, ref), session)

@@ -317,3 +317,23 @@ def test_what_was_learnt_of_vehicles_outlives_a_restart(tmp_path: Path) -> None:
     assert (visit.wants_wh, visit.accepts_ma) == (5_000.0, 12_000)
     assert visit.leaves_at_s == NOON.timestamp() + 3_600.0
     assert stranger.visit().wants_wh == 10_000.0
+
+
+def test_who_left_a_connector_last_in_an_earlier_life_is_known() -> None:
+    def stay(name: str, *, token: str, from_h: float) -> TransactionMemory:
+        began_at = NOON + timedelta(hours=from_h)
+        return TransactionMemory(
+            station=PLUG.station,
+            transaction=TransactionId(name),
+            connector_number=1,
+            is_over=True,
+            id_token=token,
+            began_at=began_at,
+            ended_at=began_at + timedelta(minutes=30),
+        )
+
+    hall = Hall((stay("1", token="van", from_h=-3), stay("2", token="car", from_h=-1)))
+    (left,) = hall.visits.left_before()
+    assert (left.connector, left.transaction, left.id_token) == (PLUG, "2", "car")
+    assert left.left_at_s == (NOON - timedelta(minutes=30)).timestamp()
+    assert not hall.visits.sessions()

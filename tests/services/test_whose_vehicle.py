@@ -316,6 +316,31 @@ def test_whose_vehicle_somebody_has_said_it_is_outlives_a_restart(name: str) -> 
     run_virtual(test())
 
 
+@pytest.mark.parametrize(
+    ("left_min", "state"), [(70, PromiseState.BROKEN), (50, PromiseState.ARRIVED)]
+)
+def test_who_left_just_before_a_restart_has_left_early(
+    left_min: float, state: PromiseState
+) -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(id_token="van-7")
+        before.comes(FIRST, "van-7")
+        begins_at_s = before.clock.now_at().timestamp()
+        await before.passes(71)
+        # Another that left before it came tells nothing of its own going.
+        left = replace(stay_of(before), left_at_s=begins_at_s + left_min * 60)
+        house = House({promise.id: before.memory_of(promise)}, were_there=(left,))
+        await house.passes(77)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (
+            state,
+            Excuse.LEFT_EARLY if state is PromiseState.BROKEN else None,
+        )
+
+    run_virtual(test())
+
+
 def test_the_vehicle_of_a_promise_is_that_of_the_one_in_its_place_after_a_restart_too() -> None:
     async def test() -> None:
         before = House()
