@@ -316,7 +316,8 @@ class Fates:
         if promise is not None:
             memory = self._of_its_stay(promise, str(fact.connector))
             register_wh, gained_wh = self.deliveries.gained_wh(fact, memory.register_wh)
-            self._count(memory, memory.promise.delivered_wh + gained_wh, register_wh)
+            delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
+            self._count(memory, delivered_wh, register_wh)
         self.deliveries.note(fact)
 
     def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:

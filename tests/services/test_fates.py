@@ -7,11 +7,12 @@ from itertools import product
 import pytest
 
 from gateway.domain.charging import EndCause
-from gateway.domain.ids import ConnectorRef
+from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
 from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.domain.sessions import Session
 from tests.support.promise_house import FIRST, SECOND, THIRD, VANS, House
 from tests.support.small_site import CARPARK
 from tests.support.virtual_time import run_virtual
@@ -194,6 +195,68 @@ def test_what_a_vehicle_draws_is_delivered_for_one_promise_at_a_time() -> None:
         assert house.booking.book.promises[second.id].delivered_wh == 3_000
 
     run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("shown_kwh", "delivered_wh"),
+    # Nothing; as much as was counted by power; a little more and less; what begins with the vehicle.
+    [(None, 10_000), (110.0, 10_000), (110.5, 10_500), (109.5, 9_500), (9.9, 10_000)],
+)
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_where_power_alone_is_told_it_counts_until_the_meter_shows_what_it_was(
+    shown_kwh: float | None, delivered_wh: float, *, is_restarted: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(100.0)  # As at the end of a transaction before: OCPP 1.6 tells that at each.
+        promise = await house.promise(kwh=20)
+        await house.passes(61)
+        house.comes()
+        house.draws(10_000)
+        for _ in range(6):
+            await house.passes(10, limit_a=32)
+            house.draws(10_000)
+        assert house.booking.book.promises[promise.id].delivered_wh == pytest.approx(10_000)
+        if is_restarted:
+            house = House({promise.id: house.memory_of(promise)}, were_there=(stay(house),))
+        if shown_kwh is not None:
+            house.shows(shown_kwh)
+        now = house.booking.book.promises[promise.id]
+        # After a restart it is not known any more what was counted by power: that stands.
+        least_wh = 10_000 if is_restarted else 0
+        assert now.delivered_wh == pytest.approx(max(delivered_wh, least_wh))
+
+    run_virtual(test())
+
+
+def test_of_power_between_two_registers_nothing_counts_twice() -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(100.0)
+        promise = await house.promise(kwh=20)
+        await house.passes(61)
+        house.comes()
+        for minute in range(1, 61):
+            await house.passes(1, limit_a=32)
+            house.draws(10_000)
+            if minute % 3 == 0:
+                house.shows(100.0 + minute / 6)
+        now = house.booking.book.promises[promise.id]
+        assert now.delivered_wh == pytest.approx(10_000)
+
+    run_virtual(test())
+
+
+def stay(house: House) -> Session:
+    """Return the stay of a vehicle that is at the first connector."""
+    now_s = house.clock.now_at().timestamp()
+    return Session(
+        connector=FIRST,
+        transaction=TransactionId("1"),
+        began_at_s=now_s,
+        id_token=None,
+        delivered_wh=0.0,
+    )
 
 
 async def ended(house: House, promise: Reservation) -> Reservation:

@@ -117,6 +117,12 @@ class House:
             )
         )
 
+    def draws(self, power_w: float, connector: ConnectorRef = FIRST) -> None:
+        """Let a station tell its power alone."""
+        self.booking.hear(
+            ConnectorMetered(at_s=self.clock.monotonic_s(), connector=connector, power_w=power_w)
+        )
+
     def is_away(self, *connectors: ConnectorRef) -> None:
         """Let these connectors be faulted from now on, and all others be well."""
         now_s = self.clock.now_at().timestamp()
