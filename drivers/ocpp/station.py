@@ -255,7 +255,7 @@ class StationRecord:
 
     def post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
         """Post that a transaction is over, and have it remembered with how that is known."""
-        is_told = cause is EndCause.TOLD
+        is_told = cause in (EndCause.TOLD, EndCause.STOPPED)
         if not is_told:
             _log.info("%s: transaction %s is over: %s", self.ref(number), transaction, cause)
         self.context.ledger.keep(

@@ -14,7 +14,7 @@ from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
 from drivers.ocpp.v16_transactions import NO_TRANSACTION, StartKey
-from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter, cause_of
 from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
@@ -214,7 +214,7 @@ class V16Adapter(VersionAdapter[V16Station]):
                     energy_wh=float(stop.meter_stop),
                 )
             )
-        self._post_end(number, str(stop.transaction_id))
+        self._post_end(number, str(stop.transaction_id), cause=cause_of(stop.reason))
         return self._acknowledge_stop(stop)
 
     def _acknowledge_stop(self, stop: messages.StopTransaction) -> Later:

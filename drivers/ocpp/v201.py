@@ -16,7 +16,7 @@ from drivers.ocpp.v201_reports import Report
 from drivers.ocpp.v201_station import V201Station
 from drivers.ocpp.v201_transactions import Heard
 from drivers.ocpp.v201_variables import AVAILABILITY, STATUSES, Model, VariableName
-from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter, cause_of
 from gateway.domain.charging import ChargingState, EndCause, OcppVersion
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
@@ -197,7 +197,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             return
         number = told.number if told.number is not None else heard.number
         if told.left is not None:
-            self._post_end(told.left, transaction)
+            self._post_end(told.left, transaction, cause=EndCause.TOLD)
         if not is_end:
             self._post_ends(told.ended, number, cause=EndCause.REPLACED)
         if told.is_begin:
@@ -209,7 +209,10 @@ class V201Adapter(VersionAdapter[V201Station]):
         if heard.is_present and number is not None:
             self._post_present(number, event, is_end=is_end)
         if is_end:
-            self._post_ends(told.ended, number)
+            reason = (
+                None if event.transaction_info is None else event.transaction_info.stopped_reason
+            )
+            self._post_ends(told.ended, number, cause=cause_of(reason))
 
     def _record(self, heard: Heard, event: messages.TransactionEvent) -> TransactionMemory:
         """Return what an event says of its transaction that the ledger keeps."""
@@ -282,7 +285,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         transactions: tuple[str, ...],
         number: int | None,
         *,
-        cause: EndCause = EndCause.TOLD,
+        cause: EndCause,
     ) -> None:
         for transaction in transactions:
             assert number is not None  # What was announced has an EVSE.

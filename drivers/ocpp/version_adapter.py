@@ -23,6 +23,20 @@ STALE_AFTER_S: Final = 60.0  # What waited longer for a connection says nothing 
 WAITED_AT_MOST_S: Final = 300.0  # After a connection opened, what waited for it has come.
 ACKNOWLEDGED: Final = b"{}"
 
+# 1.6 Reason and 2.0.1 ReasonEnumType: who charged has not ended it.
+_STOPPED: Final = frozenset(
+    {
+        *("EmergencyStop", "GroundFault", "OvercurrentFault", "PowerLoss", "PowerQuality"),
+        *("HardReset", "ImmediateReset", "Reboot", "SoftReset", "Remote", "UnlockCommand"),
+    }
+)
+
+
+def cause_of(reason: str | None) -> EndCause:
+    """Return how it is known that a transaction is over whose station says so, with its reason."""
+    return EndCause.STOPPED if reason in _STOPPED else EndCause.TOLD
+
+
 StationT = TypeVar("StationT", bound=StationRecord)
 
 
@@ -180,7 +194,7 @@ class VersionAdapter(Generic[StationT]):
             )
         )
 
-    def _post_end(self, number: int, transaction: str, *, cause: EndCause = EndCause.TOLD) -> None:
+    def _post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
         self._station.post_end(number, transaction, cause=cause)
 
     # Outward.

@@ -43,12 +43,13 @@ class EndCause(StrEnum):
     """How it is known that a transaction is over."""
 
     TOLD = "told"  # Its station said so.
+    STOPPED = "stopped"  # The same, and that it was not who charged: a fault, a restart, a command.
     REPLACED = "replaced"  # Another began on its connector.
     DENIED = "denied"  # Asked, its station knew nothing of it.
     LOST_IN_REBOOT = "lost in a reboot"  # Its station booted, and has the connector free since.
 
 
-FINAL: Final = frozenset({EndCause.TOLD, EndCause.REPLACED})
+FINAL: Final = frozenset({EndCause.TOLD, EndCause.STOPPED, EndCause.REPLACED})
 """After any other a transaction may be found running after all."""
 
 

@@ -96,7 +96,7 @@ class TransactionStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionEnded:
-    """A transaction is over; where its station did not say so, `cause` says how it is known.
+    """A transaction is over; `cause` says how that is known, and whether who charged ended it.
 
     One that was not told to be over may be found running after all: it is then started anew.
     """

@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import inf
 from zoneinfo import ZoneInfo
 
+from gateway.domain.charging import EndCause
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import PromiseMemory
@@ -27,12 +28,18 @@ from gateway.planning.calibrate import (
 )
 from gateway.planning.grid import HOUR_S
 from gateway.planning.promising import moved_to
-from gateway.planning.quote_words import kwh_said, place_said
+from gateway.planning.quote_words import clock_said, kwh_said, place_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
 
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
+
+NOT_BY_ITSELF = {
+    EndCause.LOST_IN_REBOOT: "its station had restarted",
+    EndCause.STOPPED: "its station had ended its transaction",
+}
+"""How a vehicle has gone that did not leave by itself."""
 
 MAX_SCORED = 2_000
 LONGEST_CYCLE_S = 5.0
@@ -60,7 +67,8 @@ class Fates:
         self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
-        self._missed: dict[str, tuple[float, Away]] = {}  # When connectors were away last.
+        self._missed: dict[str, tuple[float, Away | str]] = {}
+        """When connectors served nobody last, and how they were away, or a clause that says why."""
         self._settled: Book | None = None
         self._due_at_s = float("inf")
         for memory in remembered:
@@ -80,6 +88,10 @@ class Fates:
                 self._forget_early(fact)
                 self.deliveries.end(fact, now_s=now_s)
                 self._settled = None
+                if fact.cause in NOT_BY_ITSELF:
+                    # However soon its station is of use again.
+                    place, at = str(fact.connector), clock_said(now_s, now_s, self._zone)
+                    self._missed[place] = now_s, f"{NOT_BY_ITSELF[fact.cause]} at {at}"
             case ConnectorMetered():
                 self._meter(fact, now_s)
             case _:
@@ -212,10 +224,10 @@ class Fates:
 
     def _missed_since(self, place: str, since_s: float, now_s: float) -> str:
         """Return what had a connector serve nobody since an epoch second, empty if nothing did."""
-        at_s, away = self._missed.get(place, (-inf, None))
-        if away is None or at_s < since_s:
+        at_s, why = self._missed.get(place, (-inf, ""))
+        if at_s < since_s:
             return ""
-        return away.was_said(at_s, now_s, self._zone)
+        return why if isinstance(why, str) else why.was_said(at_s, now_s, self._zone)
 
     def _see_arrival(self, promise: Reservation, now_s: float) -> None:
         """Note that the vehicle a promise was made to is there, once its time has begun.

@@ -477,6 +477,32 @@ def test_who_leaves_what_can_serve_it_no_more_does_not_leave_early(
 
 
 @pytest.mark.parametrize(
+    ("cause", "excuse", "said"),
+    [
+        (EndCause.LOST_IN_REBOOT, None, "its station had restarted at 09:10; "),
+        (EndCause.STOPPED, None, "its station had ended its transaction at 09:10; "),
+        (EndCause.TOLD, Excuse.LEFT_EARLY, "the vehicle left early; "),
+    ],
+)
+def test_who_was_sent_off_by_its_station_has_not_left_early(
+    cause: EndCause, excuse: Excuse | None, said: str
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(61, limit_a=32)
+        house.comes()
+        await house.passes(9, limit_a=32)
+        house.leaves(cause=cause)  # It was back before anybody missed it.
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, excuse)
+        assert now.cause.startswith(said)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
     ("id_token", "away_min", "back_after_min", "state"),
     [
         ("van-7", 6, 1, PromiseState.ARRIVED),

@@ -263,6 +263,31 @@ def test_a_free_connector_ends_nothing_where_no_boot_was() -> None:
     in_hall(scene)
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (None, EndCause.TOLD),
+        ("EVDisconnected", EndCause.TOLD),
+        ("Remote", EndCause.STOPPED),
+        ("SoftReset", EndCause.STOPPED),
+    ],
+)
+def test_what_somebody_else_has_ended_than_who_charged_is_told_apart(
+    reason: str | None, cause: EndCause
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            number = await station.start_transaction(1, timestamp=now())
+        said = {} if reason is None else {"reason": reason}
+        stop = {"transactionId": number, "meterStop": 0, "timestamp": now(), **said}
+        async with hall.connect("CP-01") as connection:
+            await ask(connection, [2, "s", "StopTransaction", stop])
+
+        assert [ended.cause for ended in hall.facts_of(TransactionEnded)] == [cause]
+
+    in_hall(scene)
+
+
 @pytest.mark.parametrize("transaction", [-1, 0, 4_711])
 def test_the_stop_of_a_transaction_we_do_not_know_is_acknowledged(transaction: int) -> None:
     async def scene(hall: Hall) -> None:

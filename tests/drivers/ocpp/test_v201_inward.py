@@ -7,7 +7,7 @@ import pytest
 
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v201 import V201Adapter
-from gateway.domain.charging import ChargingState, ConnectorStatus, OcppVersion
+from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.events import (
     ConnectorMetered,
     ConnectorStatusChanged,
@@ -248,6 +248,30 @@ def test_a_station_that_does_not_count_is_listened_to() -> None:
                 )
 
         assert [m.current_a[0] for m in hall.facts_of(ConnectorMetered)] == [6.0, 7.0, 8.0]
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (None, EndCause.TOLD),
+        ("StoppedByEV", EndCause.TOLD),
+        ("Remote", EndCause.STOPPED),
+        ("ImmediateReset", EndCause.STOPPED),
+    ],
+)
+def test_what_somebody_else_has_ended_than_who_charged_is_told_apart(
+    reason: str | None, cause: EndCause
+) -> None:
+    async def scene(hall: Hall) -> None:
+        said = {} if reason is None else {"stoppedReason": reason}
+        over = {"transactionId": "T1", **said}
+        async with hall.connect("CP-01", version=OcppVersion.V201) as station:
+            await ask(station, event())
+            await ask(station, event(seqNo=1, eventType="Ended", transactionInfo=over))
+
+        assert [ended.cause for ended in hall.facts_of(TransactionEnded)] == [cause]
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
