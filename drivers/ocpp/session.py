@@ -232,8 +232,8 @@ class Session:
         return None
 
     def _send_later(self, after: asyncio.Future[None]) -> None:
-        """Send the answers that waited for a future."""
-        waiting = self._later.pop(after)
+        """Send the answers that waited for a future, unless the connection was lost meanwhile."""
+        waiting = self._later.pop(after, {})
         if not after.cancelled():
             for call_id, frame in waiting.items():
                 self._note_answer(call_id, frame)

@@ -112,6 +112,26 @@ def test_a_start_is_answered_once_it_is_safe_and_nobody_else_waits() -> None:
     assert (kept.id_token, kept.reason) == ("CARD", "EVDisconnected")
 
 
+def test_a_connection_that_ends_just_as_its_answer_may_be_given_is_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ledger = PaperLedger()
+
+    async def test(hall: Hall) -> None:
+        async with hall.connect("CP-01") as one:
+            await send(one, start("a"))
+            await wait_until(lambda: ledger.is_asked)
+            session = hall.server._stations[CP_01].session
+            assert session is not None
+            # Who waits is called in the loop's next turn: in between, the connection is gone.
+            ledger.commit()
+            session.lose()
+            await asyncio.sleep(0)
+
+    in_hall(test, ledger=ledger)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_start_sent_again_and_again_waits_once_and_has_few_answers() -> None:
     ledger = PaperLedger()
 
