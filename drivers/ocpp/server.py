@@ -248,7 +248,8 @@ class OcppServer:
             turned = self._door.turn_away(
                 station,
                 peer=_peer(connection),
-                authorization=request.headers.get("Authorization"),
+                # There is one at most (RFC 9110 §5.3, §11.6.2): two read as one open nothing.
+                authorization=", ".join(request.headers.get_all("Authorization")) or None,
                 now_s=self._clock.monotonic_s(),
             )
             if turned is not None:

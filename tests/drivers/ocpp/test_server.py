@@ -113,6 +113,27 @@ def test_neither_another_key_nor_the_key_under_another_name_opens(said: bytes) -
     in_hall(scene, credentials={"CP-01": b"one", "CP-02": b"two"})
 
 
+@pytest.mark.parametrize(("station", "status"), [("CP-01", 401), ("CP-02", 101)])
+def test_credentials_said_twice_are_none(
+    station: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = base64.b64encode(b"CP-01:one").decode()
+
+    async def scene(hall: Hall) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", hall.port)
+        writer.write(
+            f"GET /{station} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: ocpp1.6\r\n"
+            f"Authorization: Basic {pair}\r\nAuthorization: Basic {pair}\r\n\r\n".encode()
+        )
+        assert (await reader.readline()).split()[1] == str(status).encode()
+        writer.transport.abort()
+
+    in_hall(scene, credentials={"CP-01": b"one", "CP-02": None})
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_who_keeps_guessing_a_short_key_is_not_listened_to(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
