@@ -64,6 +64,22 @@ def is_valid(version: OcppVersion, action: str, payload: object, *, is_answer: b
         return False
 
 
+def _first_error(
+    version: OcppVersion, action: str, payload: object, *, is_answer: bool
+) -> jsonschema_rs.ValidationError | None:
+    """Return the first thing wrong with a payload that is not valid, None if it is its depth.
+
+    The first only: to list them all takes minutes where each of many parts is wrong.
+    """
+    try:
+        _validator(version, action, is_answer=is_answer).validate(payload)
+    except jsonschema_rs.ValidationError as error:
+        return error
+    except ValueError:
+        pass
+    return None
+
+
 def find_fault(
     version: OcppVersion, action: str, payload: object, *, is_answer: bool
 ) -> RefusedError | None:
@@ -78,9 +94,8 @@ def find_fault(
         "additionalProperties": dialect.formation,
         "type": "TypeConstraintViolation",
     }
-    try:
-        error = next(_validator(version, action, is_answer=is_answer).iter_errors(payload))
-    except (ValueError, StopIteration):
+    error = _first_error(version, action, payload, is_answer=is_answer)
+    if error is None:
         return RefusedError(dialect.formation, "nested too deep")
     # The message would repeat the value, which may be long or deep: only where and which rule.
     where = "/".join(str(step) for step in error.instance_path) or "the payload"

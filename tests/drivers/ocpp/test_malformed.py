@@ -284,6 +284,27 @@ def test_a_frame_too_large_ends_its_own_connection_only_and_is_told(
     assert told.endswith(f"exceeds limit of {max_bytes} bytes")
 
 
+def test_a_frame_of_which_every_part_is_wrong_keeps_nobody_waiting() -> None:
+    """To list all that is wrong takes minutes: only the first is told."""
+    events: list[object] = [{}] * 250_000
+    frame = [2, "id", "NotifyEvent", {"generatedAt": "x", "seqNo": 0, "eventData": events}]
+
+    async def scene(hall: Hall) -> None:
+        async with (
+            hall.connect("CP-01", version=OcppVersion.V201) as bad,
+            hall.connect("CP-02") as good,
+        ):
+            assert await is_alive(good)
+            answer = await ask(bad, frame)
+            assert answer[2:4] == [
+                "OccurrenceConstraintViolation",
+                'eventData/0: "eventId" is a required property',
+            ]
+            assert await is_alive(good)
+
+    in_hall(scene, boot_patience_s=1_000)
+
+
 @pytest.mark.parametrize("name", ["CP-01", "stranger"])
 def test_bytes_that_are_no_websocket_end_their_own_connection_only_and_are_told(
     name: str, caplog: pytest.LogCaptureFixture
