@@ -10,11 +10,34 @@ from drivers.ocpp.station import StationRecord
 
 PART_PATIENCE_S: Final = 15.0
 MAX_PARTS: Final = 1_000
+MAX_ROWS: Final = 10_000
+"""Of a whole report: device models have hundreds or thousands, and each may take kilobytes."""
 
 Report = Mapping[str, Any]
 """A NotifyReport or ReportChargingProfiles that fits its schema."""
 
 _EMPTY: Final = frozenset({"EmptyResultSet", "NoProfiles"})
+
+
+class _Gathering:
+    """The parts of one report that have come and were not taken out yet; None ends them."""
+
+    __slots__ = ("_part_count", "_row_count", "is_too_long", "parts")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.parts: asyncio.Queue[Report | None] = asyncio.Queue()
+        self.is_too_long = False
+        self._part_count = self._row_count = 0
+
+    def put(self, part: Report) -> None:
+        """Put a part; what is beyond the longest report there can be is not kept."""
+        self._part_count += 1
+        self._row_count += len(part.get("reportData") or part.get("chargingProfile") or ())
+        if self.is_too_long:
+            return
+        self.is_too_long = self._part_count > MAX_PARTS or self._row_count > MAX_ROWS
+        self.parts.put_nowait(None if self.is_too_long else part)
 
 
 class Reports:
@@ -27,7 +50,7 @@ class Reports:
         self._station = station
         # Ids differ over restarts, so that a late part of an earlier run belongs to nothing.
         self._last_id = int(station.clock.now_at().timestamp()) % 2**30
-        self._open: dict[int, asyncio.Queue[Report | None]] = {}
+        self._open: dict[int, _Gathering] = {}
 
     def new_id(self) -> int:
         """Return a request id that was not used before."""
@@ -36,16 +59,16 @@ class Reports:
 
     def take(self, report: Report) -> bool:
         """Take one part; return whether anybody waits for it."""
-        parts = self._open.get(report["requestId"])
-        if parts is None:
+        gathering = self._open.get(report["requestId"])
+        if gathering is None:
             return False
-        parts.put_nowait(report)
+        gathering.put(report)
         return True
 
     def lose(self) -> None:
         """Give up on all that is not whole: the connection is gone."""
-        for parts in self._open.values():
-            parts.put_nowait(None)
+        for gathering in self._open.values():
+            gathering.parts.put_nowait(None)
 
     async def collect(
         self,
@@ -61,7 +84,7 @@ class Reports:
             StationUnreachableError: no answer in time, or a part did not come.
         """
         request = self.new_id()
-        parts = self._open[request] = asyncio.Queue()
+        gathering = self._open[request] = _Gathering()
         try:
             answer = await self._station.call(
                 action, {**payload, "requestId": request}, priority=priority
@@ -69,27 +92,26 @@ class Reports:
             status = str(answer.get("status", ""))
             if status != "Accepted":
                 return [] if status in _EMPTY else None
-            return await self._gather(action, parts, patience_s)
+            return await self._gather(action, gathering, patience_s)
         except CallRefusedError:
             return None
         finally:
             del self._open[request]
 
-    async def _gather(
-        self, action: str, parts: asyncio.Queue[Report | None], patience_s: float
-    ) -> list[Report]:
+    async def _gather(self, action: str, gathering: _Gathering, patience_s: float) -> list[Report]:
         gathered: list[Report] = []
-        while len(gathered) < MAX_PARTS:
+        while True:
             try:
                 async with asyncio.timeout(patience_s):
-                    part = await parts.get()
+                    part = await gathering.parts.get()
             except TimeoutError as error:
                 raise CallUnansweredError(
                     self._station.id, f"{action}: the report did not come whole"
                 ) from error
+            if part is None and gathering.is_too_long:
+                raise CallUnansweredError(self._station.id, f"{action}: the report has no end")
             if part is None:
                 raise ConnectionLostError(self._station.id, f"{action}: connection lost")
             gathered.append(part)
             if not part.get("tbc", False):
                 return gathered
-        raise CallUnansweredError(self._station.id, f"{action}: the report has no end")

@@ -1,11 +1,14 @@
 """What a 2.0.1 station is asked besides limits: the library's station answers."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import ocpp.exceptions
 import pytest
 
+from drivers.ocpp.rpc import CallUnansweredError
 from drivers.ocpp.v201 import V201Adapter
+from drivers.ocpp.v201_reports import MAX_ROWS
 from drivers.ocpp.v201_variables import SAMPLED_INTERVAL
 from gateway.domain.charging import ConnectorStatus, EndCause, RateUnit
 from gateway.domain.errors import LimitRejectedError, StationUnreachableError
@@ -27,7 +30,7 @@ from tests.support.ocpp201_scenes import (
     with_station,
 )
 from tests.support.ocpp201_station import Station201, station201
-from tests.support.ocpp_hall import Hall, in_hall, wait_until
+from tests.support.ocpp_hall import PATIENCE_S, Hall, in_hall, wait_until
 
 # The interview.
 
@@ -564,6 +567,33 @@ def test_people_can_start_stop_reset_and_look() -> None:
         assert await adapter._profiles.read_profiles("TxProfile") == []
         station.refused["GetChargingProfiles"] = ocpp.exceptions.NotSupportedError
         assert await adapter._profiles.read_profiles("TxProfile") is None
+
+    with_station(scene)
+
+
+@pytest.mark.parametrize("rows_a_part", [0, 1_000])
+def test_a_report_without_end_is_given_up_and_not_kept(rows_a_part: int) -> None:
+    async def scene(hall: Hall, station: Station201) -> None:
+        await learnt(hall)
+        adapter = hall.server.station(FIRST.station)
+        assert isinstance(adapter, V201Adapter)
+        station.is_silent_on_reports = True
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(given_up(adapter))
+            await wait_until(lambda: station.said("GetBaseReport"))
+            (request,) = {said["request_id"] for said in station.said("GetBaseReport")}
+            part = {"requestId": request, "tbc": True, "reportData": [{}] * rows_a_part}
+            reports = adapter._station.reports
+            # More than there is time to take out, as when they come faster than the answer.
+            for _ in range(2_000):
+                assert reports.take(part)
+            assert reports._open[request].parts.qsize() <= (MAX_ROWS // (rows_a_part or 10)) + 1
+            async with asyncio.timeout(PATIENCE_S):
+                await asking
+
+    async def given_up(adapter: V201Adapter) -> None:
+        with pytest.raises(CallUnansweredError, match="the report has no end"):
+            await adapter._questions.get_base_report()
 
     with_station(scene)
 
