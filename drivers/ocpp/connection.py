@@ -17,9 +17,13 @@ from websockets.server import ServerProtocol
 from drivers.ocpp.lobby import Lobby
 
 MAX_FRAMES_A_S: Final = 200  # Beyond, the station waits: it has no reason to say so much.
+MAX_STRANGER_FRAMES_A_S: Final = 10
+"""Nothing a station says has an effect before it is adopted, and anybody may say it."""
+
 COUNTED_TOGETHER: Final = 256
 SLICE_BYTES: Final = 4_096
-"""How much is taken before frames are counted: of the smallest, a few milliseconds' work."""
+"""How much is taken before frames are counted: of the smallest, a few milliseconds' work. A part
+of a long frame is counted like a frame."""
 
 MAX_PARTS: Final = 1_000
 """A message in more parts than this is no message: empty parts would be bounded by nothing."""
@@ -32,8 +36,8 @@ class StationConnection(ServerConnection):
 
     `recv` and `send` wake a task for each message and cost more than all we do with it. The
     price is that back-pressure is ours: while the station does not read its answers, or says
-    more than `MAX_FRAMES_A_S`, nothing more is read from it. Pings and parts of messages count as
-    well: each costs as much. `recv` must not be used.
+    more than `MAX_FRAMES_A_S`, nothing more is read from it. Pings, parts of messages and long
+    frames count as well, by what they cost. `recv` must not be used.
     """
 
     __slots__ = (
@@ -101,7 +105,9 @@ class StationConnection(ServerConnection):
     def _feed(self, data: bytes) -> None:
         """Take bytes a slice at a time, until there were too many frames in them."""
         for start in range(0, len(data), SLICE_BYTES):
-            super().data_received(data[start : start + SLICE_BYTES])
+            part = data[start : start + SLICE_BYTES]
+            self._counted += len(part) // SLICE_BYTES
+            super().data_received(part)
             wait_s = self._wait_s()
             if wait_s > 0:
                 self._backlog = data[start + SLICE_BYTES :]
@@ -229,12 +235,18 @@ class StationConnection(ServerConnection):
         if answer is not None:
             self.transmit(answer)
 
+    def count(self, frame_count: int) -> None:
+        """Count a message as more frames than it came in: it was that much work."""
+        self._counted += frame_count
+
     def _wait_s(self) -> float:
         """Return how long to wait, for what was counted came too fast; 0 if it did not."""
         if self._counted < COUNTED_TOGETHER:
             return 0.0
-        now_s = self.loop.time()
-        wait_s = max(0.0, self._counted_since_s + self._counted / MAX_FRAMES_A_S - now_s)
+        now_s, at_most = self.loop.time(), MAX_FRAMES_A_S
+        if not self.is_adopted:
+            at_most = MAX_STRANGER_FRAMES_A_S
+        wait_s = max(0.0, self._counted_since_s + self._counted / at_most - now_s)
         self._counted, self._counted_since_s = 0, now_s + wait_s
         return wait_s
 

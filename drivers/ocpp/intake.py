@@ -25,6 +25,8 @@ class Intake:
         }
         self._counters = counters
         self.answered_once = support.answered_once
+        self.walked_count = 0
+        """How many values were looked at in mending, of all payloads there were."""
         build_all(support.version)
 
     def read(self, action: str, payload: object) -> object:
@@ -58,7 +60,8 @@ class Intake:
         is_refusable = action not in self._support.never_refused
         fault = find_fault(self._version, action, payload, is_answer=False)
         if fault is not None:
-            payload, rules = mend(self._version, action, payload)
+            payload, rules, walked_count = mend(self._version, action, payload)
+            self.walked_count += walked_count
             for rule in rules:
                 self._counters[f"lenient.{action}.{rule}"] += 1
             remains = find_fault(self._version, action, payload, is_answer=False)

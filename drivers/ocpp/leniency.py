@@ -1,8 +1,8 @@
 """Mends what a station's payload gets wrong in its form, so that what it means is not lost."""
 
 import math
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sized
+from typing import Final, NamedTuple
 
 from drivers.ocpp.schemas import load_schema
 from gateway.domain.charging import OcppVersion
@@ -24,22 +24,39 @@ _ALIASES: Final = {
 
 _NO_VALUE: Final = object()
 
+MOST_VALUES: Final = 10_000
+"""What has more values is not mended: to walk them holds up everybody, a second for each MiB."""
 
-def mend(
-    version: OcppVersion, action: str, payload: object, *, is_answer: bool = False
-) -> tuple[object, tuple[str, ...]]:
-    """Return the payload nearer to its schema, and the names of the rules that were needed.
+
+class Mended(NamedTuple):
+    """A payload nearer to its schema, the rules that were needed, how many values were walked."""
+
+    payload: object
+    rules: tuple[str, ...]
+    walked_count: int
+
+
+class _TooManyError(Exception):
+    """There are more values than are walked."""
+
+
+def mend(version: OcppVersion, action: str, payload: object, *, is_answer: bool = False) -> Mended:
+    """Return the payload nearer to its schema.
 
     Null counts as absent; unknown properties and bad sampled values are dropped; strings are
     cut to their length; enumerations are matched whatever their case; numbers written as
-    strings, and the reverse, are converted. What cannot be mended is left as it is. The
-    argument is not changed.
+    strings, and the reverse, are converted. What cannot be mended, or is too much, is left as it
+    is. The argument is not changed.
     """
     schema = load_schema(version, action, is_answer=is_answer)
     definitions = schema.get("definitions")
     mender = _Mender(definitions if isinstance(definitions, Mapping) else {})
-    mended = mender.mend_object(schema, payload, is_root=True)
-    return payload if mended is _NO_VALUE else mended, tuple(dict.fromkeys(mender.rules))
+    try:
+        mended = mender.mend_object(schema, payload, is_root=True)
+    except _TooManyError:
+        return Mended(payload, ("too-much",), MOST_VALUES)
+    rules = tuple(dict.fromkeys(mender.rules))
+    return Mended(payload if mended is _NO_VALUE else mended, rules, mender.walked_count)
 
 
 class _Mender:
@@ -48,6 +65,17 @@ class _Mender:
     def __init__(self, definitions: Mapping[str, object]) -> None:
         self._definitions = definitions
         self.rules: list[str] = []
+        self.walked_count = 0
+
+    def _walk(self, parts: Sized) -> None:
+        """Count what is about to be walked.
+
+        Raises:
+            _TooManyError: it is more than is left.
+        """
+        self.walked_count += len(parts)
+        if self.walked_count > MOST_VALUES:
+            raise _TooManyError
 
     def mend_value(self, schema: Mapping[str, object], value: object, name: str) -> object:
         """Return `value` mended, or `_NO_VALUE` where it cannot be what the schema asks."""
@@ -86,6 +114,7 @@ class _Mender:
             return value
         required = schema.get("required")
         needed = required if isinstance(required, list) else []
+        self._walk(value)
         mended: dict[str, object] = {}
         for key, item in value.items():
             if item is None:
@@ -111,6 +140,7 @@ class _Mender:
         items = schema.get("items")
         if not isinstance(value, list) or not isinstance(items, Mapping):
             return _NO_VALUE
+        self._walk(value)
         kept = [self.mend_value(items, item, name) for item in value]
         if any(item is _NO_VALUE for item in kept):
             if name not in _DROPPABLE:

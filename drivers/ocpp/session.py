@@ -43,6 +43,9 @@ CACHED_ANSWERS: Final = 16
 REMEMBERED_CALLS: Final = 16
 MAX_LOG_LINES_A_MINUTE: Final = 10
 LOGGED_BYTES: Final = 200
+WALKED_A_FRAME: Final = 100
+"""So many values looked at in mending are as much work as a few frames without fault."""
+
 LEAST_FLIGHT_RATIO: Final = 0.2
 """Of the time a call has: what must be left for the station to answer."""
 
@@ -200,7 +203,7 @@ class Session:
     def _answer(self, call: Call, raw: bytes) -> bytes | None:
         """Return the frame to answer with, None if it comes later."""
         try:
-            payload = self._intake.read(call.action, call.payload)
+            payload = self._read(call)
             answer = self._conversation.answer(call.action, payload)
             if isinstance(answer, Later):
                 return self._answer_later(call, answer)
@@ -214,6 +217,19 @@ class Session:
             if self._log_lines.spend(self._loop.time()):
                 _log.exception("%s: cannot answer %r", self.station, call.action[:50])
             return encode_error(call.id, "InternalError", "the fault is ours and was logged")
+
+    def _read(self, call: Call) -> object:
+        """Return the payload; what it took to mend it counts like so many frames.
+
+        Raises:
+            RefusedError: it is past mending.
+        """
+        before_count = self._intake.walked_count
+        try:
+            return self._intake.read(call.action, call.payload)
+        finally:
+            walked_count = self._intake.walked_count - before_count
+            self._connection.count(walked_count // WALKED_A_FRAME)
 
     def _answer_later(self, call: Call, later: Later) -> bytes | None:
         """Return the frame if it may be sent already; else send it when it may."""
@@ -418,7 +434,7 @@ class Session:
         fault = find_fault(self._version, action, payload, is_answer=True)
         if fault is None:
             return payload
-        mended, rules = mend(self._version, action, payload, is_answer=True)
+        mended, rules, _ = mend(self._version, action, payload, is_answer=True)
         for rule in rules:
             self._counters[f"lenient.{action}Response.{rule}"] += 1
         remains = find_fault(self._version, action, mended, is_answer=True)

@@ -1,6 +1,7 @@
 """Messages as they come off the wire: in pieces, too early, too fast, and unread answers."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import socket
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from websockets.asyncio.client import ClientConnection
 
 from drivers.ocpp import connection as connection_module
 from drivers.ocpp.connection import COUNTED_TOGETHER, StationConnection
@@ -90,6 +92,50 @@ def test_who_says_too_much_is_read_more_slowly_and_nobody_else_is(run_loop: RunL
             answers = [json.loads(await loud.recv()) for _ in range(COUNTED_TOGETHER + 20)]
 
         assert [int(answer[1]) for answer in answers] == list(range(COUNTED_TOGETHER + 20))
+
+    in_hall(scene, run_loop=run_loop, boot_patience_s=1_000)
+
+
+def meter_values(sample_count: int) -> str:
+    """Return a message of samples none of which says anything: all of them are looked at."""
+    values = {"timestamp": "2026-01-01T00:00:00Z", "sampledValue": [{"v": 1}] * sample_count}
+    return json.dumps([2, "much", "MeterValues", {"connectorId": 1, "meterValue": [values]}])
+
+
+async def answer_count(station: ClientConnection, *, for_s: float) -> int:
+    """Return how many messages come within a time."""
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            while True:
+                await station.recv()
+                count += 1
+    return count
+
+
+def long_heartbeat(byte_count: int) -> str:
+    return json.dumps([2, "much", "Heartbeat", {"x": "x" * byte_count}])
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "together"),
+    [
+        # By what it takes to mend them, by their length, and by who says it.
+        ("CP-01", meter_values(4_000), 20),
+        ("CP-01", long_heartbeat(100_000), 20),
+        ("stranger", heartbeat(1), 3 * COUNTED_TOGETHER),
+    ],
+)
+def test_a_message_is_counted_by_what_it_costs(
+    name: str, frame: str, together: int, run_loop: RunLoop
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with hall.connect(name, max_queue=None) as loud, hall.connect("CP-02") as other:
+            assert (await ask(other, heartbeat(1)))[:2] == [3, "1"]
+            for _ in range(together):
+                await loud.send(frame)
+            assert await answer_count(loud, for_s=0.5) < together
+            assert (await ask(other, heartbeat(2)))[:2] == [3, "2"]
 
     in_hall(scene, run_loop=run_loop, boot_patience_s=1_000)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.ocpp.leniency import mend
+from drivers.ocpp.leniency import MOST_VALUES, mend
 from drivers.ocpp.schemas import actions, is_valid, load_schema
 from gateway.domain.charging import OcppVersion
 
@@ -58,7 +58,7 @@ def meter_values(*samples: Any) -> dict[str, Any]:
     ],
 )
 def test_form_is_mended_and_said(action: str, payload: Any, mended: Any, rule: str) -> None:
-    result, rules = mend(V16, action, payload)
+    result, rules, _ = mend(V16, action, payload)
 
     assert result == mended
     assert rule in rules
@@ -67,9 +67,22 @@ def test_form_is_mended_and_said(action: str, payload: Any, mended: Any, rule: s
 
 
 def test_what_is_missing_is_not_invented() -> None:
-    result, _ = mend(V16, "BootNotification", {"chargePointVendor": "V"})
+    result = mend(V16, "BootNotification", {"chargePointVendor": "V"}).payload
 
     assert result == {"chargePointVendor": "V"}
+
+
+def test_what_is_too_much_to_walk_is_left_as_it_is() -> None:
+    nearly = meter_values(*[{"v": 1}] * (MOST_VALUES // 2 - 10))
+    assert "too-much" not in mend(V16, "MeterValues", nearly).rules
+    for too_much in (
+        meter_values(*[{"v": 1}] * MOST_VALUES),
+        {f"unknown {n}": None for n in range(MOST_VALUES + 1)},
+    ):
+        result, rules, walked_count = mend(V16, "MeterValues", too_much)
+
+        assert result is too_much
+        assert (rules, walked_count) == (("too-much",), MOST_VALUES)
 
 
 @pytest.mark.parametrize("payload", [[], "text", 5, None])
@@ -103,8 +116,8 @@ def test_mending_never_raises_nor_changes_its_argument(
     version, action, payload = near
     before = json.dumps(payload)
 
-    once, _ = mend(version, action, payload)
-    twice, rules = mend(version, action, once)
+    once = mend(version, action, payload).payload
+    twice, rules, _ = mend(version, action, once)
 
     assert json.dumps(payload) == before
     # What was mended once is whole, or past mending.
