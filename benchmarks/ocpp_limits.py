@@ -20,6 +20,7 @@ from typing import Final, cast
 import uvloop
 
 from benchmarks.ocpp_inbound import BOOT, masked
+from drivers.ocpp.driver import OcppDriver
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.clock import SystemClock
 from gateway.domain.events import CapabilitiesRead, Event, TransactionStarted
@@ -95,7 +96,7 @@ async def be_stations(port: int) -> None:
     await asyncio.Event().wait()
 
 
-async def time_rounds(server: OcppServer, facts: deque[Event]) -> list[tuple[float, float]]:
+async def time_rounds(driver: OcppDriver, facts: deque[Event]) -> list[tuple[float, float]]:
     """Return wall and processor seconds of each round, once every station is known."""
     wanted = {CapabilitiesRead: STATIONS, TransactionStarted: STATIONS * len(CONNECTORS)}
     async with asyncio.timeout(60):
@@ -107,7 +108,7 @@ async def time_rounds(server: OcppServer, facts: deque[Event]) -> list[tuple[flo
         wall_s, used_s = time.perf_counter(), time.process_time()
         await asyncio.gather(
             *(
-                server.set_limit(
+                driver.set_limit(
                     ConnectorRef(StationId(f"CP-{number}"), connector), limit, valid_for=LEASE
                 )
                 for number in range(STATIONS)
@@ -136,7 +137,7 @@ async def measure_here() -> dict[str, object]:
             [sys.executable, "-m", "benchmarks.ocpp_limits", str(port)]
         ) as stations:
             try:
-                rounds = await time_rounds(server, facts)
+                rounds = await time_rounds(OcppDriver(server), facts)
             finally:
                 stations.kill()
         serving.cancel()

@@ -1,14 +1,12 @@
-"""The place stations connect to, and the `StationDriver` over all of them."""
+"""The place stations connect to: who is let in, and who is there."""
 
 import asyncio
 import itertools
 import logging
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import Final, cast
 
@@ -35,14 +33,13 @@ from drivers.ocpp.lobby import Lobby
 from drivers.ocpp.minute_budget import MinuteBudget
 from drivers.ocpp.pending import PendingAdapter, PendingStation
 from drivers.ocpp.remembered import Forgetful, Past, StationPast, TransactionNumbers
-from drivers.ocpp.rpc import CallRefusedError, plain_text
+from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.session import Session
 from drivers.ocpp.versions import SUPPORTED
-from gateway.domain.charging import CompositePeriod, OcppVersion
-from gateway.domain.errors import HeadroomError, LimitRejectedError, StationUnreachableError
+from gateway.domain.charging import OcppVersion
+from gateway.domain.errors import HeadroomError, StationUnreachableError
 from gateway.domain.events import StationConnected, StationDisconnected
-from gateway.domain.ids import ConnectorRef, StationId, TransactionId
-from gateway.domain.limits import CurrentLimit
+from gateway.domain.ids import StationId
 from gateway.domain.memory import Memory
 from gateway.domain.tokens import TokenPolicy
 from gateway.ports import Clock, Ledger, Post
@@ -79,7 +76,7 @@ class _Station:
 
 
 class OcppServer:
-    """Serves `ws://host:port/<station id>` and is the `StationDriver` of all stations there.
+    """Serves `ws://host:port/<station id>`.
 
     `credentials` says which stations are adopted and with which key (None: no key is asked);
     it is read at every handshake. Any other station is kept waiting: answered, listed by
@@ -389,10 +386,10 @@ class OcppServer:
             spawn=self._spawn,
         )
 
-    # The driver.
+    # Who is there.
 
     def connected_stations(self) -> frozenset[StationId]:
-        """See `gateway.ports.StationDriver`."""
+        """Return the adopted stations that are connected and hear us, as far as is known."""
         return frozenset(
             station
             for station, record in self._stations.items()
@@ -404,7 +401,7 @@ class OcppServer:
         return tuple(self._pending[station][1].seen for station in sorted(self._pending))
 
     def station(self, station: StationId) -> StationAdapter:
-        """Return the adapter of a connected station, for what only people ask for.
+        """Return the adapter of a connected station.
 
         Raises:
             StationUnreachableError: it is not connected.
@@ -420,73 +417,6 @@ class OcppServer:
             station: sum(adapter.flash_writes for adapter in record.adapters.values())
             for station, record in self._stations.items()
         }
-
-    async def set_limit(
-        self, connector: ConnectorRef, limit: CurrentLimit, *, valid_for: timedelta
-    ) -> None:
-        """See `gateway.ports.StationDriver`.
-
-        Raises:
-            LimitRejectedError: the station answered and refused.
-            StationUnreachableError: no answer in time; `SupersededError`, a kind of it, when a
-                newer limit took this one's place before it was sent.
-        """
-        adapter = self.station(connector.station)
-        with _refusals_as_rejections(connector.station):
-            await adapter.set_limit(connector.number, limit, valid_for=valid_for)
-
-    async def set_fallback(self, connector: ConnectorRef, limit: CurrentLimit) -> None:
-        """See `gateway.ports.StationDriver`."""
-        adapter = self.station(connector.station)
-        with _refusals_as_rejections(connector.station):
-            await adapter.set_fallback(connector.number, limit)
-
-    async def request_reading(self, connector: ConnectorRef) -> None:
-        """See `gateway.ports.StationDriver`."""
-        adapter = self.station(connector.station)
-        try:
-            await adapter.request_reading(connector.number)
-        except (CallRefusedError, LimitRejectedError) as error:
-            raise StationUnreachableError(connector.station, error.detail) from error
-
-    # For people: see `gateway.ports.StationErrands`.
-
-    async def start_transaction(self, connector: ConnectorRef, id_token: str) -> None:
-        """See `gateway.ports.StationErrands`."""
-        adapter = self.station(connector.station)
-        with _refusals_as_rejections(connector.station):
-            await adapter.start_transaction(connector.number, id_token)
-
-    async def stop_transaction(self, station: StationId, transaction: TransactionId) -> None:
-        """See `gateway.ports.StationErrands`."""
-        adapter = self.station(station)
-        with _refusals_as_rejections(station):
-            await adapter.stop_transaction(transaction)
-
-    async def reset(self, station: StationId, *, is_hard: bool) -> None:
-        """See `gateway.ports.StationErrands`."""
-        adapter = self.station(station)
-        with _refusals_as_rejections(station):
-            await adapter.reset(is_hard=is_hard)
-
-    async def composite_schedule(
-        self, connector: ConnectorRef, *, duration_s: int
-    ) -> tuple[CompositePeriod, ...]:
-        """See `gateway.ports.StationErrands`."""
-        adapter = self.station(connector.station)
-        with _refusals_as_rejections(connector.station):
-            return await adapter.composite_schedule(connector.number, duration_s=duration_s)
-
-
-@contextmanager
-def _refusals_as_rejections(station: StationId) -> Iterator[None]:
-    try:
-        yield
-    except CallRefusedError as error:
-        raise LimitRejectedError(error.station, error.detail) from error
-    except ValueError as error:  # A message of ours that breaks its schema is never sent.
-        _log.exception("%s: not sent", station)
-        raise LimitRejectedError(station, str(error)) from error
 
 
 def _peer(connection: ServerConnection) -> str:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from drivers.ocpp.driver import OcppDriver
 from drivers.ocpp.server import OcppServer
 from gateway.adapters.calendar import Calendar
 from gateway.adapters.clock import SystemClock
@@ -133,7 +134,7 @@ class Daemon:
         self._metrics = PrometheusMetrics(site.stations, self._observe, clock=self._clock)
         self._dispatcher = Dispatcher(
             site.stations,
-            self._server,
+            OcppDriver(self._server),
             clock=self._clock,
             post=self._inbox.post,
             parameters=settings.control,
@@ -394,7 +395,7 @@ class Daemon:
             stop_watch=self._stop_watch,
             releases=self._releases,
             stations=StationDesk(
-                self._server,
+                OcppDriver(self._server),
                 latest=lambda: self._control.latest,
                 clock=self._clock,
                 ledger=self._ledger,

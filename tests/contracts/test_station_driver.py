@@ -46,7 +46,7 @@ def over_ocpp(test: Test, station: Station) -> None:
             await connected.boot()
             await wait_until(lambda: hall.facts)
             await connected.start_transaction(1, timestamp="2026-01-05T08:00:00Z")
-            await test(hall.server, hall.facts)
+            await test(hall.driver, hall.facts)
 
     in_hall(run, call_deadline_s=1.0 if station.is_mute else 10.0)
 

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from drivers.ocpp.adapter import VersionSupport
+from drivers.ocpp.driver import OcppDriver
 from drivers.ocpp.liveness import Patience
 from drivers.ocpp.lobby import Lobby
 from drivers.ocpp.server import OPEN_TIMEOUT_S, OcppServer
@@ -60,6 +61,10 @@ class Hall:
     port: int
     stop: Callable[[], object]
     facts: list[Event] = field(default_factory=list)
+
+    @property
+    def driver(self) -> OcppDriver:
+        return OcppDriver(self.server)
 
     def facts_of(self, kind: type[Fact]) -> list[Fact]:
         return [fact for fact in self.facts if isinstance(fact, kind)]

@@ -275,7 +275,7 @@ def test_a_limit_lets_the_answer_go_first_that_names_its_transaction(
             )
             await wait_until(lambda: ledger.is_asked)
             limiting = asyncio.get_running_loop().create_task(
-                hall.server.set_limit(
+                hall.driver.set_limit(
                     ConnectorRef(CP_01, 1),
                     CurrentLimit(limit_ma=10_000),
                     valid_for=timedelta(seconds=60),
@@ -296,7 +296,7 @@ def test_a_limit_lets_the_answer_go_first_that_names_its_transaction(
             )
             await wait_until(lambda: ledger.is_asked)
             with contextlib.suppress(LimitRejectedError):
-                await hall.server.set_limit(
+                await hall.driver.set_limit(
                     ConnectorRef(CP_01, 1),
                     CurrentLimit(limit_ma=6_000),
                     valid_for=timedelta(seconds=60),

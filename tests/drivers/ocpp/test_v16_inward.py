@@ -190,7 +190,7 @@ def test_what_a_boot_lost_ends_once_its_connector_is_free(status: str) -> None:
             assert (ended.connector, ended.transaction) == (FIRST, str(transaction))
             assert ended.cause is EndCause.LOST_IN_REBOOT
             # And a limit names it no more: a station refuses what it does not know.
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 FIRST, CurrentLimit(limit_ma=10_000), valid_for=timedelta(seconds=60)
             )
             assert station.profiles()[-1]["charging_profile_purpose"] == "TxDefaultProfile"
@@ -230,7 +230,7 @@ def test_a_station_that_resumes_a_transaction_after_its_boot_is_limited_in_it(
             await station.say_meter_values(1, transaction=transaction)
             await station.say_status(1, "Preparing", timestamp=now())
             await station.say_status(1, "Charging", timestamp=now())
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 FIRST, CurrentLimit(limit_ma=10_000), valid_for=timedelta(seconds=60)
             )
 

@@ -103,7 +103,7 @@ def test_a_configuration_that_is_good_enough_is_not_written() -> None:
 
     async def scene(hall: Hall, station: Station16) -> None:
         hall.server.station(FIRST.station)
-        await hall.server.set_fallback(FIRST, amperes(6))  # Comes after the interview.
+        await hall.driver.set_fallback(FIRST, amperes(6))  # Comes after the interview.
         await asyncio.sleep(0.1)
 
         assert station.said("ChangeConfiguration") == []
@@ -136,7 +136,7 @@ def test_a_station_that_knows_no_configuration_still_takes_limits() -> None:
         assert read.rate_units == {RateUnit.AMPERES}
         assert read.stack_level is None
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert station.profiles("TxProfile")[0]["stack_level"] == 0
 
@@ -146,7 +146,7 @@ def test_a_station_that_knows_no_configuration_still_takes_limits() -> None:
 def test_a_lease_in_a_transaction_is_a_tx_profile_that_lapses_in_time() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         transaction = await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(12.37), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(12.37), valid_for=LEASE)
 
         (profile,) = station.profiles()
         assert profile["connector_id"] == 1
@@ -167,8 +167,8 @@ def test_a_lease_in_a_transaction_is_a_tx_profile_that_lapses_in_time() -> None:
 def test_a_renewed_lease_takes_the_place_of_the_one_before() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
-        await hall.server.set_limit(FIRST, amperes(8), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(8), valid_for=LEASE)
 
         first, second = station.profiles()
         assert first["charging_profile_id"] == second["charging_profile_id"]
@@ -183,7 +183,7 @@ def test_no_limit_between_nothing_and_six_amperes_is_ever_sent(
 ) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(asked_a), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(asked_a), valid_for=LEASE)
 
         (period,) = station.profiles()[0]["charging_schedule"]["charging_schedule_period"]
         assert float(period["limit"]) == told_a
@@ -195,7 +195,7 @@ def test_a_station_that_takes_watts_is_told_watts_and_phases() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
         limit = amperes(10.07, phase_count=3, voltage_v=207.5)
-        await hall.server.set_limit(FIRST, limit, valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, limit, valid_for=LEASE)
 
         schedule = station.profiles()[0]["charging_schedule"]
         assert schedule["charging_rate_unit"] == "W"
@@ -210,7 +210,7 @@ def test_a_station_that_takes_watts_is_told_watts_and_phases() -> None:
 def test_a_small_skew_is_taken_into_the_lease(ahead_s: float) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now(ahead_s=ahead_s))
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         left = lease_end(profile) - datetime.fromisoformat(now(ahead_s=ahead_s))
@@ -223,7 +223,7 @@ def test_a_small_skew_is_taken_into_the_lease(ahead_s: float) -> None:
 def test_a_station_whose_clock_is_wrong_gets_a_lease_that_needs_none(ahead_s: float) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now(ahead_s=ahead_s))
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         assert profile["charging_profile_kind"] == "Relative"
@@ -241,7 +241,7 @@ def test_a_jump_of_our_own_clock_moves_no_lease(jump_s: float) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
         clock.jumped = timedelta(seconds=jump_s)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         left = lease_end(profile) - datetime.fromisoformat(now())
@@ -260,7 +260,7 @@ def test_a_station_told_the_time_gets_no_lease_too_long_whether_it_sets_its_cloc
         await station.start_transaction(1, timestamp=now())
         clock.jumped = timedelta(seconds=jump_s)
         await station.heartbeat()
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         for ahead_s in (0, jump_s):
@@ -291,7 +291,7 @@ def test_a_station_whose_clock_goes_back_an_hour_is_heard_and_limited_as_before(
         assert states[-1] is ChargingState.SUSPENDED_EV
         await half_minutes(6, back=back)
         assert len(hall.facts_of(ConnectorMetered)) == 12 + 4
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         assert profile["charging_profile_kind"] == "Relative"
@@ -302,10 +302,10 @@ def test_a_station_whose_clock_goes_back_an_hour_is_heard_and_limited_as_before(
 def test_a_station_that_knows_nothing_relative_gets_no_more_until_its_clock_is_known() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_meter_values(1, transaction=17)  # Adopted, and says no time.
-        await hall.server.set_fallback(FIRST, amperes(16))
+        await hall.driver.set_fallback(FIRST, amperes(16))
         with pytest.raises(LimitRejectedError, match="clock is not known"):
-            await hall.server.set_limit(FIRST, amperes(20), valid_for=LEASE)
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(20), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         (cut,) = station.profiles("TxProfile")
         assert cut["charging_schedule"]["charging_schedule_period"][0]["limit"] == 6
@@ -316,13 +316,13 @@ def test_a_station_that_knows_nothing_relative_gets_no_more_until_its_clock_is_k
 def test_a_limit_nobody_waited_for_is_believed_to_be_in_force() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         station.delays_s["SetChargingProfile"] = 0.2
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+                await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         # The fallback alone would leave the 16 A in force for the rest of their lease.
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in limits] == [6, 16, 6]
@@ -333,12 +333,12 @@ def test_a_limit_nobody_waited_for_is_believed_to_be_in_force() -> None:
 def test_a_lease_for_no_transaction_outlives_one_that_came_and_went() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         transaction = await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
         await station.stop_transaction(transaction, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         last = station.profiles()[-1]
         assert last["charging_profile_purpose"] == "TxDefaultProfile"
@@ -350,10 +350,10 @@ def test_a_lease_for_no_transaction_outlives_one_that_came_and_went() -> None:
 def test_the_lease_from_before_a_transaction_gives_its_place_where_places_are_few() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert station.installed == {11, 13}
 
@@ -363,11 +363,11 @@ def test_the_lease_from_before_a_transaction_gives_its_place_where_places_are_fe
 def test_a_lease_below_the_fallback_stays_until_it_is_over() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(10))
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(10))
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
         await station.start_transaction(1, timestamp=now())
         with pytest.raises(LimitRejectedError):
-            await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         assert station.installed == {11, 12}
 
@@ -377,7 +377,7 @@ def test_a_lease_below_the_fallback_stays_until_it_is_over() -> None:
 def test_watts_for_another_number_of_phases_are_another_fallback() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         for phase_count in (1, 1, 3):
-            await hall.server.set_fallback(FIRST, amperes(6, phase_count=phase_count))
+            await hall.driver.set_fallback(FIRST, amperes(6, phase_count=phase_count))
 
         told = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in told] == [1_242, 3_726]
@@ -388,7 +388,7 @@ def test_watts_for_another_number_of_phases_are_another_fallback() -> None:
 def test_a_known_make_gets_the_form_it_takes() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles()
         assert profile["charging_profile_kind"] == "Relative"
@@ -400,8 +400,8 @@ def test_a_known_make_gets_the_form_it_takes() -> None:
 def test_without_a_transaction_a_lease_lies_above_the_fallback_and_wears_flash() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         fallback, lease = station.profiles()
         assert lease["charging_profile_purpose"] == "TxDefaultProfile"
@@ -428,7 +428,7 @@ def test_without_a_transaction_no_lease_is_sent_that_might_not_lapse(
 ) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         with pytest.raises(LimitRejectedError, match=said):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         assert station.profiles() == []
 
@@ -438,14 +438,14 @@ def test_without_a_transaction_no_lease_is_sent_that_might_not_lapse(
 def test_flash_is_written_ten_times_a_day_and_then_only_to_cut() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         for _ in range(9):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         with pytest.raises(LimitRejectedError, match="flash"):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
-        await hall.server.set_limit(FIRST, amperes(8), valid_for=LEASE)
-        await hall.server.set_fallback(FIRST, amperes(0))
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(8), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(0))
 
         assert hall.server.station(FIRST.station).flash_writes == 12
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
@@ -459,15 +459,15 @@ def test_what_was_written_before_a_restart_is_of_the_same_day() -> None:
 
     async def before(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         for _ in range(9):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         ledger.commit()
 
     async def after(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
         with pytest.raises(LimitRejectedError, match="flash"):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
     with_station(before, ledger=ledger)
     with_station(after, memory=Memory(flash=ledger.memory.flash))
@@ -478,11 +478,11 @@ def test_a_vehicle_at_rest_below_its_fallback_wears_no_flash_over_and_over() -> 
 
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Finishing", timestamp=clock.now_at().isoformat())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         for _ in range(60):
             clock.passed_s += 20
             with contextlib.suppress(LimitRejectedError):
-                await hall.server.set_limit(FIRST, amperes(0), valid_for=LEASE)
+                await hall.driver.set_limit(FIRST, amperes(0), valid_for=LEASE)
             await station.heartbeat()
 
         assert hall.server.flash_writes() == {FIRST.station: 10}
@@ -493,12 +493,12 @@ def test_a_vehicle_at_rest_below_its_fallback_wears_no_flash_over_and_over() -> 
 def test_once_flash_is_spent_a_fallback_is_written_only_to_forbid() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         for n in range(10):
-            await hall.server.set_fallback(FIRST, amperes(6 + n))
+            await hall.driver.set_fallback(FIRST, amperes(6 + n))
         with pytest.raises(LimitRejectedError, match="flash"):
-            await hall.server.set_fallback(FIRST, amperes(16))
-        await hall.server.set_fallback(FIRST, amperes(0))
+            await hall.driver.set_fallback(FIRST, amperes(16))
+        await hall.driver.set_fallback(FIRST, amperes(0))
         with pytest.raises(LimitRejectedError, match="flash"):
-            await hall.server.set_fallback(FIRST, amperes(6))
+            await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert len(station.profiles()) == 11
         # What is refused unsent leaves what is known as it is.
@@ -509,9 +509,9 @@ def test_once_flash_is_spent_a_fallback_is_written_only_to_forbid() -> None:
 
 def test_a_limit_the_fallback_already_says_wears_nothing() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         assert len(station.profiles()) == 1
         assert [f.fallback_ma for f in hall.facts_of(FallbackInstalled)] == [6_000, 6_000]
@@ -522,11 +522,11 @@ def test_a_limit_the_fallback_already_says_wears_nothing() -> None:
 def test_a_lease_that_ended_with_its_transaction_leaves_the_fallback_to_say_it() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         transaction = await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         await station.stop_transaction(transaction, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         assert [p["charging_profile_purpose"] for p in station.profiles()] == [
             "TxDefaultProfile",
@@ -539,7 +539,7 @@ def test_a_lease_that_ended_with_its_transaction_leaves_the_fallback_to_say_it()
 
 def test_a_fallback_needs_no_clock_and_what_others_left_above_it_is_cleared() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: len(station.said("ClearChargingProfile")) == 5)
 
         (profile,) = station.profiles()
@@ -555,11 +555,11 @@ def test_a_fallback_needs_no_clock_and_what_others_left_above_it_is_cleared() ->
 def test_what_others_left_for_the_whole_station_is_cleared_before_its_first_fallback() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         second = ConnectorRef(FIRST.station, 2)
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_fallback(second, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(second, amperes(6))
         await station.boot()
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_fallback(second, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(second, amperes(6))
 
         told = [
             action
@@ -579,8 +579,8 @@ def test_a_station_that_does_not_say_it_cleared_gets_its_fallback_all_the_same()
     async def scene(hall: Hall, station: Station16) -> None:
         station.delays_s["ClearChargingProfile"] = 1.3
         with pytest.raises(StationUnreachableError):
-            await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_fallback(FIRST, amperes(6))
+            await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert len(station.profiles("TxDefaultProfile")) == 1
 
@@ -604,8 +604,8 @@ def test_leases_of_an_earlier_run_are_cleared_once() -> None:
 def test_a_station_without_tx_profiles_is_asked_once_and_then_limited_by_default() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert len(station.profiles("TxProfile")) == 1
         assert [p["stack_level"] for p in station.profiles("TxDefaultProfile")] == [1, 1]
@@ -617,9 +617,9 @@ def test_a_refused_limit_says_so() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.start_transaction(1, timestamp=now())
         with pytest.raises(LimitRejectedError, match="Rejected"):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         with pytest.raises(LimitRejectedError):
-            await hall.server.set_fallback(FIRST, amperes(6))
+            await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert hall.facts_of(FallbackInstalled) == []
 
@@ -636,10 +636,10 @@ def test_a_mute_station_is_unreachable_and_delays_no_other() -> None:
             mute.delays_s["SetChargingProfile"] = 60
 
             asked = asyncio.gather(
-                hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE), return_exceptions=True
+                hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE), return_exceptions=True
             )
             there = ConnectorRef(StationId("CP-02"), 1)
-            await hall.server.set_limit(there, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(there, amperes(10), valid_for=LEASE)
             assert not asked.done()
             (outcome,) = await asked
 
@@ -656,7 +656,7 @@ def test_the_newest_limit_that_waits_wins_and_the_other_is_told() -> None:
 
         outcomes = await asyncio.gather(
             *(
-                hall.server.set_limit(FIRST, amperes(limit), valid_for=LEASE)
+                hall.driver.set_limit(FIRST, amperes(limit), valid_for=LEASE)
                 for limit in (10, 11, 12, 13)
             ),
             return_exceptions=True,
@@ -681,12 +681,12 @@ def test_a_cut_goes_before_a_raise_that_has_waited_longer() -> None:
         plugs = [ConnectorRef(FIRST.station, number) for number in (1, 2, 3)]
         for plug in plugs:
             await station.start_transaction(plug.number, timestamp=now())
-            await hall.server.set_limit(plug, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(plug, amperes(16), valid_for=LEASE)
         station.delays_s["SetChargingProfile"] = 0.2
 
         await asyncio.gather(
             *(
-                hall.server.set_limit(plug, amperes(limit), valid_for=LEASE)
+                hall.driver.set_limit(plug, amperes(limit), valid_for=LEASE)
                 for plug, limit in zip(plugs, (20, 21, 10), strict=True)
             )
         )
@@ -700,9 +700,9 @@ def test_a_cut_goes_before_a_raise_that_has_waited_longer() -> None:
 def test_a_station_that_is_not_there_is_unreachable() -> None:
     async def scene(hall: Hall) -> None:
         for asked in (
-            hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE),
-            hall.server.set_fallback(FIRST, amperes(6)),
-            hall.server.request_reading(FIRST),
+            hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE),
+            hall.driver.set_fallback(FIRST, amperes(6)),
+            hall.driver.request_reading(FIRST),
         ):
             with pytest.raises(StationUnreachableError, match="not connected"):
                 await asked
@@ -712,14 +712,14 @@ def test_a_station_that_is_not_there_is_unreachable() -> None:
 
 def test_a_reading_is_asked_for_or_the_caller_hears_that_it_cannot_be() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
-        await hall.server.request_reading(FIRST)
+        await hall.driver.request_reading(FIRST)
         assert station.said("TriggerMessage")[-1] == {
             "requested_message": "MeterValues",
             "connector_id": 1,
         }
         station.statuses["MeterValues"] = "NotImplemented"
         with pytest.raises(StationUnreachableError, match="NotImplemented"):
-            await hall.server.request_reading(FIRST)
+            await hall.driver.request_reading(FIRST)
 
     with_station(scene)
 
@@ -732,7 +732,7 @@ def test_a_known_station_that_only_reconnects_is_asked_how_it_is() -> None:
         async with station16(hall) as again:
             await wait_until(lambda: again.said("TriggerMessage"))
             await again.start_transaction(1, timestamp=now())
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
             # Not to boot: what is proven of it stands.
             assert again.said("TriggerMessage") == [{"requested_message": "StatusNotification"}]
@@ -763,17 +763,17 @@ def test_an_interview_cut_off_begins_again() -> None:
         async with station16(hall) as again:
             await wait_until(lambda: hall.facts_of(CapabilitiesRead))
             await again.start_transaction(1, timestamp=now())
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
     in_hall(scene)
 
 
 def test_a_boot_begins_the_interview_again() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await station.boot()
         await wait_until(lambda: len(station.said("GetConfiguration")) == 2)
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert len(station.profiles()) == 2  # Written anew: a boot may have lost it.
 
@@ -783,13 +783,13 @@ def test_a_boot_begins_the_interview_again() -> None:
 def test_after_a_lost_answer_a_lower_limit_is_a_cut() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
         await station.say_status(1, "Preparing", timestamp=now())
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         station.delays_s["SetChargingProfile"] = 1.4
         with pytest.raises(StationUnreachableError):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         station.delays_s.clear()
         # 16 A may be in force, so the fallback alone does not say 6 A.
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in limits] == [6, 16, 6]
@@ -800,13 +800,13 @@ def test_after_a_lost_answer_a_lower_limit_is_a_cut() -> None:
 
 def test_a_fallback_whose_answer_was_lost_is_written_again() -> None:
     async def scene(hall: Hall, station: Station16) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_fallback(FIRST, amperes(10))
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(10))
         station.statuses["SetChargingProfile"] = "Rejected"
         with pytest.raises(LimitRejectedError):
-            await hall.server.set_fallback(FIRST, amperes(6))
+            await hall.driver.set_fallback(FIRST, amperes(6))
         station.statuses.clear()
-        await hall.server.set_fallback(FIRST, amperes(10))
+        await hall.driver.set_fallback(FIRST, amperes(10))
 
         limits = [p["charging_schedule"]["charging_schedule_period"][0] for p in station.profiles()]
         assert [period["limit"] for period in limits] == [6, 10, 6, 6, 10]  # Either kind refused.

@@ -70,7 +70,7 @@ def test_variables_that_are_good_enough_or_fixed_are_not_written() -> None:
     good = "Voltage,SoC,Current.Import,Power.Active.Import,Energy.Active.Import.Register"
 
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: station.said("GetChargingProfiles"))  # The interview is over.
 
         assert station.said("SetVariables") == []
@@ -122,7 +122,7 @@ def test_a_station_without_smart_charging_is_known_to_have_none() -> None:
         assert last(hall).rate_units == frozenset()
         await station.say_event("Started", "T1", number=1)
         with pytest.raises(LimitRejectedError, match="NotSupported"):
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
     with_station(
         scene,
@@ -149,7 +149,7 @@ def test_a_station_without_custom_reports_is_asked_for_all_it_has() -> None:
 
         await station.boot()
         await wait_until(lambda: len(station.said("GetReport")) == 2)
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: station.said("GetChargingProfiles"))  # The interview is over.
 
         assert last(hall).profile_count == 20
@@ -164,7 +164,7 @@ def test_a_station_that_knows_no_variables_and_no_reports_still_takes_limits() -
         assert last(hall).rate_units == {RateUnit.AMPERES}
         assert (last(hall).stack_level, last(hall).profile_count) == (None, None)
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert station.profiles_sent("TxProfile")[0]["stack_level"] == 0
 
@@ -230,9 +230,9 @@ def test_a_gateway_that_starts_late_finds_the_transactions_that_run() -> None:
     async def scene(hall: Hall) -> None:
         async with station201(hall, running={1: "T1", 2: "T2"}) as station:
             for connector in (FIRST, SECOND):
-                await hall.server.set_fallback(connector, amperes(6))
+                await hall.driver.set_fallback(connector, amperes(6))
             await wait_until(lambda: len(hall.facts_of(TransactionStarted)) == 2)
-            await hall.server.set_limit(SECOND, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(SECOND, amperes(10), valid_for=LEASE)
 
             assert [(s.connector, s.transaction) for s in hall.facts_of(TransactionStarted)] == [
                 (FIRST, "T1"),
@@ -253,7 +253,7 @@ def test_an_event_that_names_no_evse_has_its_station_asked_where() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         for number in (1, 2):
             await station.say_status(number, "Occupied")
-        await hall.server.set_fallback(SECOND, amperes(6))
+        await hall.driver.set_fallback(SECOND, amperes(6))
         await wait_until(lambda: len(station.said("TriggerMessage")) >= 2)
         station.running = {2: "T2"}  # It began unheard.
         sample = {"value": 9, "measurand": "Current.Import", "phase": "L1"}
@@ -379,7 +379,7 @@ def _lost_in_a_reboot(
         await station.boot()
         await tells(station)
         await wait_until(lambda: hall.facts_of(TransactionEnded))
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
         told = station.said("SetChargingProfile")[-1]["charging_profile"]
         assert told["charging_profile_purpose"] == "TxDefaultProfile"
         ended.extend(
@@ -421,7 +421,7 @@ def test_what_a_station_resumes_after_its_boot_goes_on(is_told: bool) -> None:
                     in [said["requested_message"] for said in station.said("TriggerMessage")]
                 )
             )
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         told = station.said("SetChargingProfile")[-1]["charging_profile"]
         assert (told["charging_profile_purpose"], told["transaction_id"]) == ("TxProfile", "T1")
@@ -441,7 +441,7 @@ def test_a_station_that_resumes_what_it_seemed_to_have_lost_begins_it_anew() -> 
         await wait_until(lambda: hall.facts_of(TransactionEnded))
         station.running.update(running)
         await station.say_event("Updated", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         told = station.said("SetChargingProfile")[-1]["charging_profile"]
         assert told["transaction_id"] == "T1"
@@ -452,7 +452,7 @@ def test_a_station_that_resumes_what_it_seemed_to_have_lost_begins_it_anew() -> 
 
 def test_a_station_that_boots_tells_its_status_by_itself() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: station.said("TriggerMessage"))
 
         messages = [said["requested_message"] for said in station.said("TriggerMessage")]
@@ -483,7 +483,7 @@ def test_another_transactions_event_is_not_taken_for_the_one_asked_for() -> None
         await learnt(hall)
         await station.say_event("Started", "T2", number=2)
         station.statuses["TransactionEvent"] = "Accepted"
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: station.said("TriggerMessage"))
         assert station.said("TriggerMessage")[-1]["evse"] == {"id": 1}
         await station.say_event("Updated", "T2", trigger="Trigger")
@@ -499,7 +499,7 @@ def test_a_transaction_the_station_denies_is_asked_about() -> None:
         await station.say_event("Started", "T1", number=1)
         station.running.clear()
         with pytest.raises(LimitRejectedError, match="TxNotFound"):
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
         await wait_until(lambda: hall.facts_of(TransactionEnded))
 
     with_station(scene)
@@ -511,20 +511,20 @@ def test_a_transaction_the_station_denies_is_asked_about() -> None:
 def test_a_reading_is_asked_for_in_the_way_that_tells_most() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
-        await hall.server.request_reading(FIRST)
+        await hall.driver.request_reading(FIRST)
         assert station.said("TriggerMessage")[-1] == {
             "requested_message": "MeterValues",
             "evse": {"id": 1},
         }
         await station.say_event("Started", "T1", number=1)
-        await hall.server.request_reading(FIRST)
+        await hall.driver.request_reading(FIRST)
         assert station.said("TriggerMessage")[-1]["requested_message"] == "TransactionEvent"
         station.statuses["TransactionEvent"] = "NotImplemented"
-        await hall.server.request_reading(FIRST)
+        await hall.driver.request_reading(FIRST)
         assert station.said("TriggerMessage")[-1]["requested_message"] == "MeterValues"
         station.statuses["MeterValues"] = "Rejected"
         with pytest.raises(StationUnreachableError, match="Rejected"):
-            await hall.server.request_reading(FIRST)
+            await hall.driver.request_reading(FIRST)
 
     with_station(scene)
 
@@ -560,7 +560,7 @@ def test_people_can_start_stop_reset_and_look() -> None:
         assert variables[SAMPLED_INTERVAL].value == "10"
         assert inventory is not None
         assert sum(len(part["reportData"]) for part in inventory) == len(station.variables)
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         installed = await adapter._profiles.read_profiles("TxDefaultProfile", number=1)
         assert installed is not None
         assert [(p.id, p.number, p.stack_level, p.is_ours) for p in installed] == [(11, 1, 0, True)]

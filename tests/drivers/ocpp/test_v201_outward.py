@@ -47,7 +47,7 @@ def test_a_transaction_under_an_id_used_before_is_limited_like_any() -> None:
         await station.say_event("Ended", "T1", number=1)
         station.sequences.clear()
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert len(hall.facts_of(TransactionStarted)) == 2
         assert [p["transaction_id"] for p in station.profiles_sent("TxProfile")] == ["T1"]
@@ -58,8 +58,8 @@ def test_a_transaction_under_an_id_used_before_is_limited_like_any() -> None:
 def test_a_lease_in_a_transaction_is_a_tx_profile_that_lapses_in_time() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(12.37), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(12.37), valid_for=LEASE)
 
         (profile,) = station.profiles_sent("TxProfile")
         assert (profile["evse_id"], profile["transaction_id"]) == (1, "T1")
@@ -82,7 +82,7 @@ def test_a_renewed_lease_takes_the_place_of_the_one_before() -> None:
             await station.say_event("Started", transaction, number=number)
         for limit_a in (10, 8):
             for connector in (FIRST, SECOND):
-                await hall.server.set_limit(connector, amperes(limit_a), valid_for=LEASE)
+                await hall.driver.set_limit(connector, amperes(limit_a), valid_for=LEASE)
 
         ids = [profile["id"] for profile in station.profiles_sent("TxProfile")]
         assert ids[:2] == ids[2:]
@@ -96,7 +96,7 @@ def test_a_second_transaction_on_an_evse_gets_a_lease_of_its_own() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         for transaction in ("T1", "T2"):
             await station.say_event("Started", transaction, number=1)
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
             await station.say_event("Ended", transaction)
 
         sent = station.profiles_sent("TxProfile")
@@ -111,7 +111,7 @@ def test_no_limit_between_nothing_and_six_amperes_is_ever_sent(
 ) -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(asked_a), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(asked_a), valid_for=LEASE)
 
         assert limits_of(station.profiles_sent()) == [told_a]
 
@@ -122,7 +122,7 @@ def test_a_station_that_takes_watts_is_told_watts_and_phases() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
         limit = amperes(10.07, phase_count=3, voltage_v=207.5)
-        await hall.server.set_limit(FIRST, limit, valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, limit, valid_for=LEASE)
 
         (schedule,) = station.profiles_sent()[0]["charging_schedule"]
         assert schedule["charging_rate_unit"] == "W"
@@ -137,8 +137,8 @@ def test_a_station_that_takes_watts_is_told_watts_and_phases() -> None:
 def test_a_wrong_clock_is_taken_into_the_lease(ahead_s: float) -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         (profile,) = station.profiles_sent("TxProfile")
         left = lease_end(profile) - datetime.fromisoformat(now(ahead_s=ahead_s))
@@ -152,8 +152,8 @@ def test_without_a_transaction_a_lease_lies_above_the_fallback_and_wears_flash()
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
         await station.say_status(1, "Occupied")
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         fallback, lease = station.profiles_sent("TxDefaultProfile")
         assert (fallback["stack_level"], lease["stack_level"]) == (0, 1)
@@ -169,8 +169,8 @@ def test_an_old_status_says_nothing_of_the_clock() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_status(1, "Occupied", timestamp=now(ahead_s=-7_200))
         await learnt(hall)
-        await hall.server.set_fallback(FIRST, amperes(16))
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(16))
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)
 
         assert (station.limit_at(1), station.limit_at(1, in_s=61)) == (6.0, 16.0)
 
@@ -184,7 +184,7 @@ def test_what_waited_for_a_connection_says_nothing_of_the_clock() -> None:
         for kind in ("Started", "Ended"):
             await station.say_event(kind, "T1", number=1, timestamp=past, offline=True)
         with pytest.raises(LimitRejectedError, match="clock is not known"):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
     with_station(scene, tells_time=False)
 
@@ -193,8 +193,8 @@ def test_a_station_that_keeps_nothing_absolute_gets_a_lease_with_a_last_instant(
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         lease = station.profiles_sent()[-1]
         assert lease["charging_profile_kind"] == "Relative"
@@ -206,7 +206,7 @@ def test_a_station_that_keeps_nothing_absolute_gets_a_lease_with_a_last_instant(
 def test_a_station_that_denies_smart_charging_and_does_it_is_told_amperes() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert station.limit_at(1) == 10.0
 
@@ -230,7 +230,7 @@ def test_without_a_transaction_no_lease_is_sent_that_might_not_lapse(
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
         with pytest.raises(LimitRejectedError, match=said):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
 
         assert station.profiles_sent() == []
 
@@ -241,8 +241,8 @@ def test_a_station_without_tx_profiles_is_asked_once_and_then_limited_by_default
     async def scene(hall: Hall, station: Station201) -> None:
         await learnt(hall)
         await station.say_event("Started", "T1", number=1)
-        await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert len(station.profiles_sent("TxProfile")) == 1
         assert [p["stack_level"] for p in station.profiles_sent("TxDefaultProfile")] == [1, 1]
@@ -264,7 +264,7 @@ def test_a_transaction_id_too_long_for_a_profile_is_limited_by_default() -> None
         }
         await station._connection.send(f'[2,"long","TransactionEvent",{json.dumps(frame)}]')
         await wait_until(lambda: hall.facts_of(TransactionStarted))
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert [p["stack_level"] for p in station.profiles_sent("TxDefaultProfile")] == [1]
 
@@ -277,8 +277,8 @@ def test_a_transaction_id_too_long_for_a_profile_is_limited_by_default() -> None
 def test_a_fallback_needs_no_clock_and_says_what_holds_when_no_lease_does() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         for _ in range(2):
-            await hall.server.set_fallback(FIRST, amperes(6))
-        await hall.server.set_limit(FIRST, amperes(6), valid_for=LEASE)  # Nothing to add.
+            await hall.driver.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_limit(FIRST, amperes(6), valid_for=LEASE)  # Nothing to add.
 
         (profile,) = station.profiles_sent()
         assert profile["charging_profile_purpose"] == "TxDefaultProfile"
@@ -298,7 +298,7 @@ def test_a_profile_of_others_in_the_place_of_the_fallback_gives_way(
     left = {profile: foreign(number, 0, id=profile), 78: foreign(number, 3, id=78)}
 
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
 
         written = [action for action, _ in station.heard if action == "SetChargingProfile"]
         assert len(written) == 2
@@ -318,7 +318,7 @@ def test_a_profile_of_others_in_the_place_of_the_fallback_gives_way(
 
 def test_the_place_of_the_fallback_is_cleared_where_nobody_can_say_who_has_it() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert set(station.profiles) == {11}
         assert station.limit_at(1) == 6.0
@@ -333,10 +333,10 @@ def test_the_place_of_the_fallback_is_cleared_where_nobody_can_say_who_has_it() 
 @pytest.mark.parametrize("gives_reasons", [True, False])
 def test_a_refused_fallback_leaves_the_one_before(*, gives_reasons: bool) -> None:
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         station.statuses["TxDefaultProfile"] = "InvalidSchedule" if gives_reasons else "Rejected"
         with pytest.raises(LimitRejectedError):
-            await hall.server.set_fallback(FIRST, amperes(10))
+            await hall.driver.set_fallback(FIRST, amperes(10))
 
         assert station.limit_at(1) == 6.0
 
@@ -352,7 +352,7 @@ def test_what_others_left_above_the_fallback_is_cleared_and_nothing_else() -> No
     }
 
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: 71 not in station.profiles)
 
         assert set(station.profiles) == {11, 72, 73}
@@ -363,7 +363,7 @@ def test_what_others_left_above_the_fallback_is_cleared_and_nothing_else() -> No
 
 def test_a_station_that_cannot_say_what_is_installed_is_cleared_level_by_level() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
-        await hall.server.set_fallback(FIRST, amperes(6))
+        await hall.driver.set_fallback(FIRST, amperes(6))
         await wait_until(lambda: 71 not in station.profiles)
 
         cleared = [
@@ -387,7 +387,7 @@ def test_a_lease_of_others_for_the_same_transaction_gives_way() -> None:
         await learnt(hall)
         await station.say_event("Started", "T1", number=1)
         station.profiles[70] = {**foreign(1, 2, id=70, purpose="TxProfile"), "transaction_id": "T1"}
-        await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
         assert set(station.profiles) == {13}
         assert station.limit_at(1) == 10.0
@@ -402,9 +402,9 @@ def test_a_refused_limit_says_so_and_why() -> None:
     async def scene(hall: Hall, station: Station201) -> None:
         await station.say_event("Started", "T1", number=1)
         with pytest.raises(LimitRejectedError, match="InvalidSchedule"):
-            await hall.server.set_limit(FIRST, amperes(16), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(16), valid_for=LEASE)
         with pytest.raises(LimitRejectedError):
-            await hall.server.set_fallback(FIRST, amperes(6))
+            await hall.driver.set_fallback(FIRST, amperes(6))
 
         assert hall.facts_of(FallbackInstalled) == []
 
@@ -417,10 +417,10 @@ def test_a_mute_station_is_unreachable_and_its_late_answer_harms_nobody() -> Non
         await station.say_event("Started", "T1", number=1)
         station.delays_s["SetChargingProfile"] = 1.5
         with pytest.raises(StationUnreachableError, match="no answer"):
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
         station.delays_s["SetChargingProfile"] = 0
         await wait_until(lambda: hall.server.counters["late-reply"])
-        await hall.server.set_limit(FIRST, amperes(8), valid_for=LEASE)
+        await hall.driver.set_limit(FIRST, amperes(8), valid_for=LEASE)
 
         assert station.limit_at(1) == 8.0
 
@@ -438,7 +438,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer() -> None:
 
         station._connection.send = garble
         with pytest.raises(StationUnreachableError, match="unreadable"):
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
     with_station(scene)
 
@@ -467,7 +467,7 @@ def test_the_newest_limit_that_waits_wins_and_the_other_is_told() -> None:
         station.delays_s["SetChargingProfile"] = 0.2
         outcomes = await asyncio.gather(
             *(
-                hall.server.set_limit(FIRST, amperes(limit), valid_for=LEASE)
+                hall.driver.set_limit(FIRST, amperes(limit), valid_for=LEASE)
                 for limit in (10, 11, 12, 13)
             ),
             return_exceptions=True,

@@ -154,8 +154,8 @@ def test_a_limit_is_kept_while_its_lease_lasts_and_then_the_fallback(version: Oc
     async def test(hall: Hall) -> None:
         async with building(hall, version, clock_skew_s=2.5) as plant:
             await is_charging(hall)
-            await hall.server.set_fallback(REF, CurrentLimit(limit_ma=6_000))
-            await hall.server.set_limit(
+            await hall.driver.set_fallback(REF, CurrentLimit(limit_ma=6_000))
+            await hall.driver.set_limit(
                 REF, CurrentLimit(limit_ma=11_000), valid_for=timedelta(seconds=4)
             )
             assert plant.evse.limit_a == 11.0
@@ -172,7 +172,7 @@ def test_a_watts_only_station_says_so_and_is_limited_in_watts(version: OcppVersi
             units = hall.facts_of(CapabilitiesRead)[-1].capabilities.rate_units
             assert units == {RateUnit.WATTS}
             limit = CurrentLimit(limit_ma=10_000, phase_count=3, voltage_v=230.0)
-            await hall.server.set_limit(REF, limit, valid_for=timedelta(seconds=60))
+            await hall.driver.set_limit(REF, limit, valid_for=timedelta(seconds=60))
             assert plant.evse.limit_a == pytest.approx(10.0)
 
     in_hall(test)
@@ -185,14 +185,14 @@ def test_a_lost_station_keeps_to_its_lease_and_comes_back_without_a_boot(
     async def test(hall: Hall) -> None:
         async with building(hall, version) as plant:
             await is_charging(hall)
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 REF, CurrentLimit(limit_ma=11_000), valid_for=timedelta(seconds=60)
             )
             plant.fault(FaultKind.STATION_LOST, lasts_s=1.0)
             await wait_until(lambda: not plant.station.is_linked)
             assert plant.evse.limit_a == 11.0
             await wait_until(lambda: len(hall.facts_of(StationConnected)) == 2)
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 REF, CurrentLimit(limit_ma=7_000), valid_for=timedelta(seconds=60)
             )
             assert plant.evse.limit_a == 7.0
@@ -213,7 +213,7 @@ def test_a_station_that_disobeys_accepts_and_holds_on(version: OcppVersion) -> N
             before_a = plant.evse.pilot_a
             plant.fault(FaultKind.STATION_DISOBEDIENT, lasts_s=100.0)
             await wait_until(lambda: plant.evse.held_a is not None)
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 REF, CurrentLimit(limit_ma=0), valid_for=timedelta(seconds=60)
             )
             await asyncio.sleep(5.5)  # A pilot that obeyed would have changed within 5 s.
@@ -257,7 +257,7 @@ def test_a_reading_asked_for_comes_at_once(version: OcppVersion) -> None:
         async with building(hall, version, sample_interval_s=10_000.0, sample_phase_s=9_000.0):
             await is_charging(hall)
             count = len(hall.facts_of(ConnectorMetered))
-            await hall.server.request_reading(REF)
+            await hall.driver.request_reading(REF)
             await wait_until(lambda: len(hall.facts_of(ConnectorMetered)) > count)
 
     in_hall(test)
@@ -268,7 +268,7 @@ def test_a_composite_schedule_is_what_the_stored_profiles_add_up_to(version: Ocp
     async def test(hall: Hall) -> None:
         async with building(hall, version):
             await is_charging(hall)
-            await hall.server.set_limit(
+            await hall.driver.set_limit(
                 REF, CurrentLimit(limit_ma=11_000), valid_for=timedelta(seconds=30)
             )
             adapter: Any = hall.server.station(NAME)
