@@ -52,7 +52,7 @@ class SampledValue(Message):
 class MeterValue(Message):
     """7.33: values taken at one time."""
 
-    sampled_value: list[SampledValue] = []
+    sampled_value: list[SampledValue]
     timestamp: str | None = None
 
 

@@ -77,7 +77,7 @@ class SampledValue(Message):
 class MeterValue(Message):
     """2.32: values taken at one time."""
 
-    sampled_value: list[SampledValue] = []
+    sampled_value: list[SampledValue]
     timestamp: str | None = None
 
 

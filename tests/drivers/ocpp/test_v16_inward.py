@@ -388,6 +388,25 @@ def test_only_the_bad_sampled_value_is_dropped() -> None:
     in_hall(scene)
 
 
+def test_meter_values_without_any_value_are_dropped_and_counted() -> None:
+    """Read as they come, a frame full of them took half a second."""
+
+    async def scene(hall: Hall) -> None:
+        async with hall.connect("CP-01") as station:
+            said: list[list[dict[str, object]]] = [
+                [{}],
+                [{}, {"sampledValue": []}, {"timestamp": now()}],
+            ]
+            for values in said:
+                payload = {"connectorId": 1, "meterValue": values}
+                assert await ask(station, [2, "m", "MeterValues", payload]) == [3, "m", {}]
+
+        assert hall.server.counters["lenient.MeterValues.dropped-meterValue"] == 2
+        assert hall.facts_of(ConnectorMetered) == []
+
+    in_hall(scene)
+
+
 def test_a_start_is_never_refused_for_its_form() -> None:
     async def scene(hall: Hall) -> None:
         start = {
