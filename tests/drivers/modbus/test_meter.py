@@ -24,6 +24,7 @@ from gateway.domain.ids import BusId, MeterId
 from gateway.domain.metering import MeterReading, Quality, Sample
 from gateway.ports import MeterDriver
 from tests.support import meter_images
+from tests.support.daemon_process import Iem3000
 from tests.support.meter_images import tcp_answer
 from tests.support.modbus_peers import Act, HangUp, PtyPeer, Say, TcpPeer, running_bus
 
@@ -232,6 +233,33 @@ def test_a_meter_that_refuses_long_reads_is_read_piece_by_piece(serve: Serve) ->
     assert samples["current_l1"].value == 12.5
     assert samples["voltage_l1"].quality is Quality.MISSING
     assert samples["power_active_total"].value == pytest.approx(1_209.0)
+
+
+def test_a_reading_of_several_answers_is_as_old_as_the_oldest_of_them() -> None:
+    clock, answer, asked_s = SystemClock(), Iem3000(), list[float]()
+
+    def script(question: bytes) -> Sequence[Act]:
+        asked_s.append(clock.monotonic_s())
+        (count,) = struct.unpack(">H", question[10:12])
+        if count > 12:
+            return [Say(frame=question[:4] + bytes.fromhex("0003 07 83 02"))]
+        (said,) = answer(question)
+        assert isinstance(said, Say)
+        return [replace(said, after_s=0.05)]
+
+    async def poll() -> tuple[MeterReading, float]:
+        async with TcpPeer(script) as peer:
+            where = TcpEndpoint(host="127.0.0.1", port=peer.port)
+            async with running_bus(where, PATIENT) as bus:
+                meter = driver(bus, replace(MAIN, profile="schneider_iem3000"))
+                await meter.read()
+                asked_s.clear()
+                return await meter.read(), asked_s[1]
+
+    reading, asked_again_s = asyncio.run(poll())
+
+    assert reading.current_a == pytest.approx((20.0, 20.0, 20.0), rel=1e-3)
+    assert reading.at_s < asked_again_s
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,23 @@ def test_a_station_that_takes_watts_is_told_watts_and_phases() -> None:
     with_station(scene, configuration={"ChargingScheduleAllowedChargingRateUnit": "Power"})
 
 
+def test_no_limit_is_told_before_it_is_known_how_the_station_wants_it() -> None:
+    watts = {"ChargingScheduleAllowedChargingRateUnit": "Power"}
+
+    async def scene(hall: Hall) -> None:
+        slow = {"GetConfiguration": 0.3}
+        async with station16(hall, configuration=watts, delays_s=slow) as station:
+            await station.boot()
+            await station.start_transaction(1, timestamp=now())
+            assert hall.facts_of(CapabilitiesRead) == []
+            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+            (profile,) = station.profiles()
+            assert profile["charging_schedule"]["charging_rate_unit"] == "W"
+
+    in_hall(scene)
+
+
 @pytest.mark.parametrize("ahead_s", [-40.0, 40.0])
 def test_a_small_skew_is_taken_into_the_lease(ahead_s: float) -> None:
     async def scene(hall: Hall, station: Station16) -> None:
