@@ -282,7 +282,7 @@ class FrontDesk:
         now_s = self._clock.monotonic_s()
         self._post(PrioritySet(at_s=now_s, connector=connector, priority=priority))
 
-    def _keep_room(self, draws: Mapping[int, tuple[PromisedDraw, ...]]) -> None:
+    def _keep_room(self, draws: Mapping[int, PromisedDraw]) -> None:
         self._post(DrawsPromised(at_s=self._clock.monotonic_s(), draws=draws))
 
     def _on_seen(self) -> None:

@@ -100,7 +100,7 @@ class DrawsPromised:
     """What is kept for loads is this now, per row, and nothing else."""
 
     at_s: float
-    draws: Mapping[int, tuple[PromisedDraw, ...]]
+    draws: Mapping[int, PromisedDraw]
 
 
 ControlEvent = Event | Decided | PrioritySet | DrawsPromised

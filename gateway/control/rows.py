@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from gateway.control.doubts import doubted, unseen_ma
 from gateway.control.parameters import ControlParameters
-from gateway.control.promised_draws import promised_ma
 from gateway.control.state import PhaseState, SiteState
 from gateway.control.thermal import carried_ratio
 from gateway.domain.circuits import Circuit
@@ -108,8 +107,8 @@ def row_of(
             )
             if idle_ma > reserve_ma:
                 reserve_ma, reserve_for = idle_ma, ReserveFor.IDLE
-    draws = state.promised_draws.get(at)
-    draw_ma = promised_ma(draws, base_ma, now_s) if draws else 0
+    promised = state.promised_draws.get(at)
+    draw_ma = 0 if promised is None else promised.owed_ma(base_ma, now_s)
     # By place, in the order of its fields: by name it takes three times as long.
     return Row(
         rating_ma,

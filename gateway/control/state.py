@@ -410,7 +410,7 @@ class SiteState:
     constraints: dict[tuple[CircuitId | ConnectorRef, str], Constraint] = field(
         default_factory=dict
     )
-    promised_draws: Mapping[int, tuple[PromisedDraw, ...]] = field(default_factory=dict)
+    promised_draws: Mapping[int, PromisedDraw] = field(default_factory=dict)
     """Per row that room is kept on."""
     is_stopped: bool = False
     stop_cause: StopCause | None = None

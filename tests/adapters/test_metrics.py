@@ -63,7 +63,7 @@ def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
     board = OneCircuit()
     board.flow(20.5)
     draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=board.now_s + 60)
-    board.learn(DrawsPromised(at_s=board.now_s, draws={0: (draw,)}))
+    board.learn(DrawsPromised(at_s=board.now_s, draws={0: draw}))
     text = text_of(observed(board))
     left = {
         name: on_phases(text, f"headroom_circuit_{name}_amperes", circuit=BOARD)[0]

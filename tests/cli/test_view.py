@@ -103,7 +103,7 @@ def test_a_phase_shows_reading_set_point_rating_base_reserve_and_age() -> None:
 
 def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
     draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=60.0)
-    cycle = a_cycle(*CHARGING, DrawsPromised(at_s=1, draws={0: (draw,)}))
+    cycle = a_cycle(*CHARGING, DrawsPromised(at_s=1, draws={0: draw}))
 
     (circuit,) = snapshot_of(cycle, at=NOON, counters={}, limit_latencies_s=[]).circuits
 
@@ -117,7 +117,7 @@ def test_a_phase_adds_up_where_a_load_was_promised_room() -> None:
 def test_a_phase_shows_what_charging_has_and_what_is_kept_for_promised_loads(width: int) -> None:
     draw = PromisedDraw(current_ma=7_000, before_ma=None, until_s=60.0)
     without = a_snapshot(*CHARGING)
-    kept = a_snapshot(*CHARGING, DrawsPromised(at_s=1, draws={0: (draw,)}))
+    kept = a_snapshot(*CHARGING, DrawsPromised(at_s=1, draws={0: draw}))
 
     (beside,), (row,) = (
         [line.plain for line in render(snapshot, width=width) if "carpark" in line.plain][:1]

@@ -9,6 +9,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.domain.circuits import SET_POINT_RATIO, OvercurrentDevice
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import ReasonKind
+from gateway.services.base_before import NEAR_S, WATCHED_S
 from tests.control import mutants as of_belief
 from tests.simulation import mutants as of_safety
 from tests.simulation import test_restart as of_restarts
@@ -74,6 +75,8 @@ OF_BELIEF = [
     f"older than its interval and {P.interval_grace_s:g} s",
     f"that is the interval, up to {minutes(P.interval_most_s)}",
     f"less than {part(P.meter_noise_ratio)} of the rating is noise",
+    f"keeps it from {NEAR_S:g} s before its time to its end",
+    f"without it in the {minutes(WATCHED_S)} before, at most",
     f"for {metered.KEPT_CHANGE_S:g} s, {metered.KEPT_CHANGES} of them at most",
     f"{in_words(KEPT_MOVES)} moves of a connector's readings",
     f"each at most every {P.reading_request_gap_s:g} s",

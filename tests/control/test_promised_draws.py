@@ -19,7 +19,7 @@ def kitchen(*, until_s: float, before_a: float | None = BASE_A) -> PromisedDraw:
 
 def told(site: HungrySite, draw: PromisedDraw) -> None:
     """Have control keep the room of a draw on each phase of the board."""
-    site.learn(DrawsPromised(at_s=site.now_s, draws=dict.fromkeys((0, 1, 2), (draw,))))
+    site.learn(DrawsPromised(at_s=site.now_s, draws=dict.fromkeys((0, 1, 2), draw)))
 
 
 def hungry() -> HungrySite:
@@ -69,8 +69,8 @@ def test_a_draw_that_never_comes_is_kept_free_to_its_end_whoever_forgets_it() ->
     ("base_a", "owed_a"), [(40.0, 20.0), (35.0, 20.0), (50.0, 10.0), (60.0, 0.0), (80.0, 0.0)]
 )
 def test_what_base_has_risen_by_is_owed_no_more(base_a: float, owed_a: float) -> None:
-    assert kitchen(until_s=100.0).owed_ma(int(base_a * 1_000)) == owed_a * 1_000
+    assert kitchen(until_s=100.0).owed_ma(int(base_a * 1_000), 0.0) == owed_a * 1_000
 
 
 def test_where_nothing_measured_what_was_before_the_whole_draw_stays_owed() -> None:
-    assert kitchen(until_s=100.0, before_a=None).owed_ma(80_000) == KITCHEN_A * 1_000
+    assert kitchen(until_s=100.0, before_a=None).owed_ma(80_000, 0.0) == KITCHEN_A * 1_000

@@ -268,7 +268,7 @@ def test_control_is_told_to_keep_room_for_a_promised_draw_and_one_without_room_i
         assert made.desk.counters["reservations broken"] == 0
         made.passes(1)
         told = [f for f in made.posted if isinstance(f, DrawsPromised) and f.draws][-1]
-        assert {draw.current_ma for (draw,) in told.draws.values()} == {16_000}
+        assert {draw.current_ma for draw in told.draws.values()} == {16_000}
         made.state = evolve(made.state, told)
         made.clock.ahead_s += ahead_s
 
