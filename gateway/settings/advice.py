@@ -59,6 +59,11 @@ def _doubt_buses(file: SiteFile) -> Iterator[Finding]:
                 "take its name in /dev/serial/by-id"
             )
             yield Finding(route=("buses", at, "serial", "port"), problem=problem)
+        elif bus.serial is not None and not bus.serial.port.startswith("/"):
+            problem = (
+                f"{bus.serial.port} is no name of a serial line here; take one in /dev/serial/by-id"
+            )
+            yield Finding(route=("buses", at, "serial", "port"), problem=problem)
 
 
 def _doubt_stop_input(file: SiteFile) -> Iterator[Finding]:

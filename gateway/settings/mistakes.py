@@ -1,12 +1,17 @@
 """What is wrong with a site file, where it stands, and what would be right."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gateway.domain.errors import HeadroomError
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9.]+,[0-9]+")
+_NUMBER_WITH_UNIT = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\s*[A-Za-zµΩ%]+")
 
 Route = tuple[str | int, ...]
 """The way from the top of the file to a setting: keys, and positions in lists."""
@@ -85,6 +90,19 @@ def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
         return " (none is declared)"
     if len(words) <= limit:
         return f" (known here: {', '.join(words)})"
+    return ""
+
+
+def as_number(value: object) -> str:
+    """Return a bracket with how a text that looks like a number is written as one, else nothing."""
+    if not isinstance(value, str):
+        return ""
+    if _NUMBER.fullmatch(value):
+        return " (take the quotes away)"
+    if _DECIMAL_COMMA.fullmatch(value):
+        return " (decimals take a point: 30.5; nothing stands between thousands)"
+    if _NUMBER_WITH_UNIT.fullmatch(value):
+        return " (a number alone: its unit is in the key)"
     return ""
 
 

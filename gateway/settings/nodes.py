@@ -174,7 +174,7 @@ class _Reader:
         try:
             root = self._read_document(events)
         except MarkedYAMLError as error:
-            stumbled = explain_syntax(error)
+            stumbled = explain_syntax(error, self.text)
             tabs = find_tabs(self.text)
             # A tab is what the parser stumbled over; it would say so less plainly.
             lines = {tab.place.line for tab in tabs if tab.place is not None}

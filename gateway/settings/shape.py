@@ -1,5 +1,6 @@
 """From plain values to the models of site.yaml, with every mistake of shape in plain words."""
 
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.settings.mistakes import Finding, Route, shown, suggest
+from gateway.settings.mistakes import Finding, Route, as_number, shown, suggest
 from gateway.settings.models import SiteFile
 from gateway.settings.nodes import Plain
 
@@ -19,6 +20,8 @@ _MEANINGS = {
     "format": "as set on every meter of the line",
     "baud": "as set on every meter of the line",
 }
+
+_NAME_PATTERN = re.compile(r"\^\[A-Za-z0-9\]\[A-Za-z0-9(?P<signs>[^\]]+)\]\{0,(?P<more>[0-9]+)\}\$")
 
 
 def read_shape(plain: Plain) -> tuple[SiteFile | None, tuple[Finding, ...]]:
@@ -66,9 +69,9 @@ def _describe(detail: ErrorDetails, value: Plain) -> str:
         case "string_type":
             return f"takes text, not {shown(value)}{_quoting(value)}"
         case "int_type" | "int_from_float":
-            return f"takes a whole number, not {shown(value)}"
+            return f"takes a whole number, not {shown(value)}{as_number(value)}"
         case "float_type":
-            return f"takes a number, not {shown(value)}"
+            return f"takes a number, not {shown(value)}{as_number(value)}"
         case "bool_type":
             return f"takes true or false, not {shown(value)}"
         case "tuple_type":
@@ -84,13 +87,23 @@ def _describe(detail: ErrorDetails, value: Plain) -> str:
         case "less_than_equal":
             return f"takes {context['le']:g} or less, not {shown(value)}"
         case "string_pattern_mismatch":
-            return f"takes a name without spaces, that begins with a letter or digit, not {shown(value)}"
+            return f"takes {_name_of(str(context['pattern']))}, not {shown(value)}"
         case "too_short" | "string_too_short":
             return "is empty"
         case "too_long" | "string_too_long":
             return f"takes {context['max_length']} at most"
         case _:
             return detail["msg"]
+
+
+def _name_of(pattern: str) -> str:
+    """Return in words what names of a pattern in `values` are made of."""
+    found = _NAME_PATTERN.fullmatch(pattern)
+    assert found is not None, pattern
+    return (
+        f"a name of at most {int(found['more']) + 1} letters from A to Z, digits and"
+        f" {' '.join(found['signs'])}, that begins with a letter or digit"
+    )
 
 
 def _quoting(value: Plain) -> str:
@@ -101,6 +114,7 @@ def _choose(expected: str, value: Plain) -> str:
     words = [word.strip("'") for word in expected.replace(" or ", ", ").split(", ")]
     near = suggest(value, words) if isinstance(value, str) else ""
     near = near if near.startswith(" (did") else ""
+    near = (as_number(value) if all(word.isdigit() for word in words) else "") or near
     options = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     if options == "none":
         options = "none or {credential: NAME}"

@@ -6,6 +6,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from gateway.settings.mistakes import Finding, Place
 
+_NO_BREAK_SPACE = "\u00a0"
 _TAB_INDENT = re.compile(r"^ *\t[\t ]*(?=[^\s#])", re.MULTILINE)
 
 
@@ -22,8 +23,8 @@ def find_tabs(text: str) -> tuple[Finding, ...]:
     )
 
 
-def explain_syntax(error: MarkedYAMLError) -> Finding:
-    """Return where the parser gave up, and why in plain words.
+def explain_syntax(error: MarkedYAMLError, text: str) -> Finding:
+    """Return where the parser gave up on `text`, and why in plain words.
 
     A quote or a bracket that is never closed is shown where it opens: the parser finds out much
     later.
@@ -63,4 +64,10 @@ def explain_syntax(error: MarkedYAMLError) -> Finding:
     else:
         words = f"YAML: {problem or context}"
     line, column = (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
+    odd = text.split("\n")[line - 1].find(_NO_BREAK_SPACE)
+    if odd >= 0:  # It looks like a space and is none to YAML, so that the line seems right.
+        column, words = (
+            odd + 1,
+            "a no-break space stands here, as web pages have them; type a space",
+        )
     return Finding(problem=words, place=Place(line=line, column=column))

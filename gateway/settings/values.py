@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gateway.settings.mistakes import shown
+from gateway.settings.mistakes import as_number, shown
 
 MAX_CURRENT_A = 10_000.0  # Beyond the largest low-voltage switchgear.
 MIN_CHARGING_A = 6.0  # IEC 61851-1.
@@ -34,7 +34,8 @@ def _per_phase(value: object) -> float | tuple[float, float, float]:
     amounts = value if isinstance(value, tuple) else (value,)
     numbers = [float(a) for a in amounts if isinstance(a, int | float) and _is_amount(a)]
     if len(numbers) != len(amounts) or len(numbers) not in {1, 3}:
-        what = "" if isinstance(value, tuple) else f", not {shown(value)}"
+        wrong = next((a for a in amounts if not _is_amount(a)), None)
+        what = "" if wrong is None else f", not {shown(wrong)}{as_number(wrong)}"
         raise refusal(f"takes one number for every phase, or three: [L1, L2, L3]{what}")
     if not all(0 <= number <= MAX_CURRENT_A for number in numbers):
         raise refusal(f"takes amperes from 0 to {MAX_CURRENT_A:,.0f}")

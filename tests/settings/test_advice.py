@@ -35,6 +35,13 @@ DOUBTS = [
         ],
     ),
     (
+        "/dev/serial/by-id/x",
+        "COM3",
+        [
+            "4:32: buses.rs485.serial.port: COM3 is no name of a serial line here; take one in /dev/serial/by-id"
+        ],
+    ),
+    (
         ", meter: sub",
         "",
         ["7:6: meters.sub: no circuit or source names this meter; what it says is not used"],

@@ -80,7 +80,30 @@ SHAPE = [
     # Types.
     ("rating_a: 200", 'rating_a: "200"', [
         ("9:28: circuits.supply.rating_a: "
-         "takes one number for every phase, or three: [L1, L2, L3], not '200'"),
+         "takes one number for every phase, or three: [L1, L2, L3], not '200' (take the quotes away)"),
+    ]),
+    ("rating_a: 200", 'rating_a: "1.250,5"', [
+        ("9:28: circuits.supply.rating_a: takes one number for every phase, or three: [L1, L2, L3], "
+         "not '1.250,5' (decimals take a point: 30.5; nothing stands between thousands)"),
+    ]),
+    ("rating_a: 200", "rating_a: [200, 63 A, 200]", [
+        ("9:28: circuits.supply.rating_a: takes one number for every phase, or three: [L1, L2, L3], "
+         "not '63 A' (a number alone: its unit is in the key)"),
+    ]),
+    ("voltage_v: 230", 'voltage_v: "230,0"', [
+        ("1:56: site.voltage_v: takes a number, not '230,0' (decimals take a point: 30.5; "
+         "nothing stands between thousands) (between a phase and neutral, such as 230)"),
+    ]),
+    ("max_a: 32, fallback_a: 6", "max_a: 11kW, fallback_a: 6", [
+        ("17:46: stations.CP-01.connectors.1.max_a: takes a number, not '11kW' "
+         "(a number alone: its unit is in the key)"),
+    ]),
+    ("unit: 1, profile: e", 'unit: "1", profile: e', [
+        "6:34: meters.main.unit: takes a whole number, not '1' (take the quotes away)",
+    ]),
+    ("baud: 9600", 'baud: "9600"', [
+        ("3:59: buses.plant.serial.baud: takes 1200, 2400, 4800, 9600, 19200, 38400, 57600 or 115200, "
+         "not '9600' (take the quotes away) (as set on every meter of the line)"),
     ]),
     ("rating_a: 200", "rating_a: [200, 100]", [
         "9:28: circuits.supply.rating_a: takes one number for every phase, or three: [L1, L2, L3]",
@@ -151,7 +174,14 @@ SHAPE = [
         "17:46: stations.CP-01.connectors.1.max_a: takes 6 or more, not 5",
     ]),
     ("id: CP-01", 'id: "CP:01"', [
-        "14:9: stations[0].id: takes a name without spaces, that begins with a letter or digit, not 'CP:01'",
+        ("14:9: stations[0].id: takes a name of at most 48 letters from A to Z, digits and "
+         "* _ = + | @ . -, that begins with a letter or digit, not 'CP:01'"),
+    ]),
+    ("id: carpark", "id: car/park", [
+        ("10:10: circuits[1].id: takes a name of at most 48 letters from A to Z, digits and . _ -, "
+         "that begins with a letter or digit, not 'car/park'"),
+        "15:14: stations.CP-01.circuit: there is no circuit 'carpark' (did you mean car/park?)",
+        "19:14: stations.CP-02.circuit: there is no circuit 'carpark' (did you mean car/park?)",
     ]),
     ("name: Here", 'name: ""', ["1:14: site.name: is empty"]),
     ("host: 10.0.0.5", "host: 10.0.0.500", [
@@ -161,8 +191,8 @@ SHAPE = [
         "20:11: stations.CP-02.auth: takes none or {credential: NAME}, not 'open'",
     ]),
     ("circuit: carpark\n    connectors:\n      - {id: 1, phases: [L2]", "circuit: carpark\n    auth: {credential: ../key}\n    connectors:\n      - {id: 1, phases: [L2]", [
-        ("20:24: stations.CP-02.auth.credential: takes a name without spaces, "
-         "that begins with a letter or digit, not '../key'"),
+        ("20:24: stations.CP-02.auth.credential: takes a name of at most 64 letters from A to Z, "
+         "digits and * _ = + | @ . -, that begins with a letter or digit, not '../key'"),
     ]),
 ]  # fmt: skip
 
@@ -351,6 +381,9 @@ NOT_YAML = [
         "4:4: this does not line up with what it belongs to from line 2",
     ]),
     ("site: x\nbuses\nmeters: y\n", ["2:1: neither `key: value` nor `- item`; is a colon missing?"]),
+    ("site: x\nbuses:\u00a0y\n", [
+        "2:7: a no-break space stands here, as web pages have them; type a space",
+    ]),
     ("site: @x\n", ["1:7: no value begins with a @; quote it"]),
     ("site: \t@x\n", ["1:7: a tab stands here; use spaces"]),
     ("site: 'it's'\n", ["1:11: text after the end of a value; quote the whole value, or begin a new line"]),
