@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import ClientDisconnect, Request
 
+from gateway.api.field_words import place_of, wrong_said
 from gateway.api.models import Body
 from gateway.api.problems import FieldFault, ProblemError
 from gateway.api.quotas import Quotas
@@ -130,12 +131,13 @@ def understood(body: bytes, model: type[B], *, content_type: str) -> B:
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_input=False)
         if found[0]["type"] == "json_invalid":
             message = f"send a JSON object: {found[0]['msg']}"
             raise ProblemError("malformed-json", message) from error
         faults = tuple(_fault(each, model) for each in found)
         told = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
+        told += f"; and {len(faults) - 3} more in errors" if faults[3:] else ""
         message = f"put right what is named, and send it again: {told}"
         raise ProblemError("invalid-body", message, errors=faults) from error
 
@@ -172,8 +174,6 @@ def used_key(request: Request, body: bytes) -> UsedKey | None:
 
 def _fault(found: ErrorDetails, model: type[Body]) -> FieldFault:
     # RFC 6901: ~ and / are escaped in a pointer.
-    places = [str(place).replace("~", "~0").replace("/", "~1") for place in found["loc"]]
-    detail = found["msg"].removeprefix("Value error, ")
-    if found["type"] == "extra_forbidden":
-        detail = f"there is no such field; known are {', '.join(model.model_fields)}"
-    return FieldFault(pointer="".join(f"/{place}" for place in places), detail=detail)
+    places = [place.replace("~", "~0").replace("/", "~1") for place in place_of(found)]
+    pointer = "".join(f"/{place}" for place in places)
+    return FieldFault(pointer=pointer, detail=wrong_said(found, model))

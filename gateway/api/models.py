@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from gateway.api.field_words import wrong_at
 from gateway.domain.needs import Criticality, Objective
 from gateway.domain.promises import PromiseState
 from gateway.planning.quote import Verdict, Way
@@ -62,7 +63,7 @@ class QuoteRequest(Body):
     depart_at: Instant | None = None
     """None: whenever it has what it needs, or 12 h after it arrives."""
     energy_wh: int | None = Field(default=None, gt=0, le=MOST_WH)
-    """None: what `soc` says is missing, or everything there is."""
+    """None: what `soc` says is missing, or everything there is. With both, this is what it needs."""
     soc: StateOfChargeBody | None = None
     min_energy_wh: int = Field(default=0, ge=0, le=MOST_WH)
     """The least it can live with."""
@@ -97,7 +98,7 @@ class QuoteRequest(Body):
         if self.circuit is not None and self.energy_wh is None:
             raise ValueError("a plain draw on a circuit needs its energy_wh")
         if self.energy_wh is not None and self.min_energy_wh > self.energy_wh:
-            raise ValueError("min_energy_wh is above energy_wh: it can be at most the same")
+            raise wrong_at("min_energy_wh", "is above energy_wh: it can be at most the same")
         return self
 
 

@@ -236,13 +236,14 @@ def by_options(complaint: str) -> str:
         return OPTION_OF[field] + (f" (in {unit})" if unit else "")
 
     complaint = complaint.removeprefix("put right what is named, and send it again: ")
-    complaint = complaint.replace("the body: ", "").replace(": Input should", ": it should")
-    complaint = POINTER.sub(at_option, complaint.replace(": String should", ": it should"))
+    complaint = POINTER.sub(at_option, complaint.replace("the body: ", ""))
     return FIELD.sub(lambda found: OPTION_OF.get(found[0], found[0]), complaint)
 
 
-def instant_of(said: str, *, after: datetime) -> datetime:
+def instant_of(said: str, *, after: datetime, option: str) -> datetime:
     """Return an instant as a person says it: a time of day is the next one after `after`.
+
+    `option` is where it was said.
 
     Raises:
         click.BadParameter: it is neither a time of day nor a date with one.

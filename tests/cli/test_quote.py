@@ -89,15 +89,15 @@ def test_every_field_of_the_api_has_its_option() -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("--energy 0kWh", "--energy (in Wh): it should be greater than 0"),
+        ("--energy 0kWh", "--energy (in Wh): takes more than 0"),
         (
             "--soc 20:180 --battery 60kWh",
-            "--soc (in %): it should be less than or equal to 100",
+            "--soc (in %): takes 100 or less",
         ),
-        ("--soc 20:80 --battery 0kWh", "--battery (in Wh): it should be greater than 0"),
+        ("--soc 20:80 --battery 0kWh", "--battery (in Wh): takes more than 0"),
         (
             "--energy 5kWh --min-energy 6kWh",
-            "--min-energy is above --energy: it can be at most the same",
+            "--min-energy (in Wh): is above --energy: it can be at most the same",
         ),
         (
             "--energy 5kWh --connector CP-01/1 --circuit carpark",
