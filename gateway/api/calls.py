@@ -29,6 +29,11 @@ B = TypeVar("B", bound=Body)
 
 
 OCCUPANT_QUOTA_PER_MIN = 60
+UNKNOWN = "send a token made with `headroom token` as Authorization: Bearer TOKEN"
+OVER = (
+    "this link opens nothing: it is for one vehicle's stay, whole as it was given, and ends with"
+    " that; who runs the chargers has the link of the next"
+)
 
 
 def bearer_token(request: Request) -> str:
@@ -69,11 +74,10 @@ def admitted(
                 quota_per_min_count=OCCUPANT_QUOTA_PER_MIN,
             )
     if access is None:
-        raise ProblemError(
-            "unauthorized",
-            "send a token made with `headroom token` as Authorization: Bearer TOKEN",
-            headers={"WWW-Authenticate": 'Bearer realm="headroom"'},
-        )
+        followed = opens is not None and "token" in request.query_params
+        message = OVER if followed else UNKNOWN
+        headers = {"WWW-Authenticate": 'Bearer realm="headroom"'}
+        raise ProblemError("unauthorized", message, headers=headers)
     quota = access.quota_per_min_count
     wait_s = quotas.wait_s(access.name, quota_per_min=quota, now_s=clock.monotonic_s())
     if wait_s > 0:

@@ -110,6 +110,7 @@ def test_a_link_is_for_its_session_alone_and_ends_with_it(desk: Desk) -> None:
     ):
         refused = desk.ask("PUT", f"{wrong_path}/need?token={wrong}", {})
         assert (refused.status, refused.said["type"]) == (401, TYPE_PREFIX + "unauthorized")
+        assert refused.said["detail"].startswith("this link opens nothing: it is for one vehicle's")
     for elsewhere in ("/sessions", "/site", "/reservations", "/plan"):
         assert desk.ask("GET", elsewhere, token=word).status == 401
         assert desk.ask("GET", f"{elsewhere}?token={word}").status == 401
