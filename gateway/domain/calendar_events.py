@@ -56,7 +56,7 @@ class EventEffect:
         if self.after_ma > self.before_ma:
             return f"{where}: {worst}, does not cover it: {after_a:.1f} A count while it lasts"
         if self.highest_ma is None:
-            return f"{where}: nothing changes: {worst}, counts there, where nobody measures"
+            return f"{where}: nothing changes: {worst}, counts there, where nothing was measured so far"
         measured = f"at most {self.highest_ma / 1_000:.1f} A were measured without it"
         return (
             f"{where}: nothing changes: {worst}, counts there until two weeks are measured, and"

@@ -379,7 +379,11 @@ def test_where_nobody_measures_what_people_know_counts_once_it_is_above_the_wors
         Wiring.of(silent), PARAMETERS, zone=LONDON, clock=SetClock(), events=lambda: known
     )
 
-    assert made.effects_of(known[0])[0].said().endswith("counts there, where nobody measures")
+    assert (
+        made.effects_of(known[0])[0]
+        .said()
+        .endswith("counts there, where nothing was measured so far")
+    )
     known[0] = party(7, 2, 50.0)
     base_a = (
         95.0
