@@ -12,6 +12,9 @@ from gateway.planning.quote import Offer, Verdict, Way
 from gateway.planning.room import Binding
 
 NEARLY_SURE_RATIO = 0.995
+WH_DECIMALS = 3
+"""Of a kWh."""
+
 NEARLY_FULL_PCT = 80.0
 """Above this part of their battery some vehicles take less and less."""
 
@@ -49,12 +52,14 @@ def offer_said(
     most_w = max((offer.outlet.power_w(r.current_ma) for r in offer.profile), default=0.0)
     sure = offer.confidence_ratio
     chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"
+    is_part = guaranteed_wh < offer.energy_wh - 1.0
+    energy, guaranteed = kwh_apart(offer.energy_wh, guaranteed_wh if is_part else offer.energy_wh)
     said = (
-        f"{kwh_said(offer.energy_wh)} on {place_said(offer.outlet.key)} from {start} to {finish},"
+        f"{energy} on {place_said(offer.outlet.key)} from {start} to {finish},"
         f" at up to {most_w / 1_000:.1f} kW{chance}"
     )
-    if guaranteed_wh < offer.energy_wh - 1.0:
-        said += f"; {kwh_said(guaranteed_wh)} of it guaranteed"
+    if is_part:
+        said += f"; {guaranteed} of it guaranteed"
     return said if offer.way is Way.AS_ASKED else f"{offer.way}: {said}"
 
 
@@ -104,7 +109,18 @@ def verdict_said(
 
 def kwh_said(energy_wh: float) -> str:
     """Return an energy in kWh."""
-    return f"{energy_wh / 1_000:.1f} kWh"
+    return kwh_apart(energy_wh)[0]
+
+
+def kwh_apart(*energies_wh: float) -> tuple[str, ...]:
+    """Return energies that stand side by side in kWh, as exactly as it takes to tell them apart."""
+    different_count = len({round(energy_wh) for energy_wh in energies_wh})
+    said: tuple[str, ...] = ()
+    for decimals in range(1, WH_DECIMALS + 1):
+        said = tuple(f"{energy_wh / 1_000:.{decimals}f} kWh" for energy_wh in energies_wh)
+        if len(set(said)) == different_count:
+            break
+    return said
 
 
 def refusal_said(error: BookError, places: Places, now_s: float, zone: tzinfo) -> str:

@@ -6,21 +6,31 @@ from datetime import tzinfo
 from gateway.planning.asking import Places
 from gateway.planning.calibrate import Miscalibration
 from gateway.planning.chance import Danger, Standing
-from gateway.planning.quote_words import clock_said, kwh_said, place_said, row_said
+from gateway.planning.quote_words import clock_said, kwh_apart, place_said, row_said
 
 
 def risk_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
     """Return how surely a promise will be kept, and what endangers it; no full stop."""
     promise = standing.promise
     until = clock_said(promise.until_at_s, now_s, zone)
+    promised, can, given = _energies_said(standing)
     return (
-        f"the {kwh_said(promise.energy_wh)} on {place_said(promise.place)} by {until} are"
+        f"the {promised} on {place_said(promise.place)} by {until} are"
         f" {standing.confidence_ratio:.0%} sure now, not {promise.confidence_ratio:.0%}:"
-        f" {_danger_said(standing, places, now_s=now_s, zone=zone)}"
+        f" {_danger_said(standing, places, can=can, given=given, now_s=now_s, zone=zone)}"
     )
 
 
-def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
+def _energies_said(standing: Standing) -> tuple[str, str, str]:
+    """Return what was promised, what can still be had at most, and what was given so far."""
+    promise = standing.promise
+    promised, can, given = kwh_apart(promise.energy_wh, standing.can_wh, promise.delivered_wh)
+    return promised, can, given
+
+
+def _danger_said(
+    standing: Standing, places: Places, *, can: str, given: str, now_s: float, zone: tzinfo
+) -> str:
     promise, shortage = standing.promise, standing.shortage
     until = clock_said(promise.until_at_s, now_s, zone)
     if standing.away is not None:
@@ -29,13 +39,9 @@ def _danger_said(standing: Standing, places: Places, *, now_s: float, zone: tzin
         case Danger.OCCUPIED:
             return f"another vehicle is at {place_said(promise.place)}"
         case Danger.LATE:
-            can = kwh_said(standing.can_wh)
             return f"its vehicle has not come, and {can} at most can be given by {until}"
         case Danger.SLOW:
-            can = kwh_said(standing.can_wh)
-            return (
-                f"{kwh_said(promise.delivered_wh)} were given so far, and {can} at most by {until}"
-            )
+            return f"{given} were given so far, and {can} at most by {until}"
         case _:
             if shortage is None:
                 return "circuits leave too little"

@@ -28,7 +28,7 @@ from gateway.planning.calibrate import (
 )
 from gateway.planning.grid import HOUR_S
 from gateway.planning.promising import moved_to
-from gateway.planning.quote_words import clock_said, kwh_said, place_said
+from gateway.planning.quote_words import clock_said, kwh_apart, kwh_said, place_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
 
@@ -392,7 +392,7 @@ def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> 
     """Return why a promise became by itself what it is."""
     if promise.is_plain_draw and state in (PromiseState.FULFILLED, PromiseState.BROKEN):
         return promise.cause or "its room was kept free; what was drawn of it nobody measured"
-    given = f"{kwh_said(promise.delivered_wh)} of {kwh_said(promise.energy_wh)} were delivered"
+    given = f"{' of '.join(kwh_apart(promise.delivered_wh, promise.energy_wh))} were delivered"
     ours = f"{promise.let_down}; {given}" if promise.let_down else f"{given} by the end"
     match state:
         case PromiseState.EXPIRED:

@@ -15,7 +15,7 @@ from gateway.planning.book import Book, without
 from gateway.planning.circumstances import Circumstances
 from gateway.planning.claiming import check_claim
 from gateway.planning.quote import Verdict, Way
-from gateway.planning.quote_words import kwh_said
+from gateway.planning.quote_words import kwh_apart
 from gateway.planning.rearranging import Rearranged, Rearranging
 from gateway.services.quote_shelf import QUOTE_VALID_S, QuoteShelf
 from gateway.services.surroundings import Surroundings
@@ -172,7 +172,7 @@ class Quoting:
         if before is not None:
             own, need = own | around.place_of(before), replace(need, replaces=before.id)
             book = without(book, before.id)
-            given = f"{kwh_said(before.delivered_wh)} of {kwh_said(before.energy_wh)}"
+            given = " of ".join(kwh_apart(before.delivered_wh, before.energy_wh))
             gives_up = f"it takes the place of the reservation {before.id}, which was given {given}"
         here = around.circumstances(book, now_s, holder=by.name, id_token=need.id_token, own=own)
         return _Question(
