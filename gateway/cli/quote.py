@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,10 +24,12 @@ from gateway.front_desk import QUOTE, SITE
 
 TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
 PATIENCE_S = 10.0
+API = "/api/v1"
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)(w|wh)", re.IGNORECASE)
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)")
 SPANS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0}
 CHARGE = re.compile(r"(\d+(?:\.\d+)?)\s*%?\s*:\s*(\d+(?:\.\d+)?)\s*%?")
+SHARE = re.compile(r"(\d*\.?\d+)\s*(%?)")
 CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 OPTION_OF = {
@@ -81,7 +84,8 @@ class Quantity(click.ParamType[int]):
         """Return the number without a prefix."""
         found = QUANTITY.fullmatch(str(value).strip())
         if found is None or found[3].lower() != self._unit.lower():
-            self.fail(f"{value!r} is no number with its unit, such as 30k{self._unit}", param, ctx)
+            advice = f"such as 30k{self._unit}, or 7.5k{self._unit} with a point"
+            self.fail(f"{value!r} is no number above 0 with its unit, {advice}", param, ctx)
         return round(float(found[1]) * (1_000 if found[2] else 1))
 
 
@@ -115,6 +119,22 @@ class Charge(click.ParamType[tuple[float, float]]):
         return float(found[1]), float(found[2])
 
 
+class Share(click.ParamType[float]):
+    """How sure something is to be: 0.9, or 90%."""
+
+    name = "share"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return it as a part of 1."""
+        found = SHARE.fullmatch(str(value).strip())
+        ratio = None if found is None else float(found[1]) / (100.0 if found[2] else 1.0)
+        if ratio is None or not 0.0 < ratio < 1.0:
+            self.fail(f"{value!r} is not between 0 and 1, such as 0.9 or 90%", param, ctx)
+        return ratio
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """Whom to ask: an API with a token, or the daemon of a state folder on this machine."""
@@ -133,9 +153,19 @@ class Where:
 @click.option("--depart", help="When it leaves: 09:00, or 2026-03-01T09:00.")
 @click.option("--arrive-slack", type=Span(), help="How much later it may come, such as 15min.")
 @click.option("--depart-slack", type=Span(), help="How much earlier it may leave.")
-@click.option("--objective", type=click.Choice([str(o) for o in Objective]))
-@click.option("--criticality", type=click.Choice([str(c) for c in Criticality]))
-@click.option("--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True))
+@click.option(
+    "--objective",
+    type=click.Choice([str(o) for o in Objective]),
+    help="To be done soonest, to have the most, or to have it by the departure [default].",
+)
+@click.option(
+    "--criticality",
+    type=click.Choice([str(c) for c in Criticality]),
+    help="How badly it needs it; who needs it less gives way [default: normal].",
+)
+@click.option(
+    "--confidence", type=Share(), help="How sure it must be, such as 0.95 [default: 0.9]."
+)
 @click.option("--connector", help="Such as CP-01/1 [default: whichever is best].")
 @click.option("--circuit", help="A circuit to draw from plainly, in the place of a connector.")
 @click.option("--max-power", type=Quantity("W"), help="The most it takes, such as 11kW.")
@@ -195,8 +225,9 @@ def words_of(
     wanted: Mapping[str, Any], *, arrive: str | None, depart: str | None, now: datetime
 ) -> Words:
     """Return the request, in the words of the API; `now` is by the building's clock."""
-    arrive_at = None if arrive is None else instant_of(arrive, after=now)
-    depart_at = None if depart is None else instant_of(depart, after=arrive_at or now)
+    arrive_at = None if arrive is None else instant_of(arrive, after=now, option="--arrive")
+    after = arrive_at or now
+    depart_at = None if depart is None else instant_of(depart, after=after, option="--depart")
     soc, battery_wh = wanted["soc"], wanted["battery"]
     if (soc is None) != (battery_wh is None):
         raise click.UsageError("--soc and --battery tell of one another: give both, or neither")
@@ -256,7 +287,7 @@ def instant_of(said: str, *, after: datetime, option: str) -> datetime:
         at = datetime.fromisoformat(said)
     except ValueError as error:
         raise click.BadParameter(
-            f"{said!r} is no time, such as 07:30 or 2026-03-01T07:30"
+            f"{said!r} is no time, such as 07:30 or 2026-03-01T07:30", param_hint=f"'{option}'"
         ) from error
     return at.replace(tzinfo=after.tzinfo) if at.tzinfo is None else at
 
@@ -266,7 +297,7 @@ def _asker(where: Where) -> Ask:
         return lambda ask, words: answer_of(where.state, Question(ask=ask, words=words), Words)
     if where.token is None:
         raise NotAnsweredError(f"give --token with --url, or set ${TOKEN_VARIABLE}")
-    base, token = where.url.rstrip("/"), where.token
+    base, token = where.url.rstrip("/").removesuffix(API), where.token
     return lambda ask, words: _ask_api(base, token, ask, words)
 
 
@@ -275,7 +306,7 @@ def _ask_api(base: str, token: str, ask: str, words: Words) -> Words:
         raise NotAnsweredError(f"{base} is no address of an API, such as http://10.0.0.2:8080")
     body = None if ask == SITE else json.dumps(words).encode()
     asked = urllib.request.Request(  # noqa: S310 - the scheme is looked at above
-        f"{base}/api/v1/{'site' if ask == SITE else 'quotes'}",
+        f"{base}{API}/{'site' if ask == SITE else 'quotes'}",
         data=body,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
@@ -283,15 +314,23 @@ def _ask_api(base: str, token: str, ask: str, words: Words) -> Words:
         with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:  # noqa: S310 - the same
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        raise NotAnsweredError(_detail(error)) from error
+        raise NotAnsweredError(_detail(error, base)) from error
+    except urllib.error.URLError as error:
+        why = getattr(error.reason, "strerror", None) or error.reason
+        advice = "is the daemon running there, and listen.api open to this machine?"
+        raise NotAnsweredError(f"{base} does not answer ({why}): {advice}") from error
     except (OSError, ValueError) as error:
-        raise NotAnsweredError(f"{base} does not answer: {error}") from error
+        raise NotAnsweredError(f"{base} is no Headroom API: {error}") from error
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
+def _detail(error: urllib.error.HTTPError, base: str) -> str:
     """Return what a problem document says."""
     with error:
         try:
-            return str(json.load(error)["detail"])
+            said = json.load(error)
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                return "the token is not known there: `headroom token` on that machine makes one"
+            return str(said["detail"])
         except (ValueError, KeyError, TypeError):
-            return f"the API answers {error.code} {error.reason}"
+            answer = f"{base} answers {error.code} {error.reason}"
+            return f"{answer} and is no Headroom API: is it the port of listen.api?"

@@ -1,8 +1,11 @@
 """`headroom quote` against a running API: whatever that can be told can be said."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,11 @@ def test_a_name_of_the_site_is_taken_for_no_option() -> None:
         ("--battery 60kWh", "give both, or neither"),
         ("--soc 80 --battery 60kWh", "such as 20:80"),
         ("--arrive-slack 15", "such as 15min"),
+        ("--energy 30,5kWh", "such as 30kWh, or 7.5kWh with a point"),
+        ("--arrive 25:00", "Invalid value for '--arrive': '25:00' is no time"),
+        ("--depart noon", "Invalid value for '--depart': 'noon' is no time"),
+        ("--confidence 90", "'90' is not between 0 and 1, such as 0.9 or 90%"),
+        ("--confidence sure", "such as 0.9 or 90%"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_it_is_asked(
@@ -139,3 +147,30 @@ def test_what_cannot_be_meant_is_refused_before_it_is_asked(
 ) -> None:
     done = ask(desk, *line.split())
     assert (done.exit_code, advice in " ".join(done.stderr.split())) == (2, True), done.output
+
+
+def test_how_sure_it_must_be_may_be_said_in_percent(desk: Desk) -> None:
+    assert need(desk, "--energy 5kWh --confidence 95%").confidence_ratio == 0.95
+    assert need(desk, "--energy 5kWh --confidence .8").confidence_ratio == 0.8
+
+
+def test_who_cannot_be_asked_is_told_with_what_to_do(desk: Desk) -> None:
+    def told(url: str, token: str) -> str:
+        done = CliRunner().invoke(main, ["quote", "--url", url, "--token", token])
+        assert done.exit_code == 1
+        return done.stderr
+
+    here, token = f"http://127.0.0.1:{desk.port}", desk.token("vans")
+    assert "`headroom token` on that machine makes one" in told(here, "hr_of_nobody")
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        answering = threading.Thread(target=other.handle_request)
+        answering.start()
+        elsewhere = told(f"http://127.0.0.1:{other.server_port}", token)
+        answering.join()
+    assert "and is no Headroom API: is it the port of listen.api?" in elsewhere
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    assert f"{nobody} does not answer (Connection refused): is the daemon" in told(nobody, token)
+    # The address may be that of the API as its own documents write it.
+    done = CliRunner().invoke(main, ["quote", "--url", f"{here}/api/v1/", "--token", token])
+    assert done.exit_code == 0, done.output
