@@ -58,7 +58,8 @@ def read_sessions(
         try:
             stay = _stay(row)
         except KeyError as error:
-            message = f"{path}: there is no column {error.args[0]}"
+            known = ", ".join(name for name in row if name) or "none"
+            message = f"{path}: there is no column {error.args[0]} (there are: {known})"
             raise SessionFileError(message) from error
         except ValueError as error:
             message = f"{path}:{line_number}: {error}"

@@ -46,7 +46,11 @@ class Power(click.ParamType[float]):
 
 @click.command("simulate")
 @click.option(
-    "--sessions", "path", required=True, type=click.Path(path_type=Path), help="A CSV file."
+    "--sessions",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A CSV file, plain or .gz.",
 )
 @click.option("--limit", "limit_w", required=True, type=Power(), help="For all together: 20kW.")
 @click.option(
@@ -54,7 +58,7 @@ class Power(click.ParamType[float]):
     "policies",
     multiple=True,
     type=click.Choice([policy.value for policy in Policy]),
-    help="How the limit is shared; all policies without it.",
+    help="Who goes first; each policy in turn without it.",
 )
 @click.option("--month", type=click.IntRange(1, 12), help="Only sessions that begin in it.")
 @click.option("--stated", is_flag=True, help="Go by what drivers said, not by what came.")
@@ -76,19 +80,25 @@ def simulate_command(
 ) -> None:
     """Charge recorded sessions again under a limit, and compare with the most there was to have.
 
+    The file has the columns `arrival`, `departure` (2019-05-01 08:00:00-07:00) and
+    `delivered_energy (kWh)`; for --stated `requested_energy (kWh)` and `estimated_departure`, too.
+
+    fcfs: first come, first served; rr: in turns; edf: who leaves first; llf: who can wait least.
     `headroom` promises each who comes all it wants where that fits, unless it goes by what was
     stated; kept are promises of which at least 98 % were delivered.
+
+    Exits with 2 when the file cannot be used, or nothing is delivered in it.
     """
     try:
         sessions = read_sessions(path, max_w=max_w, month=month)
     except SessionFileError as error:
-        click.echo(str(error), err=True)
+        click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     with Console(stderr=True).status("looking for the most there is to have"):
         optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
     if optimum_wh < LEAST_WH:
         click.echo(
-            f"{path}: under {limit_w / 1_000:g} kW nobody gets anything: the limit is too low, "
+            f"Error: {path}: under {limit_w / 1_000:g} kW nobody gets anything: the limit is too low, "
             f"nothing was delivered, or nobody stays for {SLOT_S / 60:g} minutes",
             err=True,
         )
@@ -99,7 +109,7 @@ def simulate_command(
         try:
             svg_path.write_text(_plotted(figures, courses, limit_w), encoding="utf-8")
         except OSError as error:
-            click.echo(f"{svg_path}: {error.strerror or error}", err=True)
+            click.echo(f"Error: {svg_path}: {error.strerror or error}", err=True)
             sys.exit(1)
     if is_json:
         click.echo(json.dumps(figures, indent=2))

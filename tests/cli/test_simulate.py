@@ -103,7 +103,8 @@ def test_people_get_a_table(tmp_path: Path) -> None:
     [
         ("", "there is no session in it"),
         ("arrival,departure\nx,y\n", ":2: arrival: Invalid isoformat string: 'x'"),
-        ("a,b\n1,2\n", "there is no column arrival"),
+        ("a,b\n1,2\n", "Error: "),
+        ("a,b\n1,2\n", "there is no column arrival (there are: a, b)"),
         (HEAD + "2019-05-01 08:00:00-07:00\n", ":2: the row is too short: it has no departure"),
         (HEAD + "\n\n2019-05-01 08:00:00-07:00\n", ":4: the row is too short"),
         (HEAD + ROWS.replace("12:00:00", "07:00:00"), ":2: it departs before it arrives"),
@@ -124,7 +125,7 @@ def test_a_limit_that_is_none_and_a_file_that_is_not_there_are_said() -> None:
     no_file = CliRunner().invoke(main, ["simulate", "--sessions", "x.csv", "--limit", "6kW"])
 
     assert "'twenty' is no power, such as 20kW" in no_limit.stderr
-    assert (no_file.exit_code, no_file.stderr) == (2, "x.csv: No such file or directory\n")
+    assert (no_file.exit_code, no_file.stderr) == (2, "Error: x.csv: No such file or directory\n")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_what_is_in_other_letters_is_said_to_be(tmp_path: Path) -> None:
 
     done = CliRunner().invoke(main, ["simulate", "--sessions", str(file), "--limit", "6kW"])
 
-    assert (done.exit_code, done.stderr) == (2, f"{file}: this is no CSV file in UTF-8\n")
+    assert (done.exit_code, done.stderr) == (2, f"Error: {file}: this is no CSV file in UTF-8\n")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -212,4 +213,4 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert done.stderr == f"{pipe}: this is no file, but a device, socket or pipe\n"
+    assert done.stderr == f"Error: {pipe}: this is no file, but a device, socket or pipe\n"
