@@ -1,6 +1,10 @@
 """The command line `headroom`: one file for each group of commands."""
 
+import errno
 import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -25,9 +29,24 @@ COMMANDS = {
 }
 """Where each command lives; it is imported only when it is asked for."""
 
+DISK_TAKES_NOTHING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
 
 class _LazyGroup(click.Group):
     """A group that starts fast, whatever its commands import."""
+
+    # The types are those of click.
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Run a command; output that nothing takes is a failure in words, no fault."""
+        try:
+            return super().main(args, **extra)
+        except OSError as error:
+            # Of files by name the commands speak themselves: this is where the output goes.
+            if error.filename is not None or error.errno not in DISK_TAKES_NOTHING:
+                raise
+            sys.stdout = None  # Nothing of what is left in it is tried again at the exit.
+            click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *COMMANDS})

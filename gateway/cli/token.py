@@ -108,6 +108,8 @@ def _list(folder: Path, *, as_json: bool) -> None:
         ]
         click.echo(json.dumps(told, indent=2))
         return
+    if not rows:
+        click.echo(f"There is no token in {folder}.")
     for row in rows:
         click.echo(
             f"{row.name}: {row.role}, up to {row.criticality}, {row.quota_per_min} requests a"

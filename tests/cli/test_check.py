@@ -264,3 +264,18 @@ def test_the_command_runs_as_installed() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "Accepted" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("--help",), ("check", str(CONFIG / "site.demo.yaml"))])
+def test_output_that_no_disk_takes_is_a_failure_in_words(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [Path(sys.executable).with_name("headroom"), *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+
+    said = "Error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)

@@ -232,6 +232,8 @@ def test_tokens_are_listed_and_taken_back(tmp_path: Path) -> None:
             assert (await headroom("token", "--revoke", "screen", *state))[0] == 0
             assert (await ask(process, secret, "GET", "/site"))[0] == 401
             assert (await headroom("token", "--revoke", "screen", *state))[0] == 1
+            _, out, _ = await headroom("token", "--list", *state)
+            assert out == f"There is no token in {process.state}.\n"
             assert (await headroom("token", *state))[0] == 2
 
     run(test())
