@@ -215,7 +215,7 @@ def test_no_limit_is_told_before_it_is_known_how_the_station_wants_it() -> None:
             await station.boot()
             await station.start_transaction(1, timestamp=now())
             assert hall.facts_of(CapabilitiesRead) == []
-            await hall.server.set_limit(FIRST, amperes(10), valid_for=LEASE)
+            await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
 
             (profile,) = station.profiles()
             assert profile["charging_schedule"]["charging_rate_unit"] == "W"
