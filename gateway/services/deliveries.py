@@ -195,7 +195,9 @@ class Deliveries:
         """Return the connector at which the vehicle of a promise is, None while it is at none.
 
         It is known by what somebody has tied it to, by its token, or, where the promise names no
-        token, by its connector and when it came. No vehicle comes for a plain draw.
+        token, by its connector and when it came. Of several that show its token, and none of them at
+        its connector, it is the one that came for it by when it came, if that is one. No vehicle
+        comes for a plain draw.
         """
         if promise.is_plain_draw:
             return None
@@ -206,7 +208,11 @@ class Deliveries:
             there = self._sessions.get(promise.place)
             return promise.place if there is not None and _came_for(there, promise) else None
         places = [p for p, s in self._sessions.items() if is_same(s.id_token, promise.id_token)]
-        return promise.place if promise.place in places else next(iter(places), None)
+        if promise.place in places:
+            return promise.place
+        if len(places) > 1:
+            places = [place for place in places if _came_for(self._sessions[place], promise)]
+        return places[0] if len(places) == 1 else None
 
     def place_named(
         self, holder: str, *, id_token: str | None, reference: str | None, place: str | None
@@ -307,7 +313,7 @@ def _differ(one: str | None, other: str | None) -> bool:
 
 
 def _came_for(session: Session, promise: Reservation) -> bool:
-    """Return whether a vehicle came for the promise of its connector, as far as its coming tells.
+    """Return whether a vehicle came for a promise, as far as its coming tells.
 
     One that was there before the promise was made is in its way, and so is one that came long
     before its window, or came for another promise.

@@ -39,6 +39,38 @@ def test_a_vehicle_with_its_token_at_another_connector_takes_its_promise_there()
     run_virtual(test())
 
 
+@pytest.mark.parametrize("comes_anew", [False, True])
+def test_of_several_that_show_its_token_a_promise_follows_the_one_that_came_for_it(
+    *, comes_anew: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.comes(SECOND, "fleet", 1)
+        house.comes(THIRD, "fleet", 2)
+        await house.passes(1)
+        promise = await house.promise(id_token="fleet")
+        house.shows(100.0, SECOND)
+        await house.passes(30)
+        if comes_anew:
+            house.leaves(THIRD, 2)
+            house.comes(THIRD, "fleet", 3)
+        house.shows(120.0, SECOND)
+        await house.passes(31)
+        now = house.of(promise)
+        assert now.delivered_wh == 0
+        assert (now.state, now.place) == (
+            (PromiseState.ARRIVED, "CP-03/1")
+            if comes_anew
+            else (PromiseState.CONFIRMED, "CP-01/1")
+        )
+        if not comes_anew:
+            house.comes(FIRST, "fleet", 3)
+            await house.passes(1)
+            assert house.of(promise).state is PromiseState.ARRIVED
+
+    run_virtual(test())
+
+
 def test_a_promise_does_not_follow_to_a_connector_that_is_promised_to_another() -> None:
     async def test() -> None:
         house = House()
