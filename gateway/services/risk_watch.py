@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
+from math import inf
 
 from gateway.domain.notices import NoticeValue
 from gateway.domain.promises import Reservation
@@ -61,7 +62,7 @@ class RiskWatch:
         self._places, self._zone, self._feed = places, zone, feed
         self._on_told = on_told
         self._told_ratio = dict.fromkeys(warned, float("inf"))
-        self._sees_from_s: float | None = None
+        self._sees_from_s = inf
         self._risks: dict[str, Risk] = {}
         self._next_look_s = float("-inf")
         self._counters = counters
@@ -81,7 +82,8 @@ class RiskWatch:
 
     def is_due(self, now_s: float) -> bool:
         """Return whether it is time to look."""
-        return now_s >= self._next_look_s
+        # A clock that was set back makes nobody wait for where it was.
+        return not self._next_look_s - LOOKS_EVERY_S <= now_s < self._next_look_s
 
     async def look(
         self,
@@ -101,8 +103,7 @@ class RiskWatch:
         in what could be had instead is raised once all is told, without it.
         """
         self._next_look_s = now_s + LOOKS_EVERY_S
-        if self._sees_from_s is None:
-            self._sees_from_s = now_s + SEES_AFTER_S
+        self._sees_from_s = min(self._sees_from_s, now_s + SEES_AFTER_S)
         sees = now_s >= self._sees_from_s
         found = []
         seen = Seen(

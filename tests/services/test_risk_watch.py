@@ -143,6 +143,27 @@ def test_what_was_told_is_not_told_again_until_it_changes() -> None:
     run_virtual(test())
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_from_being_told() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise(kwh=43.9, id_token="van-7")
+        await house.clock.sleep_s(1_500)
+        assert await house.told() == []
+        house.clock.jump_wall_clock(timedelta(minutes=-20))
+        house.booking.hear(
+            TransactionStarted(
+                at_s=house.clock.monotonic_s(),
+                connector=FIRST,
+                transaction=TransactionId("1"),
+                id_token="walk-up",
+            )
+        )
+        (told,) = await house.told()
+        assert (told.subject, told.data["danger"]) == (promise.id, "occupied")
+
+    run_virtual(test())
+
+
 class Uncertain:
     """A building in which of a hundred courses of base so many leave a connector all it may take."""
 
