@@ -1,22 +1,16 @@
-"""Which connectors have a vehicle, whose it is, and what it has been given, as stations tell."""
+"""Which connectors have a vehicle, and whose it is, as stations tell."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
 from gateway.domain.charging import FINAL
-from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
+from gateway.domain.events import TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session as Stay
 from gateway.domain.tokens import is_same
 from gateway.planning.calibrate import KEPT_RATIO
-
-LONGEST_GAP_S = 900.0
-"""Power is not taken to have lasted longer than this between two readings."""
-
-POWER_ERROR_RATIO = 0.2
-"""What was counted by power is too much by no more of it than that: a register lower still begins anew."""
 
 EARLY_S = 3_600.0
 """How long before the window of a promise a vehicle comes for it at most, if nobody says whose it is."""
@@ -42,7 +36,7 @@ class Session:
 
 
 class Deliveries:
-    """Sessions and readings by connector, as far as promises need them."""
+    """Sessions by connector, as far as promises need them."""
 
     def __init__(self, were_there: Iterable[Stay] = ()) -> None:
         """Know of none yet but those that `were_there`, and the last that have left since.
@@ -70,11 +64,6 @@ class Deliveries:
             # Whose promise it came for is not known by who was there before it.
             self._before.pop(place, None)
             self._gone_since_s.pop(place, None)
-        self._registers_wh: dict[str, float] = {}
-        self._by_power_wh: dict[str, float] = {}
-        """What was counted by power since the meter showed anything; it is in the register's place."""
-        self._powers: dict[str, tuple[float, float]] = {}
-        self._counted_until_s: dict[str, float] = {}
 
     def begin(self, fact: TransactionStarted, *, now_s: float) -> None:
         """Note that a vehicle is there, or was found there; `now_s` is the epoch second."""
@@ -253,50 +242,6 @@ class Deliveries:
     def made_way_at_s(self, place: str) -> float | None:
         """Return when (epoch s) the vehicle that was there before the one there now had left."""
         return self._gone_since_s.get(place, self.came_at_s(place))
-
-    def register_wh(self, place: str) -> float | None:
-        """Return what a connector's meter showed last, and what was counted by power since."""
-        return self._registers_wh.get(place)
-
-    def gained_wh(
-        self, fact: ConnectorMetered, since_wh: float | None
-    ) -> tuple[float | None, float]:
-        """Return what the meter shows, and how much has been given since it showed `since_wh`.
-
-        Where a station tells no energy, its power is taken to have lasted since the reading before.
-        What that was wrong by the meter puts right, once it shows anything again.
-        """
-        place = str(fact.connector)
-        if fact.energy_wh is None:
-            flowed_wh = self._flowed_wh(fact)
-            return None if since_wh is None else since_wh + flowed_wh, flowed_wh
-        gained_wh = 0.0 if since_wh is None else fact.energy_wh - since_wh
-        if gained_wh < -POWER_ERROR_RATIO * self._by_power_wh.get(place, 0.0):
-            gained_wh = 0.0  # A register that runs backwards has begun anew: it tells nothing.
-        return fact.energy_wh, gained_wh
-
-    def note(self, fact: ConnectorMetered) -> None:
-        """Remember a reading for the next."""
-        place = str(fact.connector)
-        if fact.energy_wh is not None:
-            self._registers_wh[place], self._by_power_wh[place] = fact.energy_wh, 0.0
-        elif place in self._registers_wh:
-            flowed_wh = self._flowed_wh(fact)
-            self._registers_wh[place] += flowed_wh
-            self._by_power_wh[place] += flowed_wh
-        if fact.energy_wh is not None or fact.power_w is not None:
-            self._counted_until_s[place] = fact.at_s
-        if fact.power_w is not None:
-            self._powers[place] = (fact.at_s, fact.power_w)
-
-    def _flowed_wh(self, fact: ConnectorMetered) -> float:
-        """Return what has flowed since it was last counted, by the power that was told last."""
-        place = str(fact.connector)
-        if fact.power_w is None or place not in self._powers:
-            return 0.0
-        told_at_s, power_w = self._powers[place]
-        until_s = min(fact.at_s, told_at_s + LONGEST_GAP_S)
-        return max(0.0, power_w) * max(0.0, until_s - self._counted_until_s[place]) / 3_600
 
 
 def _is_said(session: Session, promise: Reservation) -> bool:

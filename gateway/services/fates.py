@@ -31,6 +31,7 @@ from gateway.planning.promising import moved_to
 from gateway.planning.quote_words import clock_said, kwh_apart, kwh_said, place_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
+from gateway.services.registers import Registers
 
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
@@ -64,6 +65,7 @@ class Fates:
         self._keeper, self._places = keeper, places
         self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
+        self._registers = Registers(self._most_w)
         self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
@@ -327,10 +329,19 @@ class Fates:
         promise = self._drawn_for(str(fact.connector), now_s)
         if promise is not None:
             memory = self._of_its_stay(promise, str(fact.connector))
-            register_wh, gained_wh = self.deliveries.gained_wh(fact, memory.register_wh)
+            register_wh, gained_wh = self._registers.gained_wh(fact, memory.register_wh)
             delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
             self._count(memory, delivered_wh, register_wh)
-        self.deliveries.note(fact)
+        self._registers.note(fact)
+
+    def _most_w(self, place: str) -> float:
+        """Return what a connector gives at most at the nominal voltage."""
+        known = self._places.connectors.get(place)
+        return (
+            inf
+            if known is None
+            else self._places.at(place, len(known.phases)).power_w(known.max_ma)
+        )
 
     def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
         """Return what is remembered of a promise whose vehicle is at a connector.
@@ -343,7 +354,7 @@ class Fates:
             nothing = replace(promise, delivered_wh=0.0)
             memory = replace(memory, promise=nothing, drawn_in=stay, register_wh=None)
         # What was shown last before a restart only the promise remembers.
-        shown_wh = self.deliveries.register_wh(place)
+        shown_wh = self._registers.shown_wh(place)
         return memory if shown_wh is None else replace(memory, register_wh=shown_wh)
 
     def _count(self, memory: PromiseMemory, delivered_wh: float, register_wh: float | None) -> None:

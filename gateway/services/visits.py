@@ -17,8 +17,8 @@ from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.following import DRAWING_MA, USUALLY, Followed, Following
 from gateway.ports import Clock
-from gateway.services.deliveries import LONGEST_GAP_S
 from gateway.services.intake import Intake
+from gateway.services.registers import LONGEST_GAP_S
 from gateway.services.vehicle_classes import LEAST_SESSION_WH, VehicleClasses, stated
 
 TAKES_ON_WH = 5_000.0

@@ -433,7 +433,8 @@ def test_a_promise_is_closed_by_what_was_delivered(delivered_wh: int, state: Pro
         now = await made.reservation(promise.id, DRONES)
         assert now.state is PromiseState.ARRIVED
         for part in (0.5, 1.0):
-            made.hear(metered(FIRST, 0.0, energy_wh=1_000_000 + part * delivered_wh))
+            shown_wh = 1_000_000 + part * delivered_wh
+            made.hear(metered(FIRST, 7_200.0 * part, energy_wh=shown_wh))
         await clock.sleep_s(2 * 3_600)
 
         closed = await made.reservation(promise.id, DRONES)
@@ -526,7 +527,7 @@ def test_what_is_delivered_is_counted_on_after_a_restart() -> None:
         made.hear(started(FIRST))
         await clock.sleep_s(60)
         assert made.book.promises[promise.id].state is PromiseState.ARRIVED
-        made.hear(metered(FIRST, 0.0, energy_wh=4_500))
+        made.hear(metered(FIRST, 900.0, energy_wh=4_500))
         paper.commit()
 
         again = booking(clock, memory=paper.memory)

@@ -93,6 +93,7 @@ def test_what_is_drawn_before_its_time_elsewhere_is_delivered_and_kept_over_a_re
         promise = await before.promise(kwh=10.0, id_token="van-7")
         before.comes(SECOND, "van-7")
         before.shows(100.0, SECOND)
+        await before.passes(10)
         before.shows(104.0, SECOND)
         memory = before.memory_of(promise)
         assert (memory.promise.delivered_wh, memory.register_wh) == (4_000, 104_000.0)
@@ -143,6 +144,7 @@ def test_what_was_drawn_before_its_time_in_another_stay_is_not_delivered(
         promise = await house.promise(kwh=10.0, id_token="van-7")
         house.comes(FIRST, "van-7")
         house.shows(100.0)
+        await house.passes(20)
         house.shows(109.9)
         assert house.booking.book.promises[promise.id].delivered_wh == 9_900
         if is_restarted:
@@ -184,8 +186,9 @@ def test_what_a_vehicle_draws_is_delivered_for_one_promise_at_a_time() -> None:
         first = await house.promise(from_h=1, until_h=2, kwh=4, id_token="van-7")
         house.comes(id_token="van-7")
         house.shows(100.0)
+        await house.passes(10)
         house.shows(101.0)
-        await house.passes(70)
+        await house.passes(60)
         house.shows(104.0)
         await house.passes(52)
         house.shows(105.0)
@@ -520,9 +523,9 @@ def test_who_was_let_down_may_come_again_while_what_is_missing_can_be_given(
     async def test() -> None:
         house = House()
         promise = await house.promise(id_token=id_token)
+        house.shows(0)
         await house.passes(60, limit_a=32)
         house.comes(FIRST, id_token)
-        house.shows(0)
         await house.passes(1, limit_a=32)
         house.shows(2)
         house.is_away(FIRST)
@@ -536,8 +539,9 @@ def test_who_was_let_down_may_come_again_while_what_is_missing_can_be_given(
         if state is PromiseState.BROKEN:
             assert house.of(promise).excuse is None
             return
+        await house.passes(60, limit_a=32)
         house.shows(20)
-        await house.passes(110 - away_min - back_after_min + 10, limit_a=32)
+        await house.passes(60 - away_min - back_after_min, limit_a=32)
         now = house.of(promise)
         assert (now.state, now.delivered_wh) == (PromiseState.FULFILLED, 20_000)
 

@@ -1,0 +1,48 @@
+"""What of a connector's readings is energy that flowed, and what is a meter that is wrong."""
+
+import pytest
+
+from gateway.domain.events import ConnectorMetered
+from gateway.domain.ids import ConnectorRef, StationId
+from gateway.services.registers import Registers
+
+PLUG = ConnectorRef(StationId("CP-01"), 1)
+MOST_W = 22_000.0
+
+
+def counted_wh(*shown_kwh: float, every_s: float = 60.0) -> float:
+    """Return what is counted of a meter that shows these, one after the other."""
+    registers, counted_wh = Registers(lambda _: MOST_W), 0.0
+    for number, kwh in enumerate(shown_kwh):
+        fact = ConnectorMetered(at_s=number * every_s, connector=PLUG, energy_wh=kwh * 1_000)
+        _, gained_wh = registers.gained_wh(fact, registers.shown_wh(str(PLUG)))
+        registers.note(fact)
+        counted_wh += gained_wh
+    return counted_wh
+
+
+@pytest.mark.parametrize(
+    ("shown_kwh", "flowed_kwh"),
+    [
+        ((5_000.0, 5_000.3, 5_000.6), 0.6),
+        # A meter that is lost for a moment is told as 0.
+        ((5_000.0, 0.0, 5_000.6), 0.6),
+        ((5_000.0, 0.0, 0.0, 5_000.9), 0.9),
+        # One value that is wrong, in whichever way.
+        ((5_000.0, 5_123.0, 5_000.6, 5_000.9), 0.9),
+        ((5_000.0, 5.0, 5_000.6, 5_000.9), 0.9),
+        # It has begun anew: what flowed until its first value nobody knows.
+        ((5_000.0, 0.1, 0.4, 0.7), 0.6),
+        ((5_000.0, 9_000.0, 9_000.3, 9_000.6), 0.6),
+    ],
+)
+def test_what_cannot_have_flowed_is_not_counted(
+    shown_kwh: tuple[float, ...], flowed_kwh: float
+) -> None:
+    assert counted_wh(*shown_kwh) == pytest.approx(flowed_kwh * 1_000)
+
+
+def test_a_meter_that_counts_in_whole_kilowatt_hours_is_believed() -> None:
+    # 11 kW, read each ten seconds: it moves once in five and a half minutes.
+    shown = [float(int(5_000 + number * 11 / 360)) for number in range(361)]
+    assert counted_wh(*shown, every_s=10.0) == pytest.approx(11_000)
