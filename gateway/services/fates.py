@@ -189,7 +189,8 @@ class Fates:
         Nothing has where the book and the vehicles are those it was seen to with last, and no
         time has come since at which something becomes of a promise by itself.
         """
-        if self._keeper.book is self._settled and now_s < self._due_at_s:
+        before = self._keeper.book
+        if before is self._settled and now_s < self._due_at_s:
             return
         for promise in tuple(self._keeper.book.promises.values()):
             if promise.state is PromiseState.CONFIRMED:
@@ -200,8 +201,10 @@ class Fates:
                 self._see_departure(promise, now_s)
         for name, state in lapsed(self._keeper.book, now_s):
             self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
-        self._settled = self._keeper.book
-        dues_s = (self._due_s(promise, now_s) for promise in self._settled.promises.values())
+        now = self._keeper.book
+        # What has become of one may leave another the connector that its vehicle is at.
+        self._settled = now if now is before else None
+        dues_s = (self._due_s(promise, now_s) for promise in now.promises.values())
         self._due_at_s = min(dues_s, default=float("inf"))
 
     def _due_s(self, promise: Reservation, now_s: float) -> float:

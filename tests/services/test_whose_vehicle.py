@@ -95,6 +95,25 @@ def test_a_promise_does_not_follow_to_a_connector_that_is_promised_to_another() 
     run_virtual(test())
 
 
+def test_a_promise_follows_as_soon_as_the_connector_is_promised_to_nobody_else() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7")
+        await house.promise(
+            id_token="van-9", by=OTHERS, connector=SECOND, from_h=0.5, until_h=1.5, kwh=4
+        )
+        house.comes(SECOND, "van-7")
+        await house.passes(89)
+        assert house.of(promise).place == "CP-01/1"
+        await house.passes(2)  # Nobody came for the other.
+        assert (house.of(promise).state, house.of(promise).place) == (
+            PromiseState.ARRIVED,
+            "CP-02/1",
+        )
+
+    run_virtual(test())
+
+
 def test_a_vehicle_is_known_by_the_reference_somebody_ties_it_to() -> None:
     async def test() -> None:
         house = House()
