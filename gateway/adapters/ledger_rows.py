@@ -284,7 +284,7 @@ def read_transactions(
     connection: sqlite3.Connection, problems: list[str]
 ) -> tuple[tuple[TransactionMemory, ...], int]:
     """Return the transactions that run and the newest of those that are over, and the last number."""
-    columns = ", ".join(_COLUMNS)
+    columns = ", ".join((*_COLUMNS, "first_noted_at"))
     query = (
         f"SELECT {columns} FROM (SELECT * FROM transactions WHERE is_over = 0 UNION"  # noqa: S608 - names of our own columns
         " SELECT * FROM (SELECT * FROM transactions WHERE is_over = 1"
@@ -302,7 +302,9 @@ def read_transactions(
 
 
 def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
-    said = dict(zip(_COLUMNS, row, strict=True))
+    said = dict(zip((*_COLUMNS, "first_noted_at"), row, strict=True))
+    # Of one that was found running nobody has told when it began.
+    began_at = said["began_at"] or (None if said["is_over"] else said["first_noted_at"])
     return TransactionMemory(
         station=StationId(said["station"]),
         transaction=TransactionId(said["transaction_id"]),
@@ -311,7 +313,7 @@ def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
         is_over=bool(said["is_over"]),
         id_token=said["id_token"],
         told=said["told"],
-        began_at=_instant(said["began_at"]),
+        began_at=_instant(began_at),
         ended_at=_instant(said["ended_at"]),
         meter_start_wh=said["meter_start_wh"],
         meter_stop_wh=said["meter_stop_wh"],

@@ -145,7 +145,8 @@ class TransactionMemory:
 
     `connector_number` is 0 where the station named none; `given_number` the number we gave it, in
     OCPP 1.6; `told` what makes a second telling of the same start recognisable; `began_at` and
-    `ended_at` are by the station's own clock. `session` is what we learn of it, once it is over.
+    `ended_at` are by the station's own clock, but of one that runs and whose start was not told,
+    as it is read: that began when it was heard of. `session` is what we learn of it, once it is over.
     """
 
     station: StationId

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,27 @@ def test_a_transaction_is_put_together_from_what_was_told(tmp_path: Path) -> Non
         kinds = [row[0] for row in reading.execute("SELECT kind FROM audit ORDER BY number")]
         assert kinds == ["began", "transaction-begun", "transaction-over", "ended", "began"]
         assert audit_chain.verify(reading) is None
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_transaction_found_running_began_when_it_was_heard_of(
+    tmp_path: Path, *, is_over: bool
+) -> None:
+    found = TransactionMemory(
+        station=CP_01, transaction=TransactionId("7"), connector_number=1, is_over=is_over
+    )
+
+    async def test(writing: LedgerDb) -> None:
+        await writing.keep_durably(found)
+
+    before_at = SystemClock().now_at()
+    live(tmp_path, test)
+    (kept,) = load(tmp_path).transactions
+    if is_over:
+        assert kept.began_at is None
+        return
+    assert kept.began_at is not None
+    assert abs(kept.began_at - before_at) < timedelta(minutes=5)
 
 
 def test_an_id_used_again_leaves_the_transaction_before_as_it_was(tmp_path: Path) -> None:

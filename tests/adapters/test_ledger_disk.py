@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def transaction(number: int, *, is_over: bool = False) -> TransactionMemory:
         given_number=number,
         id_token="x" * 20,
         is_over=is_over,
+        began_at=datetime(2026, 1, 5, 12, tzinfo=UTC),
     )
 
 
