@@ -22,8 +22,8 @@ MAX_STRANGER_FRAMES_A_S: Final = 10
 
 COUNTED_TOGETHER: Final = 256
 SLICE_BYTES: Final = 4_096
-"""How much is taken before frames are counted: of the smallest, a few milliseconds' work. A part
-of a long frame is counted like a frame."""
+"""How much is taken before frames are counted: of the smallest, a few milliseconds' work. So much
+of a long one counts as another."""
 
 MAX_PARTS: Final = 1_000
 """A message in more parts than this is no message: empty parts would be bounded by nothing."""
@@ -105,9 +105,7 @@ class StationConnection(ServerConnection):
     def _feed(self, data: bytes) -> None:
         """Take bytes a slice at a time, until there were too many frames in them."""
         for start in range(0, len(data), SLICE_BYTES):
-            part = data[start : start + SLICE_BYTES]
-            self._counted += len(part) // SLICE_BYTES
-            super().data_received(part)
+            super().data_received(data[start : start + SLICE_BYTES])
             wait_s = self._wait_s()
             if wait_s > 0:
                 self._backlog = data[start + SLICE_BYTES :]
@@ -202,6 +200,8 @@ class StationConnection(ServerConnection):
     def process_event(self, event: Request | Response | Frame) -> None:
         """Take a message instead of queueing it; websockets sees to all else."""
         self._counted += 1
+        if isinstance(event, Frame):  # Inflated already, where it came compressed.
+            self._counted += len(event.data) // SLICE_BYTES
         if self.request is None or not isinstance(event, Frame) or event.opcode not in _DATA:
             super().process_event(event)
             return

@@ -118,19 +118,24 @@ def long_heartbeat(byte_count: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "frame", "together"),
+    ("name", "version", "frame", "together"),
     [
-        # By what it takes to mend them, by their length, and by who says it.
-        ("CP-01", meter_values(4_000), 20),
-        ("CP-01", long_heartbeat(100_000), 20),
-        ("stranger", heartbeat(1), 3 * COUNTED_TOGETHER),
+        # By what it takes to mend them, by their length, sent compressed or not, and by who says it.
+        ("CP-01", OcppVersion.V16, meter_values(4_000), 20),
+        ("CP-01", OcppVersion.V16, long_heartbeat(100_000), 20),
+        ("CP-01", OcppVersion.V201, long_heartbeat(1_000_000), 20),
+        ("stranger", OcppVersion.V16, heartbeat(1), 3 * COUNTED_TOGETHER),
     ],
+    ids=["mended", "long", "compressed", "stranger"],
 )
 def test_a_message_is_counted_by_what_it_costs(
-    name: str, frame: str, together: int, run_loop: RunLoop
+    name: str, version: OcppVersion, frame: str, together: int, run_loop: RunLoop
 ) -> None:
     async def scene(hall: Hall) -> None:
-        async with hall.connect(name, max_queue=None) as loud, hall.connect("CP-02") as other:
+        async with (
+            hall.connect(name, version=version, max_queue=None) as loud,
+            hall.connect("CP-02") as other,
+        ):
             assert (await ask(other, heartbeat(1)))[:2] == [3, "1"]
             for _ in range(together):
                 await loud.send(frame)
