@@ -15,7 +15,7 @@ import numpy as np
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.coming import coming, starting
 from gateway.planning.problem import Rectangle
-from gateway.planning.room import Binding, Floats, Ints, Outlet, Outlook, Room
+from gateway.planning.room import Binding, Floats, Outlet, Outlook, Room
 
 FINISH_BLOCK = 12
 ROUNDING_WH = 1e-6
@@ -301,19 +301,13 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
 
 def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return the longest stretch at full power in the window, and the most that lasts through it."""
-    edges_s = outlook.edges_s
     first, last = outlook.slots_between(ask.from_s, ask.until_s)
     within = outlook.current_ma[first:last]
+    edges_s = outlook.edges_s[first : last + 1].clip(ask.from_s, ask.until_s)
     offers = []
-    begins, ends = _longest_run(within >= outlook.outlet.max_ma)
-    if ends > begins:
-        from_s, until_s = float(edges_s[first + begins]), float(edges_s[first + ends])
-        whole = replace(
-            ask,
-            from_s=max(from_s, ask.from_s),
-            until_s=min(until_s, ask.until_s),
-            energy_wh=None,
-        )
+    longest = _longest_run(within >= outlook.outlet.max_ma, edges_s)
+    if longest is not None:
+        whole = replace(ask, from_s=longest[0], until_s=longest[1], energy_wh=None)
         offers.append((Way.LONGEST_FULL, outlook, whole))
     if len(within) and within.min() > 0:
         outlet = outlook.outlet
@@ -333,13 +327,13 @@ def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
 
 
 def _longest_run(
-    is_full: Ints | np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-) -> tuple[int, int]:
-    """Return from where to where the longest run of true values goes; an empty one is (0, 0)."""
+    is_full: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], edges_s: Floats
+) -> tuple[float, float] | None:
+    """Return from when to when slots between edges are all full for longest, None if none is."""
     padded = np.concatenate(([0], np.asarray(is_full, dtype=np.int8), [0]))
     changes = np.flatnonzero(np.diff(padded))
     if not len(changes):
-        return 0, 0
-    begins, ends = changes[::2], changes[1::2]
-    at = int((ends - begins).argmax())
-    return int(begins[at]), int(ends[at])
+        return None
+    begin_s, end_s = edges_s[changes[::2]], edges_s[changes[1::2]]
+    at = int((end_s - begin_s).argmax())
+    return float(begin_s[at]), float(end_s[at])

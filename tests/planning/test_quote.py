@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.planning.grid import even_grid
+from gateway.planning.grid import even_grid, grid_of
 from gateway.planning.quote import Ask, Quote, Verdict, Way, fits_many, quote
 from gateway.planning.room import Outlet, Room
 
@@ -76,6 +76,28 @@ def test_a_slot_that_leaves_nothing_is_told_of_that_slot_alone() -> None:
         (bound.from_s / HOUR_S, bound.until_s / HOUR_S, bound.limit_ma)
         for bound in answer.offers[0].binding
     ] == [(0, 2, 12_000), (2, 3, 0), (3, 4, 12_000), (4, 4.5, 9_000)]
+
+
+@pytest.mark.parametrize(
+    ("from_h", "longest"),
+    [
+        (0, (1.25, 2.25)),  # Not the nine short slots before it.
+        (0.25, (1.25, 2.25)),
+        (1.5, (1.5, 2.25)),  # From when the vehicle is there.
+    ],
+)
+def test_the_longest_at_full_power_is_longest_by_the_clock(
+    from_h: float, longest: tuple[float, float]
+) -> None:
+    grid = grid_of(4 * HOUR_S)
+    is_full = [0.0 <= s < 0.75 * HOUR_S or 1.25 * HOUR_S <= s < 2.25 * HOUR_S for s in grid.edges_s]
+    left = [16_000 if full else 8_000 for full in is_full[:-1]]
+    there = Room(version=7, grid=grid, left_ma=np.array([left] * 3))
+
+    offers = quote(there, THREE, ask(60_000, from_h, 4)).offers
+    (offer,) = [offer for offer in offers if offer.way is Way.LONGEST_FULL]
+    assert (offer.begins_s / HOUR_S, offer.finish_s / HOUR_S) == longest
+    assert offer.energy_wh == pytest.approx(11_040 * (longest[1] - longest[0]))
 
 
 def test_less_than_the_least_that_will_do_is_a_no_with_another_way() -> None:
