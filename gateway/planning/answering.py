@@ -15,7 +15,7 @@ from gateway.planning.giving_way import NOBODY, Standing, Told, least_of
 from gateway.planning.giving_way import told as told_by_way
 from gateway.planning.moving import rearranging_of
 from gateway.planning.offering import offer_answer, stay_s
-from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, between, quote
+from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, between, quote, what_binds
 from gateway.planning.quote_words import (
     binding_said,
     place_said,
@@ -240,7 +240,7 @@ def _at_other_starts(
 
     found: list[Offer] = []
     for outlet in sorted(gaps_s, key=free_from_s):
-        offer = between(room.outlook(outlet), ask, gaps_s[outlet])
+        offer = between(room, outlet, ask, gaps_s[outlet])
         if offer is not None:
             found.append(offer)
             is_all = ask.energy_wh is not None and offer.energy_wh >= ask.energy_wh
@@ -260,12 +260,10 @@ def _each_once(offers: Iterable[Offer], ask: Ask, need: Need) -> list[Offer]:
 
 
 def _what_binds(book: Book, room: Room, outlet: Outlet, ask: Ask, here: Circumstances) -> str:
-    bindings = room.outlook(outlet).binding(ask.from_s, ask.until_s)
+    bindings = what_binds(room, outlet, ask)
     if not bindings:
         # Nothing is in the way but the connector's own power and the time there is.
-        return (
-            f"{place_said(outlet.key)} gives at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
-        )
+        return f"{place_said(outlet.key)} gives it at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
     tightest = min(bindings, key=lambda b: b.limit_ma)
     return binding_said(
         tightest, here.places, from_at_s=book.from_at_s, now_s=here.now_s, zone=here.zone

@@ -122,10 +122,12 @@ def _thought_over(book: Book, outlet: Outlet, ask: Ask, rearranged: Rearranged) 
 
 
 def _beside(elsewhere: tuple[Offer, ...], answer: Quote) -> Quote:
-    """Return an answer with what can be had elsewhere without anybody giving way, if it is not all."""
+    """Return an answer with what can be had elsewhere without anybody giving way, if that is more."""
     if answer.verdict is Verdict.YES:
         return answer
-    return replace(answer, offers=(*answer.offers, *elsewhere))
+    here_wh = max((o.energy_wh for o in answer.offers if o.way is Way.MOST_ENERGY), default=0.0)
+    more = tuple(offer for offer in elsewhere if offer.energy_wh >= here_wh + 1.0)
+    return replace(answer, offers=(*answer.offers, *more))
 
 
 def _is_met(answer: Quote, ask: Ask) -> bool:

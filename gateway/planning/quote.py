@@ -15,7 +15,7 @@ import numpy as np
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.coming import coming, starting
 from gateway.planning.problem import Rectangle
-from gateway.planning.room import Binding, Floats, Outlet, Outlook, Room
+from gateway.planning.room import Binding, Floats, Outlet, Outlook, Room, binding_in
 
 FINISH_BLOCK = 12
 ROUNDING_WH = 1e-6
@@ -109,34 +109,37 @@ class Quote:
 def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -> Quote:
     """Return what can be offered for what is asked, with alternatives where that is not all.
 
-    `others` come in the order of what they give: behind one that gives too little none is looked at.
+    `others` come in the order of what they give: of those that give all the first is offered that is
+    as sure as that, and where none does the first of all if it gives more.
     """
     outlook = room.outlook(outlet)
-    asked = _as_asked(outlook, ask)
+    asked = _as_asked(room, outlook, ask)
     if asked is not None and (ask.energy_wh is None or asked.energy_wh >= ask.energy_wh):
         return Quote(verdict=Verdict.YES, version=room.version, offers=(asked,))
     offers = [] if asked is None else [replace(asked, way=Way.MOST_ENERGY)]
     offers += _otherwise(room, outlook, ask)
-    wanted_wh = ask.energy_wh or 0.0
-    for other in others:
-        of_other = room.outlook(other)
-        if of_other.energy_within_wh(ask.from_s, ask.until_s) < wanted_wh:
-            break
-        elsewhere = _as_asked(of_other, ask)
-        if elsewhere is not None and elsewhere.energy_wh >= wanted_wh:
-            offers.append(replace(elsewhere, way=Way.ANOTHER_OUTLET))
-            break
+    elsewhere = _at_another(room, ask, others, 0.0 if asked is None else asked.energy_wh)
+    offers += [] if elsewhere is None else [elsewhere]
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
     verdict = Verdict.PARTLY if is_enough else Verdict.NO
     return Quote(verdict=verdict, version=room.version, offers=tuple(offers))
 
 
-def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -> Offer | None:
+def what_binds(room: Room, outlet: Outlet, ask: Ask) -> tuple[Binding, ...]:
+    """Return what leaves an outlet less than it could give, as planned or as surely as is asked."""
+    begins_s, outlook = coming(room.outlook(outlet), ask.from_s)
+    return _bound_by(room, outlook, ask, _given(outlook, ask, begins_s))
+
+
+def between(
+    room: Room, outlet: Outlet, ask: Ask, gaps_s: Sequence[tuple[float, float]]
+) -> Offer | None:
     """Return what can be had at another start in gaps, None if there is nothing in any.
 
     It is the first start after the one asked for, or else the last before, that gives all that is
     asked, or the most there is.
     """
+    outlook = room.outlook(outlet)
     edges_s, length_s = outlook.edges_s, max(LEAST_STAY_S, ask.until_s - ask.from_s)
     windows = [
         (start_s, min(start_s + length_s, ends_s))
@@ -146,7 +149,7 @@ def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -
     if not windows:
         return None
     starts_s, ends_s = np.array(windows).T
-    begin_s, takes = np.minimum(starts_s + outlook.outlet.start_s, ends_s), starting(outlook)
+    begin_s, takes = np.minimum(starts_s + outlet.start_s, ends_s), starting(outlook)
 
     def within_wh(summed_wh: Floats) -> Floats:
         gained_wh: Floats = np.interp(ends_s, takes.edges_s, summed_wh)
@@ -164,7 +167,7 @@ def between(outlook: Outlook, ask: Ask, gaps_s: Sequence[tuple[float, float]]) -
         key=lambda window: (window[0] <= ask.from_s, abs(window[0] - ask.from_s)),
     )
     moved = replace(ask, from_s=from_s, until_s=until_s, ends_when_given=True)
-    offer = _as_asked(outlook, moved)
+    offer = _as_asked(room, outlook, moved)
     return None if offer is None else replace(offer, way=Way.ANOTHER_START)
 
 
@@ -177,19 +180,67 @@ def fits_many(
     return has_wh >= energy_wh
 
 
-def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
-    """Return the offer in the window that was asked for, None when there is nothing in it."""
-    begins_s, outlook = coming(outlook, ask.from_s)
+def _at_another(room: Room, ask: Ask, others: Iterable[Outlet], here_wh: float) -> Offer | None:
+    """Return what another outlet offers: all that is asked, or else more than there is here."""
+    wanted_wh = ask.energy_wh or 0.0
+    most: Offer | None = None
+    for at, other in enumerate(others):
+        outlook = room.outlook(other)
+        if at and outlook.energy_within_wh(ask.from_s, ask.until_s) < wanted_wh:
+            break
+        offer = _as_asked(room, outlook, ask)
+        if offer is not None and offer.energy_wh >= wanted_wh:
+            return replace(offer, way=Way.ANOTHER_OUTLET)
+        if not at:
+            most = offer
+    if most is None or most.energy_wh < here_wh + 1.0:
+        return None
+    return replace(most, way=Way.ANOTHER_OUTLET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What an outlet gives in a window at a confidence, and the scenario that decides it, if one does."""
+
+    energy_wh: float
+    sure_ratio: float
+    scenario: int | None = None
+
+
+def _given(outlook: Outlook, ask: Ask, begins_s: float) -> _Given:
+    """Return what is given of what is asked, from when energy flows on."""
     offered_wh = outlook.energy_within_wh(begins_s, ask.until_s)
     if ask.energy_wh is not None:
         offered_wh = min(offered_wh, ask.energy_wh)
-    sure_ratio = 1.0
-    if not outlook.is_certain:
-        paths_wh = outlook.path_energies_wh(begins_s, ask.until_s)
-        sure_ratio = _sure_ratio(paths_wh, offered_wh)
-        if sure_ratio < ask.confidence_ratio:
-            offered_wh = min(offered_wh, float(_surely_wh(paths_wh, ask.confidence_ratio)))
-            sure_ratio = _sure_ratio(paths_wh, offered_wh)
+    if outlook.is_certain:
+        return _Given(energy_wh=offered_wh, sure_ratio=1.0)
+    paths_wh = outlook.path_energies_wh(begins_s, ask.until_s)
+    sure_ratio = _sure_ratio(paths_wh, offered_wh)
+    if sure_ratio >= ask.confidence_ratio:
+        return _Given(energy_wh=offered_wh, sure_ratio=sure_ratio)
+    offered_wh = min(offered_wh, float(_surely_wh(paths_wh, ask.confidence_ratio)))
+    rank = _decides_at(paths_wh, ask.confidence_ratio)
+    return _Given(
+        energy_wh=offered_wh,
+        sure_ratio=_sure_ratio(paths_wh, offered_wh),
+        scenario=int(np.argpartition(paths_wh, rank)[rank]),
+    )
+
+
+def _bound_by(room: Room, outlook: Outlook, ask: Ask, given: _Given) -> tuple[Binding, ...]:
+    """Return what binds in the scenario that decides, and where none does as planned."""
+    found: tuple[Binding, ...] = ()
+    if given.scenario is not None:
+        outlet = outlook.outlet
+        found = binding_in(room, outlet, ask.from_s, ask.until_s, scenario=given.scenario)
+    return found or outlook.binding(ask.from_s, ask.until_s)
+
+
+def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
+    """Return the offer in the window that was asked for, None when there is nothing in it."""
+    begins_s, outlook = coming(outlook, ask.from_s)
+    given = _given(outlook, ask, begins_s)
+    offered_wh, sure_ratio = given.energy_wh, given.sure_ratio
     if offered_wh < 1.0:
         return None
     finish_s = _finish_s(outlook, replace(ask, from_s=begins_s), offered_wh)
@@ -206,7 +257,7 @@ def _as_asked(outlook: Outlook, ask: Ask) -> Offer | None:
         start_s=ask.from_s,
         finish_s=ends_s,
         profile=outlook.profile(ask.from_s, ends_s),
-        binding=outlook.binding(ask.from_s, ask.until_s),
+        binding=_bound_by(room, outlook, ask, given),
     )
 
 
@@ -217,13 +268,22 @@ def _surely_wh(paths_wh: Floats, confidence_ratio: float) -> Floats:
     another day like those seen is as likely below it as above the next. Where none may fail the
     energy is the least there is in any, without what may lack of a promise that is kept.
     """
-    may_fail = int((1.0 - confidence_ratio) * len(paths_wh) + 1e-9)
-    if not may_fail:
+    if not _may_fail_count(paths_wh, confidence_ratio):
         least_wh: Floats = paths_wh.min(axis=0)
         return least_wh
-    rank = min(may_fail, len(paths_wh)) - 1
+    rank = _decides_at(paths_wh, confidence_ratio)
     surely_wh: Floats = np.partition(paths_wh, rank, axis=0)[rank] / KEPT_RATIO
     return surely_wh
+
+
+def _may_fail_count(paths_wh: Floats, confidence_ratio: float) -> int:
+    """Return how many scenarios need not keep what is that sure."""
+    return int((1.0 - confidence_ratio) * len(paths_wh) + 1e-9)
+
+
+def _decides_at(paths_wh: Floats, confidence_ratio: float) -> int:
+    """Return which of the scenarios, the one with the least energy first, says what is that sure."""
+    return min(max(1, _may_fail_count(paths_wh, confidence_ratio)), len(paths_wh)) - 1
 
 
 def _sure_ratio(paths_wh: Floats, energy_wh: float) -> float:
@@ -272,9 +332,12 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
             offers.append((Way.ANOTHER_START, moved))
     found = []
     for way, other in offers:
-        offer = _as_asked(outlook, other)
+        offer = _as_asked(room, outlook, other)
         if offer is not None:
-            found.append(replace(offer, way=way))
+            # Until it is finished that is in the way which was in the window that was asked for.
+            is_later = way is Way.EARLIEST_FINISH and not offer.binding
+            binding = what_binds(room, outlook.outlet, ask) if is_later else offer.binding
+            found.append(replace(offer, way=way, binding=binding))
     return found + _at_power(room, outlook, ask)
 
 
@@ -318,10 +381,10 @@ def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
         offers.append((Way.SUSTAINED, Outlook.of(room, steady), replace(ask, energy_wh=None)))
     found = []
     for way, of_outlook, asked in offers:
-        offer = _as_asked(of_outlook, asked)
+        offer = _as_asked(room, of_outlook, asked)
         if offer is not None:
             # What it is bound by is told by what the outlet could give.
-            binding = outlook.binding(ask.from_s, ask.until_s)
+            binding = what_binds(room, outlook.outlet, ask)
             found.append(replace(offer, way=way, outlet=outlook.outlet, binding=binding))
     return found
 

@@ -82,7 +82,8 @@ def binding_said(
     begins = clock_said(from_at_s + binding.from_s, now_s, zone)
     ends = clock_said(from_at_s + binding.until_s, now_s, zone)
     left_a = binding.limit_ma / 1_000
-    return f"circuit {circuit} leaves {left_a:.1f} A on {phase} from {begins} to {ends}"
+    leaves = "leaves" if binding.is_planned else "may leave only"
+    return f"circuit {circuit} {leaves} {left_a:.1f} A on {phase} from {begins} to {ends}"
 
 
 def row_said(places: Places, row: int) -> tuple[str, str]:

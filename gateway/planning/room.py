@@ -66,13 +66,15 @@ class Outlet:
 class Binding:
     """A row that leaves less than an outlet could give, from one instant to another.
 
-    `limit_ma` is the least it leaves then; at no instant is it 0.1 A more.
+    `limit_ma` is the least it leaves then; at no instant is it 0.1 A more. That is as planned, or in
+    the scenario that decides what is as sure as was asked.
     """
 
     row: int
     from_s: float
     until_s: float
     limit_ma: int
+    is_planned: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,42 +231,66 @@ class Outlook:
     def binding(self, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
         first, last = self.slots_between(from_s, until_s)
-        short = self.short_slots
-        begin, end = short.searchsorted((first, last))
-        slots = short[begin:end]
+        begin, end = self.short_slots.searchsorted((first, last))
+        slots = self.short_slots[begin:end]
         if not len(slots):
             return ()
-        tightest = self.tightest_rows[slots]
-        left_ma = np.maximum(self.left_ma[slots], 0)
-        # One slot of nothing among many that give much is told of that slot alone.
-        steps = left_ma // STEP_MA
-        is_other = (slots[1:] - slots[:-1] > 1) | (tightest[1:] != tightest[:-1])
-        is_other |= steps[1:] != steps[:-1]
-        begins = np.concatenate(([0], is_other.nonzero()[0] + 1))
-        ends = np.concatenate((begins[1:], [len(slots)])) - 1
-        limits_ma = np.minimum.reduceat(left_ma, begins)
-        edges_s = self.edges_s
-        parts = zip(
-            tightest[begins].tolist(),
-            edges_s[slots[begins]].tolist(),
-            edges_s[slots[ends] + 1].tolist(),
-            limits_ma.tolist(),
-            strict=True,
-        )
-        found = [
-            Binding(row=row, from_s=begins_s, until_s=ends_s, limit_ma=ma)
-            for row, begins_s, ends_s, ma in parts
-        ]
-        # Only the first and the last may reach out of the window.
-        found[0] = replace(found[0], from_s=max(from_s, found[0].from_s))
-        found[-1] = replace(found[-1], until_s=min(until_s, found[-1].until_s))
-        return tuple(found)
+        found = _bindings(slots, self.tightest_rows[slots], self.left_ma[slots], self.edges_s)
+        return _inside(found, from_s, until_s)
 
     def slots_between(self, from_s: float, until_s: float) -> tuple[int, int]:
         """Return the first slot that has a part between two instants, and the one after the last."""
         first = max(0, int(self.edges_s.searchsorted(from_s, side="right")) - 1)
         last = min(len(self.current_ma), int(self.edges_s.searchsorted(until_s, side="left")))
         return first, max(first, last)
+
+
+def binding_in(
+    room: Room, outlet: Outlet, from_s: float, until_s: float, *, scenario: int
+) -> tuple[Binding, ...]:
+    """Return the rows that leave less than an outlet could give, as one scenario has it."""
+    outlook, rows = room.outlook(outlet), np.array(outlet.rows)
+    first, last = outlook.slots_between(from_s, until_s)
+    of_rows_ma = room.left_ma[rows, first:last]
+    for at, row in enumerate(outlet.rows):
+        if row in room.base_paths_ma:
+            of_rows_ma[at] -= room.base_paths_ma[row][scenario, first:last]
+    left_ma = of_rows_ma.min(axis=0, initial=outlet.max_ma)
+    short = np.flatnonzero(left_ma < outlet.max_ma)
+    if not len(short):
+        return ()
+    tightest = rows[of_rows_ma[:, short].argmin(axis=0)]
+    found = _bindings(short + first, tightest, left_ma[short], outlook.edges_s)
+    return tuple(replace(one, is_planned=False) for one in _inside(found, from_s, until_s))
+
+
+def _bindings(slots: Ints, tightest: Ints, left_ma: Ints, edges_s: Floats) -> list[Binding]:
+    """Return what binds in slots that are short: the tightest row of each, and what it leaves."""
+    left_ma = np.maximum(left_ma, 0)
+    # One slot of nothing among many that give much is told of that slot alone.
+    steps = left_ma // STEP_MA
+    is_other = (slots[1:] - slots[:-1] > 1) | (tightest[1:] != tightest[:-1])
+    is_other |= steps[1:] != steps[:-1]
+    begins = np.concatenate(([0], is_other.nonzero()[0] + 1))
+    ends = np.concatenate((begins[1:], [len(slots)])) - 1
+    parts = zip(
+        tightest[begins].tolist(),
+        edges_s[slots[begins]].tolist(),
+        edges_s[slots[ends] + 1].tolist(),
+        np.minimum.reduceat(left_ma, begins).tolist(),
+        strict=True,
+    )
+    return [
+        Binding(row=row, from_s=begins_s, until_s=ends_s, limit_ma=ma)
+        for row, begins_s, ends_s, ma in parts
+    ]
+
+
+def _inside(found: list[Binding], from_s: float, until_s: float) -> tuple[Binding, ...]:
+    """Return what binds within a window: only the first and the last may reach out of it."""
+    found[0] = replace(found[0], from_s=max(from_s, found[0].from_s))
+    found[-1] = replace(found[-1], until_s=min(until_s, found[-1].until_s))
+    return tuple(found)
 
 
 def left_ma_without(room: Room, rows: list[int]) -> Ints:

@@ -144,6 +144,27 @@ def test_what_is_not_all_says_what_binds() -> None:
     )
 
 
+def test_what_is_not_sure_enough_says_what_may_bind() -> None:
+    grid = grid_of()
+    left_ma = np.full((3, grid.slot_count), 40_000, dtype=np.int64)
+    # On two days of ten base is 30 A higher than planned.
+    more_ma = np.full((10, grid.slot_count), 30_000, dtype=np.int64)
+    more_ma[2:] = 0
+    made = opened(grid, left_ma, from_at_s=NOW_S, base_paths_ma={1: more_ma})
+    need = Need(depart_at=NOW + timedelta(hours=1), energy_wh=20_000)
+
+    unsure = quoted(made, need)
+    assert unsure.reason.startswith(
+        "Partly: not all of the 20.0 kWh: circuit carpark may leave only 10.0 A on L2 from 08:00 to"
+        " 09:00. Best is most energy in the window: 7.0 kWh on CP-01/1"
+    )
+    assert {offer.offer.way for offer in unsure.offers if offer.offer.binding} >= {
+        Way.MOST_ENERGY,
+        Way.EARLIEST_FINISH,
+    }
+    assert quoted(made, replace(need, confidence_ratio=0.8)).verdict is Verdict.YES
+
+
 def promised(made: Book, name: str, from_h: float, until_h: float) -> Book:
     """Return the book with a connector promised, for a little energy."""
     need = Need(
@@ -313,7 +334,7 @@ def test_a_plain_draw_has_its_energy_in_the_time_it_needs_at_its_power() -> None
         kitchen.reason == "Yes: 3.3 kWh on circuit carpark from 08:00 to 08:10, at up to 20.0 kW."
     )
     assert too_much.reason.startswith(
-        "Partly: not all of the 4.0 kWh: circuit carpark gives at most 20.0 kW."
+        "Partly: not all of the 4.0 kWh: circuit carpark gives it at most 20.0 kW."
     )
 
 

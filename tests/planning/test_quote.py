@@ -115,6 +115,19 @@ def test_another_connector_is_named_where_this_one_will_not_do() -> None:
     assert (offer.outlet.key, offer.energy_wh) == ("CP-1", 20_000)
 
 
+def test_another_connector_that_gives_more_is_named_where_none_gives_all() -> None:
+    single = Outlet(key="CP-2", rows=(0,), phase_count=1, voltage_v=230.0, max_ma=32_000)
+    other = replace(THREE, key="CP-3", max_ma=32_000)
+    answer = quote(room([40_000] * 4), single, ask(60_000, 0, 2), others=[other, THREE])
+
+    assert offer_of(answer, Way.MOST_ENERGY)[0] == pytest.approx(14_720)
+    (offer,) = [offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET]
+    assert offer.outlet.key == "CP-3"
+    assert offer.energy_wh == pytest.approx(44_160)
+    less = quote(room([40_000] * 4), other, ask(60_000, 0, 2), others=[THREE, single])
+    assert Way.ANOTHER_OUTLET not in {offer.way for offer in less.offers}
+
+
 def test_energy_is_offered_at_the_confidence_asked() -> None:
     # In one of four scenarios base is 8 A higher in the first hour.
     paths_ma = [[0, 0], [0, 0], [0, 0], [8_000, 0]]
@@ -236,3 +249,37 @@ def test_what_is_held_of_an_offer_carries_it_as_surely_as_is_said(
             kept += carried_wh >= 0.98 * offer.energy_wh - 1.0
         assert kept / len(paths_ma) >= confidence_ratio - 1e-9
         assert offer.confidence_ratio >= confidence_ratio - 1e-9
+
+
+@given(
+    left_a=st.lists(st.integers(0, 24), min_size=4, max_size=12),
+    extra_a=st.lists(st.lists(st.integers(0, 12), min_size=12, max_size=12), max_size=24),
+    from_h=st.floats(0, 4),
+    length_h=st.floats(0.1, 8),
+    confidence_ratio=st.sampled_from((0.5, 0.75, 0.9)),
+)
+def test_what_binds_is_why_there_is_no_more(
+    *,
+    left_a: list[int],
+    extra_a: list[list[int]],
+    from_h: float,
+    length_h: float,
+    confidence_ratio: float,
+) -> None:
+    slots, until_h = len(left_a), min(from_h + length_h, len(left_a))
+    paths_ma = [[a * 1_000 for a in path[:slots]] for path in extra_a]
+    there = room([a * 1_000 for a in left_a], paths_ma=paths_ma or None)
+    asked = ask(200_000, from_h, until_h, confidence_ratio=confidence_ratio)
+
+    for offer in quote(there, THREE, asked).offers:
+        if offer.way is not Way.MOST_ENERGY:
+            continue
+        gives_wh = THREE.power_w(THREE.max_ma) * (until_h - from_h)
+        for bound in offer.binding:
+            at_most_ma = bound.limit_ma if bound.limit_ma >= 6_000 else 0
+            lasts_h = (bound.until_s - bound.from_s) / HOUR_S
+            gives_wh -= THREE.power_w(THREE.max_ma - at_most_ma) * lasts_h
+        may_fail = int((1 - confidence_ratio) * len(paths_ma) + 1e-9)
+        is_planned = all(bound.is_planned for bound in offer.binding)
+        lacks_ratio = 0.98 if may_fail and not is_planned else 1.0
+        assert offer.energy_wh * lacks_ratio == pytest.approx(gives_wh, abs=1.0)
