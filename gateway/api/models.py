@@ -72,6 +72,9 @@ class QuoteRequest(Body):
     depart_slack_s: float = Field(default=0.0, ge=0, le=86_400)
     """How much earlier than said it may leave."""
     objective: Objective = Objective.BY_DEPARTURE
+    """What is best: `fastest` is the connector, and of offers the one, that is done soonest, and is
+    moved for nobody; `most_energy` the offer with most by the departure, wherever that is;
+    `by_departure` what is nearest to what was asked."""
     criticality: Criticality = Criticality.NORMAL
     max_power_w: int | None = Field(default=None, gt=0, le=MOST_W)
     phases: int | None = Field(default=None, ge=1, le=3)

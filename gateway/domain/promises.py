@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gateway.domain.needs import Criticality
+from gateway.domain.needs import Criticality, Objective
 
 CIRCUIT_PLACE = "circuit:"
 """What the place of a plain draw on a circuit begins with."""
@@ -55,6 +55,7 @@ class Reservation:
 
     `rows` are what the envelope loads, alike on each, over `phase_count` phases.
     `guaranteed_wh` no plan may take back; with `is_fixed` its times may not be moved either.
+    `objective` is what it was asked for.
     The envelope is of the time in which its vehicle is surely there; `arrive_slack_s` before and
     `depart_slack_s` after that it may be there, and nobody else has the connector.
     `waits_for` says whose leaving it needs. A hold lapses at `hold_until_at_s` unless it is
@@ -89,6 +90,7 @@ class Reservation:
     taper: tuple[tuple[float, int], ...] = ()
     is_binding: bool = False
     is_fixed: bool = False
+    objective: Objective = Objective.BY_DEPARTURE
     arrive_slack_s: float = 0.0
     depart_slack_s: float = 0.0
     waits_for: str = ""

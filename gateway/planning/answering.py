@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 
-from gateway.domain.needs import Criticality, Need
+from gateway.domain.needs import Criticality, Need, Objective
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
 from gateway.planning.asking import Asked, AskError
 from gateway.planning.book import Book
@@ -15,7 +15,17 @@ from gateway.planning.giving_way import NOBODY, Standing, Told, least_of
 from gateway.planning.giving_way import told as told_by_way
 from gateway.planning.moving import rearranging_of
 from gateway.planning.offering import offer_answer, stay_s
-from gateway.planning.quote import Ask, Offer, Quote, Verdict, Way, between, quote, what_binds
+from gateway.planning.quote import (
+    Ask,
+    Offer,
+    Quote,
+    Verdict,
+    Way,
+    best_first,
+    between,
+    quote,
+    what_binds,
+)
 from gateway.planning.quote_words import (
     binding_said,
     place_said,
@@ -89,7 +99,9 @@ def _answer(
         verdict = Verdict.YES if enough else Verdict.NO
     offers = tuple(
         offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here, said=said)
-        for at, offer in enumerate(_each_once(found, ask, need)[:MAX_OFFERS], start=1)
+        for at, offer in enumerate(
+            _each_once(best_first(found, ask), ask, need)[:MAX_OFFERS], start=1
+        )
     )
     binds = ""
     if verdict is not Verdict.YES:
@@ -183,17 +195,20 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances
 
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
-    """Return outlets by how much of what is asked they give, the most first."""
-    gains_wh: dict[tuple[float, ...], float] = {}
+    """Return outlets by how much of what is asked they give, the most first, the fastest if asked."""
+    known: dict[tuple[float, ...], tuple[float, float]] = {}
 
-    def gives_wh(outlet: Outlet) -> float:
+    def order(outlet: Outlet) -> tuple[float, float]:
         shape = outlet.shape
-        if shape not in gains_wh:
-            energy_wh = room.outlook(outlet).energy_within_wh(ask.from_s, ask.until_s)
-            gains_wh[shape] = min(energy_wh, ask.energy_wh or energy_wh)
-        return gains_wh[shape]
+        if shape not in known:
+            outlook, is_by_time = room.outlook(outlet), ask.objective is Objective.FASTEST
+            energy_wh = outlook.energy_within_wh(ask.from_s, ask.until_s)
+            gives_wh = min(energy_wh, ask.energy_wh or energy_wh)
+            finish_s = outlook.finish_s(ask.from_s, gives_wh) if is_by_time else 0.0
+            known[shape] = -gives_wh, inf if finish_s is None else finish_s
+        return known[shape]
 
-    return sorted(outlets, key=gives_wh, reverse=True)
+    return sorted(outlets, key=order)
 
 
 def _elsewhere(

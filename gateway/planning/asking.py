@@ -237,6 +237,7 @@ def asked_of(
         arrive_slack_s=window.begins_s - window.opens_s,
         depart_slack_s=window.closes_s - window.ends_s,
         ends_when_given=need.depart_at is None,
+        objective=need.objective,
     )
     seen = tuple(vehicles.with_it(outlet, need, places) for outlet in outlets)
     return Asked(ask=ask, outlets=seen, is_named=is_named)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.domain.needs import Objective
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.asking import AskError, Places
 from gateway.planning.following import USUALLY, Following
@@ -166,7 +165,7 @@ def _promised(
         energy_wh=wants_wh,
         max_ma=outlet.max_ma,
         rank=promise.criticality.rank,
-        objective=Objective.BY_DEPARTURE,
+        objective=promise.objective,
         committed=committed,
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
@@ -223,7 +222,6 @@ def _walked_up(visit: Visit, places: Places, stays_s: float, *, owed_wh: float) 
         energy_wh=wants_wh,
         max_ma=outlet.max_ma,
         rank=visit.rank,
-        objective=Objective.BY_DEPARTURE,
         min_ma=outlet.min_ma,
         step_ma=outlet.step_ma,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from gateway.domain.electric import current_ma
 from gateway.domain.ids import CircuitId
-from gateway.domain.needs import Need
+from gateway.domain.needs import Need, Objective
 from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope
 from gateway.planning.asking import AskError, AskFault, Places
@@ -30,7 +30,9 @@ def of_offer(
         phase_count=outlet.phase_count,
         max_ma=outlet.max_ma,
         taper=outlet.taper,
-        is_fixed=need.is_fixed,
+        # Later would not be the fastest any more.
+        is_fixed=need.is_fixed or need.objective is Objective.FASTEST,
+        objective=need.objective,
         arrive_slack_s=found.arrive_slack_s,
         depart_slack_s=found.depart_slack_s,
         waits_for=found.offer.waits_for,
@@ -219,6 +221,7 @@ def need_of(promise: Reservation, places: Places, *, now_s: float | None = None)
         arrive_slack_s=0.0 if is_there else max(0.0, promise.from_at_s - from_at_s),
         depart_slack_s=promise.depart_slack_s,
         energy_wh=max(1, promise.energy_wh - int(promise.delivered_wh)),
+        objective=promise.objective,
         criticality=promise.criticality,
         phase_count=promise.phase_count,
         max_power_w=None if max_power_w is None else -int(-max_power_w // 1),

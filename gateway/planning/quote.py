@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
+from typing import assert_never
 
 import numpy as np
 
+from gateway.domain.needs import Objective
 from gateway.planning.calibrate import KEPT_RATIO
 from gateway.planning.coming import coming, starting
 from gateway.planning.problem import Rectangle
@@ -58,7 +60,8 @@ class Ask:
 
     `not_before_s` is the earliest start that may be offered instead. Its vehicle may be there the
     slacks before and after that, too: it must have nobody beside it then. With `ends_when_given` it
-    is promised its connector only until it has its energy: no departure was said.
+    is promised its connector only until it has its energy: no departure was said. Offers come in the
+    order of what is best by its `objective`.
     """
 
     from_s: float
@@ -70,6 +73,7 @@ class Ask:
     arrive_slack_s: float = 0.0
     depart_slack_s: float = 0.0
     ends_when_given: bool = False
+    objective: Objective = Objective.BY_DEPARTURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,33 @@ def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
     verdict = Verdict.PARTLY if is_enough else Verdict.NO
     return Quote(verdict=verdict, version=room.version, offers=tuple(offers))
+
+
+def best_first(offers: Iterable[Offer], ask: Ask) -> list[Offer]:
+    """Return offers in the order of what is best by the objective of who asks.
+
+    Fastest is what gives all soonest, to a vehicle that comes when it said; most energy what gives
+    most by its departure. Else what is nearest to the question stays first.
+    """
+    wanted_wh = inf if ask.energy_wh is None else ask.energy_wh
+
+    def fastest(offer: Offer) -> tuple[bool, bool, float]:
+        is_earlier = offer.start_s < ask.from_s
+        return offer.energy_wh < wanted_wh, is_earlier, offer.finish_s
+
+    def most_energy(offer: Offer) -> tuple[bool, float]:
+        is_within = ask.from_s <= offer.start_s and offer.finish_s <= ask.until_s
+        return not is_within, -offer.energy_wh
+
+    match ask.objective:
+        case Objective.FASTEST:
+            return sorted(offers, key=fastest)
+        case Objective.MOST_ENERGY:
+            return sorted(offers, key=most_energy)
+        case Objective.BY_DEPARTURE:
+            return list(offers)
+        case _:
+            assert_never(ask.objective)
 
 
 def what_binds(room: Room, outlet: Outlet, ask: Ask) -> tuple[Binding, ...]:

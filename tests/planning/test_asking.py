@@ -103,15 +103,17 @@ def book(left_a: float = 40) -> Book:
     return opened(grid, left_ma, from_at_s=NOW_S)
 
 
-def quoted(made: Book, need: Need, *, occupied: frozenset[str] = frozenset()) -> QuoteAnswer:
+def quoted(
+    made: Book, need: Need, *, occupied: frozenset[str] = frozenset(), places: Places = PLACES
+) -> QuoteAnswer:
     return answer(
         made,
         need,
-        asked_of(need, PLACES, from_at_s=NOW_S, now_s=NOW_S, end_s=END_S),
+        asked_of(need, places, from_at_s=NOW_S, now_s=NOW_S, end_s=END_S),
         quote_id="q",
         expires_at_s=NOW_S + 300,
         circumstances=Circumstances(
-            places=PLACES,
+            places=places,
             now_s=NOW_S,
             zone=ZoneInfo("Europe/London"),
             occupied=occupied,
@@ -142,6 +144,46 @@ def test_what_is_not_all_says_what_binds() -> None:
         "No: circuit carpark leaves 5.0 A on L1 from 08:00 to 09:00, and nothing else is free as far"
         " as the plan reaches."
     )
+
+
+def test_fastest_is_where_it_is_done_first_and_is_moved_for_nobody() -> None:
+    slow_first = Places.of(replace(site(), stations=site().stations[::-1]))
+    need = Need(depart_at=NOW + timedelta(hours=4), energy_wh=5_000)
+    fastest = replace(need, objective=Objective.FASTEST)
+
+    assert quoted(book(), need, places=slow_first).offers[0].outlet.key == "CP-03/1"
+    found = quoted(book(), fastest, places=slow_first).offers[0]
+    assert found.outlet.key == "CP-02/1"
+    promise = of_offer(found, fastest, name="r", holder="h", hold_until_at_s=NOW_S + 120)
+    assert promise.is_fixed
+    assert need_of(promise, slow_first).objective is Objective.FASTEST
+    assert not of_offer(found, need, name="r", holder="h", hold_until_at_s=NOW_S + 120).is_fixed
+
+
+@pytest.mark.parametrize(
+    ("objective", "from_h", "best"),
+    [
+        (Objective.BY_DEPARTURE, 0, Way.MOST_ENERGY),
+        (Objective.FASTEST, 0, Way.ANOTHER_OUTLET),
+        (Objective.MOST_ENERGY, 0, Way.ANOTHER_OUTLET),
+        # Nothing is soonest before the vehicle comes.
+        (Objective.FASTEST, 2, Way.ANOTHER_OUTLET),
+    ],
+)
+def test_the_first_offer_is_best_by_what_is_wanted(
+    objective: Objective, from_h: float, best: Way
+) -> None:
+    need = Need(
+        arrive_at=NOW + timedelta(hours=from_h),
+        depart_at=NOW + timedelta(hours=from_h + 2),
+        energy_wh=20_000,
+        objective=objective,
+        connector=ConnectorRef(StationId("CP-03"), 1),
+    )
+
+    said = quoted(book(), need)
+    assert said.offers[0].offer.way is best
+    assert {Way.MOST_ENERGY, Way.EARLIEST_FINISH} < {offer.offer.way for offer in said.offers}
 
 
 def test_what_is_not_sure_enough_says_what_may_bind() -> None:

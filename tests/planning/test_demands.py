@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.domain.needs import Criticality
+from gateway.domain.needs import Criticality, Objective
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.planning.asking import Places
 from gateway.planning.check import check
@@ -89,6 +89,13 @@ def test_one_that_was_promised_something_wants_that_and_what_it_takes_beyond() -
     assert (more.latest_s, more.promised_wh) == (7_200.0, 0.0)
     # Of what is owed, what is left of its envelope carries so much.
     assert demand.promised_wh == pytest.approx(16_000 * 0.69 * 3_000 / 3_600)
+
+
+def test_what_was_asked_for_as_fast_as_can_be_is_planned_so() -> None:
+    promise = replace(promise_of((3_600, 7_200, 16_000)), objective=Objective.FASTEST)
+    _, (demand,) = wishes(promises=(promise,))
+
+    assert demand.objective is Objective.FASTEST
 
 
 def test_a_connector_is_left_to_whom_it_is_promised() -> None:
