@@ -13,7 +13,7 @@ class Fault(StrEnum):
     ROW_OVER = "a row carries more than it has"
     OUTSIDE_WINDOW = "a demand gets something outside its window"
     CURRENT = "a demand gets a current it cannot take"
-    PLACE = "two demands draw at one connector"
+    PLACE = "a demand draws at a connector that another has"
     PROMISE = "a promise is not kept"
     ENERGY = "the energy said is not that of the currents"
     FOREIGN = "it is no plan of this problem"
@@ -140,15 +140,21 @@ def _after_wh(demand: Demand, before_wh: float, current_ma: int, lasts_s: float)
 
 
 def _place_faults(problem: Problem, plan: Plan) -> list[Violation]:
+    """Return who draws at a connector beside or before somebody who came to it first."""
+    queues: dict[str, list[tuple[float, int]]] = {}
+    for at, demand in enumerate(problem.demands):
+        queues.setdefault(demand.place, []).append((demand.earliest_s, at))
     found: list[Violation] = []
-    taken: dict[tuple[str, int], str] = {}
-    for demand, currents_ma in zip(problem.demands, plan.current_ma, strict=True):
-        for slot, current_ma in enumerate(currents_ma):
-            if not current_ma:
+    for queue in queues.values():
+        free_from, before = 0, ""
+        for _, at in sorted(queue):
+            demand = problem.demands[at]
+            drawn = [slot for slot, current_ma in enumerate(plan.current_ma[at]) if current_ma]
+            if not drawn:
                 continue
-            other = taken.setdefault((demand.place, slot), demand.key)
-            if other != demand.key:
-                found.append(_of(demand, Fault.PLACE, slot, f"with {other}"))
+            if drawn[0] < free_from:
+                found.append(_of(demand, Fault.PLACE, drawn[0], f"before {before} is done"))
+            free_from, before = max(free_from, drawn[-1] + 1), demand.key
     return found
 
 

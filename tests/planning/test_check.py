@@ -51,6 +51,17 @@ def test_a_row_a_place_and_a_promise_are_looked_at_together() -> None:
     assert {v.fault for v in check(both, plan)} == {Fault.ROW_OVER, Fault.PLACE, Fault.PROMISE}
 
 
+def test_who_comes_later_draws_once_the_one_before_it_is_done() -> None:
+    later = replace(CAR, key="later", earliest_s=600.0)
+    both = replace(PROBLEM, demands=(later, CAR))
+    swapped = plan_of(both, [[0, 0, 8_000, 0, 0, 0], [0, 8_000, 0, 8_000, 0, 0]])
+    in_turn = plan_of(both, [[0, 0, 0, 0, 8_000, 0], [0, 8_000, 0, 8_000, 0, 0]])
+
+    (found,) = check(both, swapped)
+    assert (found.fault, found.subject, found.slot) == (Fault.PLACE, "later", 2)
+    assert check(both, in_turn) == ()
+
+
 def test_a_start_that_takes_longer_than_its_slot_costs_the_rest_in_the_next() -> None:
     slow = replace(CAR, settling_s=400.0, ramp_ma_per_s=160.0)  # At 16 A 100 s until it is there.
     problem = replace(PROBLEM, demands=(slow,))

@@ -177,6 +177,7 @@ def test_fastest_does_not_wait_for_who_leaves_sooner() -> None:
 demands = st.builds(
     demand,
     key=st.uuids().map(str),
+    place=st.sampled_from([f"CP-{at}" for at in range(6)]),
     energy_wh=st.one_of(st.none(), st.floats(0, 60_000)),
     rows=st.sets(st.integers(0, 5), min_size=1, max_size=4).map(lambda rows: tuple(sorted(rows))),
     phase_count=st.integers(1, 3),

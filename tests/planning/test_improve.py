@@ -63,9 +63,21 @@ def slow_and_tapering(asked: Problem) -> Problem:
     return replace(asked, demands=demands)
 
 
-@pytest.mark.parametrize("seed", range(6))
+def in_queues(asked: Problem) -> Problem:
+    """Return the same day at a third of the connectors: most vehicles wait for another."""
+    first = asked.demands[: len(asked.demands) // 3]
+    demands = tuple(
+        replace(d, place=stands.place, rows=stands.rows, phase_count=stands.phase_count)
+        for at, d in enumerate(asked.demands)
+        for stands in (first[at % len(first)],)
+    )
+    return replace(asked, demands=demands)
+
+
+@pytest.mark.parametrize("seed", range(9))
 def test_no_plan_is_wrong_or_worse_than_the_greedy_one(seed: int) -> None:
     asked = car_park(seed) if seed < 3 else slow_and_tapering(car_park(seed))
+    asked = asked if seed < 6 else in_queues(asked)
     first = greedy(asked)
     better = improve(asked, first)
 
