@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from gateway.domain.events import (
     LimitSent,
     StationConnected,
     StationDisconnected,
+    TransactionEnded,
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -252,12 +254,40 @@ def test_what_a_fault_left_unplanned_is_planned_after_it() -> None:
             planning = tasks.create_task(made.service("planner").run(), name="planner")
             await wait_until(lambda: made.sounds() == [PROMISES])
             made.clock.is_broken = False
-            await wait_until(
-                lambda: sum(made.desk.planner_counters[by] for by in ("by_worker", "by_greedy"))
-            )
+            await wait_until(lambda: plans_of(made) > 0)
             planning.cancel()
 
     asyncio.run(test())
+
+
+def test_it_is_planned_anew_who_comes_who_leaves_and_when_base_is_seen_otherwise() -> None:
+    came = TransactionStarted(at_s=0.0, connector=FIRST, transaction=TransactionId("1"))
+    left = TransactionEnded(at_s=1.0, connector=FIRST, transaction=TransactionId("1"))
+
+    async def planned_after(made: Desk, happens: Callable[[], None]) -> None:
+        before = plans_of(made)
+        happens()
+        await wait_until(lambda: plans_of(made) > before)
+
+    async def test() -> None:
+        made = Desk()
+        async with asyncio.TaskGroup() as tasks:
+            planning = tasks.create_task(made.service("planner").run(), name="planner")
+            await planned_after(made, lambda: made.passes(0))  # There is a promise.
+            await planned_after(made, lambda: made.happens(came))
+            await planned_after(made, lambda: made.happens(left))
+            before = plans_of(made)
+            looking = tasks.create_task(made.service("forecast").run(), name="forecast")
+            await wait_until(lambda: plans_of(made) > before)
+            planning.cancel()
+            looking.cancel()
+
+    asyncio.run(test())
+
+
+def plans_of(made: Desk) -> int:
+    """Return how many plans were made."""
+    return made.desk.planner_counters["by_worker"] + made.desk.planner_counters["by_greedy"]
 
 
 def test_control_is_told_to_keep_room_for_a_promised_draw_and_one_without_room_is_broken() -> None:
