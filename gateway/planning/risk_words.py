@@ -49,7 +49,8 @@ def _danger_said(
             begins = clock_said(shortage.from_at_s, now_s, zone)
             ends = clock_said(shortage.until_at_s, now_s, zone)
             left_a = shortage.left_ma / 1_000
-            return f"circuit {circuit} leaves it {left_a:.1f} A on {phase} from {begins} to {ends}"
+            leaves = "leaves it" if shortage.is_planned else "may leave it only"
+            return f"circuit {circuit} {leaves} {left_a:.1f} A on {phase} from {begins} to {ends}"
 
 
 def miscalibrations_said(found: Iterable[Miscalibration]) -> str | None:

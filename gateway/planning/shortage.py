@@ -9,12 +9,16 @@ from gateway.planning.room import Ints, Outlook, Room
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortage:
-    """The phase of a circuit (`row`) that leaves least: how little, and when (epoch s)."""
+    """The phase of a circuit (`row`) that leaves least: how little, and when (epoch s).
+
+    With `is_planned` it leaves no more as planned, else only where base turns out highest.
+    """
 
     row: int
     left_ma: int
     from_at_s: float
     until_at_s: float
+    is_planned: bool = True
 
 
 def shortage_in(
@@ -39,6 +43,7 @@ def shortage_in(
         left_ma=max(0, least_ma),
         from_at_s=from_at_s + max(begins_s, float(edges_s[first + int(slot)])),
         until_at_s=from_at_s + min(ends_s, float(edges_s[first + until])),
+        is_planned=int(room.left_ma[rows[int(at)], first + int(slot)]) <= least_ma,
     )
 
 

@@ -1,6 +1,7 @@
 """How promises stand: who gives way where a row is short, and what endangers the one that does."""
 
 from dataclasses import replace
+from datetime import UTC
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from gateway.planning.at_risk import standings
 from gateway.planning.book import Book, opened
 from gateway.planning.chance import Danger, Standing, floor_ratio
 from gateway.planning.grid import even_grid
+from gateway.planning.risk_words import risk_said
 from tests.support.small_site import small_site
 
 BEGINS_S = 1_767_600_000.0
@@ -200,6 +202,12 @@ def test_confidence_is_the_part_of_the_scenarios_in_which_it_is_kept() -> None:
     assert found.danger is Danger.ROOM
     assert found.shortage is not None
     assert found.shortage.left_ma == 0
+    said = risk_said(found, PLACES, now_s=BEGINS_S, zone=UTC)
+    assert "70% sure now, not 90%: circuit carpark may leave it only 0.0 A on L1 from" in said
+    sure = stand(book(3_000, promise(1)))["p1"]
+    assert ": circuit carpark leaves it 3.0 A on L1 from" in risk_said(
+        sure, PLACES, now_s=BEGINS_S, zone=UTC
+    )
 
 
 def test_a_vehicle_that_does_not_come_makes_it_less_sure_until_it_cannot_be_kept() -> None:
