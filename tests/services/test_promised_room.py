@@ -65,7 +65,7 @@ class Board:
         circuits = (board, circuit("kitchen", 50, "board"))
         self.site = HungrySite(circuits, ("board",) * 2, base_a={"board": base_a, "kitchen": 0.0})
         self.promises, self.loads, self.base_a = promises, loads, base_a
-        self.room = PromisedRoom(self._tell)
+        self.room = PromisedRoom(self.room_told)
         self.told: list[Mapping[int, PromisedDraw]] = []
         self.set_back_s, self.mute_from, self.mute_until = 0.0, 0, 0
         self.second = 0
@@ -74,7 +74,8 @@ class Board:
         self.site.plug_in(2)
         self.site.run(600)
 
-    def _tell(self, draws: Mapping[int, PromisedDraw]) -> None:
+    def room_told(self, draws: Mapping[int, PromisedDraw]) -> None:
+        """Have control keep the room of draws."""
         self.told.append(draws)
         self.site.learn(DrawsPromised(at_s=self.site.now_s, draws=draws))
 
@@ -186,6 +187,33 @@ def test_a_draw_is_kept_room_to_its_end_though_the_clock_is_set_back() -> None:
     board.run(1_000)
 
     assert kept_a <= 20
+    assert board.charging_a > 38
+
+
+def test_a_draw_that_is_given_up_in_its_time_is_kept_no_room_from_then_on() -> None:
+    board = Board(KITCHEN)
+    board.run(300)
+    kept_a = board.charging_a
+    board.promises = (replace(KITCHEN, state=PromiseState.CANCELLED),)
+    board.run(400)
+
+    assert kept_a <= 20
+    assert board.told[-1] == {}
+    assert board.charging_a > 38
+
+
+def test_after_a_restart_in_its_midst_a_draw_is_kept_once_more_to_its_end() -> None:
+    board = Board(KITCHEN, loads=((60, 660, "board", 20.0),))
+    board.run(200)
+    before_a = board.charging_a
+    board.room = PromisedRoom(board.room_told)
+    board.run(300)
+    after_a = board.charging_a
+    board.run(800)
+
+    assert 17 < before_a <= 20
+    assert after_a == 0
+    assert board.told[-1] == {}
     assert board.charging_a > 38
 
 
