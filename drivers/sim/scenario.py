@@ -120,6 +120,19 @@ class LimitAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawAt:
+    """From `at_s` until `until_s` loads of a circuit were promised `current_a` on each phase.
+
+    What they draw of it is base like any other: its steps say so.
+    """
+
+    at_s: float
+    until_s: float
+    circuit: CircuitId
+    current_a: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything that will happen to a plant; the gateway adds only its limits.
 
@@ -142,6 +155,7 @@ class Scenario:
     voltage_v: tuple[float, float, float] = (230.0, 230.0, 230.0)
     start_of_day_s: float = 7 * 3600.0
     limits: tuple[LimitAt, ...] = ()
+    draws: tuple[DrawAt, ...] = ()
 
     def describe(self) -> str:
         """Return all of it in readable lines, in the order in which it happens."""
@@ -160,6 +174,10 @@ class Scenario:
             ),
             *((step.at_s, f"{step.circuit} {step.delta_a} A") for step in self.steps),
             *((at.at_s, f"{at.circuit} at most {at.limit_a:g} A") for at in self.limits),
+            *(
+                (d.at_s, f"{d.circuit} is promised {d.current_a:g} A until {d.until_s:.0f} s")
+                for d in self.draws
+            ),
             *(
                 (f.at_s, f"{f.kind} {f.subject} {f.value:g} until {f.until_s:.0f} s")
                 for f in self.faults

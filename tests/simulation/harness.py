@@ -33,6 +33,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Authority, Constraint
+from tests.simulation.promised import PromisedLoads
 from tests.simulation.stuck import StuckClaims
 
 HARM = frozenset(
@@ -65,12 +66,14 @@ class Run:
     `unexplained` lists limits that had no reason, `unsound` the rows on which for a while more
     flowed than was counted, and the connectors that might for as long have drawn more than
     they were counted at: what is believed must contain what is true (with faults, up to the
-    reserve, which is there for that). `stuck` is what was counted too high instead.
+    reserve, which is there for that). `stuck` is what was counted too high instead. `promised`
+    knows what was said of promised draws.
     """
 
     plant: Plant
     parameters: ControlParameters
     state: SiteState
+    promised: PromisedLoads
     sequence: int = 0
     calls: dict[int, tuple[ConnectorRef, int]] = field(default_factory=dict)
     fallback_at_s: dict[ConnectorRef, float] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class Run:
             plant=Plant(scenario),
             parameters=parameters,
             state=state,
+            promised=PromisedLoads(scenario),
             has_faults=bool(scenario.faults),
         )
 
@@ -112,7 +116,7 @@ class Run:
     def step(self, to_s: float) -> Decision | None:
         """Let a second pass, learn what came, decide and send."""
         observations = self.plant.advance(to_s)
-        facts = self._limits_told(to_s)
+        facts = [*self._limits_told(to_s), *self.promised.facts(to_s)]
         for observation in observations:
             facts.extend(self._facts_of(observation))
         if self.is_dead:
@@ -123,6 +127,7 @@ class Run:
         if decision.dead_man_proven is not None:
             learnt.append(DeadManProven(at_s=to_s, station=decision.dead_man_proven))
         self.state = evolve_all(self.state, learnt)
+        self.promised.note(decision, self.state)
         self._compare_with_truth(decision, to_s)
         self.stuck.look(self.plant, self.state, decision.survey, to_s)
         self._send(decision, to_s)
@@ -195,6 +200,7 @@ class Run:
                 self.state = SiteState.at_start(self.state.wiring, self.parameters, now_s=at_s)
                 self.calls.clear()
                 self.fallback_at_s.clear()
+                self.promised.restart()
                 return []
             case MeterSilent() | WallClockJumped():
                 return []

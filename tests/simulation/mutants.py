@@ -28,6 +28,7 @@ from gateway.control import (
 from gateway.control.board import Board
 from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of
 from gateway.control.parameters import ControlParameters
+from gateway.control.promised_draws import PromisedDraw
 from gateway.control.state import (
     ConnectorBelief,
     PhaseState,
@@ -40,6 +41,7 @@ from gateway.domain.circuits import Connector
 from gateway.domain.events import MeterRead, StopInputChanged
 from tests.simulation import harness
 from tests.simulation.harness import HARM, knowing_base
+from tests.simulation.loads import promised_loads
 from tests.simulation.stories import (
     base_above_its_worst_case,
     base_above_the_rating_thrice,
@@ -360,6 +362,10 @@ def _a_stop_is_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "fallbacks_of", fallbacks)
 
 
+def _nothing_is_kept_for_promised_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PromisedDraw, "owed_ma", lambda *_: 0)
+
+
 DEFAULTS = ControlParameters()
 
 MUTANTS = (
@@ -529,6 +535,11 @@ MUTANTS = (
         rule="what sources give is added back to base",
         scenarios=(cloud_over_the_roof,),
         patch=_sources_never_vanish,
+    ),
+    Mutant(
+        rule="what a load was promised is kept free until it flows",
+        scenarios=(lambda: promised_loads(5, until_s=950.0)[0],),
+        patch=_nothing_is_kept_for_promised_loads,
     ),
     Mutant(
         rule="the reserve covers the fallback of an idle connector",

@@ -22,6 +22,7 @@ from gateway.domain.memory import RunMemory
 from gateway.domain.moments import Moment
 from gateway.services.remembrance import Remembrance
 from tests.simulation.harness import REACH_SLACK_MA, Run
+from tests.simulation.promised import PromisedLoads
 from tests.support.paper_ledger import PaperLedger
 
 BATCH_S = 30.0
@@ -79,6 +80,7 @@ class Reborn(Run):
             plant=Plant(scenario),
             parameters=parameters,
             state=SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0),
+            promised=PromisedLoads(scenario),
             has_faults=True,
             loop=loop,
             remembers=remembers,
@@ -125,6 +127,7 @@ class Reborn(Run):
                 self.is_dead = False
                 self.calls.clear()
                 self.fallback_at_s.clear()
+                self.promised.restart()
                 self._restore(at_s)
                 return []
             case StationBooted():

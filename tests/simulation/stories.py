@@ -29,7 +29,7 @@ def _busy_car_park(duration_s: float) -> Scenario:
     return replace(generate(ScenarioKind.HARSH, 1, duration_s=duration_s), steps=())
 
 
-def _full_car_park(duration_s: float) -> Scenario:
+def full_car_park(duration_s: float) -> Scenario:
     """Return a car park in which everybody is there from the start and takes all it is given."""
     park = _busy_car_park(duration_s)
     first = {visit.connector: visit for visit in reversed(park.visits)}
@@ -98,7 +98,7 @@ def step_behind_a_frozen_meter() -> Scenario:
 
 
 def _behind_clamps_that_show(ratio: float, from_s: float) -> Scenario:
-    park = _full_car_park(800.0)
+    park = full_car_park(800.0)
     meter = park.site.meters[0].id
     wrong = Fault(
         kind=FaultKind.METER_MISWIRED, at_s=from_s, until_s=800.0, subject=meter, value=ratio
@@ -128,7 +128,7 @@ def step_inside_reserve() -> Scenario:
 
     Its meter is lost for a moment; then its stations answer late.
     """
-    park = _full_car_park(800.0)
+    park = full_car_park(800.0)
     meter = park.site.meters[0].id
     lost = Fault(kind=FaultKind.METER_LOST, at_s=699.0, until_s=708.0, subject=meter)
     return replace(
@@ -217,7 +217,7 @@ def cuts_while_answers_are_late() -> Scenario:
 
 def stations_that_let_more_flow() -> Scenario:
     """Return a full car park whose stations give 3.5 A more than they are told."""
-    park = _full_car_park(1_500.0)
+    park = full_car_park(1_500.0)
     stations = tuple(replace(station, offset_a=3.5) for station in park.stations)
     return replace(park, stations=stations)
 
@@ -282,19 +282,19 @@ def stop_pressed_and_the_gateway_killed() -> Scenario:
 
 def limit_from_outside() -> Scenario:
     """Return a full car park whose circuit is told from outside to carry half."""
-    park = _full_car_park(650.0)
+    park = full_car_park(650.0)
     limit = LimitAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, limit_a=50.0)
     return replace(park, limits=(limit,))
 
 
 def limit_on_power() -> Scenario:
     """Return a full car park whose supply may take 40 kVA, two thirds of its ratings."""
-    return _with_circuit(_full_car_park(500.0), power_limit_va=40_000)
+    return _with_circuit(full_car_park(500.0), power_limit_va=40_000)
 
 
 def _on_one_phase() -> Scenario:
     """Return a car park to which only vehicles come that draw on L1 alone."""
-    park = _full_car_park(500.0)
+    park = full_car_park(500.0)
     first_of = {c.ref: c.phases[0] for station in park.site.stations for c in station.connectors}
     visits = tuple(
         replace(visit, vehicle=replace(visit.vehicle, phase_count=1))
@@ -319,7 +319,7 @@ def cloud_over_the_roof() -> Scenario:
 
     Nobody measures the roof: the meter shows what is left of base behind it. Stations are out of reach.
     """
-    park = _full_car_park(650.0)
+    park = full_car_park(650.0)
     circuit = park.site.circuits[0].id
     roof = Source(
         id=SourceId("roof"),
@@ -342,7 +342,7 @@ def vehicle_at_a_large_fallback() -> Scenario:
 
     Its station refuses what it is told, and the others are out of reach: nobody can make room.
     """
-    park = _full_car_park(600.0)
+    park = full_car_park(600.0)
     site = one_circuit(worst_case_base_ma=33_000)
     last = StationId("CP-04")
     stations = tuple(
@@ -374,7 +374,7 @@ def vehicle_at_a_large_fallback() -> Scenario:
 
 def large_rise_while_the_gateway_is_gone() -> Scenario:
     """Return a full car park whose base rises as far as it ever did, just after the gateway died."""
-    park = _full_car_park(700.0)
+    park = full_car_park(700.0)
     kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=650.0)
     base = tuple(replace(load, ceiling_a=80.0) for load in park.base)
     return replace(park, base=base, steps=(_step(park, 520.0, 38.0),), faults=(kill,))
@@ -382,7 +382,7 @@ def large_rise_while_the_gateway_is_gone() -> Scenario:
 
 def base_above_its_worst_case() -> Scenario:
     """Return a car park whose base was far above its worst case, and is again once unseen."""
-    park = _with_circuit(_full_car_park(1_000.0), worst_case_base_ma=(40_000, 40_000, 40_000))
+    park = _with_circuit(full_car_park(1_000.0), worst_case_base_ma=(40_000, 40_000, 40_000))
     lost = Fault(
         kind=FaultKind.METER_LOST, at_s=800.0, until_s=990.0, subject=park.site.meters[0].id
     )
@@ -400,7 +400,7 @@ def base_above_its_worst_case() -> Scenario:
 
 def base_above_the_rating_thrice() -> Scenario:
     """Return a car park whose base climbs above the rating for some 25 s, three times."""
-    park = _full_car_park(1_500.0)
+    park = full_car_park(1_500.0)
     steps = [
         step
         for begins_s in (400.0, 700.0, 1_000.0)
@@ -416,7 +416,7 @@ def base_above_the_rating_thrice() -> Scenario:
 
 def station_that_nothing_cuts() -> Scenario:
     """Return a car park in which one station alone, that obeys nobody, is too much with base."""
-    park = _full_car_park(600.0)
+    park = full_car_park(600.0)
     rogue = Fault(kind=FaultKind.STATION_RUNAWAY, at_s=BUSY_S, until_s=600.0, subject=ROGUE)
     return replace(
         park,
@@ -431,7 +431,7 @@ def station_that_nothing_cuts() -> Scenario:
 
 def lost_station_that_keeps_its_limit() -> Scenario:
     """Return a full car park of which a station is lost that never falls back, and was never tried."""
-    park = _full_car_park(800.0)
+    park = full_car_park(800.0)
     lost = Fault(kind=FaultKind.STATION_LOST, at_s=BUSY_S, until_s=790.0, subject=ROGUE)
     stations = tuple(
         replace(traits, lapses=False, is_commissioned=False) if traits.station == ROGUE else traits
@@ -445,7 +445,7 @@ def killed_beside_a_full_vehicle() -> Scenario:
 
     Its station was seen to obey while it charged. The gateway dies before the others come.
     """
-    park = _full_car_park(3_600.0)
+    park = full_car_park(3_600.0)
     site = one_circuit(worst_case_base_ma=20_000, fallback_ma=0)
     stations = site.stations[1:4]
     names = [station.id for station in stations]
@@ -470,7 +470,7 @@ def killed_while_a_station_is_away() -> Scenario:
 
     It is back at once, and one of its stations is not, when another vehicle comes.
     """
-    park = _full_car_park(680.0)
+    park = full_car_park(680.0)
     kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=474.0, until_s=477.0)
     lost = Fault(kind=FaultKind.STATION_LOST, at_s=473.0, until_s=600.0, subject=ROGUE)
     last = park.site.stations[-1].id
