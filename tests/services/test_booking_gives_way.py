@@ -30,7 +30,7 @@ from gateway.services.planner_pipe import PlannerPipe
 from gateway.services.quoting import ThinkOver, nothing_moves
 from gateway.services.second_thoughts import SecondThoughts
 from tests.support.paper_ledger import PaperLedger
-from tests.support.planner_at_work import a_pipe
+from tests.support.planner_at_work import a_pipe, wait_until
 from tests.support.small_site import small_site
 from tests.support.standing_clock import StandingClock
 from tests.support.virtual_time import VirtualClock, run_virtual
@@ -192,7 +192,8 @@ def test_who_gets_no_answer_is_told_what_can_be_had_and_the_ledger_is_written_me
         os.kill(pipe.process_id, signal.SIGSTOP)
         async with asyncio.TaskGroup() as tasks:
             asked = tasks.create_task(made.quote_thoroughly(drone, DRONES))
-            await asyncio.sleep(0)
+            # What is killed before it is asked is begun anew, and answers.
+            await wait_until(pipe._turn.locked)
             other = await confirmed(made, need(clock, "CP-03", 8, 1), VANS)
             assert not asked.done()
             os.kill(pipe.process_id, told)
