@@ -76,6 +76,8 @@ class Calendar:
         self._running: set[str] = set()
         self._begun_on: dict[str, date] = {}
         self._lock = threading.Lock()
+        # Apart from that one, which who begins an errand waits for with the scheduler's own lock held.
+        self._scheduling = threading.Lock()
         self.counters: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -143,7 +145,7 @@ class Calendar:
         scheduler = self._scheduler
         if scheduler is None:
             return
-        with self._lock:
+        with self._scheduling:
             for errand in self._errands.values():
                 scheduler.add_job(
                     self._start,

@@ -208,6 +208,32 @@ def test_set_back_the_calendar_does_not_sleep_until_the_clock_has_caught_up(wall
     at_work(desk, scene)
 
 
+def test_made_anew_while_an_errand_begins_the_calendar_goes_on(wall: Wall) -> None:
+    desk = Desk(
+        wall,
+        Errand(name="report", at=time(9), work=done),
+        Errand(name="backup", at=time(9), work=done),
+    )
+
+    async def scene() -> None:
+        await wait_until(lambda: len(next_runs(desk.calendar)) == 2)
+        scheduler = desk.calendar._scheduler
+        assert scheduler is not None
+        add = scheduler.add_job
+
+        def add_and_dawdle(*job: object, **more: object) -> None:
+            add(*job, **more)  # Wakes the scheduler, which finds the other errand due.
+            threading.Event().wait(0.3)
+
+        scheduler.add_job = add_and_dawdle
+        wall.set_to(datetime(2026, 1, 5, 9, 0, 10, tzinfo=LONDON))
+        desk.calendar.rebuild()
+        assert await desk.wait_told(1) == [("backup", None)]
+        await wait_until(lambda: {at.day for at in next_runs(desk.calendar).values()} == {6})
+
+    at_work(desk, scene)
+
+
 def test_what_is_overdue_at_the_start_is_done_soon(wall: Wall) -> None:
     desk = Desk(
         wall,
