@@ -4,7 +4,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -217,8 +217,16 @@ def quote_command(
         click.echo(json.dumps(answer, indent=2))
         return
     click.echo(answer["reason"])
-    for offer in answer["offers"][1:]:
-        click.echo(f"  or {offer['why']}")
+    for other in others_of(answer["offers"]):
+        click.echo(f"  or {other}")
+
+
+def others_of(offers: Sequence[Words]) -> list[str]:
+    """Return what is offered besides the first, in words; what reads the same is said once."""
+    said: dict[str, str] = {}
+    for offer in offers:
+        said.setdefault(offer["why"].removeprefix(f"{offer['way']}: "), offer["why"])
+    return list(said.values())[1:]
 
 
 def words_of(

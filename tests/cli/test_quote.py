@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from gateway.api.models import QuoteRequest, StateOfChargeBody
 from gateway.cli import main
-from gateway.cli.quote import OPTION_OF, by_options, quote_command, words_of
+from gateway.cli.quote import OPTION_OF, by_options, others_of, quote_command, words_of
 from gateway.domain.needs import Criticality, Need, Objective, StateOfCharge
 from tests.support.api_desk import Desk, api_desk
 
@@ -147,6 +147,17 @@ def test_what_cannot_be_meant_is_refused_before_it_is_asked(
 ) -> None:
     done = ask(desk, *line.split())
     assert (done.exit_code, advice in " ".join(done.stderr.split())) == (2, True), done.output
+
+
+def test_what_is_offered_twice_under_two_names_is_said_once() -> None:
+    same, later = "5.0 kWh on CP-02/1 from 10:30 to 11:07", "5.0 kWh on CP-01/1 from 12:00 to 12:30"
+    offers = [
+        {"way": "earliest finish", "why": f"earliest finish: {same}"},
+        {"way": "another start", "why": f"another start: {same}"},
+        {"way": "another connector", "why": f"another connector: {later}"},
+    ]
+    assert others_of(offers) == [f"another connector: {later}"]
+    assert others_of(offers[:1]) == []
 
 
 def test_how_sure_it_must_be_may_be_said_in_percent(desk: Desk) -> None:
