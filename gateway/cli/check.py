@@ -10,8 +10,16 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.proof_view import explain_failures, explain_watts, proof_json, proof_table
+from gateway.cli.proof_view import (
+    explain_failures,
+    explain_first_start,
+    explain_watts,
+    first_start_json,
+    proof_json,
+    proof_table,
+)
 from gateway.cli.wording import counted
+from gateway.control.first_starts import first_starts
 from gateway.settings import (
     Mistake,
     MistakesError,
@@ -121,6 +129,7 @@ def _show_settings(terminal: Console, settings: Settings, credentials: Credentia
     _show_trip_outputs(terminal, settings)
     _show_warnings(terminal, settings, credentials)
     _show_unproven(terminal, settings)
+    _show_first_starts(terminal, settings)
     if proof.holds:
         # Of the phases that are there; a circuit without a rating is refused before.
         present = [row for row in proof.phases if row.rating_ma]
@@ -164,6 +173,21 @@ def _show_unproven(terminal: Console, settings: Settings) -> None:
     terminal.print()
 
 
+def _show_first_starts(terminal: Console, settings: Settings) -> None:
+    starts = first_starts(settings.site, settings.control)
+    if not starts:
+        return
+    terminal.print(
+        "At a station never seen to obey a first vehicle may draw all it can. Others are cut for it, down"
+        " to pause; until they have followed, a circuit in full use may carry:",
+        soft_wrap=True,
+    )
+    for start in starts:
+        for line in explain_first_start(start):
+            terminal.print(f"  {line}", soft_wrap=True)
+    terminal.print()
+
+
 def _unproven(settings: Settings) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """Yield a kind of thing, those declared of it, and what commissioning has to prove of each."""
     if settings.site.stations:
@@ -189,6 +213,7 @@ def _as_json(
         "warnings": [],
         "proof": None,
         "unproven": [],
+        "first_starts": [],
     }
     if settings is not None and credentials is not None:
         document["warnings"] = [
@@ -204,6 +229,8 @@ def _as_json(
             for kind, names, proofs in _unproven(settings)
             for name in names
         ]
+        starts = first_starts(settings.site, settings.control)
+        document["first_starts"] = [first_start_json(start) for start in starts]
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 

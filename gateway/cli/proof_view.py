@@ -6,6 +6,7 @@ from itertools import groupby, zip_longest
 from rich.table import Table
 from rich.text import Text
 
+from gateway.control.first_starts import FirstStart
 from gateway.control.proof import FallbackTerm, PhaseProof, SiteProof, lower_fallbacks
 from gateway.domain.circuits import Circuit, Site
 from gateway.domain.electric import (
@@ -69,6 +70,36 @@ def explain_watts(site: Site) -> str | None:
         f"Fallbacks told in watts count at the lowest voltage, where {MIN_CHARGING_MA / 1_000:g} A of"
         f" {site.voltage_v:g} V are {counted_a:.1f} A of {lowest_v:g} V: {names}."
     )
+
+
+def explain_first_start(start: FirstStart) -> Iterator[str]:
+    """Yield what a first vehicle carries a circuit to, and how long that is borne; what is left then."""
+    others = "" if start.count == 1 else f" (or one of {start.count - 1} more)"
+    yield (
+        f"{start.circuit} {start.phase.name}: {start.connector}{others} {_amps(start.starts_ma)} A"
+        f" + {_amps(start.full_ma)} A in full use = {_amps(start.flows_ma)} A on {_amps(start.rating_ma)} A,"
+        f" which by its curve the device bears for {start.bears_s:.1f} s"
+    )
+    if start.alone_ma > start.rating_ma:
+        yield (
+            f"  with the worst-case base alone it is {_amps(start.alone_ma)} A: then no pause of others"
+            " ends it"
+        )
+
+
+def first_start_json(start: FirstStart) -> dict[str, object]:
+    """Return such a start for programs; currents in amperes."""
+    return {
+        "circuit": start.circuit,
+        "phase": start.phase.name,
+        "connector": str(start.connector),
+        "rating_a": start.rating_ma / 1_000,
+        "full_a": start.full_ma / 1_000,
+        "starts_a": start.starts_ma / 1_000,
+        "alone_a": start.alone_ma / 1_000,
+        "bears_s": round(start.bears_s, 1),
+        "connectors": start.count,
+    }
 
 
 def proof_json(site: Site, proof: SiteProof) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """The first-order thermal model of an overcurrent device, and what it says of an overload."""
 
-from math import exp, sqrt
+from math import exp, inf, log, sqrt
 
 from gateway.control.parameters import ControlParameters
 from gateway.control.state import PhaseState
@@ -44,3 +44,12 @@ def carried_ratio(curve: TripCurve, *, from_ratio: float, for_s: float) -> float
     """
     left = exp(-for_s / curve.time_constant_s)
     return sqrt((curve.trip_ratio**2 - from_ratio**2 * left) / (1.0 - left))
+
+
+def tripped_after_s(curve: TripCurve, *, from_ratio: float, ratio: float) -> float:
+    """Return after how long `ratio` times the rating trips a device that carried `from_ratio` for long."""
+    settles_at, trips_at = ratio * ratio, curve.trip_ratio**2
+    if settles_at <= trips_at:
+        return inf
+    theta = min(from_ratio**2, trips_at)
+    return curve.time_constant_s * log((settles_at - theta) / (settles_at - trips_at))

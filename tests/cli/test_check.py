@@ -55,6 +55,31 @@ def test_a_good_site_is_accepted_with_its_sums(site: Path) -> None:
     )
 
 
+def test_a_first_start_that_a_full_circuit_does_not_bear_is_noted_and_refuses_nothing(
+    site: Path,
+) -> None:
+    done = check(str(site))
+
+    assert done.exit_code == 0
+    noted = (
+        "  carpark L1: B/1 16.0 A + 30.4 A in full use = 46.4 A on 32.0 A, which by its curve the"
+        " device bears for 1.7 s\n"
+    )
+    assert noted in done.output
+    assert "then no pause of others ends it" not in done.output
+    (start,) = json.loads(check(str(site), "--json").output)["first_starts"]
+    assert (start["circuit"], start["connector"], start["bears_s"]) == ("carpark", "B/1", 1.7)
+
+    site.write_text(SITE.replace("worst_case_a: 12", "worst_case_a: 20"))
+    assert "with the worst-case base alone it is 36.0 A: then no pause" in check(str(site)).output
+
+
+def test_a_circuit_that_bears_every_first_start_is_not_noted(site: Path) -> None:
+    site.write_text(SITE.replace("rating_a: [32, 0, 0]", "rating_a: [125, 0, 0]"))
+
+    assert "never seen to obey" not in check(str(site)).output
+
+
 def test_an_overloaded_site_is_refused_with_every_term_and_a_way_out(site: Path) -> None:
     site.write_text(SITE.replace("fallback_a: 8", "fallback_a: 16"))
 
