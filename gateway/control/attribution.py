@@ -6,8 +6,9 @@ may be a raise just given, and so is not base.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from gateway.control.bounds import may_rise_from, undrawn_ma
@@ -16,21 +17,15 @@ from gateway.control.state import NEVER_S, Move, SiteState
 from gateway.control.wiring import Position
 from gateway.domain.electric import PerPhase
 
-
-class Corrected(NamedTuple):
-    """What a row's changes leave of the readings: `lows_ma` of them, and `given_ma` to raises."""
-
-    lows_ma: int
-    given_ma: int
+ENDLESS_S = float("inf")
 
 
 class _Below(NamedTuple):
-    """The connectors below a circuit that count, the oldest sample first."""
+    """The samples of the connectors below a circuit that count, the oldest first."""
 
-    in_order: list[Position]
     sampled_at_s: list[float]
-    lows_ma: list[tuple[int, ...]]
-    """Per phase, in that order: what each surely draws."""
+    summed_ma: list[list[int]]
+    """Per phase: what is surely drawn by the first so many of them."""
 
 
 class _Moved(NamedTuple):
@@ -55,8 +50,8 @@ class _Tell:
 class Attribution:
     """The comparison of connectors' readings with circuits' changes, of one decision.
 
-    What is below a circuit is gathered when one of its rows asks: in most seconds few have
-    changed. Circuits with the same connectors below, one feeding the other, share it.
+    What is below a circuit is gathered when one of its rows asks, and only what that asks for: in
+    most seconds few have changed, and few of what is below has moved.
     """
 
     def __init__(
@@ -73,27 +68,33 @@ class Attribution:
         """
         self._state = state
         self._low_ma, self._high_ma, self._read_at_s = low_ma, high_ma, read_at_s
-        self._below: dict[tuple[Position, ...], _Below] = {}
-        self._moved: dict[tuple[tuple[Position, ...], float], _Moved] = {}
-        self._raising: dict[tuple[tuple[Position, ...], float], list[Position]] = {}
+        self._below: dict[Position, _Below] = {}
+        self._moved: dict[tuple[Position, float], _Moved] = {}
+        self._raising: dict[tuple[Position, float], list[Position]] = {}
+        # Before some were sent another limit, and who they are.
+        self._raising_before: dict[tuple[Position, float], list[Position]] = {}
+        self._changed: Collection[Position] = ()
 
     def once_sent(
-        self, state: SiteState, high_ma: Sequence[int], changed: Iterable[Position]
+        self, state: SiteState, high_ma: Sequence[int], changed: Collection[Position]
     ) -> "Attribution":
         """Return the comparison in a `state` that differs in limits of `changed` alone.
 
         Their readings are the same, and so is what they tell, unless others count at all.
         """
         sent = Attribution(state, low_ma=self._low_ma, high_ma=high_ma, read_at_s=self._read_at_s)
-        sent._moved = self._moved
+        sent._moved, sent._raising_before, sent._changed = self._moved, self._raising, changed
         if all(bool(high_ma[at]) == bool(self._high_ma[at]) for at in changed):
             sent._below = self._below
         return sent
 
-    def corrected(self, circuit: Position, phase: int, told_at_s: float) -> Corrected:
-        """Return the sum of readings on a row, corrected by what the circuit has shown since.
+    def corrected(
+        self, circuit: Position, phase: int, told_at_s: float, lows_ma: int
+    ) -> tuple[int, int]:
+        """Return what a row's changes leave of the readings, and what of them is given to raises.
 
-        `told_at_s` is the oldest sample that counts on the circuit or below it.
+        `told_at_s` is the oldest sample that counts on the circuit or below it, `lows_ma` the sum of
+        what counts.
 
         A change that a connector's own newer reading shows is explained by it. The rest of a
         fall is taken from the readings of all whose sample is older; a rise is given to those
@@ -104,56 +105,66 @@ class Attribution:
         theirs. A reading that is older than what is remembered of its circuit counts nothing, and
         a rise older than what is remembered of connectors is nobody's.
         """
-        connectors = self._state.wiring.below[circuit]
-        below = self._below.get(connectors)
-        if below is None:
-            below = self._below[connectors] = self._in_order(connectors)
-        moved = self._moved.get((connectors, told_at_s))
+        moved = self._moved.get((circuit, told_at_s))
         if moved is None:
-            moved = self._moved[connectors, told_at_s] = self._moved_since(connectors, told_at_s)
+            moved = self._moved[circuit, told_at_s] = self._moved_since(circuit, told_at_s)
         measured = self._state.circuits[circuit].phases[phase]
         age_s = self._state.parameters.sample_age_s
         falls: list[_Tell] | None = None  # Made when a change asks for them.
         rises: list[_Tell] | None = None
-        sampled_at_s, lows_ma = below.sampled_at_s, below.lows_ma[phase]
-        known = bisect_left(sampled_at_s, measured.forgotten_s)
-        total_ma, taken_ma, given_ma = sum(lows_ma[known:]), 0, 0
+        taken_ma, given_ma, is_forgotten = 0, 0, measured.forgotten_s > told_at_s
         for change in measured.changes:
             at_s, delta_ma = change.at_s, change.delta_ma
             if at_s < moved.from_s:
                 continue
             if delta_ma < 0:
                 falls = _falls(moved.moves, phase, age_s) if falls is None else falls
-                fall_ma = _untold_ma(-delta_ma, at_s, falls)
-                held_ma = sum(lows_ma[known : bisect_left(sampled_at_s, at_s)])
-                taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
+                if fall_ma := _untold_ma(-delta_ma, at_s, falls):
+                    held_ma = self._sure_ma(circuit, phase, measured.forgotten_s, at_s)
+                    taken_ma += min(fall_ma, max(0, held_ma + given_ma - taken_ma))
             elif at_s > moved.told_from_s:
                 rises = _rises(moved.moves, phase, age_s) if rises is None else rises
                 if rise_ma := _untold_ma(delta_ma, at_s, rises):
-                    raising = self._raising_below(connectors, below, moved.from_s)
                     most_ma = given_ma + rise_ma
+                    raising = self._raising_below(circuit, moved.from_s)
                     room_ma = self._undrawn_ma(raising, phase, at_s, most_ma)
                     given_ma += min(rise_ma, max(0, room_ma - given_ma))
+        if not taken_ma and not is_forgotten:
+            return lows_ma, given_ma
+        total_ma = self._sure_ma(circuit, phase, measured.forgotten_s, ENDLESS_S)
         of_given_ma = max(0, taken_ma - total_ma)
-        return Corrected(max(0, total_ma - taken_ma), given_ma - of_given_ma)
+        return min(lows_ma, max(0, total_ma - taken_ma)), given_ma - of_given_ma
 
-    def _in_order(self, below: tuple[Position, ...]) -> _Below:
+    def _sure_ma(self, circuit: Position, phase: int, from_s: float, until_s: float) -> int:
+        """Return the sum of the readings below a circuit that were sampled in that time."""
+        below = self._below.get(circuit)
+        if below is None:
+            below = self._below[circuit] = self._in_order(circuit)
+        first, end = (
+            bisect_left(below.sampled_at_s, from_s),
+            bisect_left(below.sampled_at_s, until_s),
+        )
+        return max(0, below.summed_ma[phase][end] - below.summed_ma[phase][first])
+
+    def _in_order(self, circuit: Position) -> _Below:
         """Return what is below a circuit, in order of sample."""
         read_at_s, age_s = self._read_at_s, self._state.parameters.sample_age_s
-        in_order = sorted([at for at in below if self._high_ma[at]], key=read_at_s.__getitem__)
-        low_ma = [self._low_ma[at] for at in in_order]
+        counted = [at for at in self._state.wiring.below[circuit] if self._high_ma[at]]
+        counted.sort(key=read_at_s.__getitem__)
+        low_ma = [self._low_ma[at] for at in counted]
         return _Below(
-            in_order=in_order,
-            sampled_at_s=[read_at_s[at] - age_s for at in in_order],
-            lows_ma=list(zip(*low_ma, strict=True)) or [()] * 3,
+            sampled_at_s=[read_at_s[at] - age_s for at in counted],
+            summed_ma=[
+                list(accumulate([low[phase] for low in low_ma], initial=0)) for phase in range(3)
+            ],
         )
 
-    def _moved_since(self, below: tuple[Position, ...], told_at_s: float) -> _Moved:
+    def _moved_since(self, circuit: Position, told_at_s: float) -> _Moved:
         """Return how draws below a circuit moved since the oldest sample."""
         state, read_at_s, age_s = self._state, self._read_at_s, self._state.parameters.sample_age_s
         connectors, since_s = state.connectors, told_at_s - age_s
         moves, told_from_s = list[Move](), NEVER_S
-        for at in below:
+        for at in state.wiring.below[circuit]:
             moved = connectors[at].moves
             if not moved:
                 continue
@@ -164,18 +175,20 @@ class Attribution:
         from_s = min([told_at_s, *[move.since_s - age_s for move in moves]])
         return _Moved(moves, from_s, told_from_s)
 
-    def _raising_below(
-        self, connectors: tuple[Position, ...], below: _Below, from_s: float
-    ) -> list[Position]:
-        """Return who below a circuit counts and may still follow a raise or a start of since then."""
-        raising = self._raising.get((connectors, from_s))
-        if raising is None:
-            state = self._state
-            raising = self._raising[connectors, from_s] = [
-                at
-                for at in below.in_order
-                if may_rise_from(state.connectors[at], state.parameters, from_s)
-            ]
+    def _raising_below(self, circuit: Position, from_s: float) -> list[Position]:
+        """Return who below a circuit may still follow a raise or a start of since then."""
+        state, raising = self._state, self._raising.get((circuit, from_s))
+        if raising is not None:
+            return raising
+        before = self._raising_before.get((circuit, from_s))
+        looked_at: Iterable[Position] = state.wiring.below[circuit]
+        if before is not None:  # Only what has changed since can be another.
+            paths, others = state.wiring.paths, set(before)
+            looked_at = [at for at in self._changed if circuit in paths[at] and at not in others]
+        raising = [
+            at for at in looked_at if may_rise_from(state.connectors[at], state.parameters, from_s)
+        ]
+        raising = self._raising[circuit, from_s] = (before or []) + raising
         return raising
 
     def _undrawn_ma(self, raising: list[Position], phase: int, at_s: float, most_ma: int) -> int:

@@ -446,11 +446,14 @@ def undrawn_ma(
                 break
         else:
             return 0
+    for limit in belief.limits:
+        if limit.sent_at_s > at_s:
+            break
+    else:
+        return high - low  # All that counts was sent by then.
     sent_ma = [limit.limit_ma for limit in belief.limits if limit.sent_at_s <= at_s]
-    if len(sent_ma) < len(belief.limits):
-        most_ma = max(sent_ma, default=0)
-        high = min(high, most_ma + belief.excess_ma if most_ma else 0)
-    return max(0, high - low)
+    most_ma = max(sent_ma, default=0)
+    return max(0, min(high, most_ma + belief.excess_ma if most_ma else 0) - low)
 
 
 def may_rise_from(belief: ConnectorBelief, parameters: ControlParameters, from_s: float) -> bool:

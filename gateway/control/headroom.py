@@ -166,9 +166,9 @@ def _surveyed(
         for at, measured in enumerate(state.circuits[circuit].phases, 3 * circuit):
             given_ma = 0
             if measured.changes and measured.changes[-1].at_s >= told_at_s[circuit]:
-                corrected = attribution.corrected(circuit, at % 3, told_at_s[circuit])
-                lows_ma[at] = min(lows_ma[at], corrected.lows_ma)
-                given_ma = corrected.given_ma
+                lows_ma[at], given_ma = attribution.corrected(
+                    circuit, at % 3, told_at_s[circuit], lows_ma[at]
+                )
             idle_ma = counted.idle_ma[at]
             row = row_of(state, at, now_s, lows_ma=lows_ma[at], given_ma=given_ma, idle_ma=idle_ma)
             starts_ma = unproven_ma.get(at, 0)
