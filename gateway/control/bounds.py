@@ -98,8 +98,10 @@ def reading_is_current(
     """Return whether the connector's last reading still says what it draws."""
     if not belief.draws or not station.is_connected:
         return False
-    age_s = now_s - belief.draws[-1].at_s
-    if age_s <= interval_of_s(station, parameters) + parameters.interval_grace_s:
+    age_s, interval_s = now_s - belief.draws[-1].at_s, station.sample_interval_s
+    if interval_s is None:
+        interval_s = parameters.default_interval_s
+    if age_s <= interval_s + parameters.interval_grace_s:
         return True  # Within its interval, and told at once.
     return age_s <= reads_within_s(belief, station, parameters)
 
@@ -115,9 +117,8 @@ def is_unsteady(station: StationBelief, parameters: ControlParameters, now_s: fl
 
 def interval_of_s(station: StationBelief, parameters: ControlParameters) -> float:
     """Return how often the station sends meter values, as it told or as is assumed."""
-    if station.capabilities is None or station.capabilities.sample_interval_s is None:
-        return parameters.default_interval_s
-    return station.capabilities.sample_interval_s
+    interval_s = station.sample_interval_s
+    return parameters.default_interval_s if interval_s is None else interval_s
 
 
 def reads_within_s(
@@ -407,26 +408,22 @@ def may_have_lapsed(
     return True
 
 
-def counted_draw(belief: ConnectorBelief, circuits_read_at_s: float) -> Draw | None:
-    """Return the reading to count low: not yet one that shows more than the circuits could show.
+def draw_before(belief: ConnectorBelief) -> Draw | None:
+    """Return the reading to count low until the circuits are read again, once another has come.
 
-    What a reading younger than the circuit's adds may not be in the circuit's reading yet; what
-    it takes away counts at once.
+    What that adds may not be in the circuits' readings yet; what it takes away counts at once.
     """
-    if not belief.draws:
+    if len(belief.draws) == 1:
         return None
-    draw = belief.draws[-1]
-    if draw.at_s <= circuits_read_at_s:
-        return draw
-    before = belief.draws[-2] if len(belief.draws) > 1 else None
-    if before is None or before.surely_ma is None or draw.surely_ma is None:
+    before, draw = belief.draws[-2:]
+    if before.surely_ma is None or draw.surely_ma is None:
         return None
     return draw if max(draw.surely_ma) < max(before.surely_ma) else before
 
 
-def low_ma(draw: Draw | None, *, is_current: bool) -> PerPhase:
+def low_ma(draw: Draw, *, is_current: bool) -> PerPhase:
     """Return what a reading says is surely drawn on each supply phase; nothing when not known."""
-    if draw is None or draw.surely_ma is None or not is_current:
+    if draw.surely_ma is None or not is_current:
         return NOTHING
     return draw.surely_ma
 

@@ -102,7 +102,8 @@ def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> boo
     newest = belief.limits[-1]
     if newest.last_sequence == 0:
         return True
-    if seen.high_ma[at] - belief.excess_ma <= _allowed_ma(state, at):
+    high_ma = seen.high_ma[at] - belief.excess_ma
+    if high_ma <= newest.limit_ma or high_ma <= _allowed_ma(state, at):
         return True  # It rests, or what was before is out of force.
     if not newest.is_answered:
         return not is_unanswered(state, at, now_s)
@@ -151,7 +152,7 @@ def board_of(moment: Moment) -> Board:
         cap_ma = max_ma if cap is None else min(max_ma, cap.limit_ma)
         limit_ma = min(cap_ma, told_ma(belief, station) if trial is None else trial.limit_ma)
         confirmable = is_confirmable(state, seen, at, now_s)
-        if belief.limits[-1].limit_ma:
+        if belief.mask is not None and belief.limits[-1].limit_ma:
             known_counts[at] = phase_counts[at] = phases_to_tell(belief)
         if tells_all[at] and tells_all_phases(state, at, cap):
             phase_counts[at] = len(wiring.connectors[at].phases)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from gateway.control.attribution import Attribution
 from gateway.control.bounds import (
-    counted_draw,
     counted_limit_ma,
+    draw_before,
     fallback_ma,
     high_ma,
     is_asleep,
@@ -29,7 +29,7 @@ from gateway.control.bounds import (
     reading_is_current,
 )
 from gateway.control.rows import Row, row_of, with_mute
-from gateway.control.state import NEVER_S, SiteState
+from gateway.control.state import NEVER_S, Draw, SiteState
 from gateway.control.three_phase import within_three_phase_bounds
 from gateway.control.wants import Claims
 from gateway.control.wiring import Mask, Position
@@ -91,13 +91,16 @@ def survey(state: SiteState, now_s: float) -> Survey:
     """Return every row's arithmetic and every connector's claim."""
     count, read_at_s = len(state.circuits), _read_at_s(state, now_s)
     parts = [_part(state, at, read_at_s, now_s) for at in range(len(state.connectors))]
+    stations, station_of = state.stations, state.wiring.station_of
+    unproven = [at for at, of in enumerate(station_of) if not stations[of].is_proven]
+    mute = _mute(state, unproven, now_s)
     counted = Counted(
         parts=parts,
         claimed_ma=[0, 0, 0] * count,
         lows_ma=[0, 0, 0] * count,
         idle_ma=_idle_ma(state, parts),
-        mute=_mute(state, now_s),
-        asleep=_asleep(state, now_s),
+        mute=mute,
+        asleep=_asleep(state, unproven, mute),
         told_at_s=[ENDLESS_S] * count,
         read_at_s=read_at_s,
         rows=[],
@@ -201,10 +204,12 @@ def _part(state: SiteState, at: Position, circuits_read_at_s: list[float], now_s
         # Nearly always within the highest limit that may be in force, and told at once.
         if is_current and not is_over and (highest_ma is None or highest_ma > belief.in_force_ma):
             is_over = is_overdrawn(connector, belief, station, parameters)
-        is_current = is_current and not is_doubted
-        draw = counted_draw(belief, circuits_read_at_s[wiring.paths[at][0]])
-        low = low_ma(draw, is_current=is_current)
-        read_at_s = -ENDLESS_S if draw is None else draw.at_s
+        draw: Draw | None = belief.draws[-1]
+        if belief.draws[-1].at_s > circuits_read_at_s[wiring.paths[at][0]]:
+            draw = draw_before(belief)
+        if draw is not None:
+            low = low_ma(draw, is_current=is_current and not is_doubted)
+            read_at_s = draw.at_s
     high = high_ma(connector, belief, station, parameters, now_s, is_over=is_over)
     mask = wiring.wired[at]
     if not is_doubted:
@@ -253,26 +258,25 @@ def _idle_ma(state: SiteState, parts: list[Part]) -> list[int]:
     return idle_ma
 
 
-def _mute(state: SiteState, now_s: float) -> list[Position]:
+def _mute(state: SiteState, unproven: list[Position], now_s: float) -> list[Position]:
     """Return the connectors that tell nothing, at stations not yet proven."""
     stations, parameters, station_of = state.stations, state.parameters, state.wiring.station_of
     return [
         at
-        for at, belief in enumerate(state.connectors)
-        if belief.plugged_at_s is not None
-        and is_mute(belief, stations[station_of[at]], parameters, now_s)
+        for at in unproven
+        if is_mute(state.connectors[at], stations[station_of[at]], parameters, now_s)
     ]
 
 
-def _asleep(state: SiteState, now_s: float) -> list[Position]:
+def _asleep(state: SiteState, unproven: list[Position], mute: list[Position]) -> list[Position]:
     """Return the connectors whose stations tell that their vehicles sleep, and are not yet proven."""
-    stations, parameters, station_of = state.stations, state.parameters, state.wiring.station_of
+    stations, station_of, silent = state.stations, state.wiring.station_of, set(mute)
     return [
         at
-        for at, belief in enumerate(state.connectors)
-        if belief.is_asleep
-        and is_asleep(belief, stations[station_of[at]])
-        and not is_mute(belief, stations[station_of[at]], parameters, now_s)
+        for at in unproven
+        if state.connectors[at].is_asleep
+        and is_asleep(state.connectors[at], stations[station_of[at]])
+        and at not in silent
     ]
 
 

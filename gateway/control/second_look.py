@@ -6,6 +6,7 @@ changes of a circuit are taken to tell. So a raise that fitted may no longer fit
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 
 from gateway.control.headroom import Survey, survey_again
 from gateway.control.standing import after_sending, is_renewed
@@ -84,9 +85,9 @@ def misfits(
         connectors[at] = after_sending(beliefs[at], sent, station, state.parameters)
         changed.append(at)
     after = survey_again(replace(state, connectors=tuple(connectors)), seen, changed, now_s)
-    were_over = _over(seen)
-    over = {row for row in _over(after) if row not in were_over or _carries_more(seen, after, row)}
-    return {at for at in raised if not over.isdisjoint(state.wiring.rows[at][after.masks[at]])}
+    rows_of = {at: state.wiring.rows[at][after.masks[at]] for at in raised}
+    over = {row for row in set(chain(*rows_of.values())) if _fits_less(seen, after, row)}
+    return {at for at, rows in rows_of.items() if not over.isdisjoint(rows)}
 
 
 def _is_raise(limit: CurrentLimit, belief: ConnectorBelief) -> bool:
@@ -95,10 +96,11 @@ def _is_raise(limit: CurrentLimit, belief: ConnectorBelief) -> bool:
     return limit.limit_ma > newest.limit_ma or is_for_more
 
 
-def _over(seen: Survey) -> set[int]:
-    """Return the rows on which more is claimed than they have."""
-    pairs = enumerate(zip(seen.claimed_ma, seen.rows, strict=True))
-    return {at for at, (claimed_ma, row) in pairs if claimed_ma > row.available_ma}
+def _fits_less(seen: Survey, after: Survey, row: int) -> bool:
+    """Return whether a row does not fit after, though it did, or not by as little."""
+    if after.claimed_ma[row] <= after.rows[row].available_ma:
+        return False
+    return seen.claimed_ma[row] <= seen.rows[row].available_ma or _carries_more(seen, after, row)
 
 
 def _carries_more(seen: Survey, after: Survey, row: int) -> bool:

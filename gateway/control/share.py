@@ -185,7 +185,8 @@ def start_waiting(
             # What is left there is no use to others for long: they would be cut for it again.
             for row in short:
                 board.crowded.add(row)
-                board.keep_proven(row, at, max(0, board.proven_room_ma[row]))
+                if board.proven_room_ma[row] > 0:
+                    board.keep_proven(row, at, board.proven_room_ma[row])
             continue
         for row in board.rows[at]:
             if board.room_ma[row] < least_ma:

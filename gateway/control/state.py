@@ -219,12 +219,16 @@ class StationBelief:
     firmware: str | None = None
     takes_watts: bool = field(init=False, repr=False)
     """Whether it is told its limits in watts alone."""
+    sample_interval_s: float | None = field(init=False, repr=False)
+    """How often it sends meter values; None: it did not tell."""
 
     def __post_init__(self) -> None:
         """Work out what every decision asks of each connector."""
         told = self.capabilities
         takes_watts = told is not None and RateUnit.AMPERES not in told.rate_units
         object.__setattr__(self, "takes_watts", takes_watts)
+        interval_s = None if told is None else told.sample_interval_s
+        object.__setattr__(self, "sample_interval_s", interval_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Which reason is the primary one for each connector's limit."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from gateway.control.all_phases import asks_all_phases
 from gateway.control.board import Board
@@ -76,18 +77,24 @@ def _of_its_own(
 ) -> Reason | None:
     """Return the reason that a connector, its vehicle or its station gives by itself."""
     state, limit_ma, cap = moment.state, board.limit_ma[at], moment.caps[at]
-    connector = state.wiring.connectors[at]
-    if limit_ma >= connector.max_ma:
-        return Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
+    if limit_ma >= state.wiring.max_ma[at]:
+        return _at_maximum(limit_ma)
     if memory.tells_all_phases[at] and state.connectors[at].resting_since_s is not None:
         return _of_phases(moment, board, at, moment.seen.high_ma[at], None)
     if moment.stations[at].takes_watts and asks_all_phases(state, at, cap):
         return _of_phases(moment, board, at, 0, tightest(at))
     if cap is not None and (limit_ma >= cap.limit_ma or _is_cut_for_trial(moment, board, at, cap)):
         return cap if limit_ma == cap.limit_ma else cap._replace(limit_ma=limit_ma)
-    if connector.ref == memory.lapse.connector:
+    lapsing = memory.lapse.connector
+    if lapsing is not None and state.wiring.connectors[at].ref == lapsing:
         return _of_lapse(state, at, limit_ma, moment.now_s)
     return None
+
+
+@lru_cache(maxsize=64)
+def _at_maximum(limit_ma: int) -> Reason:
+    """Return the reason of all that have their installed maximum: many have the same."""
+    return Reason(kind=ReasonKind.AT_MAXIMUM, limit_ma=limit_ma)
 
 
 def _of_holding(moment: Moment, board: Board, at: Position, tightest: Tightest) -> Reason | None:
