@@ -45,10 +45,11 @@ from gateway.domain.tokens import TokenPolicy
 from gateway.ports import Clock, Ledger, Post
 
 OPEN_TIMEOUT_S: Final = 20.0  # For a handshake: a round trip, over a modem that repeats it.
-CLOSE_TIMEOUT_S: Final = 10
+CLOSE_TIMEOUT_S: Final = 5  # For the closing handshake: a stop waits so long for who never ends it.
 BACKLOG: Final = 2048
 MAX_PENDING_STATIONS: Final = 64
 MAX_STRANGER_LINES_A_MINUTE: Final = 10
+MAX_STATION_LINES_A_MINUTE: Final = 10
 
 # What a connection is ended with when its frames break the WebSocket's own rules (RFC 6455 §7.4).
 _FRAMING_FAULTS: Final = frozenset(
@@ -66,13 +67,17 @@ class CannotListenError(HeadroomError):
 class _Station:
     """An adopted station: its adapters live on from connection to connection.
 
-    `is_silent` while nothing comes on the connection it has: it may not hear us.
+    `is_silent` while nothing comes on the connection it has: it may not hear us. `log_lines` is
+    how often its bad frames are told of, however often it connects.
     """
 
     adapters: dict[OcppVersion, StationAdapter] = field(default_factory=dict)
     adapter: StationAdapter | None = None
     session: Session | None = None
     is_silent: bool = False
+    log_lines: MinuteBudget = field(
+        default_factory=lambda: MinuteBudget(MAX_STATION_LINES_A_MINUTE)
+    )
 
 
 class OcppServer:
@@ -288,7 +293,7 @@ class OcppServer:
         if adapter is None:
             adapter = self._versions[version].make_adapter(self._context(station))
             record.adapters[version] = adapter
-        session = self._make_session(station, version, connection, adapter)
+        session = self._make_session(station, version, connection, adapter, record.log_lines)
         if record.session is not None:
             _log.info("%s: a newer connection takes over", station)
             self.counters["taken-over"] += 1
@@ -322,7 +327,7 @@ class OcppServer:
             clock=self._clock,
             is_adopted=lambda: self._door.is_adopted(station),
         )
-        session = self._make_session(station, version, connection, adapter)
+        session = self._make_session(station, version, connection, adapter, self._stranger_lines)
         adapter.close = session.close
         if station in self._pending:
             self._pending[station][0].close(1000, "a newer connection took over")
@@ -374,6 +379,7 @@ class OcppServer:
         version: OcppVersion,
         connection: StationConnection,
         conversation: Conversation,
+        log_lines: MinuteBudget,
     ) -> Session:
         return Session(
             station=station,
@@ -383,6 +389,7 @@ class OcppServer:
             intake=self._intakes[version],
             generation=next(self._generations),
             counters=self.counters,
+            may_log=lambda: log_lines.spend(self._clock.monotonic_s()),
             spawn=self._spawn,
         )
 

@@ -41,7 +41,6 @@ from gateway.domain.ids import StationId
 MAX_BAD_FRAMES_A_MINUTE: Final = 30
 CACHED_ANSWERS: Final = 16
 REMEMBERED_CALLS: Final = 16
-MAX_LOG_LINES_A_MINUTE: Final = 10
 LOGGED_BYTES: Final = 200
 WALKED_A_FRAME: Final = 100
 """So many values looked at in mending are as much work as a few frames without fault."""
@@ -73,8 +72,8 @@ class Session:
         "_is_interview_due",
         "_is_lost",
         "_later",
-        "_log_lines",
         "_loop",
+        "_may_log",
         "_queue",
         "_sequence",
         "_spawn",
@@ -92,6 +91,7 @@ class Session:
         intake: Intake,
         generation: int,
         counters: Counter[str],
+        may_log: Callable[[], bool],
         spawn: Spawn,
     ) -> None:
         """Take over an open connection; nothing is read before `run`."""
@@ -102,6 +102,7 @@ class Session:
         self._intake = intake
         self._generation = generation
         self._counters = counters
+        self._may_log = may_log
         self._spawn = spawn
         self._dialect = DIALECTS[version]
         self._loop = asyncio.get_running_loop()
@@ -118,7 +119,6 @@ class Session:
         # By what they wait for: the calls to be answered then, and the answers.
         self._later: dict[asyncio.Future[None], dict[str, bytes]] = {}
         self._bad_frames = MinuteBudget(MAX_BAD_FRAMES_A_MINUTE)
-        self._log_lines = MinuteBudget(MAX_LOG_LINES_A_MINUTE)
 
     async def run(self) -> None:
         """Answer until the connection ends; every call out ends with it."""
@@ -214,7 +214,7 @@ class Session:
             return encode_error(call.id, refusal.code, refusal.description)
         except Exception:  # noqa: BLE001 - a fault of ours ends neither connection nor process
             self._counters["internal-error"] += 1
-            if self._log_lines.spend(self._loop.time()):
+            if self._may_log():
                 _log.exception("%s: cannot answer %r", self.station, call.action[:50])
             return encode_error(call.id, "InternalError", "the fault is ours and was logged")
 
@@ -290,12 +290,13 @@ class Session:
         if self._bad_frames.spend(self._loop.time()):
             self._log_bad(reason, raw)
         elif not self._is_lost:
-            _log.warning("%s: too many bad frames, connection closed", self.station)
+            if self._may_log():
+                _log.warning("%s: too many bad frames, connection closed", self.station)
             self._counters["abusive"] += 1
             self.close(CloseCode.POLICY_VIOLATION, "too many bad frames")
 
     def _log_bad(self, reason: str, raw: bytes) -> None:
-        if self._log_lines.spend(self._loop.time()):
+        if self._may_log():
             # The bytes as they came: a decoded value may be too deep to be printed.
             _log.warning("%s: %s: %r", self.station, reason, raw[:LOGGED_BYTES])
 

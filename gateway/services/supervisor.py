@@ -17,7 +17,7 @@ FAILURE_WINDOW_S = 600.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 ENDS_WITHIN_S = 12.0
-"""What one service may take to end; stations get their ten seconds to close a connection."""
+"""What one service may take to end; stations get five seconds of it to close a connection."""
 
 ALL_END_WITHIN_S = 20.0
 """What all of them together may take: whoever asked us to end will not wait for ever."""

@@ -340,6 +340,21 @@ def test_who_sends_nothing_but_bad_frames_loses_the_connection(frame: bytes) -> 
     in_hall(scene)
 
 
+@pytest.mark.parametrize("name", ["CP-01", "stranger"])
+def test_who_comes_back_with_bad_frames_fills_no_log(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(hall: Hall) -> None:
+        for _ in range(4):
+            async with hall.connect(name) as bad:
+                with pytest.raises(ConnectionClosed):
+                    await flood(bad, b"nonsense")
+        assert hall.server.counters["abusive"] == 4
+
+    in_hall(scene)
+    assert sum("nonsense" in line for line in caplog.messages) in range(1, 11)
+
+
 def test_some_bad_frames_are_forgiven() -> None:
     async def scene(hall: Hall) -> None:
         async with hall.connect("CP-01") as station:
