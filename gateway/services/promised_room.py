@@ -118,7 +118,8 @@ class PromisedRoom:
             if at_s - self._short_since_s[key] >= SHORT_FOR_S:
                 name, is_its = key
                 (lacks.broken if is_its else lacks.unknown)[name] = why
-        return lacks
+        unknown = {name: why for name, why in lacks.unknown.items() if name not in lacks.broken}
+        return lacks._replace(unknown=unknown)
 
     def _short(self, cycle: Cycle, row: int, now_ma: int) -> _Short:
         """Return what a row lacks for what promised draws may have now, `now_ma` in all."""
@@ -169,17 +170,19 @@ def _is_measured(cycle: Cycle, row: int) -> bool:
 
 
 def _said(cycle: Cycle, short: Mapping[int, _Short]) -> dict[bool, str]:
-    """Return what is said of the row that a draw is most short on, by whether that is its room."""
-    least_ma = cycle.state.parameters.dead_band_ma
+    """Return what is said of the row that a draw is most short on, by whether that is surely its room.
+
+    What is surely missing is missing at any rate: it may be sure in some seconds of a minute only.
+    """
+    least_ma, said = cycle.state.parameters.dead_band_ma, dict[bool, str]()
     its_ma, row = max((of_row.surely_ma, -row) for row, of_row in short.items())
     if its_ma >= least_ma:
-        return {True: _short_said(cycle, -row, its_ma)}
+        said[True] = _short_said(cycle, -row, its_ma)
     over_ma, row = max((of_row.maybe_ma, -row) for row, of_row in short.items())
-    if over_ma < least_ma:
-        return {}
-    return {
-        False: f"{_short_said(cycle, -row, over_ma)}; whether that was its room nobody measured"
-    }
+    if over_ma >= least_ma:
+        whose = "whether that was its room nobody measured"
+        said[False] = f"{_short_said(cycle, -row, over_ma)}; {whose}"
+    return said
 
 
 def _short_said(cycle: Cycle, row: int, short_ma: int) -> str:

@@ -399,3 +399,18 @@ def test_what_became_of_a_draw_is_whether_its_room_was_there() -> None:
         assert house.of(unknown).cause == "nobody measured"
 
     run_virtual(test())
+
+
+def test_where_room_is_missing_all_the_time_but_not_surely_its_own_nobody_says_it_was_there() -> (
+    None
+):
+    # Of 20 A there are 15 A, and each while more comes than was promised.
+    others = tuple((at, at + 20, "board", 25.0) for at in range(90, 660, 40))
+    board = Board(KITCHEN, base_a=80.0, loads=others)
+    unknown = set[str]()
+    for second in range(60, 300):
+        broken, whose = board.run(second)
+        assert broken == {}
+        unknown |= set(whose)
+
+    assert unknown == {"kitchen"}
