@@ -6,7 +6,7 @@ from typing import NamedTuple
 from gateway.control.promised_draws import PromisedDraw, owed_ma
 from gateway.domain.electric import Phase
 from gateway.domain.promises import PromiseState, Reservation, Stretch
-from gateway.services.base_before import NEAR_S, WATCHED_S, BaseBefore
+from gateway.services.base_before import NEAR_S, BaseBefore
 from gateway.services.control_loop import Cycle
 
 SHORT_FOR_S = 60.0
@@ -26,11 +26,18 @@ class Lacks(NamedTuple):
 
 
 class _Promised(NamedTuple):
-    """What promised loads may draw on a row: now, and at most within a moment; until an epoch second."""
+    """What promised loads may draw on a row: now, and at most within a moment; until an epoch second.
+
+    Where it `is_ahead`, another draw begins within a moment, or one goes on with more.
+    """
 
     now_ma: int
     soon_ma: int
     until_at_s: float
+    is_ahead: bool
+
+
+_NOTHING = _Promised(now_ma=0, soon_ma=0, until_at_s=0.0, is_ahead=False)
 
 
 class _Short(NamedTuple):
@@ -64,11 +71,7 @@ class PromisedRoom:
         }
         promised = _of_rows((self._broken | open_draws).values(), now_s)
         self._look_at_base(cycle, promised)
-        kept = {
-            row: self._draw_of(cycle, row, of_row, now_s)
-            for row, of_row in promised.items()
-            if of_row.soon_ma
-        }
+        kept = {row: self._draw_of(cycle, row, of_row, now_s) for row, of_row in promised.items()}
         if kept != self._kept:
             self._kept = kept
             self._tell(kept)
@@ -77,13 +80,12 @@ class PromisedRoom:
         return lacks
 
     def _look_at_base(self, cycle: Cycle, promised: Mapping[int, _Promised]) -> None:
-        self._before = {row: self._before.get(row) or BaseBefore() for row in promised}
-        for row, before in self._before.items():
-            of_row = promised[row]
-            before.note(
-                cycle.decision.survey.rows[row].base_ma if _is_measured(cycle, row) else None,
+        for row, seen in enumerate(cycle.decision.survey.rows):
+            of_row = promised.get(row, _NOTHING)
+            self._before.setdefault(row, BaseBefore()).note(
+                seen.base_ma if _is_measured(cycle, row) else None,
                 flows_ma=of_row.now_ma,
-                soon_ma=of_row.soon_ma,
+                is_ahead=of_row.is_ahead,
                 at_s=cycle.decision.at_s,
             )
 
@@ -135,26 +137,36 @@ class PromisedRoom:
 
 
 def _of_rows(draws: Iterable[Reservation], now_s: float) -> dict[int, _Promised]:
-    """Return what draws may have of each row whose base is to be known for them."""
-    parts = dict[int, list[Stretch]]()
+    """Return what draws may have of each row, now or within a moment."""
+    parts, ahead = dict[int, list[Stretch]](), set[int]()
     for draw in draws:
         due = [
             part
             for part in draw.envelope
-            if part.current_ma and part.from_at_s - WATCHED_S <= now_s < part.until_at_s
+            if part.current_ma and part.from_at_s - NEAR_S <= now_s < part.until_at_s
         ]
         for row in draw.rows if due else ():
             parts.setdefault(row, []).extend(due)
-    return {row: _promised(due, now_s) for row, due in parts.items()}
+        if any(now_s < part.from_at_s and not _goes_on(draw, part) for part in due):
+            ahead.update(draw.rows)
+    return {row: _promised(due, now_s, is_ahead=row in ahead) for row, due in parts.items()}
 
 
-def _promised(parts: list[Stretch], now_s: float) -> _Promised:
-    near = [part for part in parts if part.from_at_s <= now_s + NEAR_S]
-    begins_s = {now_s, *(max(now_s, part.from_at_s) for part in near)}
+def _goes_on(draw: Reservation, part: Stretch) -> bool:
+    """Return whether a part of a draw is no more than the one just before it."""
+    return any(
+        before.until_at_s == part.from_at_s and before.current_ma >= part.current_ma
+        for before in draw.envelope
+    )
+
+
+def _promised(parts: list[Stretch], now_s: float, *, is_ahead: bool) -> _Promised:
+    begins_s = {max(now_s, part.from_at_s) for part in parts}
     return _Promised(
-        now_ma=_current_ma(near, now_s),
-        soon_ma=max(_current_ma(near, at_s) for at_s in begins_s),
-        until_at_s=max((part.until_at_s for part in near), default=now_s),
+        now_ma=_current_ma(parts, now_s),
+        soon_ma=max(_current_ma(parts, at_s) for at_s in begins_s),
+        until_at_s=max(part.until_at_s for part in parts),
+        is_ahead=is_ahead,
     )
 
 

@@ -81,10 +81,11 @@ def watched(of_loads: list[Load], others_ma: Callable[[int], int]) -> list[Look]
         now_ma, soon_ma = promised_ma[at_s], max(promised_ma[at_s : at_s + near_s + 1])
         flows_ma = sum(load.flows_ma(at_s) for load in of_loads)
         base_ma = flows_ma + others_ma(at_s)
-        before.note(base_ma, flows_ma=now_ma, soon_ma=soon_ma, at_s=float(at_s))
-        assert before.without is not None
-        owed = owed_ma(soon_ma, before.without.most_ma, base_ma)
-        surely = owed_ma(now_ma, before.without.least_ma, base_ma)
+        is_ahead = any(at_s < load.from_s <= at_s + near_s for load in of_loads)
+        before.note(base_ma, flows_ma=now_ma, is_ahead=is_ahead, at_s=float(at_s))
+        least_ma, most_ma = (None, None) if before.without is None else before.without
+        owed = owed_ma(soon_ma, most_ma, base_ma)
+        surely = owed_ma(now_ma, least_ma, base_ma)
         looks.append(Look(at_s, now_ma, soon_ma, flows_ma, others_ma(at_s), owed, surely))
     return looks
 
@@ -140,25 +141,119 @@ def test_whatever_else_draws_no_more_is_kept_than_was_promised_and_nothing_after
         assert 0 <= look.surely_owed_ma <= look.now_ma
 
 
+class Watch:
+    """An estimate that is told a second after the other; a draw that begins soon has it found anew."""
+
+    def __init__(self) -> None:
+        self.before, self.now_s = BaseBefore(), 0
+
+    def note(self, base_a: int | None, *, flows_a: int = 0, for_s: int = 1) -> None:
+        for _ in range(for_s):
+            self._note(base_a, flows_a, is_ahead=False)
+
+    def ahead(self, base_a: int, *, flows_a: int = 0) -> tuple[float, float] | None:
+        """Return the least and the most, a draw being ahead."""
+        self._note(base_a, flows_a, is_ahead=True)
+        return self.without_a()
+
+    def without_a(self) -> tuple[float, float] | None:
+        without = self.before.without
+        return None if without is None else (without.least_ma / 1_000, without.most_ma / 1_000)
+
+    def _note(self, base_a: int | None, flows_a: int, *, is_ahead: bool) -> None:
+        base_ma = None if base_a is None else base_a * 1_000
+        at_s = float(self.now_s)
+        self.before.note(base_ma, flows_ma=flows_a * 1_000, is_ahead=is_ahead, at_s=at_s)
+        self.now_s += 1
+
+
+def test_of_five_minutes_before_a_draw_the_least_and_the_most_count_and_nothing_older() -> None:
+    watch = Watch()
+    watch.note(20, for_s=4)
+    watch.note(50)
+    watch.note(10)
+    watch.note(20, for_s=298)
+    assert watch.ahead(20) == (10, 50)
+
+    watch.note(20, for_s=8)
+    assert watch.ahead(20) == (20, 20)
+
+
+def test_base_is_watched_before_anything_is_promised() -> None:
+    watch = Watch()
+    watch.note(50)
+    watch.note(20, for_s=100)
+    assert watch.without_a() is None
+
+    watch.note(20, flows_a=5)
+    assert watch.without_a() == (15, 50)
+
+
+def test_what_runs_on_for_half_a_minute_is_the_draw_s_that_was_and_then_somebody_else_s() -> None:
+    watch = Watch()
+    watch.note(20, for_s=60)
+    watch.ahead(20)
+    watch.note(30, flows_a=10)
+    watch.note(30, for_s=28)
+    assert watch.ahead(30) == (20, 20)
+
+    watch.note(30, for_s=8)
+    assert watch.without_a() is None
+    assert watch.ahead(30) == (20, 30)
+
+
+def test_what_base_is_above_all_that_may_flow_is_somebody_else_s_from_the_next_draw_on() -> None:
+    watch = Watch()
+    watch.ahead(20)
+    watch.note(45, flows_a=10, for_s=100)
+    assert watch.without_a() == (20, 20)
+    assert watch.ahead(45, flows_a=10) == (20, 35)
+
+    watch.note(45, flows_a=10, for_s=306)
+    assert watch.ahead(45, flows_a=10) == (35, 35)
+
+
+def test_where_less_flows_than_may_base_without_it_is_between_what_it_was_and_what_it_is() -> None:
+    watch = Watch()
+    watch.note(30)
+    assert watch.ahead(20) == (20, 30)
+    watch.note(25, flows_a=10, for_s=306)
+    assert watch.ahead(25, flows_a=10) == (20, 25)
+
+    watch.note(17, flows_a=10, for_s=306)
+    assert watch.ahead(17, flows_a=10) == (17, 17)
+
+
+def test_a_second_without_a_reading_hides_none_beside_it() -> None:
+    watch = Watch()
+    watch.note(None)
+    watch.note(20)
+    watch.note(None)
+    watch.note(30, flows_a=0)
+    watch.note(None, for_s=9)
+
+    assert watch.ahead(25) == (20, 30)
+
+
 def test_where_nothing_measured_base_nothing_is_known_of_it() -> None:
     before = BaseBefore()
     for at_s in range(100):
-        before.note(None, flows_ma=0, soon_ma=5_000, at_s=float(at_s))
+        before.note(None, flows_ma=0, is_ahead=True, at_s=float(at_s))
         assert before.without is None
 
     # It may flow by now: then base holds it already, or does not.
-    before.note(30_000, flows_ma=5_000, soon_ma=5_000, at_s=100.0)
+    before.note(30_000, flows_ma=5_000, is_ahead=False, at_s=100.0)
     assert before.without == (25_000, 30_000)
-    before.note(35_000, flows_ma=5_000, soon_ma=5_000, at_s=101.0)
+    before.note(35_000, flows_ma=5_000, is_ahead=False, at_s=101.0)
     assert before.without == (25_000, 30_000)
 
 
 def test_what_was_measured_long_ago_is_forgotten_before_the_next_draw_only() -> None:
     before = BaseBefore()
-    before.note(30_000, flows_ma=0, soon_ma=5_000, at_s=0.0)
+    before.note(30_000, flows_ma=0, is_ahead=True, at_s=0.0)
     late_s = WATCHED_S + 1.0
-    before.note(None, flows_ma=5_000, soon_ma=5_000, at_s=late_s)
+    before.note(None, flows_ma=5_000, is_ahead=False, at_s=late_s)
     assert before.without == (30_000, 30_000)
 
-    before.note(None, flows_ma=5_000, soon_ma=9_000, at_s=late_s + 1.0)
+    before.note(None, flows_ma=5_000, is_ahead=True, at_s=late_s + 1.0)
     assert before.without is None

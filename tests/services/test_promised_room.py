@@ -310,6 +310,7 @@ def test_what_was_before_is_noted_only_from_a_meter_that_is_read() -> None:
     board = Board(loads=((60, 660, "board", 12.0),))
     board.mute_from, board.mute_until = 1, 55
     board.run(10)
+    board.room = PromisedRoom(board.room_told)
     board.promises = (draw("a", (60, 660, 12)),)
     board.run(50)
     assert {kept.before_ma for kept in board.told[-1].values()} == {None}
@@ -348,6 +349,7 @@ def test_nobody_judges_a_draw_before_which_nothing_was_measured() -> None:
     board = Board(worst_case_a=70, loads=((60, 660, "board", 30.0),))
     board.mute_from, board.mute_until = 1, 150
     board.run(10)
+    board.room = PromisedRoom(board.room_told)
     board.promises = (draw("a", (60, 660, 30)),)
     said = (
         "circuit board was short of 5.0 A on L1 for 60 s; whether that was its room nobody measured"
@@ -401,6 +403,21 @@ def test_what_became_of_a_draw_is_whether_its_room_was_there() -> None:
     run_virtual(test())
 
 
+@pytest.mark.parametrize("confirmed", [50, 62])
+def test_an_oven_that_is_off_as_a_draw_is_promised_late_takes_nothing_of_its_room(
+    confirmed: int,
+) -> None:
+    loads = ((40, 75, "board", -45.0), (240, 660, "board", 45.0))
+    board = Board(base_a=50.0, worst_case_a=95, loads=loads)
+    board.run(confirmed)
+    board.promises = (draw("a", (60, 660, 45)),)
+    board.run(239)
+
+    assert board.charging_a == 0
+    board.run(300)
+    assert board.peak_a <= 95
+
+
 def test_where_room_is_missing_all_the_time_but_not_surely_its_own_nobody_says_it_was_there() -> (
     None
 ):
@@ -414,3 +431,24 @@ def test_where_room_is_missing_all_the_time_but_not_surely_its_own_nobody_says_i
         unknown |= set(whose)
 
     assert unknown == {"kitchen"}
+
+
+def test_what_base_rose_by_beside_a_draw_is_not_taken_off_one_that_takes_its_place() -> None:
+    loads = ((60, 640, "board", 20.0), (200, 9_999, "board", 20.0), (800, 1_500, "board", 20.0))
+    first, second = draw("first", (60, 660, 20)), draw("second", (660, 1_560, 20))
+    board = Board(first, second, base_a=40.0, worst_case_a=95, loads=loads)
+    board.run(799)
+
+    assert board.site.state.promised_draws[0].owed_ma(60_000, 0.0) >= 19_000
+    board.peak_a = 0.0
+    board.run(900)
+    assert board.peak_a <= 95
+
+
+def test_a_draw_told_in_parts_that_are_alike_is_one() -> None:
+    # An oven is off for longer than base is watched, in the midst of it.
+    loads = ((40, 400, "board", -30.0),)
+    board = Board(draw("a", (60, 390, 30), (390, 660, 30)), base_a=50.0, loads=loads)
+    board.run(450)
+
+    assert board.site.state.promised_draws[0].owed_ma(50_000, 0.0) == 30_000
