@@ -133,17 +133,19 @@ def best_first(offers: Iterable[Offer], ask: Ask) -> list[Offer]:
     """Return offers in the order of what is best by the objective of who asks.
 
     Fastest is what gives all soonest, to a vehicle that comes when it said; most energy what gives
-    most by its departure. Else what is nearest to the question stays first.
+    most by its departure, and so is best for who wants all soon where nothing gives all. Else what is
+    nearest to the question stays first.
     """
     wanted_wh = inf if ask.energy_wh is None else ask.energy_wh
-
-    def fastest(offer: Offer) -> tuple[bool, bool, float]:
-        is_earlier = offer.start_s < ask.from_s
-        return offer.energy_wh < wanted_wh, is_earlier, offer.finish_s
 
     def most_energy(offer: Offer) -> tuple[bool, float]:
         is_within = ask.from_s <= offer.start_s and offer.finish_s <= ask.until_s
         return not is_within, -offer.energy_wh
+
+    def fastest(offer: Offer) -> tuple[bool, bool, float]:
+        if offer.energy_wh < wanted_wh:
+            return True, *most_energy(offer)
+        return False, offer.start_s < ask.from_s, offer.finish_s
 
     match ask.objective:
         case Objective.FASTEST:

@@ -186,6 +186,27 @@ def test_the_first_offer_is_best_by_what_is_wanted(
     assert {Way.MOST_ENERGY, Way.EARLIEST_FINISH} < {offer.offer.way for offer in said.offers}
 
 
+@pytest.mark.parametrize("objective", Objective)
+@pytest.mark.parametrize("energy_wh", [40_000, None])
+def test_where_nothing_gives_all_the_first_offer_is_no_less_for_being_done_soon(
+    objective: Objective, energy_wh: int | None
+) -> None:
+    grid = grid_of()
+    left_ma = np.zeros((3, grid.slot_count), dtype=np.int64)
+    # At full power for half an hour, at half for the rest of two, and nothing behind.
+    begins_s = np.array(grid.edges_s[:-1])
+    left_ma[:, begins_s < 7_200], left_ma[:, begins_s < 1_800] = 16_000, 32_000
+    need = Need(
+        depart_at=NOW + timedelta(hours=2),
+        energy_wh=energy_wh,
+        objective=objective,
+        connector=FIRST,
+    )
+
+    offers = [a.offer for a in quoted(opened(grid, left_ma, from_at_s=NOW_S), need).offers]
+    assert offers[0].energy_wh == max(offer.energy_wh for offer in offers) > 25_000
+
+
 def test_what_is_not_sure_enough_says_what_may_bind() -> None:
     grid = grid_of()
     left_ma = np.full((3, grid.slot_count), 40_000, dtype=np.int64)
