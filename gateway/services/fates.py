@@ -88,6 +88,11 @@ class Fates:
                 self._settled = None
             case TransactionEnded():
                 self._forget_early(fact)
+                if self.deliveries.stay_at(str(fact.connector)) == (
+                    fact.connector,
+                    fact.transaction,
+                ):
+                    self._registers.stop(str(fact.connector))
                 self.deliveries.end(fact, now_s=now_s)
                 self._settled = None
                 if fact.cause in NOT_BY_ITSELF:

@@ -98,6 +98,10 @@ class Registers:
         if fact.power_w is not None:
             self._powers[place] = (fact.at_s, fact.power_w)
 
+    def stop(self, place: str) -> None:
+        """Note that the vehicle at a connector has gone: the power it drew at last flows no more."""
+        self._powers.pop(place, None)
+
     def _follows(self, fact: ConnectorMetered, energy_wh: float, before: _Register) -> bool:
         """Return whether what a meter shows can have come of what it showed before."""
         lasted_s = fact.at_s - before.changed_at_s + OLDEST_READING_S

@@ -250,6 +250,31 @@ def test_of_power_between_two_registers_nothing_counts_twice() -> None:
     run_virtual(test())
 
 
+@pytest.mark.parametrize("shown_kwh", [None, 100.0])
+def test_what_the_vehicle_before_it_drew_at_last_is_not_given_to_the_next(
+    shown_kwh: float | None,
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=20)
+        await house.passes(45)
+        house.comes()
+        house.draws(20_000)
+        await house.passes(10)
+        house.draws(20_000)
+        if shown_kwh is not None:
+            house.shows(shown_kwh)
+        house.leaves()
+        await house.passes(10)
+        house.comes(number=2)
+        house.draws(0)
+        await house.passes(1)
+        now = house.booking.book.promises[promise.id]
+        assert (now.state, now.delivered_wh) == (PromiseState.ARRIVED, 0)
+
+    run_virtual(test())
+
+
 def stay(house: House) -> Session:
     """Return the stay of a vehicle that is at the first connector."""
     now_s = house.clock.now_at().timestamp()
