@@ -334,9 +334,15 @@ class Fates:
             self._report = None
 
     def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
-        promise = self._drawn_for(str(fact.connector), now_s)
+        place = str(fact.connector)
+        promise = self._drawn_for(place, now_s)
         if promise is not None:
-            memory = self._of_its_stay(promise, str(fact.connector))
+            memory = self._of_its_stay(promise, place)
+            if memory.register_wh is not None and self._registers.shown_wh(place) is None:
+                # As after a restart. By a clock that was set back nobody knows for how long it flowed.
+                lasted_s = now_s - promise.made_at_s if now_s >= promise.made_at_s else inf
+                since_s = fact.at_s - lasted_s
+                self._registers.take_up(place, memory.register_wh, since_s=since_s)
             register_wh, gained_wh = self._registers.gained_wh(fact, memory.register_wh)
             delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
             self._count(memory, delivered_wh, register_wh)

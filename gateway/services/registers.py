@@ -61,15 +61,19 @@ class Registers:
         if energy_wh is None:
             flowed_wh = self._flowed_wh(fact)
             return None if since_wh is None else since_wh + flowed_wh, flowed_wh
-        known, stood = self._registers.get(place), self._stood.get(place)
         if since_wh is None:
             return energy_wh, 0.0
-        if known is None:  # As after a restart: for how long it has flowed nobody knows.
-            return energy_wh, max(0.0, energy_wh - since_wh)
-        for before in (known, *(() if stood is None else (stood,))):
-            if self._follows(fact, energy_wh, before):
-                return energy_wh, energy_wh - before.energy_wh
-        return energy_wh, 0.0
+        gains_wh = (
+            energy_wh - before.energy_wh
+            for before in (self._registers.get(place), self._stood.get(place))
+            if before is not None and self._follows(fact, energy_wh, before)
+        )
+        # What may follow either is counted by that after which less has flowed.
+        return energy_wh, min(gains_wh, default=0.0)
+
+    def take_up(self, place: str, energy_wh: float, *, since_s: float) -> None:
+        """Take up what a meter showed last in an earlier life, which is since a second at most."""
+        self._registers[place] = _Register(energy_wh=energy_wh, changed_at_s=since_s)
 
     def note(self, fact: ConnectorMetered) -> None:
         """Remember a reading for the next."""

@@ -529,6 +529,7 @@ def test_what_is_delivered_is_counted_on_after_a_restart() -> None:
         assert made.book.promises[promise.id].state is PromiseState.ARRIVED
         made.hear(metered(FIRST, 900.0, energy_wh=4_500))
         paper.commit()
+        await clock.sleep_s(600)
 
         again = booking(clock, memory=paper.memory)
         again.hear(started(FIRST))

@@ -275,6 +275,25 @@ def test_what_the_vehicle_before_it_drew_at_last_is_not_given_to_the_next(
     run_virtual(test())
 
 
+@pytest.mark.parametrize("wrong_kwh", [0.0, 4_000_000.0])
+def test_a_meter_that_is_wrong_first_after_a_restart_is_not_believed(wrong_kwh: float) -> None:
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(kwh=10, id_token="van-7")
+        await before.passes(61)
+        before.comes(FIRST, "van-7")
+        before.shows(100.0)
+        await before.passes(10)
+        before.shows(102.0)
+        house = House({promise.id: before.memory_of(promise)}, were_there=(stay(before),))
+        for shown_kwh in (wrong_kwh, 102.5, 103.0):
+            await house.passes(1)
+            house.shows(shown_kwh)
+        assert house.booking.book.promises[promise.id].delivered_wh == 3_000
+
+    run_virtual(test())
+
+
 def stay(house: House) -> Session:
     """Return the stay of a vehicle that is at the first connector."""
     now_s = house.clock.now_at().timestamp()

@@ -28,6 +28,7 @@ def counted_wh(*shown_kwh: float, every_s: float = 60.0) -> float:
         # A meter that is lost for a moment is told as 0.
         ((5_000.0, 0.0, 5_000.6), 0.6),
         ((5_000.0, 0.0, 0.0, 5_000.9), 0.9),
+        ((0.30, 0.0, 0.32, 0.0, 0.34), 0.04),
         # One value that is wrong, in whichever way.
         ((5_000.0, 5_123.0, 5_000.6, 5_000.9), 0.9),
         ((5_000.0, 5.0, 5_000.6, 5_000.9), 0.9),
