@@ -36,7 +36,7 @@ from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality
 from gateway.domain.tokens import TokenPolicy
 from gateway.domain.webhooks import Webhook
-from gateway.planning.asking import Vehicles
+from gateway.planning.asking import Places, Vehicles
 from gateway.planning.risk_words import miscalibrations_said
 from gateway.ports import Clock, Ledger
 from gateway.services.absences import Absences
@@ -110,8 +110,7 @@ class FrontDesk:
         many seconds the time of `clock` may be known.
         """
         self._clock, self._alarms, self._address = clock, alarms, address
-        self._wall_clock, self._post = wall_clock, post
-        self._faulty_s = float("-inf")
+        self._wall_clock, self._post, self._faulty_s = wall_clock, post, float("-inf")
         self._outbox = Outbox(
             hooks, clock=clock, alarms=alarms, ledger=ledger, remembered=memory.calls
         )
@@ -125,6 +124,7 @@ class FrontDesk:
             memory.transactions,
             tokens=tokens,
             keep=(lambda _: None) if ledger is None else ledger.keep,
+            most_w=Places.of(state.wiring.site).most_w,
         )
         pipe = PlannerPipe()
         self._booking = Booking(

@@ -6,7 +6,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
-from math import ceil
+from math import ceil, inf
 
 from gateway.domain.acceptance import NOT_KNOWN, Acceptance
 from gateway.domain.circuits import Connector, Site
@@ -134,6 +134,13 @@ class Places:
         if max_power_w is None:
             return outlet
         return replace(outlet, max_ma=min(outlet.max_ma, ceil(max_power_w / outlet.power_w(1.0))))
+
+    def most_w(self, place: str) -> float:
+        """Return what a connector gives at most at the nominal voltage, infinity where unknown."""
+        known = self.connectors.get(place)
+        if known is None:
+            return inf
+        return self.at(place, len(known.phases)).power_w(known.max_ma)
 
     def at(self, place: str, phase_count: int) -> Outlet:
         """Return the outlet of a promise's place.

@@ -65,7 +65,7 @@ class Fates:
         self._keeper, self._places = keeper, places
         self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
-        self._registers = Registers(self._most_w)
+        self._registers = Registers(places.most_w)
         self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
@@ -347,15 +347,6 @@ class Fates:
             delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
             self._count(memory, delivered_wh, register_wh)
         self._registers.note(fact)
-
-    def _most_w(self, place: str) -> float:
-        """Return what a connector gives at most at the nominal voltage."""
-        known = self._places.connectors.get(place)
-        return (
-            inf
-            if known is None
-            else self._places.at(place, len(known.phases)).power_w(known.max_ma)
-        )
 
     def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
         """Return what is remembered of a promise whose vehicle is at a connector.

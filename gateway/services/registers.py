@@ -106,6 +106,11 @@ class Registers:
         """Note that the vehicle at a connector has gone: the power it drew at last flows no more."""
         self._powers.pop(place, None)
 
+    def forget(self, place: str) -> None:
+        """Forget what a connector's meter showed: what it shows next is where counting begins."""
+        for known in (self._registers, self._stood, self._powers, self._counted_until_s):
+            known.pop(place, None)
+
     def _follows(self, fact: ConnectorMetered, energy_wh: float, before: _Register) -> bool:
         """Return whether what a meter shows can have come of what it showed before."""
         lasted_s = fact.at_s - before.changed_at_s + OLDEST_READING_S

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from gateway.control.appetite import is_at_rest
 from gateway.control.state import ConnectorBelief, SiteState
@@ -18,7 +19,7 @@ from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.following import DRAWING_MA, USUALLY, Followed, Following
 from gateway.ports import Clock
 from gateway.services.intake import Intake
-from gateway.services.registers import LONGEST_GAP_S
+from gateway.services.registers import Registers
 from gateway.services.vehicle_classes import LEAST_SESSION_WH, VehicleClasses, stated
 
 TAKES_ON_WH = 5_000.0
@@ -34,7 +35,6 @@ class _Session:
     id_token: str | None
     register_wh: float | None = None
     delivered_wh: float = 0.0
-    power: tuple[float, float] | None = None
     said: Statement = field(default_factory=Statement)
     said_at_s: float | None = None
     soc_pct: float | None = None
@@ -54,9 +54,14 @@ class Visits:
         *,
         tokens: TokenPolicy | None = None,
         keep: Callable[[TransactionMemory], None] = lambda _: None,
+        most_w: Callable[[str], float] = lambda _: inf,
     ) -> None:
-        """Learn of the sessions that are over, and take up those that run."""
+        """Learn of the sessions that are over, and take up those that run.
+
+        `most_w` tells what a connector gives at most.
+        """
         self._clock, self._keep = clock, keep
+        self._registers = Registers(most_w)
         self._classes = VehicleClasses(tokens or TokenPolicy())
         self._sessions: dict[ConnectorRef, _Session] = {}
         self._set_aside: dict[ConnectorRef, tuple[_Session, float]] = {}
@@ -77,7 +82,7 @@ class Visits:
             case ConnectorMetered():
                 session = self._sessions.get(fact.connector)
                 if session is not None:
-                    _meter(session, fact)
+                    self._meter(session, fact)
                 return False
             case _:
                 return False
@@ -96,6 +101,7 @@ class Visits:
             return True
         if before is not None:
             self._close(ref, before, left_at_s)
+        self._registers.forget(str(ref))
         self._sessions[ref] = _Session(
             transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
         )
@@ -112,6 +118,18 @@ class Visits:
         else:
             self._set_aside[fact.connector] = session, self._now_s()
         return True
+
+    def _meter(self, session: _Session, fact: ConnectorMetered) -> None:
+        session.soc_pct = session.soc_pct if fact.soc_pct is None else fact.soc_pct
+        place = str(fact.connector)
+        if session.register_wh is not None and self._registers.shown_wh(place) is None:
+            # As after a restart. By a clock that was set back nobody knows for how long it flowed.
+            lasted_s = self._now_s() - session.began_at_s
+            since_s = fact.at_s - lasted_s if lasted_s >= 0 else -inf
+            self._registers.take_up(place, session.register_wh, since_s=since_s)
+        session.register_wh, gained_wh = self._registers.gained_wh(fact, session.register_wh)
+        session.delivered_wh = max(0.0, session.delivered_wh + gained_wh)
+        self._registers.note(fact)
 
     def say(self, connector: ConnectorRef, statement: Statement) -> bool:
         """Take what somebody says of the vehicle at a connector; return whether there is one."""
@@ -302,19 +320,3 @@ def _missing_wh(session: _Session, usual: Acceptance, left_wh: float | None) -> 
     if session.said.full_wh is not None:
         left_wh = session.said.full_wh - session.delivered_wh
     return None if left_wh is None else max(0.0, left_wh)
-
-
-def _meter(session: _Session, fact: ConnectorMetered) -> None:
-    """Count what a session was given; where no energy is told its power is taken to have lasted."""
-    session.soc_pct = session.soc_pct if fact.soc_pct is None else fact.soc_pct
-    if fact.energy_wh is not None:
-        if session.register_wh is not None:
-            # A register that runs backwards has begun anew.
-            session.delivered_wh += max(0.0, fact.energy_wh - session.register_wh)
-        session.register_wh = fact.energy_wh
-    elif fact.power_w is not None:
-        if session.register_wh is None and session.power is not None:
-            since_s, power_w = session.power
-            lasted_s = min(LONGEST_GAP_S, max(0.0, fact.at_s - since_s))
-            session.delivered_wh += power_w * lasted_s / 3_600
-        session.power = (fact.at_s, max(0.0, fact.power_w))

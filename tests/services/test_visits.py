@@ -26,6 +26,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import TransactionMemory
 from gateway.domain.sessions import Statement
+from gateway.planning.asking import Places
 from gateway.planning.demands import STAYS_ON_S, Visit
 from gateway.planning.following import SETTLING_S
 from gateway.services.visits import Visits
@@ -59,7 +60,9 @@ class Hall:
     def __init__(self, remembered: Iterable[TransactionMemory] = ()) -> None:
         self.clock, self.kept = WallClock(), list[TransactionMemory]()
         self.state: SiteState = at_start(SITE)
-        self.visits = Visits(self.clock, remembered, keep=self.kept.append)
+        self.visits = Visits(
+            self.clock, remembered, keep=self.kept.append, most_w=Places.of(SITE).most_w
+        )
         self._sequence = 0
 
     def happen(self, *facts: Event) -> None:
@@ -337,3 +340,54 @@ def test_who_left_a_connector_last_in_an_earlier_life_is_known() -> None:
     assert (left.connector, left.transaction, left.id_token) == (PLUG, "2", "car")
     assert left.left_at_s == (NOON - timedelta(minutes=30)).timestamp()
     assert not hall.visits.sessions()
+
+
+@pytest.mark.parametrize("wrong_wh", [0.0, 4e9], ids=["nothing", "gigawatt-hours"])
+def test_a_meter_that_is_wrong_once_gives_a_vehicle_nothing(wrong_wh: float) -> None:
+    hall = Hall()
+    hall.come(0.0, "1")
+    for at_s, register_wh in (
+        (60.0, 5e6),
+        (120.0, 5e6 + 100),
+        (180.0, wrong_wh),
+        (240.0, 5e6 + 300),
+    ):
+        hall.read(at_s, 9.0, register_wh, None)
+
+    (session,) = hall.visits.sessions()
+    assert session.delivered_wh == 300.0
+
+
+def test_the_power_of_the_vehicle_before_is_not_given_to_the_next() -> None:
+    hall = Hall()
+
+    def tell(at_s: float, power_w: float) -> None:
+        hall.happen(ConnectorMetered(at_s=at_s, connector=PLUG, power_w=power_w))
+
+    hall.come(0.0, "1")
+    tell(60.0, 6_000.0)
+    tell(120.0, 6_000.0)
+    hall.leave(130.0, "1")
+    hall.come(400.0, "2")
+    tell(460.0, 0.0)
+    tell(520.0, 3_000.0)
+    tell(580.0, 3_000.0)
+
+    (session,) = hall.visits.sessions()
+    assert session.delivered_wh == pytest.approx(50.0)
+
+
+def test_what_flowed_while_we_were_away_is_given_by_what_was_shown_at_the_start() -> None:
+    began = TransactionMemory(
+        station=PLUG.station,
+        transaction=TransactionId("1"),
+        connector_number=1,
+        id_token="van",
+        began_at=NOON - timedelta(hours=1),
+        meter_start_wh=5e6,
+    )
+    for shown_wh, given_wh in ((5e6 + 4_000, 4_000.0), (4e9, 0.0)):
+        hall = Hall((began,))
+        hall.read(30.0, 9.0, shown_wh, None)
+        (session,) = hall.visits.sessions()
+        assert session.delivered_wh == given_wh
