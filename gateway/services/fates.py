@@ -338,11 +338,9 @@ class Fates:
         promise = self._drawn_for(place, now_s)
         if promise is not None:
             memory = self._of_its_stay(promise, place)
-            if memory.register_wh is not None and self._registers.shown_wh(place) is None:
-                # As after a restart. By a clock that was set back nobody knows for how long it flowed.
-                lasted_s = now_s - promise.made_at_s if now_s >= promise.made_at_s else inf
-                since_s = fact.at_s - lasted_s
-                self._registers.take_up(place, memory.register_wh, since_s=since_s)
+            if memory.register_wh is not None:
+                lasted_s = now_s - promise.made_at_s
+                self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
             register_wh, gained_wh = self._registers.gained_wh(fact, memory.register_wh)
             delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
             self._count(memory, delivered_wh, register_wh)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.domain.events import ConnectorMetered
 
@@ -71,9 +72,14 @@ class Registers:
         # What may follow either is counted by that after which less has flowed.
         return energy_wh, min(gains_wh, default=0.0)
 
-    def take_up(self, place: str, energy_wh: float, *, since_s: float) -> None:
-        """Take up what a meter showed last in an earlier life, which is since a second at most."""
-        self._registers[place] = _Register(energy_wh=energy_wh, changed_at_s=since_s)
+    def take_up(self, fact: ConnectorMetered, energy_wh: float, *, lasted_s: float) -> None:
+        """Take up what a meter showed in an earlier life, so long ago at most, if nothing is known of it.
+
+        Less than nothing ago is by a clock that was set back: nobody knows for how long it has flowed.
+        """
+        since_s = fact.at_s - lasted_s if lasted_s >= 0 else -inf
+        known = _Register(energy_wh=energy_wh, changed_at_s=since_s)
+        self._registers.setdefault(str(fact.connector), known)
 
     def note(self, fact: ConnectorMetered) -> None:
         """Remember a reading for the next."""

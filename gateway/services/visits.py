@@ -121,12 +121,9 @@ class Visits:
 
     def _meter(self, session: _Session, fact: ConnectorMetered) -> None:
         session.soc_pct = session.soc_pct if fact.soc_pct is None else fact.soc_pct
-        place = str(fact.connector)
-        if session.register_wh is not None and self._registers.shown_wh(place) is None:
-            # As after a restart. By a clock that was set back nobody knows for how long it flowed.
+        if session.register_wh is not None:
             lasted_s = self._now_s() - session.began_at_s
-            since_s = fact.at_s - lasted_s if lasted_s >= 0 else -inf
-            self._registers.take_up(place, session.register_wh, since_s=since_s)
+            self._registers.take_up(fact, session.register_wh, lasted_s=lasted_s)
         session.register_wh, gained_wh = self._registers.gained_wh(fact, session.register_wh)
         session.delivered_wh = max(0.0, session.delivered_wh + gained_wh)
         self._registers.note(fact)
