@@ -81,6 +81,8 @@ class Survey:
     """Per row: the sum of highs."""
     kept_for: list[Position]
     """Those whose start the reserve keeps: they have their minimum out of it."""
+    starting: dict[int, list[Position]]
+    """Per row whose reserve keeps the start of any: whose that is."""
     counted: Counted
     """What all this was made of."""
     attribution: Attribution = field(compare=False, repr=False)
@@ -161,7 +163,7 @@ def _surveyed(
             told_at_s[higher] = min(told_at_s[higher], told_s)
     of_parts = list(zip(*counted.parts, strict=True)) or [()] * 5
     highs_ma, low_of, overdrawn, masks, read_at_s = map(list, of_parts)
-    unproven_ma, kept_for = _unproven_ma(state, counted, now_s)
+    unproven_ma, kept_for, starting = _unproven_ma(state, counted, now_s)
     attribution = Attribution(state, low_ma=low_of, high_ma=highs_ma, read_at_s=read_at_s)
     if seen is not None:
         attribution = seen.attribution.once_sent(state, highs_ma, changed)
@@ -185,6 +187,7 @@ def _surveyed(
         masks=masks,
         claimed_ma=claimed_ma,
         kept_for=kept_for,
+        starting=starting,
         counted=counted,
         attribution=attribution,
     )
@@ -282,12 +285,14 @@ def _asleep(state: SiteState, unproven: list[Position], mute: list[Position]) ->
 
 def _unproven_ma(
     state: SiteState, counted: Counted, now_s: float
-) -> tuple[dict[int, int], list[Position]]:
-    """Return, per row, what may start there where stations do not obey, and whose start that is.
+) -> tuple[dict[int, int], list[Position], dict[int, list[Position]]]:
+    """Return, per row, what may start where stations do not obey; who is kept all of it; whose it is.
 
-    All that are mute at once, as nothing tells them apart; and of those asleep the largest.
+    All that are mute at once, as nothing tells them apart; and of those asleep the largest. One
+    that is the largest on some of its rows alone is not kept all that it may start.
     """
     wiring, starts_ma, kept_for = state.wiring, dict[int, int](), counted.mute.copy()
+    starting = dict[int, list[Position]]()
     asleep, largest = set(counted.asleep), dict[int, tuple[int, Position]]()
     for at in counted.mute + counted.asleep:
         station, belief = state.stations[wiring.station_of[at]], state.connectors[at]
@@ -296,10 +301,12 @@ def _unproven_ma(
         for row in wiring.rows[at][mask]:
             if at not in asleep:
                 starts_ma[row] = starts_ma.get(row, 0) + ma
+                starting.setdefault(row, []).append(at)
             elif row not in largest or ma > largest[row][0]:
                 largest[row] = (ma, at)
-    for row, (ma, _) in largest.items():
+    for row, (ma, at) in largest.items():
         starts_ma[row] = starts_ma.get(row, 0) + ma
+        starting.setdefault(row, []).append(at)
     if largest:
         first = {at for _, at in largest.values()}
         kept_for += [
@@ -307,7 +314,7 @@ def _unproven_ma(
             for at in sorted(first)
             if all(largest[row][1] == at for row in wiring.rows[at][counted.parts[at][3]])
         ]
-    return starts_ma, kept_for
+    return starts_ma, kept_for, starting
 
 
 def _read_at_s(state: SiteState, now_s: float) -> list[float]:

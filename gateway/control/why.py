@@ -147,9 +147,7 @@ def _with_unproven(
         by = _names(state, list(beyond_ma))
         of_row = of_row._replace(unproven_ma=sum(beyond_ma.values()), unproven_by=by)
     if seen.rows[row].unproven_ma:
-        kept_for = set(seen.kept_for)
-        by = _names(state, [at for at in on_row if at in kept_for])
-        of_row = of_row._replace(reserve_by=by)
+        of_row = of_row._replace(reserve_by=_names(state, sorted(seen.starting[row])))
     return of_row
 
 

@@ -1,13 +1,14 @@
 """A trial ends whatever the vehicle draws and its station tells; and nobody waits for one in vain."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from gateway.control.explain import sentence
 from gateway.control.rows import ReserveFor
 from gateway.control.thermal import budget_spent_ratio, theta_after
-from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice
+from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, Site
+from gateway.domain.electric import Phase
 from gateway.domain.events import ConstraintSet, FallbackInstalled
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.reasons import Reason, ReasonKind
@@ -40,9 +41,11 @@ class Car:
 class Board:
     """A board under control; stations accept all they are told, and answer no question."""
 
-    def __init__(self, cars: dict[int, Car], *, rating_a: int = 100) -> None:
+    def __init__(
+        self, cars: dict[int, Car], *, rating_a: int = 100, of: Site | None = None
+    ) -> None:
         self.rating_ma = rating_a * 1_000
-        self.one = OneCircuit(of=site(rating_ma=(self.rating_ma,) * 3))
+        self.one = OneCircuit(of=of or site(rating_ma=(self.rating_ma,) * 3))
         self.cars, self.time_s = cars, 0
         self.changes, self.served_s = dict.fromkeys(cars, 0), dict.fromkeys(cars, 0)
         self.curve, self.theta = FASTEST_CURVE[OvercurrentDevice.MCB], 0.0
@@ -513,6 +516,35 @@ def test_who_waits_is_told_for_whom_the_reserve_is() -> None:
     told = sentence(board.why(3))
 
     assert "reserve 22.1 A for CP-1/1, not yet seen to obey" in told
+
+
+def test_a_reserve_is_told_for_whom_it_is_on_each_phase() -> None:
+    """Of one that is wired to one phase, and of a smaller one wired to three."""
+    whole = site(rating_ma=(40_000,) * 3)
+    of_three, of_one, other = whole.stations
+    (wired,) = of_one.connectors
+    of_one = replace(of_one, connectors=(replace(wired, phases=(Phase.L1,)),))
+    (wired,) = of_three.connectors
+    of_three = replace(of_three, connectors=(replace(wired, max_ma=20_000),))
+    cars = {1: Car(takes_a=0.0), 2: Car(takes_a=0.0), 3: Car(at_s=200)}
+    board = Board(cars, rating_a=40, of=replace(whole, stations=(of_three, of_one, other)))
+    board.live(300, 14.0)
+    told = []
+
+    for base_a in ((30.0, 2.0, 2.0), (2.0, 30.0, 2.0)):
+        for second in range(20):
+            board.one.now_s += 1.0
+            one, two, three = (amps + 0.001 * (second % 7) for amps in base_a)
+            board.one.flow_on_phases((one, two, three))
+            for number in cars:
+                board.one.draw(number, 0.0)
+            board.one.decide()
+        told.append(sentence(board.why(3)))
+
+    assert "board L1 has 0.0 A" in told[0]
+    assert "for CP-2/1, not yet seen to obey" in told[0]
+    assert "board L2 has 0.0 A" in told[1]
+    assert "for CP-1/1, not yet seen to obey" in told[1]
 
 
 TOLD_LAST_S = [7, 17]  # Its readings come 7 s after it and each 10 s from then.
