@@ -336,15 +336,15 @@ class Fates:
     def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
         place = str(fact.connector)
         promise = self._drawn_for(place, now_s)
-        if promise is not None:
-            memory = self._of_its_stay(promise, place)
-            if memory.register_wh is not None:
-                lasted_s = now_s - promise.made_at_s
-                self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
-            register_wh, gained_wh = self._registers.gained_wh(fact, memory.register_wh)
-            delivered_wh = max(0.0, memory.promise.delivered_wh + gained_wh)
-            self._count(memory, delivered_wh, register_wh)
-        self._registers.note(fact)
+        if promise is None:
+            self._registers.count(fact)
+            return
+        memory = self._of_its_stay(promise, place)
+        if memory.register_wh is not None:
+            lasted_s = now_s - promise.made_at_s
+            self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
+        delivered_wh = max(0.0, memory.promise.delivered_wh + self._registers.count(fact))
+        self._count(memory, delivered_wh, self._registers.shown_wh(place))
 
     def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
         """Return what is remembered of a promise whose vehicle is at a connector.

@@ -21,7 +21,7 @@ POWER_ERROR_RATIO = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Register:
-    """What a meter showed last, `by_power_wh` of it being counted by power since.
+    """What a meter showed, `by_power_wh` of it being counted by power since, and all that had been given then.
 
     It showed less until the monotonic second `changed_at_s`: some count in whole kilowatt-hours.
     """
@@ -29,6 +29,7 @@ class _Register:
     energy_wh: float
     changed_at_s: float
     by_power_wh: float = 0.0
+    given_wh: float = 0.0
 
 
 class Registers:
@@ -39,7 +40,7 @@ class Registers:
         self._most_w = most_w
         self._registers: dict[str, _Register] = {}
         self._stood: dict[str, _Register] = {}
-        """What a register showed before one that does not follow it: a single one may be wrong."""
+        """What a register showed before, by which the last was counted, or which that does not follow."""
         self._powers: dict[str, tuple[float, float]] = {}
         self._counted_until_s: dict[str, float] = {}
 
@@ -48,29 +49,53 @@ class Registers:
         known = self._registers.get(place)
         return None if known is None else known.energy_wh
 
-    def gained_wh(
-        self, fact: ConnectorMetered, since_wh: float | None
-    ) -> tuple[float | None, float]:
-        """Return what the meter shows, and how much has been given since it showed `since_wh`.
+    def count(self, fact: ConnectorMetered) -> float:
+        """Take note of a reading; return how much has been given since the one before, in Wh.
 
         Where a station tells no energy, its power is taken to have lasted since the reading before;
         what that was wrong by the register puts right, once it shows anything again. A register that
         runs backwards, or further than can have flowed, has begun anew, or is wrong once: nothing
-        can be told from it, but from the next by the one before it.
+        can be told from it, but from the next by the one before it. So what was given by one that
+        was too high is taken back.
         """
-        place, energy_wh = str(fact.connector), fact.energy_wh
-        if energy_wh is None:
-            flowed_wh = self._flowed_wh(fact)
-            return None if since_wh is None else since_wh + flowed_wh, flowed_wh
-        if since_wh is None:
-            return energy_wh, 0.0
-        gains_wh = (
-            energy_wh - before.energy_wh
-            for before in (self._registers.get(place), self._stood.get(place))
+        place, given_wh = str(fact.connector), self._flowed_wh(fact)
+        known = self._registers.get(place)
+        if fact.energy_wh is not None:
+            given_wh = self._read(fact, fact.energy_wh)
+        elif known is not None:
+            self._registers[place] = replace(
+                known,
+                energy_wh=known.energy_wh + given_wh,
+                by_power_wh=known.by_power_wh + given_wh,
+                given_wh=known.given_wh + given_wh,
+            )
+        if fact.energy_wh is not None or fact.power_w is not None:
+            self._counted_until_s[place] = fact.at_s
+        if fact.power_w is not None:
+            self._powers[place] = (fact.at_s, fact.power_w)
+        return given_wh
+
+    def _read(self, fact: ConnectorMetered, energy_wh: float) -> float:
+        """Take note of a register; return how much has been given since the reading before."""
+        place, now = str(fact.connector), _Register(energy_wh=energy_wh, changed_at_s=fact.at_s)
+        known = self._registers.get(place)
+        if known is None:
+            self._registers[place] = now
+            return 0.0
+        if known.energy_wh == energy_wh:
+            self._registers[place] = replace(known, by_power_wh=0.0)
+            return 0.0
+        stood = self._stood.get(place)
+        given_by = {
+            energy_wh - before.energy_wh + before.given_wh: before
+            for before in (stood, known)
             if before is not None and self._follows(fact, energy_wh, before)
-        )
+        }
         # What may follow either is counted by that after which less has flowed.
-        return energy_wh, min(gains_wh, default=0.0)
+        given_wh = min(given_by, default=known.given_wh)
+        self._stood[place] = given_by.get(given_wh, known)
+        self._registers[place] = replace(now, given_wh=given_wh)
+        return given_wh - known.given_wh
 
     def take_up(self, fact: ConnectorMetered, energy_wh: float, *, lasted_s: float) -> None:
         """Take up what a meter showed in an earlier life, so long ago at most, if nothing is known of it.
@@ -80,33 +105,6 @@ class Registers:
         since_s = fact.at_s - lasted_s if lasted_s >= 0 else -inf
         known = _Register(energy_wh=energy_wh, changed_at_s=since_s)
         self._registers.setdefault(str(fact.connector), known)
-
-    def note(self, fact: ConnectorMetered) -> None:
-        """Remember a reading for the next."""
-        place = str(fact.connector)
-        known, stood = self._registers.get(place), self._stood.get(place)
-        if fact.energy_wh is not None:
-            now = _Register(energy_wh=fact.energy_wh, changed_at_s=fact.at_s)
-            if known is not None and known.energy_wh == fact.energy_wh:
-                now = replace(now, changed_at_s=known.changed_at_s)
-            elif known is None or self._follows(fact, fact.energy_wh, known):
-                self._stood.pop(place, None)
-            elif stood is not None and self._follows(fact, fact.energy_wh, stood):
-                del self._stood[place]
-            else:
-                self._stood[place] = known
-            self._registers[place] = now
-        elif known is not None:
-            flowed_wh = self._flowed_wh(fact)
-            self._registers[place] = replace(
-                known,
-                energy_wh=known.energy_wh + flowed_wh,
-                by_power_wh=known.by_power_wh + flowed_wh,
-            )
-        if fact.energy_wh is not None or fact.power_w is not None:
-            self._counted_until_s[place] = fact.at_s
-        if fact.power_w is not None:
-            self._powers[place] = (fact.at_s, fact.power_w)
 
     def stop(self, place: str) -> None:
         """Note that the vehicle at a connector has gone: the power it drew at last flows no more."""

@@ -28,12 +28,15 @@ TAKES_ON_WH = 5_000.0
 
 @dataclass(slots=True)
 class _Session:
-    """A transaction that runs, by the wall clock; its register is what the meter showed then."""
+    """A transaction that runs, by the wall clock.
+
+    `meter_start_wh` is what its meter showed then, of one that runs since an earlier life.
+    """
 
     transaction: TransactionId
     began_at_s: float
     id_token: str | None
-    register_wh: float | None = None
+    meter_start_wh: float | None = None
     delivered_wh: float = 0.0
     said: Statement = field(default_factory=Statement)
     said_at_s: float | None = None
@@ -121,12 +124,10 @@ class Visits:
 
     def _meter(self, session: _Session, fact: ConnectorMetered) -> None:
         session.soc_pct = session.soc_pct if fact.soc_pct is None else fact.soc_pct
-        if session.register_wh is not None:
+        if session.meter_start_wh is not None:
             lasted_s = self._now_s() - session.began_at_s
-            self._registers.take_up(fact, session.register_wh, lasted_s=lasted_s)
-        session.register_wh, gained_wh = self._registers.gained_wh(fact, session.register_wh)
-        session.delivered_wh = max(0.0, session.delivered_wh + gained_wh)
-        self._registers.note(fact)
+            self._registers.take_up(fact, session.meter_start_wh, lasted_s=lasted_s)
+        session.delivered_wh = max(0.0, session.delivered_wh + self._registers.count(fact))
 
     def say(self, connector: ConnectorRef, statement: Statement) -> bool:
         """Take what somebody says of the vehicle at a connector; return whether there is one."""
@@ -273,7 +274,7 @@ class Visits:
                 transaction=memory.transaction,
                 began_at_s=began_at.timestamp(),
                 id_token=memory.id_token,
-                register_wh=start_wh,
+                meter_start_wh=start_wh,
             )
         elif session is None and began_at is not None and ended_at is not None:
             # It ended while we were away.

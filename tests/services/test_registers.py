@@ -1,6 +1,10 @@
 """What of a connector's readings is energy that flowed, and what is a meter that is wrong."""
 
+from itertools import accumulate
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.domain.events import ConnectorMetered
 from gateway.domain.ids import ConnectorRef, StationId
@@ -15,9 +19,7 @@ def counted_wh(*shown_kwh: float, every_s: float = 60.0) -> float:
     registers, counted_wh = Registers(lambda _: MOST_W), 0.0
     for number, kwh in enumerate(shown_kwh):
         fact = ConnectorMetered(at_s=number * every_s, connector=PLUG, energy_wh=kwh * 1_000)
-        _, gained_wh = registers.gained_wh(fact, registers.shown_wh(str(PLUG)))
-        registers.note(fact)
-        counted_wh += gained_wh
+        counted_wh += registers.count(fact)
     return counted_wh
 
 
@@ -41,6 +43,34 @@ def test_what_cannot_have_flowed_is_not_counted(
     shown_kwh: tuple[float, ...], flowed_kwh: float
 ) -> None:
     assert counted_wh(*shown_kwh) == pytest.approx(flowed_kwh * 1_000)
+
+
+def test_one_wrong_value_after_a_nights_standstill_is_taken_back() -> None:
+    night = [5_000.0] * 600  # Ten hours, in which 220 kWh could have flowed.
+    assert counted_wh(*night, 5_123.0, 5_000.6, 5_000.9) == pytest.approx(900)
+    assert counted_wh(*night, 5_123.0, 5_123.0, 5_000.6) == pytest.approx(600)
+    # What is shown on and on has flowed: some stations tell their register seldom.
+    assert counted_wh(*night, 5_020.0, 5_020.3, 5_020.6) == pytest.approx(20_600)
+
+
+@given(
+    rises_wh=st.lists(st.integers(0, 300), min_size=2, max_size=12),
+    standstill=st.integers(0, 600),
+    wrong_at=st.integers(1, 11),
+    wrong_wh=st.integers(0, 10**7),
+)
+def test_a_value_that_is_wrong_once_never_makes_more_of_what_flowed(
+    rises_wh: list[int], standstill: int, wrong_at: int, wrong_wh: int
+) -> None:
+    shown_wh = [5_000_000] * standstill + list(accumulate(rises_wh, initial=5_000_000))
+    at = min(standstill + wrong_at, len(shown_wh) - 1)
+    flowed_wh, next_wh = shown_wh[-1] - shown_wh[0], shown_wh[at]
+    shown_wh.insert(at, wrong_wh)
+    counted = counted_wh(*(wh / 1_000 for wh in shown_wh))
+
+    assert counted <= flowed_wh + 1e-3
+    if not shown_wh[at - 1] < wrong_wh < next_wh:
+        assert counted == pytest.approx(flowed_wh, abs=1e-3)
 
 
 def test_a_meter_that_counts_in_whole_kilowatt_hours_is_believed() -> None:

@@ -358,6 +358,21 @@ def test_a_meter_that_is_wrong_once_gives_a_vehicle_nothing(wrong_wh: float) -> 
     assert session.delivered_wh == 300.0
 
 
+def test_a_meter_that_is_wrong_once_after_a_nights_standstill_gives_a_vehicle_nothing() -> None:
+    hall, morning_s = Hall(), 10 * 3_600.0
+    hall.come(0.0, "1")
+    for at_s, register_wh in (
+        (60.0, 5e6),
+        (morning_s, 5e6),
+        (morning_s + 60, 5e6 + 123_000),
+        (morning_s + 120, 5e6 + 300),
+    ):
+        hall.read(at_s, 9.0, register_wh, None)
+
+    (session,) = hall.visits.sessions()
+    assert session.delivered_wh == 300.0
+
+
 def test_the_power_of_the_vehicle_before_is_not_given_to_the_next() -> None:
     hall = Hall()
 
