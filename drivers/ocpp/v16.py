@@ -165,7 +165,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         return self._answer_after(ACKNOWLEDGED) if is_adopted else ACKNOWLEDGED
 
     def _on_start(self, start: messages.StartTransaction) -> Later:
-        self._station.observe_age_s(start.timestamp)
+        age_s = self._station.observe_age_s(start.timestamp)
         is_somewhere = 0 < start.connector_id <= MAX_CONNECTORS
         number = start.connector_id if is_somewhere else 0
         key = StartKey(number, start.id_tag, start.timestamp, _storable(start.meter_start))
@@ -180,7 +180,13 @@ class V16Adapter(VersionAdapter[V16Station]):
         if started.replaced is not None:
             self._post_end(number, str(started.replaced), cause=EndCause.REPLACED)
         id_token = None if start.id_tag is None else plain_text(start.id_tag)
-        self._post_begin(number, str(started.transaction), id_token)
+        self._post_begin(
+            number,
+            str(started.transaction),
+            id_token,
+            meter_start_wh=key.meter_start_wh,
+            age_s=age_s,
+        )
         return self._acknowledge_start(key, started.transaction)
 
     def _acknowledge_start(self, key: StartKey, transaction: int) -> Later:
@@ -190,7 +196,7 @@ class V16Adapter(VersionAdapter[V16Station]):
             id_token=None if key.id_tag is None else plain_text(key.id_tag),
             told=key.as_text(),
             began_at=read_time(key.timestamp),
-            meter_start_wh=None if key.meter_start is None else float(key.meter_start),
+            meter_start_wh=key.meter_start_wh,
         )
         judgement = self._judge(key.id_tag, has_begun=True)
         answer = {"transactionId": transaction, "idTagInfo": token_info(judgement)}

@@ -20,6 +20,11 @@ class StartKey(NamedTuple):
     timestamp: str | None
     meter_start: int | None
 
+    @property
+    def meter_start_wh(self) -> float | None:
+        """Return what the meter showed, in Wh as 1.6 §6.45 has it; None if that was not told."""
+        return None if self.meter_start is None else float(self.meter_start)
+
     def as_text(self) -> str:
         """Return it as the ledger keeps it."""
         return msgspec.json.encode(self).decode()

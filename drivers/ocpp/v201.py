@@ -203,7 +203,13 @@ class V201Adapter(VersionAdapter[V201Station]):
         if told.is_begin:
             assert told.number is not None  # Nothing begins nowhere.
             self._station.sought.discard(transaction)
-            self._post_begin(told.number, transaction, told.id_token)
+            self._post_begin(
+                told.number,
+                transaction,
+                told.id_token,
+                meter_start_wh=told.meter_start_wh,
+                age_s=told.age_s,
+            )
         if told.number is None:
             self._seek(transaction, heard, is_end=is_end)
         if heard.is_present and number is not None:
@@ -217,9 +223,6 @@ class V201Adapter(VersionAdapter[V201Station]):
     def _record(self, heard: Heard, event: messages.TransactionEvent) -> TransactionMemory:
         """Return what an event says of its transaction that the ledger keeps."""
         is_start, is_end = event.event_type == "Started", event.event_type == "Ended"
-        values = event.meter_value or []
-        # A transaction's first sample comes with its start, its last with its end (J02).
-        measured_wh = measure(values[-1:] if is_end else values[:1]).energy_wh
         info = event.transaction_info
         reason = info.stopped_reason if info is not None else None
         return replace(
@@ -228,8 +231,8 @@ class V201Adapter(VersionAdapter[V201Station]):
             id_token=heard.id_token,
             began_at=heard.written_at if is_start else None,
             ended_at=heard.written_at if is_end else None,
-            meter_start_wh=measured_wh if is_start else None,
-            meter_stop_wh=measured_wh if is_end else None,
+            meter_start_wh=heard.meter_start_wh,
+            meter_stop_wh=_shown_at_end_wh(event) if is_end else None,
             reason=None if reason is None else plain_text(reason),
         )
 
@@ -243,7 +246,9 @@ class V201Adapter(VersionAdapter[V201Station]):
             number = places.get(transaction, self._station.asked)
         # What waited for a connection says nothing of the clock, nor of now.
         age_s = 0.0 if event.offline else self._station.observe_age_s(event.timestamp)
-        token = event.id_token
+        token, is_start = event.id_token, event.event_type == "Started"
+        # A transaction's first sample comes with its start, its last with its end (J02).
+        first = (event.meter_value or [])[:1]
         return Heard(
             transaction=transaction,
             sequence=event.seq_no,
@@ -251,7 +256,8 @@ class V201Adapter(VersionAdapter[V201Station]):
             number=number,
             id_token=plain_text(token.id_token or "") or None if token else None,
             is_present=not event.offline and age_s <= STALE_AFTER_S,
-            is_start=event.event_type == "Started",
+            is_start=is_start,
+            meter_start_wh=measure(first).energy_wh if is_start else None,
         )
 
     def _seek(self, transaction: str, heard: Heard, *, is_end: bool) -> None:
@@ -338,6 +344,11 @@ class V201Adapter(VersionAdapter[V201Station]):
         status = await self._station.ask("Reset", payload, priority=Priority.TRANSACTION)
         if not status.startswith(("Accepted", "Scheduled")):
             raise LimitRejectedError(self._station.id, f"Reset: {status}")
+
+
+def _shown_at_end_wh(event: messages.TransactionEvent) -> float | None:
+    """Return what the meter showed when a transaction ended, None if its end does not tell."""
+    return measure((event.meter_value or [])[-1:]).energy_wh
 
 
 SUPPORT: Final = VersionSupport(

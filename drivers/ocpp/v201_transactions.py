@@ -14,7 +14,8 @@ class Heard(NamedTuple):
     """What an event says of its transaction.
 
     `number` is the EVSE where the event names it. `is_present`: it is about now, not about a
-    time without connection. `is_start`: it is the first of its transaction, by its own word.
+    time without connection. `is_start`: it is the first of its transaction, by its own word, and
+    `meter_start_wh` is what its EVSE's meter showed then.
     """
 
     transaction: str
@@ -24,6 +25,7 @@ class Heard(NamedTuple):
     id_token: str | None
     is_present: bool
     is_start: bool = False
+    meter_start_wh: float | None = None
 
 
 class Told(NamedTuple):
@@ -32,7 +34,8 @@ class Told(NamedTuple):
     `number` is the EVSE, None while nobody knows which. `is_begin`: the transaction is to be
     announced, for the first time or with the token it now has. `ended` are the transactions
     that are over by it, as far as they were announced. `left` is the EVSE it was announced on
-    by mistake.
+    by mistake. It began `age_s` before the event was written, and `meter_start_wh` is what the
+    meter showed then.
     """
 
     number: int | None
@@ -41,6 +44,8 @@ class Told(NamedTuple):
     ended: tuple[str, ...] = ()
     id_token: str | None = None
     left: int | None = None
+    meter_start_wh: float | None = None
+    age_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class _Running:
     last_sequence: int = -1
     last_written_at: datetime | None = None
     id_token: str | None = None
+    began_at: datetime | None = None
+    meter_start_wh: float | None = None
     is_announced: bool = False
     has_told_token: bool = False
 
@@ -71,6 +78,14 @@ class _Running:
         if event.sequence is not None:
             self.last_sequence = max(self.last_sequence, event.sequence)
         self.last_written_at = event.written_at or self.last_written_at
+        if event.is_start:
+            self.began_at, self.meter_start_wh = event.written_at, event.meter_start_wh
+
+    def age_s(self, event: Heard) -> float:
+        """Return how long before an event was written it began, 0 if nobody told."""
+        if self.began_at is None or event.written_at is None:
+            return 0.0
+        return max(0.0, (event.written_at - self.began_at).total_seconds())
 
 
 class TransactionBook:
@@ -143,7 +158,13 @@ class TransactionBook:
         if is_begin:
             entry.is_announced, entry.has_told_token = True, bool(entry.id_token)
         return Told(
-            entry.number, is_begin=is_begin, ended=ended, id_token=entry.id_token, left=left
+            entry.number,
+            is_begin=is_begin,
+            ended=ended,
+            id_token=entry.id_token,
+            left=left,
+            meter_start_wh=entry.meter_start_wh,
+            age_s=entry.age_s(event),
         )
 
     def end(

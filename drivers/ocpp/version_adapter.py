@@ -183,7 +183,15 @@ class VersionAdapter(Generic[StationT]):
             connector_number=number,
         )
 
-    def _post_begin(self, number: int, transaction: str, id_token: str | None = None) -> None:
+    def _post_begin(
+        self,
+        number: int,
+        transaction: str,
+        id_token: str | None = None,
+        *,
+        meter_start_wh: float | None = None,
+        age_s: float = 0.0,
+    ) -> None:
         self._context.ledger.keep(self._transaction(transaction, number))
         self._post(
             TransactionStarted(
@@ -191,6 +199,8 @@ class VersionAdapter(Generic[StationT]):
                 connector=self._station.ref(number),
                 transaction=TransactionId(transaction),
                 id_token=id_token,
+                meter_start_wh=meter_start_wh,
+                age_s=age_s,
             )
         )
 

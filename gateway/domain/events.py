@@ -86,12 +86,18 @@ class ConnectorStatusChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionStarted:
-    """A transaction began, or was found running."""
+    """A transaction began, or was found running.
+
+    It began `age_s` before it was learnt of, by its station's clock, and `meter_start_wh` is what
+    the connector's own meter showed then: None where the station does not tell.
+    """
 
     at_s: float
     connector: ConnectorRef
     transaction: TransactionId
     id_token: str | None = None
+    meter_start_wh: float | None = None
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,21 +65,24 @@ class Deliveries:
             self._before.pop(place, None)
             self._gone_since_s.pop(place, None)
 
-    def begin(self, fact: TransactionStarted, *, now_s: float) -> None:
-        """Note that a vehicle is there, or was found there; `now_s` is the epoch second."""
+    def begin(self, fact: TransactionStarted, *, now_s: float) -> bool:
+        """Note that a vehicle is there, or was found there; return whether it has come anew.
+
+        `now_s` is the epoch second.
+        """
         place = str(fact.connector)
         known = self._sessions.get(place)
         if known is not None and known.transaction == fact.transaction:
             # Told again, such as when its station is back: it has not come anew.
             id_token = known.id_token if fact.id_token is None else fact.id_token
             self._sessions[place] = replace(known, id_token=id_token)
-            return
+            return False
         before = self._set_aside.pop(place, None)
         if before is not None and before.transaction == fact.transaction:
             self._sessions[place] = before  # It was taken to be over, and was not.
             self._before.pop(place, None)
             self._gone_since_s.pop(place, None)
-            return
+            return False
         if known is not None:
             self._gone_since_s[place] = now_s
         last = known or before
@@ -91,6 +94,7 @@ class Deliveries:
             id_token=fact.id_token,
             came_at_s=now_s,
         )
+        return True
 
     def end(self, fact: TransactionEnded, *, now_s: float) -> None:
         """Note that it has gone; `now_s` is the epoch second."""

@@ -8,7 +8,13 @@ from math import inf
 from zoneinfo import ZoneInfo
 
 from gateway.domain.charging import EndCause
-from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
+from gateway.domain.events import (
+    ConnectorMetered,
+    Event,
+    StationDisconnected,
+    TransactionEnded,
+    TransactionStarted,
+)
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.promises import Excuse, PromiseState, Reservation
@@ -84,7 +90,8 @@ class Fates:
         match fact:
             case TransactionStarted():
                 self._forget_early(fact)
-                self.deliveries.begin(fact, now_s=now_s)
+                if self.deliveries.begin(fact, now_s=now_s):
+                    self._begin_counting(fact)
                 self._settled = None
             case TransactionEnded():
                 self._forget_early(fact)
@@ -101,6 +108,8 @@ class Fates:
                     self._missed[place] = now_s, f"{NOT_BY_ITSELF[fact.cause]} at {at}"
             case ConnectorMetered():
                 self._meter(fact, now_s)
+            case StationDisconnected():
+                self._registers.lose(fact)
             case _:
                 pass
 
@@ -335,7 +344,7 @@ class Fates:
 
     def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
         place = str(fact.connector)
-        promise = self._drawn_for(place, now_s)
+        promise = self._drawn_for(fact.connector, now_s)
         if promise is None:
             self._registers.count(fact)
             return
@@ -345,6 +354,19 @@ class Fates:
             self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
         delivered_wh = max(0.0, memory.promise.delivered_wh + self._registers.count(fact))
         self._count(memory, delivered_wh, self._registers.shown_wh(place))
+
+    def _begin_counting(self, fact: TransactionStarted) -> None:
+        """Take note of what a connector's meter showed when a vehicle came."""
+        place, stay = str(fact.connector), (fact.connector, fact.transaction)
+        begun = [p for p in self._keeper.book.at(place) if p.state is PromiseState.ARRIVED]
+        memories = [replace(self._keeper.shelf.of(p.id), promise=p) for p in begun]
+        if any(memory.drawn_in == stay for memory in memories):
+            return  # Found running after a restart: it has not come anew.
+        self._registers.begin(fact)
+        for memory in memories:
+            # What was shown when its vehicle left is past.
+            shown_wh = self._registers.shown_wh(place)
+            self._keeper.shelf.count(replace(memory, register_wh=shown_wh))
 
     def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
         """Return what is remembered of a promise whose vehicle is at a connector.
@@ -365,12 +387,14 @@ class Fates:
         self._keeper.say(counted)
         self._keeper.shelf.count(replace(memory, promise=counted, register_wh=register_wh))
 
-    def _drawn_for(self, place: str, now_s: float) -> Reservation | None:
+    def _drawn_for(self, connector: ConnectorRef, now_s: float) -> Reservation | None:
         """Return the promise for which a connector's vehicle draws: one that has begun, or the next.
 
         One that has come before its time has what it draws until then as well, wherever it waits.
+        One that has just left has what is told after it, if nobody can have come since unheard.
         """
-        coming, is_free = list[Reservation](), place not in self.deliveries.occupied()
+        place, coming = str(connector), list[Reservation]()
+        is_free = place not in self.deliveries.occupied() and self._registers.is_heard(connector)
         for promise in self._keeper.book.promises.values():
             has_begun_here = promise.state is PromiseState.ARRIVED and promise.place == place
             if has_begun_here and (is_free or self.deliveries.is_there(promise)):

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
-from gateway.domain.events import ConnectorMetered
+from gateway.domain.events import ConnectorMetered, StationDisconnected, TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId
 
 LONGEST_GAP_S = 900.0
 """Power is not taken to have lasted longer than this between two readings."""
@@ -21,7 +22,7 @@ POWER_ERROR_RATIO = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Register:
-    """What a meter showed, `by_power_wh` of it being counted by power since, and all that had been given then.
+    """What a meter showed, `by_power_wh` of it being counted by power since, and what was given to its vehicle.
 
     It showed less until the monotonic second `changed_at_s`: some count in whole kilowatt-hours.
     """
@@ -43,6 +44,7 @@ class Registers:
         """What a register showed before, by which the last was counted, or which that does not follow."""
         self._powers: dict[str, tuple[float, float]] = {}
         self._counted_until_s: dict[str, float] = {}
+        self._lost_at_s: dict[StationId, float] = {}
 
     def shown_wh(self, place: str) -> float | None:
         """Return what a connector's meter showed last, and what was counted by power since."""
@@ -105,6 +107,35 @@ class Registers:
         since_s = fact.at_s - lasted_s if lasted_s >= 0 else -inf
         known = _Register(energy_wh=energy_wh, changed_at_s=since_s)
         self._registers.setdefault(str(fact.connector), known)
+
+    def begin(self, fact: TransactionStarted) -> None:
+        """Take note that a vehicle has come: what flowed before, heard or not, was not given to it.
+
+        Its station tells what the meter showed then. Some tell 0 where they cannot read it yet: so
+        what was shown before stays beside it. Where none is told, what was shown last counts, if the
+        connector was heard ever since.
+        """
+        place, began_at_s = str(fact.connector), fact.at_s - fact.age_s
+        known, is_heard = self._registers.get(place), self.is_heard(fact.connector)
+        self.forget(place)
+        before = None if known is None else replace(known, given_wh=0.0)
+        if fact.meter_start_wh is not None:
+            now = _Register(energy_wh=fact.meter_start_wh, changed_at_s=began_at_s)
+            self._registers[place] = now
+            # What is told late may have been overtaken by a reading, which then is not before it.
+            if before is not None and before.changed_at_s <= began_at_s:
+                self._stood[place] = before
+        elif before is not None and is_heard:
+            self._registers[place] = before
+
+    def lose(self, fact: StationDisconnected) -> None:
+        """Note that a station is out of reach: what flows there now, and to whom, nobody hears."""
+        self._lost_at_s[fact.station] = fact.at_s
+
+    def is_heard(self, connector: ConnectorRef) -> bool:
+        """Return whether a connector was read in this life, and its station in reach ever since."""
+        lost_at_s = self._lost_at_s.get(connector.station, -inf)
+        return self._counted_until_s.get(str(connector), -inf) > lost_at_s
 
     def stop(self, place: str) -> None:
         """Note that the vehicle at a connector has gone: the power it drew at last flows no more."""

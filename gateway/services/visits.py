@@ -104,7 +104,9 @@ class Visits:
             return True
         if before is not None:
             self._close(ref, before, left_at_s)
-        self._registers.forget(str(ref))
+        if fact.meter_start_wh is None:  # What flowed before it came nobody has counted.
+            self._registers.forget(str(ref))
+        self._registers.begin(fact)
         self._sessions[ref] = _Session(
             transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
         )

@@ -294,6 +294,112 @@ def test_a_meter_that_is_wrong_first_after_a_restart_is_not_believed(wrong_kwh: 
     run_virtual(test())
 
 
+@pytest.mark.parametrize(
+    ("shown_kwh", "starts_kwh", "min_ago", "then_kwh", "delivered_wh"),
+    [
+        # Somebody else was there while nobody listened.
+        ((100.0,), 110.0, 0, 110.5, 500),
+        # It is told late: what it drew since it came is its own, shown before that is told or not.
+        ((100.0,), 110.0, 30, 116.0, 6_000),
+        ((100.0, 116.0), 110.0, 30, 116.1, 6_100),
+        ((), 110.0, 30, 116.0, 6_000),
+        # A meter that begins anew with each transaction.
+        ((8.0,), 0.0, 0, 0.5, 500),
+        # A station that tells 0 for what it cannot read.
+        ((100.0,), 0.0, 0, 100.5, 500),
+        ((100.0,), 0.0, 300, 100.5, 500),
+        # It counted on a little after it had told the end of the one before.
+        ((100.1,), 100.0, 0, 100.5, 400),
+    ],
+)
+def test_what_a_vehicle_draws_is_what_its_meter_shows_more_than_when_it_came(
+    shown_kwh: tuple[float, ...],
+    starts_kwh: float,
+    min_ago: float,
+    then_kwh: float,
+    delivered_wh: float,
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(from_h=6, until_h=8)
+        if shown_kwh:
+            house.shows(shown_kwh[0])
+        await house.passes(361)
+        for kwh in shown_kwh[1:]:
+            house.shows(kwh)
+        house.comes(starts_kwh=starts_kwh, min_ago=min_ago)
+        await house.passes(1)
+        house.shows(then_kwh)
+        assert house.of(promise).delivered_wh == pytest.approx(delivered_wh)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(("is_lost", "delivered_wh"), [(True, 500), (False, 1_500)])
+def test_where_no_start_is_told_a_meter_counts_from_what_it_showed_if_it_was_heard_since(
+    is_lost: bool, delivered_wh: float
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        house.shows(100.0)
+        if is_lost:
+            house.is_lost()
+        await house.passes(61)
+        house.comes()
+        await house.passes(1)
+        house.shows(101.0)
+        await house.passes(1)
+        house.is_lost()
+        house.comes()  # Told again once its station is back.
+        house.shows(101.5)
+        assert house.of(promise).delivered_wh == pytest.approx(delivered_wh)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("is_read_before", [True, False])
+def test_what_flowed_unheard_while_its_vehicle_was_gone_is_not_counted(
+    *, is_read_before: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7")
+        await house.passes(61)
+        house.comes(FIRST, "van-7")
+        house.shows(100.0)
+        await house.passes(10)
+        house.shows(102.0)
+        house.leaves(cause=EndCause.STOPPED)
+        house.shows(102.1)  # What it had drawn when it was stopped comes after that.
+        house.is_lost()
+        await house.passes(20)
+        if is_read_before:
+            house.shows(105.0)
+        house.comes(FIRST, "van-7", number=2)
+        house.shows(105.0)
+        await house.passes(1)
+        house.shows(105.5)
+        assert house.of(promise).delivered_wh == pytest.approx(2_600)
+
+    run_virtual(test())
+
+
+def test_where_power_alone_is_told_the_end_is_counted_against_the_start() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(61)
+        house.comes(starts_kwh=5_000.0)
+        for _ in range(7):
+            house.draws(10_000)
+            await house.passes(5, limit_a=32)
+        house.shows(5_005.5)
+        assert house.of(promise).delivered_wh == pytest.approx(5_500)
+
+    run_virtual(test())
+
+
 def stay(house: House) -> Session:
     """Return the stay of a vehicle that is at the first connector."""
     now_s = house.clock.now_at().timestamp()

@@ -72,7 +72,9 @@ class Hall:
             self.visits.hear(fact)
             self.visits.note(self.state)
 
-    def come(self, at_s: float, transaction: str) -> None:
+    def come(
+        self, at_s: float, transaction: str, *, starts_wh: float | None = None, age_s: float = 0.0
+    ) -> None:
         self.happen(
             StationConnected(at_s=at_s, station=PLUG.station),
             ConnectorStatusChanged(at_s=at_s, connector=PLUG, status=ConnectorStatus.OCCUPIED),
@@ -81,6 +83,8 @@ class Hall:
                 connector=PLUG,
                 transaction=TransactionId(transaction),
                 id_token="van",
+                meter_start_wh=starts_wh,
+                age_s=age_s,
             ),
         )
 
@@ -390,6 +394,25 @@ def test_the_power_of_the_vehicle_before_is_not_given_to_the_next() -> None:
 
     (session,) = hall.visits.sessions()
     assert session.delivered_wh == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 1_800.0])
+def test_a_vehicle_is_given_what_its_meter_shows_more_than_when_it_came(age_s: float) -> None:
+    hall = Hall()
+    hall.come(0.0, "1")
+    hall.read(60.0, 9.0, 5e6, None)
+    hall.leave(120.0, "1")
+    # Another was there since, and nobody listened.
+    hall.come(7_200.0, "2", starts_wh=5e6 + 10_000, age_s=age_s)
+    hall.read(7_260.0, 9.0, 5e6 + 10_400, None)
+    (session,) = hall.visits.sessions()
+    assert session.delivered_wh == 400.0
+    # What is told at the end is more than the last that was measured.
+    hall.happen(ConnectorMetered(at_s=7_290.0, connector=PLUG, energy_wh=5e6 + 10_500))
+    hall.leave(7_290.0, "2")
+    memory = hall.kept[-1].session
+    assert memory is not None
+    assert memory.delivered_wh == 500.0
 
 
 def test_what_flowed_while_we_were_away_is_given_by_what_was_shown_at_the_start() -> None:

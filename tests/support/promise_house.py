@@ -6,7 +6,12 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
 from gateway.domain.charging import EndCause
-from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
+from gateway.domain.events import (
+    ConnectorMetered,
+    StationDisconnected,
+    TransactionEnded,
+    TransactionStarted,
+)
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import PromiseMemory
 from gateway.domain.needs import Need
@@ -84,16 +89,29 @@ class House:
         return await self.booking.confirm(held.id, by)
 
     def comes(
-        self, connector: ConnectorRef = FIRST, id_token: str | None = None, number: int = 1
+        self,
+        connector: ConnectorRef = FIRST,
+        id_token: str | None = None,
+        number: int = 1,
+        *,
+        starts_kwh: float | None = None,
+        min_ago: float = 0.0,
     ) -> None:
+        """Let a vehicle come, or be told to have come `min_ago` when the meter showed `starts_kwh`."""
         self.booking.hear(
             TransactionStarted(
                 at_s=self.clock.monotonic_s(),
                 connector=connector,
                 transaction=TransactionId(str(number)),
                 id_token=id_token,
+                meter_start_wh=None if starts_kwh is None else starts_kwh * 1_000,
+                age_s=min_ago * 60,
             )
         )
+
+    def is_lost(self, station: StationId = FIRST.station) -> None:
+        """Let the connection of a station be gone."""
+        self.booking.hear(StationDisconnected(at_s=self.clock.monotonic_s(), station=station))
 
     def leaves(
         self,

@@ -144,6 +144,25 @@ def test_a_transaction_gets_a_number_of_ours_and_both_ends_are_posted() -> None:
     in_hall(scene)
 
 
+def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, "Charging", timestamp=now())
+            await station.start_transaction(1, timestamp=now(), meter_start=5_000)
+            # It waited for a connection.
+            waited = now(ahead_s=-1_800)
+            number = await station.start_transaction(2, timestamp=waited, meter_start=7_000)
+            await station.stop_transaction(number, timestamp=waited, meter_stop=7_900)
+
+        first, second = hall.facts_of(TransactionStarted)
+        assert (first.meter_start_wh, second.meter_start_wh) == (5_000, 7_000)
+        assert [first.age_s, second.age_s] == pytest.approx([0, 1_800], abs=10)
+        (metered,) = hall.facts_of(ConnectorMetered)
+        assert metered.energy_wh == 7_900
+
+    in_hall(scene)
+
+
 def test_a_start_sent_twice_is_one_transaction() -> None:
     async def scene(hall: Hall) -> None:
         said_at = now()

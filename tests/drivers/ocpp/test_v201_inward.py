@@ -383,6 +383,35 @@ def test_what_began_without_a_connection_and_still_runs_is_posted_with_its_token
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
+def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None:
+    def register(energy_wh: float) -> list[dict[str, Any]]:
+        return [{"value": energy_wh, "context": "Transaction.Begin"}]
+
+    async def scene(hall: Hall) -> None:
+        past = now(ahead_s=-1_800)
+        async with station201(hall) as station:
+            await station.say_event("Started", "T1", number=1, samples=register(5_000))
+            await station.say_event("Started", "T2", number=2)
+            # It waited for a connection, and is announced by what is said of it now.
+            await station.say_event(
+                "Started",
+                "T3",
+                number=3,
+                timestamp=past,
+                offline=True,
+                samples=register(7_000),
+            )
+            await station.say_event("Updated", "T3", samples=[current(9, "L1")])
+            await station.say_event("Updated", "T3", token="TAG")
+
+        told = [(s.transaction, s.meter_start_wh) for s in hall.facts_of(TransactionStarted)]
+        assert told == [("T1", 5_000), ("T2", None), ("T3", 7_000), ("T3", 7_000)]
+        ages_s = [s.age_s for s in hall.facts_of(TransactionStarted)]
+        assert ages_s == pytest.approx([0, 0, 1_800, 1_800], abs=10)
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
 def test_an_end_without_a_connection_ends_what_we_knew_to_run() -> None:
     async def scene(hall: Hall) -> None:
         async with station201(hall) as station:
