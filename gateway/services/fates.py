@@ -48,6 +48,9 @@ NOT_BY_ITSELF = {
 }
 """How a vehicle has gone that did not leave by itself."""
 
+COMING = (PromiseState.HELD, PromiseState.CONFIRMED)
+"""States of promises whose vehicle was not seen in its time yet."""
+
 MAX_SCORED = 2_000
 LONGEST_CYCLE_S = 5.0
 """What a vehicle may draw is not taken to hold for longer after the cycle that tells it."""
@@ -390,7 +393,8 @@ class Fates:
     def _drawn_for(self, connector: ConnectorRef, now_s: float) -> Reservation | None:
         """Return the promise for which a connector's vehicle draws: one that has begun, or the next.
 
-        One that has come before its time has what it draws until then as well, wherever it waits.
+        One that has come before its time has what it draws until then as well, wherever it waits;
+        a hold has it from the first, which may be confirmed, where it is for no promise.
         One that has just left has what is told after it, if nobody can have come since unheard.
         """
         place, coming = str(connector), list[Reservation]()
@@ -399,12 +403,10 @@ class Fates:
             has_begun_here = promise.state is PromiseState.ARRIVED and promise.place == place
             if has_begun_here and (is_free or self.deliveries.is_there(promise)):
                 return promise
-            if promise.state is PromiseState.CONFIRMED and (
-                promise.place == place or now_s < promise.opens_at_s
-            ):
+            if promise.state in COMING and (promise.place == place or now_s < promise.opens_at_s):
                 coming.append(promise)
         its = [promise for promise in coming if self.deliveries.is_at(place, promise)]
-        return min(its, key=lambda promise: promise.opens_at_s, default=None)
+        return min(its, key=lambda p: (p.state is PromiseState.HELD, p.opens_at_s), default=None)
 
     def _forget_early(self, fact: TransactionStarted | TransactionEnded) -> None:
         """Note that a vehicle has gone before its time: for what it comes back is still to be given.
@@ -413,7 +415,7 @@ class Fates:
         """
         stay, is_end = (fact.connector, fact.transaction), isinstance(fact, TransactionEnded)
         for promise in tuple(self._keeper.book.promises.values()):
-            if promise.state is not PromiseState.CONFIRMED or not promise.delivered_wh:
+            if promise.state not in COMING or not promise.delivered_wh:
                 continue
             memory = self._keeper.shelf.of(promise.id)
             is_here = memory.drawn_in is not None and memory.drawn_in[0] == fact.connector

@@ -111,6 +111,56 @@ def test_what_is_drawn_before_its_time_elsewhere_is_delivered_and_kept_over_a_re
     run_virtual(test())
 
 
+@pytest.mark.parametrize("from_h", [0.0, 1.0])
+def test_what_a_vehicle_draws_from_when_its_promise_is_held_is_delivered(from_h: float) -> None:
+    async def test() -> None:
+        house = House()
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        await house.passes(1)
+        house.shows(100.2)
+        held = await house.promise(from_h=from_h, kwh=10.0, id_token="van-7", is_confirmed=False)
+        await house.passes(1.5)
+        house.shows(100.8)
+        await house.booking.confirm(held.id, VANS)
+        await house.passes(60)
+        house.shows(101.8)
+        now = house.of(held)
+        assert now.state is PromiseState.ARRIVED
+        assert now.delivered_wh == pytest.approx(1_600)
+
+    run_virtual(test())
+
+
+def test_what_a_vehicle_draws_for_a_promise_no_hold_takes_from_it() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(from_h=2, until_h=3, kwh=5.0, id_token="van-7")
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        await house.promise(from_h=0, until_h=1, kwh=5.0, id_token="van-7", is_confirmed=False)
+        await house.passes(1.5)
+        house.shows(100.5)
+        assert house.of(promise).delivered_wh == pytest.approx(500)
+
+    run_virtual(test())
+
+
+def test_what_a_vehicle_had_during_a_hold_and_left_is_not_delivered() -> None:
+    async def test() -> None:
+        house = House()
+        held = await house.promise(kwh=10.0, id_token="van-7", is_confirmed=False)
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        await house.passes(1)
+        house.shows(100.4)
+        house.leaves()
+        await house.booking.confirm(held.id, VANS)
+        assert house.of(held).delivered_wh == 0
+
+    run_virtual(test())
+
+
 def test_what_a_vehicle_had_that_left_before_its_time_is_not_delivered() -> None:
     async def test() -> None:
         house = House()

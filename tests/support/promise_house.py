@@ -73,8 +73,9 @@ class House:
         kwh: float = KWH,
         arrive_slack_h: float = 0.0,
         depart_slack_h: float = 0.0,
+        is_confirmed: bool = True,
     ) -> Reservation:
-        """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now."""
+        """Return a promise, of 20 kWh at the first connector from 1 h to 3 h from now, or its hold."""
         wanted = Need(
             arrive_at=self.clock.now_at() + timedelta(hours=from_h),
             depart_at=self.clock.now_at() + timedelta(hours=until_h),
@@ -86,7 +87,7 @@ class House:
             depart_slack_s=depart_slack_h * 3_600,
         )
         held = await self.booking.hold(self.booking.quote(wanted, by).offers[0].id, by)
-        return await self.booking.confirm(held.id, by)
+        return await self.booking.confirm(held.id, by) if is_confirmed else held
 
     def comes(
         self,
