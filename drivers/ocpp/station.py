@@ -253,6 +253,17 @@ class StationRecord:
                 )
             )
 
+    def post_energy(self, number: int, energy_wh: float | None) -> None:
+        """Post what a connector's meter showed when a transaction ended, if that was told."""
+        if energy_wh is not None:
+            self.context.post(
+                ConnectorMetered(
+                    at_s=self.clock.monotonic_s(),
+                    connector=self.ref(number),
+                    energy_wh=float(energy_wh),
+                )
+            )
+
     def post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
         """Post that a transaction is over, and have it remembered with how that is known."""
         is_told = cause in (EndCause.TOLD, EndCause.STOPPED)

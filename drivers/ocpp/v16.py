@@ -17,7 +17,7 @@ from drivers.ocpp.v16_transactions import NO_TRANSACTION, StartKey
 from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter, cause_of
 from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.errors import StationUnreachableError
-from gateway.domain.events import ConnectorMetered, ConnectorStatusChanged
+from gateway.domain.events import ConnectorStatusChanged
 from gateway.domain.ids import TransactionId
 from gateway.domain.memory import Act
 from gateway.domain.tokens import Judgement, TokenStatus
@@ -212,14 +212,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         if number is None or stop.transaction_id is None:
             self._counters["unknown-stop"] += 1
             return self._acknowledge_stop(stop)
-        if stop.meter_stop is not None:
-            self._post(
-                ConnectorMetered(
-                    at_s=self._clock.monotonic_s(),
-                    connector=self._station.ref(number),
-                    energy_wh=float(stop.meter_stop),
-                )
-            )
+        self._station.post_energy(number, stop.meter_stop)
         self._post_end(number, str(stop.transaction_id), cause=cause_of(stop.reason))
         return self._acknowledge_stop(stop)
 

@@ -214,6 +214,9 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._seek(transaction, heard, is_end=is_end)
         if heard.is_present and number is not None:
             self._post_present(number, event, is_end=is_end)
+        elif is_end and told.ended and number is not None:
+            # However old it is, so much was given; of what is drawn now it says nothing.
+            self._station.post_energy(number, _shown_at_end_wh(event))
         if is_end:
             reason = (
                 None if event.transaction_info is None else event.transaction_info.stopped_reason

@@ -412,6 +412,26 @@ def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
+def test_what_an_end_without_a_connection_shows_was_given_to_what_we_knew_to_run() -> None:
+    async def scene(hall: Hall) -> None:
+        past = now(ahead_s=-300)
+        shown = [current(32, "L1"), {"value": 9_000, "context": "Transaction.End"}]
+        async with station201(hall) as station:
+            await station.say_event("Started", "T1", number=1)
+            await station.say_event("Ended", "T1", timestamp=past, offline=True, samples=shown)
+            # Of this one nobody knew.
+            await station.say_event("Started", "T2", number=1, timestamp=past, offline=True)
+            await station.say_event("Ended", "T2", timestamp=past, offline=True, samples=shown)
+
+        (metered,) = hall.facts_of(ConnectorMetered)
+        assert (metered.connector, metered.current_a[0]) == (FIRST, None)
+        assert metered.energy_wh == 9_000
+        (ended,) = hall.facts_of(TransactionEnded)
+        assert hall.facts.index(metered) < hall.facts.index(ended)
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
 def test_an_end_without_a_connection_ends_what_we_knew_to_run() -> None:
     async def scene(hall: Hall) -> None:
         async with station201(hall) as station:
