@@ -1,6 +1,6 @@
 """One connector of a simulated station, as the plant sees it."""
 
-from math import inf
+from math import floor, inf
 
 from drivers.sim.scenario import Visit
 from drivers.sim.vehicle import MIN_OFFER_A, Vehicle
@@ -24,6 +24,7 @@ class Evse:
         "leased_at_s",
         "limit_a",
         "max_a",
+        "offers_whole_amps",
         "offset_a",
         "pilot_a",
         "started_s",
@@ -34,9 +35,12 @@ class Evse:
         "wake_s",
     )
 
-    def __init__(self, connector: Connector, offset_a: float = 0.0) -> None:
+    def __init__(
+        self, connector: Connector, *, offset_a: float = 0.0, offers_whole_amps: bool = False
+    ) -> None:
         self.connector = connector
         self.offset_a = offset_a  # What it lets flow beyond its limit.
+        self.offers_whole_amps = offers_whole_amps
         self.max_a = connector.max_ma / 1_000
         self.limit_a = self.max_a  # In force by the stored profiles.
         self.pilot_a = 0.0
@@ -68,10 +72,15 @@ class Evse:
 
     @property
     def reach_a(self) -> float:
-        """Return what may flow by the limit in force."""
+        """Return what may flow by the limit in force: beyond that, no more than its vehicle would take."""
         if self.vehicle is None or not self.is_served:
             return self.limit_a
-        return max(self.limit_a + self.offset_a, self.vehicle.traits.least_a)
+        return max(self.limit_a, self.vehicle.most_of_a(self.offered_a(self.limit_a)))
+
+    def offered_a(self, limit_a: float) -> float:
+        """Return what a vehicle is offered under a limit."""
+        within_a = float(floor(limit_a + 1e-9)) if self.offers_whole_amps else limit_a
+        return within_a + self.offset_a if within_a >= MIN_OFFER_A else 0.0
 
     @property
     def is_served(self) -> bool:

@@ -1,5 +1,7 @@
 """The plant in memory: a gateway's meters and stations, stepped in simulated time."""
 
+from collections.abc import Mapping
+
 from drivers.sim.kept import counted_a, hidden_a
 from drivers.sim.observations import Observation
 from drivers.sim.report import Report, report_of
@@ -99,11 +101,15 @@ class Plant:
             for phase in range(3)
         ]
 
-    def true_reach_a(self) -> dict[ConnectorRef, float]:
+    def true_reach_a(
+        self, beyond_a: Mapping[ConnectorRef, float] | None = None
+    ) -> dict[ConnectorRef, float]:
         """Return how much each connector with a vehicle might draw per phase, for all one can know.
 
-        What its stored profiles allow, or what it offers instead where it is seen to draw more. A
-        station whose clock jumped is left out: its leases end when nobody can know.
+        What its stored profiles allow and what flows beyond that, or what it offers instead where it
+        is seen to draw more. Of what flows beyond a limit no more is known than `beyond_a`, none of
+        a connector that is not in it; all of it where that is not given. A station whose clock
+        jumped is left out: its leases end when nobody can know.
         """
         reach_a = {}
         for station in self._wire.world.stations.values():
@@ -113,6 +119,9 @@ class Plant:
                 if evse.vehicle is None:
                     continue
                 reach_a[evse.connector.ref] = evse.reach_a
+                if beyond_a is not None:
+                    known_a = evse.limit_a + beyond_a.get(evse.connector.ref, 0.0)
+                    reach_a[evse.connector.ref] = min(evse.reach_a, known_a)
                 is_seen_above = evse.draw_a > evse.reach_a + 2.0 and not station.hides_its_draw
                 if evse.held_a is not None and is_seen_above:
                     reach_a[evse.connector.ref] = evse.held_a

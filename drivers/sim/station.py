@@ -1,6 +1,6 @@
 """A charging station: it keeps to the profiles it stores, and says what it sees."""
 
-from math import floor, inf
+from math import inf
 from random import Random
 
 from drivers.sim.agenda import Agenda
@@ -10,7 +10,7 @@ from drivers.sim.profiles import ChargingProfile, ProfileStore, Purpose, unendin
 from drivers.sim.scenario import StationTraits, Visit
 from drivers.sim.station_meter import StationMeter
 from drivers.sim.surroundings import Surroundings
-from drivers.sim.vehicle import MIN_OFFER_A, Vehicle
+from drivers.sim.vehicle import Vehicle
 from drivers.sim.voice import CHARGING_ABOVE_A, Voice
 from gateway.domain.charging import RateUnit
 from gateway.domain.circuits import ChargingStation
@@ -54,7 +54,12 @@ class Station:
             keeps_tx_profiles=traits.keeps_tx_profiles,
             lapses=traits.lapses,
         )
-        self.evses = {c.ref.number: Evse(c, traits.offset_a) for c in declared.connectors}
+        self.evses = {
+            c.ref.number: Evse(
+                c, offset_a=traits.offset_a, offers_whole_amps=traits.offers_whole_amps
+            )
+            for c in declared.connectors
+        }
         self._agenda = agenda
         self._rng = rng
         self._world = surroundings
@@ -310,10 +315,7 @@ class Station:
         evse.is_pilot_due = False
         if evse.vehicle is None or evse.transaction is None or not self.is_powered:
             return
-        pilot_a = evse.limit_a if evse.held_a is None else evse.held_a
-        if self.traits.offers_whole_amps:
-            pilot_a = float(floor(pilot_a + 1e-9))
-        evse.pilot_a = pilot_a + evse.offset_a if pilot_a >= MIN_OFFER_A else 0.0
+        evse.pilot_a = evse.offered_a(evse.limit_a if evse.held_a is None else evse.held_a)
         evse.vehicle.offer(evse.pilot_a, at_s)
         self._plan_wake(evse)
         self._voice.say_charging_state(evse, at_s)

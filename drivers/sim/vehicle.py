@@ -75,6 +75,10 @@ class Vehicle:
         """Return whether it would take at least the minimum if it were offered it."""
         return not self.is_asleep and self.accepts_a >= MIN_OFFER_A
 
+    def most_of_a(self, offered_a: float) -> float:
+        """Return the most it may draw per phase of what it is offered, with its battery empty."""
+        return self._drawn_a(offered_a, self.traits.max_a)
+
     def offer(self, amps: float, at_s: float) -> None:
         """Take note of a new pilot; what follows from it comes within `FOLLOWS_WITHIN_S`."""
         before_a, self.offered_a = self.offered_a, amps
@@ -154,10 +158,13 @@ class Vehicle:
         if self._follows_a < MIN_OFFER_A or self.is_asleep:
             return 0.0
         accepts_a = accepted_a(traits, traits.need_wh - self.delivered_wh)
-        goal_a = min(max(self._follows_a * traits.draw_ratio, traits.least_a), accepts_a)
-        if traits.draws_whole_amps:
-            goal_a = float(floor(goal_a))
+        goal_a = self._drawn_a(self._follows_a, accepts_a)
         return max(0.0, goal_a - self._rng.uniform(0.0, traits.ripple_a)) if goal_a else 0.0
+
+    def _drawn_a(self, offered_a: float, accepts_a: float) -> float:
+        traits = self.traits
+        drawn_a = min(max(offered_a * traits.draw_ratio, traits.least_a), accepts_a)
+        return float(floor(drawn_a)) if traits.draws_whole_amps else drawn_a
 
     def _plan_next(self) -> None:
         next_s = min(self._react_at_s, self._ripple_at_s)

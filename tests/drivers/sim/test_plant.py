@@ -38,6 +38,7 @@ from tests.support.sim_scenarios import (
     EVERY_PHASE,
     METER,
     ONE,
+    PLAIN,
     TWO,
     small_scenario,
     small_site,
@@ -460,6 +461,27 @@ def test_currents_add_up_the_tree() -> None:
         vehicles_a = [c - b for c, b in zip(wires.current_a, wires.base_a, strict=True)]
         assert vehicles_a == pytest.approx(drawn[name], abs=1e-6)
     assert sum(drawn[scenario.site.circuits[0].id]) > 10.0
+
+
+def test_beyond_its_limit_a_connector_reaches_what_its_vehicle_takes_and_no_more_than_is_known() -> (
+    None
+):
+    gives_more = replace(traits_of(CP1), offset_a=3.0, offers_whole_amps=True)
+    takes_little = replace(PLAIN, max_a=8.0)
+    plant = Plant(
+        small_scenario(
+            stations=(gives_more, traits_of(CP2)),
+            visits=(visit(), visit(TWO, vehicle=replace(takes_little, least_a=7.0))),
+        )
+    )
+    plant.advance(20.0)
+
+    assert plant.true_reach_a() == {ONE: 9.0, TWO: 7.0}  # Both fallbacks are 6 A.
+    assert plant.true_reach_a({ONE: 2.0}) == {ONE: 8.0, TWO: 6.0}
+    send(plant, ONE, 20.5)
+    send(plant, TWO, 20.5)
+    plant.advance(25.0)
+    assert plant.true_reach_a() == {ONE: 23.0, TWO: 20.5}
 
 
 def test_time_only_goes_forward() -> None:
