@@ -24,6 +24,7 @@ from gateway.control.parameters import ControlParameters
 from gateway.control.state import RiseHistory, SiteState
 from gateway.control.wiring import Wiring
 from gateway.domain.events import (
+    ConnectorMetered,
     ConstraintSet,
     DeadManProven,
     LimitAcknowledged,
@@ -33,6 +34,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Authority, Constraint
+from tests.simulation.known import ShownExcess
 from tests.simulation.promised import PromisedLoads
 from tests.simulation.stuck import StuckClaims
 
@@ -66,8 +68,8 @@ class Run:
     `unexplained` lists limits that had no reason, `unsound` the rows on which for a while more
     flowed than was counted, and the connectors that might for as long have drawn more than
     they were counted at: what is believed must contain what is true (with faults, up to the
-    reserve, which is there for that). `stuck` is what was counted too high instead. `promised`
-    knows what was said of promised draws.
+    reserve, which is there for that), and of what flows beyond a limit as much as was `shown`.
+    `stuck` is what was counted too high instead. `promised` knows what was said of promised draws.
     """
 
     plant: Plant
@@ -85,6 +87,7 @@ class Run:
     unsound: list[str] = field(default_factory=list)
     unsound_since_s: dict[int | ConnectorRef, float] = field(default_factory=dict)
     stuck: StuckClaims = field(default_factory=StuckClaims)
+    shown: ShownExcess = field(default_factory=ShownExcess)
     guarded: int = 0
 
     @staticmethod
@@ -167,7 +170,8 @@ class Run:
                 f"vehicles {vehicles_a:.1f} A counted {claimed_ma} mA",
                 is_unsound=is_base_low or (is_claim_low and is_sum_low),
             )
-        reach_a = self.plant.true_reach_a()
+        self.shown.look(self.plant)
+        reach_a = self.plant.true_reach_a(self.shown.beyond_a(self.plant))
         for at, connector in enumerate(self.state.wiring.connectors):
             high_ma, could_a = decision.survey.high_ma[at], reach_a.get(connector.ref, 0.0)
             is_idle = not self.state.connectors[at].is_plugged
@@ -198,6 +202,7 @@ class Run:
             case GatewayStarted(at_s=at_s):
                 self.is_dead = False
                 self.state = SiteState.at_start(self.state.wiring, self.parameters, now_s=at_s)
+                self.shown.forget()
                 self.calls.clear()
                 self.fallback_at_s.clear()
                 self.promised.restart()
@@ -209,6 +214,9 @@ class Run:
                     return []
                 connector, sequence = self.calls.pop(number)
                 return [_answer(at_s, connector, sequence, outcome, detail)]
+            case ConnectorMetered():
+                self.shown.hear(observation, self.plant)
+                return [observation]
             case _:
                 return [observation]
 

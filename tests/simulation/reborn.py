@@ -144,6 +144,7 @@ class Reborn(Run):
             if any(evse.is_leased for evse in station.evses.values())
         }
         if not self.remembers:
+            self.shown.forget()
             self.state = SiteState.at_start(wiring, self.parameters, now_s=at_s)
             return
         self.clock.now_s = at_s
