@@ -8,8 +8,11 @@ from statistics import fmean
 from drivers.sim.generator import generate
 from drivers.sim.scenario import ScenarioKind
 from tests.simulation.harness import Run
+from tests.simulation.odd import odd
 
 SIX_HOURS_S = 21_600.0
+ODD = "odd"
+"""A day with faults made odd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,10 @@ class Day:
 
 def day_of(kind: str, seed: int, duration_s: float = SIX_HOURS_S) -> Day:
     """Run a seed; on an ordinary day at a site whose base is known, else at a new one."""
-    scenario = generate(ScenarioKind(kind), seed, duration_s=duration_s)
+    of_kind = ScenarioKind.FAULTS if kind == ODD else ScenarioKind(kind)
+    scenario = generate(of_kind, seed, duration_s=duration_s)
+    if kind == ODD:
+        scenario = odd(scenario, seed)
     run = Run.of(scenario, knows_base=kind == "ordinary")
     report = run.to_end(duration_s)
     return Day(

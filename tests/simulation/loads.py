@@ -3,8 +3,11 @@
 from dataclasses import dataclass, replace
 from random import Random
 
+from drivers.sim.report import Report
 from drivers.sim.scenario import DrawAt, Scenario, StepAt
 from gateway.domain.ids import CircuitId
+from gateway.services.promised_room import SHORT_FOR_S
+from tests.simulation.harness import Run
 from tests.simulation.stories import BUSY_S, full_car_park
 
 LASTS_S = 2_100.0
@@ -28,6 +31,53 @@ class Use:
             StepAt(at_s=self.from_s, circuit=circuit, delta_a=(amps, amps, amps)),
             StepAt(at_s=self.until_s, circuit=circuit, delta_a=(-amps, -amps, -amps)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadDay:
+    """A day as it was, with what each draw truly lacked for a minute on end.
+
+    `is_overfull` is whether base and the loads were beyond the rating by themselves at times: of
+    what comes of that nothing is of the vehicles.
+    """
+
+    run: Run
+    report: Report
+    lacked_a: dict[str, float]
+    is_overfull: bool
+
+
+def lived(scenario: Scenario, uses: tuple[Use, ...], *, seen_s: float | None = None) -> LoadDay:
+    """Run a day, and look each second what a load would lack that had not come yet.
+
+    `seen_s` is how long too little must be counted to be held against it; None: as on every day.
+    """
+    run, rating_a, set_point_a = Run.of(scenario), 100.0, 0.95 * 100.0
+    run.seen_s = seen_s
+    over_a, highest_a = list[float](), 0.0
+    while run.plant.now_s < scenario.duration_s:
+        run.step(run.plant.now_s + run.parameters.period_s)
+        now_s = run.plant.now_s
+        promised_a = sum(d.current_a for d in scenario.draws if d.at_s <= now_s < d.until_s)
+        currents_a = run.plant.true_currents_a()
+        highest_a = max(highest_a, *(base_a for base_a, _ in currents_a))
+        over_a.append(
+            max(
+                base_a - _flows_a(uses, now_s) + promised_a + vehicles_a - set_point_a
+                for base_a, vehicles_a in currents_a
+            )
+        )
+    minute_s = int(SHORT_FOR_S)
+    lacked_a = {}
+    for at, draw in enumerate(scenario.draws):
+        in_time_a = over_a[int(draw.at_s) : int(draw.until_s)]
+        minutes = (in_time_a[s : s + minute_s] for s in range(len(in_time_a) - minute_s + 1))
+        lacked_a[f"draw-{at}"] = max((min(minute) for minute in minutes), default=-set_point_a)
+    return LoadDay(run, run.plant.report(), lacked_a, highest_a > rating_a)
+
+
+def _flows_a(uses: tuple[Use, ...], now_s: float) -> float:
+    return sum(use.current_a for use in uses if use.from_s <= now_s < use.until_s)
 
 
 def promised_loads(seed: int, *, until_s: float = LASTS_S) -> tuple[Scenario, tuple[Use, ...]]:
