@@ -5,6 +5,9 @@ from functools import lru_cache
 from math import nan
 from typing import Final, NamedTuple, Protocol
 
+REGISTER: Final = "Energy.Active.Import.Register"
+"""What a connector has given in all, as its meter shows it."""
+
 # What one of a unit is in ours; a unit left out is ours.
 _AMPERES: Final = {None: 1.0, "": 1.0, "A": 1.0, "mA": 0.001, "kA": 1_000.0}
 _WATTS: Final = {None: 1.0, "": 1.0, "W": 1.0, "kW": 1_000.0, "MW": 1_000_000.0}
@@ -20,7 +23,7 @@ _PLACES: Final = 16
 _QUANTITIES: Final = {
     "Current.Import": (_CURRENT, _AMPERES, 2_000.0),
     "Power.Active.Import": (_POWER, _WATTS, 2_000_000.0),
-    "Energy.Active.Import.Register": (_ENERGY, _WATT_HOURS, 1e12),
+    REGISTER: (_ENERGY, _WATT_HOURS, 1e12),
     None: (_ENERGY, _WATT_HOURS, 1e12),  # 1.6 §7.31: the default measurand.
     "SoC": (_CHARGE, _PER_CENT, 100.0),
 }
@@ -31,7 +34,7 @@ _ELSEWHERE: Final = frozenset({"EV", "Body"})
 MEASURANDS: Final = (
     "Current.Import",
     "Power.Active.Import",
-    "Energy.Active.Import.Register",
+    REGISTER,
     "SoC",
 )
 

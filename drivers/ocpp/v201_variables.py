@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from drivers.ocpp.leases import read_rate_units
-from drivers.ocpp.metering import offer_measurands
+from drivers.ocpp.metering import REGISTER, offer_measurands
 from drivers.ocpp.quirks import Quirks
 from gateway.domain.charging import ConnectorStatus, OcppVersion, StationCapabilities
 
@@ -31,6 +31,7 @@ RATE_UNIT: Final = VariableName("SmartChargingCtrlr", "RateUnit")
 STACK_LEVEL: Final = VariableName("SmartChargingCtrlr", "ProfileStackLevel")
 PERIODS: Final = VariableName("SmartChargingCtrlr", "PeriodsPerSchedule")
 PROFILES: Final = VariableName("SmartChargingCtrlr", "Entries", "ChargingProfiles")
+STARTED_DATA: Final = VariableName("SampledDataCtrlr", "TxStartedMeasurands")
 SAMPLED_INTERVAL: Final = VariableName("SampledDataCtrlr", "TxUpdatedInterval")
 SAMPLED_DATA: Final = VariableName("SampledDataCtrlr", "TxUpdatedMeasurands")
 ALIGNED_INTERVAL: Final = VariableName("AlignedDataCtrlr", "Interval")
@@ -46,6 +47,7 @@ WANTED: Final = (
     RATE_UNIT,
     STACK_LEVEL,
     PERIODS,
+    STARTED_DATA,
     SAMPLED_INTERVAL,
     SAMPLED_DATA,
     ALIGNED_INTERVAL,
@@ -162,6 +164,9 @@ def find_changes(model: Model, *, quirks: Quirks, interval_s: int) -> tuple[Chan
         wishes[ENABLED] = ("true",)
     if _is_true(model, ALIGNED_IDLE):
         wishes[ALIGNED_IDLE] = ("false",)
+    at_start = _read_text(model, STARTED_DATA)
+    if REGISTER not in {word.strip() for word in at_start.split(",")}:
+        wishes[STARTED_DATA] = (f"{at_start},{REGISTER}" if at_start else REGISTER,)
     for name in (SAMPLED_DATA, ALIGNED_DATA):
         wishes[name] = offer_measurands(_read_text(model, name), room_count=quirks.max_measurands)
     for name in (SAMPLED_INTERVAL, ALIGNED_INTERVAL):

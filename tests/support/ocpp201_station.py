@@ -26,6 +26,7 @@ PLAIN_VARIABLES = {
     "SmartChargingCtrlr.ProfileStackLevel": "10",
     "SmartChargingCtrlr.PeriodsPerSchedule": "24",
     "SmartChargingCtrlr.Entries.ChargingProfiles": "0",
+    "SampledDataCtrlr.TxStartedMeasurands": "SoC",
     "SampledDataCtrlr.TxUpdatedInterval": "60",
     "SampledDataCtrlr.TxUpdatedMeasurands": "Energy.Active.Import.Register",
     "AlignedDataCtrlr.Interval": "900",

@@ -55,6 +55,8 @@ def test_meter_values_are_asked_for_every_ten_seconds_and_the_news_is_posted() -
         await learnt(hall)
 
         wanted = "Current.Import,Power.Active.Import,Energy.Active.Import.Register,SoC"
+        at_start = station.variables["SampledDataCtrlr.TxStartedMeasurands"]
+        assert at_start == "SoC,Energy.Active.Import.Register"
         assert station.variables["SampledDataCtrlr.TxUpdatedInterval"] == "10"
         assert station.variables["SampledDataCtrlr.TxUpdatedMeasurands"] == wanted
         assert station.variables["AlignedDataCtrlr.Interval"] == "10"
@@ -82,6 +84,7 @@ def test_variables_that_are_good_enough_or_fixed_are_not_written() -> None:
     with_station(
         scene,
         variables={
+            "SampledDataCtrlr.TxStartedMeasurands": "Energy.Active.Import.Register",
             "SampledDataCtrlr.TxUpdatedInterval": "5",
             "SampledDataCtrlr.TxUpdatedMeasurands": good,
             "AlignedDataCtrlr.Interval": "10",

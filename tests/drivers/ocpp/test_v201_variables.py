@@ -15,6 +15,7 @@ from drivers.ocpp.v201_variables import (
     SAMPLED_DATA,
     SAMPLED_INTERVAL,
     STACK_LEVEL,
+    STARTED_DATA,
     Reported,
     VariableName,
     find_changes,
@@ -37,6 +38,7 @@ def model(**values: str) -> dict[VariableName, Reported]:
         "idle": ALIGNED_IDLE,
         "sampled": SAMPLED_DATA,
         "aligned": ALIGNED_DATA,
+        "started": STARTED_DATA,
     }
     return {names[name]: Reported(value=value) for name, value in values.items()}
 
@@ -121,6 +123,22 @@ def test_what_is_good_enough_not_reported_or_fixed_is_left_alone() -> None:
     fixed = {ALIGNED_DATA: Reported(value="", is_fixed=True)}
 
     assert find_changes({**known, **fixed}, quirks=PLAIN, interval_s=10) == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ("", ("Energy.Active.Import.Register",)),
+        ("SoC, Voltage", ("SoC, Voltage,Energy.Active.Import.Register",)),
+        ("SoC, Energy.Active.Import.Register", None),
+    ],
+)
+def test_a_start_is_to_tell_the_register_beside_what_it_tells(
+    told: str, wanted: tuple[str, ...] | None
+) -> None:
+    changes = find_changes(model(started=told), quirks=PLAIN, interval_s=10)
+
+    assert [change.values for change in changes] == ([] if wanted is None else [wanted])
 
 
 def test_no_more_measurands_are_asked_for_than_a_make_bears() -> None:
