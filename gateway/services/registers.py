@@ -19,6 +19,9 @@ MOST_RATIO = 1.5
 POWER_ERROR_RATIO = 0.2
 """What was counted by power is too much by no more of it than that: a register lower still begins anew."""
 
+SAME_WH = 1.0
+"""A start is told in whole Wh."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Register:
@@ -112,21 +115,22 @@ class Registers:
         """Take note that a vehicle has come: what flowed before, heard or not, was not given to it.
 
         Its station tells what the meter showed then. Some tell 0 where they cannot read it yet: so
-        what was shown before stays beside it. Where none is told, what was shown last counts, if the
-        connector was heard ever since.
+        what was shown before stays beside it, unless the meter is one that begins there each time.
+        Where no start is told, what was shown last counts, if the connector was heard ever since.
         """
         place, began_at_s = str(fact.connector), fact.at_s - fact.age_s
         known, is_heard = self._registers.get(place), self.is_heard(fact.connector)
         self.forget(place)
-        before = None if known is None else replace(known, given_wh=0.0)
         if fact.meter_start_wh is not None:
             now = _Register(energy_wh=fact.meter_start_wh, changed_at_s=began_at_s)
             self._registers[place] = now
             # What is told late may have been overtaken by a reading, which then is not before it.
-            if before is not None and before.changed_at_s <= began_at_s:
-                self._stood[place] = before
-        elif before is not None and is_heard:
-            self._registers[place] = before
+            if known is not None and known.changed_at_s <= began_at_s:
+                began_wh = known.energy_wh - known.given_wh  # With the vehicle before.
+                if abs(began_wh - fact.meter_start_wh) > SAME_WH:
+                    self._stood[place] = replace(known, given_wh=0.0)
+        elif known is not None and is_heard:
+            self._registers[place] = replace(known, given_wh=0.0)
 
     def lose(self, fact: StationDisconnected) -> None:
         """Note that a station is out of reach: what flows there now, and to whom, nobody hears."""

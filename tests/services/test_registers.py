@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.events import ConnectorMetered
-from gateway.domain.ids import ConnectorRef, StationId
+from gateway.domain.events import ConnectorMetered, TransactionStarted
+from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.services.registers import Registers
 
 PLUG = ConnectorRef(StationId("CP-01"), 1)
@@ -51,6 +51,40 @@ def test_one_wrong_value_after_a_nights_standstill_is_taken_back() -> None:
     assert counted_wh(*night, 5_123.0, 5_123.0, 5_000.6) == pytest.approx(600)
     # What is shown on and on has flowed: some stations tell their register seldom.
     assert counted_wh(*night, 5_020.0, 5_020.3, 5_020.6) == pytest.approx(20_600)
+
+
+@pytest.mark.parametrize(
+    ("first_wh", "then_wh", "given_wh"),
+    [
+        # Its register begins anew with each transaction, and the second was told half an hour late.
+        ((1_000.0, 5_000.0), 6_000.0, 6_000.0),
+        # It tells 0 for what it cannot read, and what it then shows could have flowed since.
+        ((9_948.0, 9_950.0), 10_050.0, 100.0),
+    ],
+)
+def test_a_start_of_nothing_is_believed_of_a_meter_that_was_seen_to_begin_there(
+    first_wh: tuple[float, ...], then_wh: float, given_wh: float
+) -> None:
+    registers = Registers(lambda _: MOST_W)
+
+    def shows(at_s: float, energy_wh: float) -> float:
+        return registers.count(ConnectorMetered(at_s=at_s, connector=PLUG, energy_wh=energy_wh))
+
+    def begins(at_s: float, *, age_s: float) -> None:
+        began = TransactionStarted(
+            at_s=at_s,
+            connector=PLUG,
+            transaction=TransactionId(f"{at_s}"),
+            meter_start_wh=0.0,
+            age_s=age_s,
+        )
+        registers.begin(began)
+
+    begins(0.0, age_s=0.0)
+    for number, energy_wh in enumerate(first_wh, start=1):
+        shows(number * 600.0, energy_wh)
+    begins(9_000.0, age_s=1_800.0)
+    assert shows(9_060.0, then_wh) == given_wh
 
 
 @given(
