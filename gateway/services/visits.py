@@ -283,7 +283,10 @@ class Visits:
             session = SessionMemory(
                 began_at_s=began_at.timestamp(),
                 left_at_s=ended_at.timestamp(),
-                delivered_wh=0.0 if start_wh is None or stop_wh is None else stop_wh - start_wh,
+                # A meter that could not be read at the end shows less than at the start.
+                delivered_wh=0.0
+                if start_wh is None or stop_wh is None
+                else max(0.0, stop_wh - start_wh),
             )
         if session is not None:
             self._left[ref] = Session(

@@ -346,6 +346,24 @@ def test_who_left_a_connector_last_in_an_earlier_life_is_known() -> None:
     assert not hall.visits.sessions()
 
 
+@pytest.mark.parametrize(("stop_wh", "given_wh"), [(5e6 + 4_000, 4_000.0), (0.0, 0.0)])
+def test_one_that_ended_while_we_were_away_was_given_nothing_less_than_nothing(
+    stop_wh: float, given_wh: float
+) -> None:
+    ended = TransactionMemory(
+        station=PLUG.station,
+        transaction=TransactionId("1"),
+        connector_number=1,
+        is_over=True,
+        began_at=NOON - timedelta(hours=1),
+        ended_at=NOON,
+        meter_start_wh=5e6,
+        meter_stop_wh=stop_wh,
+    )
+    (left,) = Hall((ended,)).visits.left_before()
+    assert left.delivered_wh == given_wh
+
+
 @pytest.mark.parametrize("wrong_wh", [0.0, 4e9], ids=["nothing", "gigawatt-hours"])
 def test_a_meter_that_is_wrong_once_gives_a_vehicle_nothing(wrong_wh: float) -> None:
     hall = Hall()
