@@ -37,7 +37,11 @@ class PromiseState(StrEnum):
     @property
     def is_open(self) -> bool:
         """Return whether it still takes room: nothing has become of it yet."""
-        return self in (PromiseState.HELD, PromiseState.CONFIRMED, PromiseState.ARRIVED)
+        return self in _OPEN
+
+
+# Looked up once: in CPython 3.11 that costs more than to compare, and each promise is asked often.
+_OPEN = (PromiseState.HELD, PromiseState.CONFIRMED, PromiseState.ARRIVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

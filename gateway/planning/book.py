@@ -182,14 +182,17 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
     """
     became: list[tuple[str, PromiseState]] = []
     for promise in book.promises.values():
-        if promise.state is PromiseState.HELD and at_s >= promise.hold_until_at_s:
+        is_held = promise.state is PromiseState.HELD
+        if at_s < (promise.hold_until_at_s if is_held else promise.closes_at_s):
+            continue
+        if is_held:
             became.append((promise.id, PromiseState.EXPIRED))
-        elif promise.state is PromiseState.CONFIRMED and at_s >= promise.closes_at_s:
+        elif promise.state is PromiseState.CONFIRMED:
             # Nobody comes to draw plainly, and nobody measures it.
             state = PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
             # Whether somebody came to what could serve nobody is not known.
             became.append((promise.id, PromiseState.BROKEN if promise.let_down else state))
-        elif promise.state is PromiseState.ARRIVED and at_s >= promise.closes_at_s:
+        elif promise.state is PromiseState.ARRIVED:
             is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
             state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
             became.append((promise.id, state))

@@ -67,11 +67,13 @@ def _after_gaps(outlook: Outlook) -> Outlook | None:
     if not start_s:
         return None
     energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))
-    gives_w = np.diff(energies_wh) / (np.diff(old_s) / HOUR_S)
-    starts = np.zeros(gives_w.shape, dtype=np.bool_)
-    starts[:, 1:] = (gives_w[:, 1:] > 0) & (gives_w[:, :-1] <= 0)
+    gives = energies_wh[:, 1:] > energies_wh[:, :-1]
+    starts = np.zeros(gives.shape, dtype=np.bool_)
+    starts[:, 1:] = gives[:, 1:] & ~gives[:, :-1]
+    # Mostly there is none: what flows is worked out only where one is.
     if not starts.any():
         return None
+    gives_w = np.diff(energies_wh) / (np.diff(old_s) / HOUR_S)
     edges_s, slots = _cut_at(outlook, (old_s[:-1][starts.any(axis=0)] + start_s).tolist())
     started_s = np.maximum.accumulate(np.where(starts, old_s[:-1], -np.inf), axis=1)
     draws = edges_s[:-1] >= started_s[:, slots] + start_s - ROUNDING_S

@@ -40,9 +40,13 @@ class Grid:
 
     def cut(self, at_s: Iterable[float]) -> tuple["Grid", list[int]]:
         """Return the slots cut at instants within them, and of which slot each is a part."""
-        inside_s = {edge_s for edge_s in at_s if self.edges_s[0] < edge_s < self.edges_s[-1]}
-        edges_s = tuple(sorted(inside_s.union(self.edges_s)))
-        return Grid(edges_s=edges_s), [bisect_right(self.edges_s, s) - 1 for s in edges_s[:-1]]
+        edges_s, parts = list(self.edges_s), list(range(self.slot_count))
+        for edge_s in at_s:
+            at = bisect_left(edges_s, edge_s)
+            if 0 < at < len(edges_s) and edges_s[at] != edge_s:
+                edges_s.insert(at, edge_s)
+                parts.insert(at, parts[at - 1])
+        return Grid(edges_s=tuple(edges_s)), parts
 
 
 def grid_of(

@@ -1,5 +1,6 @@
 """From an offer, or an envelope of somebody's own, to the promise that is to be held."""
 
+from bisect import bisect_left, bisect_right
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -190,11 +191,9 @@ def _sure(promise: Reservation, paths_wh: Floats, asked_ratio: float) -> Reserva
 def _is_short(book: Book, outlet: Outlet, from_s: float, until_s: float) -> bool:
     """Return whether in some scenario a row leaves less than an outlet could give in a window."""
     grid, room = book.room.grid, book.room
-    slots = [
-        slot
-        for slot in range(grid.slot_count)
-        if grid.edges_s[slot] < until_s and from_s < grid.edges_s[slot + 1]
-    ]
+    slots = slice(
+        max(0, bisect_right(grid.edges_s, from_s) - 1), bisect_left(grid.edges_s, until_s)
+    )
     for row in outlet.rows:
         left_ma = room.left_ma[row, slots]
         if row in room.base_paths_ma:

@@ -51,7 +51,10 @@ class Way(StrEnum):
     @property
     def waits(self) -> bool:
         """Return whether it begins once what keeps the connector is over."""
-        return self in (Way.QUEUED, Way.BACK)
+        return self in _WAITING
+
+
+_WAITING = (Way.QUEUED, Way.BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,14 +177,15 @@ def between(
     """
     outlook = room.outlook(outlet)
     edges_s, length_s = outlook.edges_s, max(LEAST_STAY_S, ask.until_s - ask.from_s)
-    windows = [
-        (start_s, min(start_s + length_s, ends_s))
+    in_gaps_s = [
+        np.concatenate(([begins_s], edges_s[(edges_s > begins_s) & (edges_s < ends_s)]))
         for begins_s, ends_s in gaps_s
-        for start_s in (begins_s, *edges_s[(edges_s > begins_s) & (edges_s < ends_s)].tolist())
     ]
-    if not windows:
+    if not in_gaps_s:
         return None
-    starts_s, ends_s = np.array(windows).T
+    starts_s = np.concatenate(in_gaps_s)
+    gap_ends_s = np.repeat([ends_s for _, ends_s in gaps_s], [len(of_gap) for of_gap in in_gaps_s])
+    ends_s = np.minimum(starts_s + length_s, gap_ends_s)
     begin_s, takes = np.minimum(starts_s + outlet.start_s, ends_s), starting(outlook)
 
     def within_wh(summed_wh: Floats) -> Floats:
@@ -195,10 +199,10 @@ def between(
         gives_wh = np.minimum(gives_wh, _surely_wh(paths_wh, ask.confidence_ratio))
     most_wh = float(gives_wh.max())
     wanted_wh = most_wh if ask.energy_wh is None else min(most_wh, ask.energy_wh)
-    from_s, until_s = min(
-        (window for window, wh in zip(windows, gives_wh, strict=True) if wh >= wanted_wh - 1e-6),
-        key=lambda window: (window[0] <= ask.from_s, abs(window[0] - ask.from_s)),
-    )
+    fitting = np.flatnonzero(gives_wh >= wanted_wh - 1e-6)
+    later_s = starts_s[fitting] - ask.from_s
+    best = fitting[np.lexsort((np.abs(later_s), later_s <= 0.0))[0]]
+    from_s, until_s = float(starts_s[best]), float(ends_s[best])
     moved = replace(ask, from_s=from_s, until_s=until_s, ends_when_given=True)
     offer = _as_asked(room, outlook, moved)
     return None if offer is None else replace(offer, way=Way.ANOTHER_START)
@@ -276,7 +280,7 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
     offered_wh, sure_ratio = given.energy_wh, given.sure_ratio
     if offered_wh < 1.0:
         return None
-    finish_s = _finish_s(outlook, replace(ask, from_s=begins_s), offered_wh)
+    finish_s = _finish_s(outlook, begins_s, offered_wh, ask.confidence_ratio)
     ends_s = ask.until_s if finish_s is None else min(finish_s, ask.until_s)
     if ask.ends_when_given and not outlook.is_certain:
         # The time behind it would make it surer, and is not held.
@@ -327,25 +331,27 @@ def _sure_ratio(paths_wh: Floats, energy_wh: float) -> float:
     return (kept_count - is_chosen) / len(paths_wh)
 
 
-def _finish_s(outlook: Outlook, ask: Ask, energy_wh: float) -> float | None:
-    """Return when the energy is there as surely as asked; None if not within the plan.
+def _finish_s(
+    outlook: Outlook, begins_s: float, energy_wh: float, confidence_ratio: float
+) -> float | None:
+    """Return when an energy that flows from an instant on is there as surely; None if not in the plan.
 
     What is held of an offer goes up to then: what is behind it may be promised to others, and a
     scenario in which base is high needs longer than planned.
     """
-    planned_s = outlook.finish_s(ask.from_s, energy_wh)
+    planned_s = outlook.finish_s(begins_s, energy_wh)
     if planned_s is None or outlook.is_certain:
         return planned_s
     edges_s = outlook.edges_s
     first = int(np.searchsorted(edges_s, planned_s - 1e-6))
-    begun_wh = outlook.path_energy_at(ask.from_s)
+    begun_wh = outlook.path_energy_at(begins_s)
     # In blocks: mostly the first edge after the planned one will do.
-    for begins in range(first, len(edges_s), FINISH_BLOCK):
-        gained_wh = outlook.path_energy_wh[:, begins : begins + FINISH_BLOCK] - begun_wh[:, None]
-        surely_wh = _surely_wh(gained_wh, ask.confidence_ratio)
+    for edge in range(first, len(edges_s), FINISH_BLOCK):
+        gained_wh = outlook.path_energy_wh[:, edge : edge + FINISH_BLOCK] - begun_wh[:, None]
+        surely_wh = _surely_wh(gained_wh, confidence_ratio)
         enough = np.flatnonzero(surely_wh >= energy_wh - 1e-6)
         if len(enough):
-            return max(planned_s, float(edges_s[begins + enough[0]]))
+            return max(planned_s, float(edges_s[edge + enough[0]]))
     return None
 
 
@@ -354,7 +360,7 @@ def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
     offers = []
     if ask.energy_wh is not None:
         begins_s, of_vehicle = coming(outlook, ask.from_s)
-        finish_s = _finish_s(of_vehicle, replace(ask, from_s=begins_s), ask.energy_wh)
+        finish_s = _finish_s(of_vehicle, begins_s, ask.energy_wh, ask.confidence_ratio)
         if finish_s is not None and finish_s > ask.until_s:
             later = replace(ask, until_s=finish_s)
             offers.append((Way.EARLIEST_FINISH, later))

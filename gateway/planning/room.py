@@ -104,8 +104,10 @@ class Room:
             shape = outlet.shape
             alike = self._of_shapes.get(shape)
             if alike is None:
-                alike = self._of_shapes[shape] = Outlook.of(self, outlet)
-            known = self._outlooks[outlet] = replace(alike, outlet=outlet)
+                known = self._of_shapes[shape] = Outlook.of(self, outlet)
+            else:
+                known = replace(alike, outlet=outlet)
+            self._outlooks[outlet] = known
         return known
 
     def cut(self, grid: Grid, parts: list[int]) -> "Room":
@@ -159,18 +161,19 @@ class Outlook:
         paths_ma = [
             room.left_ma[row] - room.base_paths_ma[row] for row in rows if row in room.base_paths_ma
         ]
+        energy_wh = cumulated(outlet.power_w(1.0) * current_ma * hours)
+        path_energy_wh = energy_wh[np.newaxis]
         if paths_ma:
             path_left_ma = np.minimum(np.minimum.reduce(paths_ma), left_ma_without(room, rows))
             path_ma = given_ma(path_left_ma, outlet)
-        else:
-            path_ma = current_ma[np.newaxis]
+            path_energy_wh = cumulated(outlet.power_w(1.0) * path_ma * hours)
         return Outlook(
             outlet=outlet,
             edges_s=edges_s,
             current_ma=current_ma,
             left_ma=left_ma,
-            energy_wh=cumulated(outlet.power_w(1.0) * current_ma * hours),
-            path_energy_wh=cumulated(outlet.power_w(1.0) * path_ma * hours),
+            energy_wh=energy_wh,
+            path_energy_wh=path_energy_wh,
             is_certain=not paths_ma,
             short_slots=np.flatnonzero(left_ma < outlet.max_ma),
             tightest_rows=np.array(rows)[of_rows_ma.argmin(axis=0)],

@@ -1,6 +1,7 @@
 """The plan that is always there fits, keeps promises, and serves by class and laxity."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -232,3 +233,15 @@ def test_the_grid_is_fine_where_it_is_near_and_cut_where_something_happens() -> 
     assert 7 * HOUR_S + 10.0 not in grid.edges_s
     assert grid.slot_count == 12 + 20 + 84 + 1
     assert 7 * HOUR_S + 10.0 in grid_of(events_s=[7 * HOUR_S + 10.0], least_slot_s=0.0).edges_s
+
+
+@given(at_s=st.lists(st.floats(-10.0, 60.0) | st.sampled_from([0.0, 10.0, 20.0, 40.0, 50.0])))
+def test_a_slot_that_is_cut_is_the_same_time_in_parts(at_s: list[float]) -> None:
+    grid = even_grid(5, 10.0)
+
+    cut, parts = grid.cut(at_s)
+
+    within_s = {edge_s for edge_s in at_s if 0.0 < edge_s < 50.0}
+    assert cut.edges_s == tuple(sorted(within_s.union(grid.edges_s)))
+    for part, (begins_s, ends_s) in zip(parts, pairwise(cut.edges_s), strict=True):
+        assert grid.edges_s[part] <= begins_s < ends_s <= grid.edges_s[part + 1]

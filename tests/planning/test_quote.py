@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.planning.grid import even_grid, grid_of
-from gateway.planning.quote import Ask, Quote, Verdict, Way, fits_many, quote
+from gateway.planning.quote import Ask, Quote, Verdict, Way, between, fits_many, quote
 from gateway.planning.room import Outlet, Room
 
 HOUR_S = 3_600.0
@@ -98,6 +98,31 @@ def test_the_longest_at_full_power_is_longest_by_the_clock(
     (offer,) = [offer for offer in offers if offer.way is Way.LONGEST_FULL]
     assert (offer.begins_s / HOUR_S, offer.finish_s / HOUR_S) == longest
     assert offer.energy_wh == pytest.approx(11_040 * (longest[1] - longest[0]))
+
+
+@pytest.mark.parametrize(
+    ("left_ma", "gaps_h", "energy_wh", "starts_ends_h"),
+    [
+        ([20_000] * 8, [(0, 8)], 11_040, (4, 5)),  # The start asked for is not another one.
+        ([20_000, 20_000, 0, 0, 0, 20_000, 20_000, 20_000], [(0, 8)], 11_040, (5, 6)),
+        ([20_000] * 8, [(0, 1.5), (1.75, 2.5)], 8_280, (1.75, 2.5)),  # 0.5 h more is not there.
+        ([20_000] * 8, [(0, 2.25), (2.5, 3)], 11_040, (1, 2)),
+        ([8_000] * 4 + [6_000] * 4, [(0, 2), (4, 8)], 11_040, (1, 2)),  # What gives most.
+    ],
+)
+def test_another_start_is_the_first_after_the_one_asked_for_or_else_the_last_before(
+    left_ma: list[int],
+    gaps_h: list[tuple[float, float]],
+    energy_wh: float,
+    starts_ends_h: tuple[float, float],
+) -> None:
+    gaps_s = [(begins_h * HOUR_S, ends_h * HOUR_S) for begins_h, ends_h in gaps_h]
+
+    offer = between(room(left_ma), THREE, ask(energy_wh, 3, 4), gaps_s)
+
+    assert offer is not None
+    assert (offer.start_s / HOUR_S, offer.finish_s / HOUR_S) == starts_ends_h
+    assert between(room(left_ma), THREE, ask(energy_wh, 3, 4), []) is None
 
 
 def test_less_than_the_least_that_will_do_is_a_no_with_another_way() -> None:
