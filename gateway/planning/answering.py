@@ -200,13 +200,14 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
 
     def order(outlet: Outlet) -> tuple[float, float]:
         shape = outlet.shape
-        if shape not in known:
+        gives = known.get(shape)
+        if gives is None:
             outlook, is_by_time = room.outlook(outlet), ask.objective is Objective.FASTEST
             energy_wh = outlook.energy_within_wh(ask.from_s, ask.until_s)
             gives_wh = min(energy_wh, ask.energy_wh or energy_wh)
             finish_s = outlook.finish_s(ask.from_s, gives_wh) if is_by_time else 0.0
-            known[shape] = -gives_wh, inf if finish_s is None else finish_s
-        return known[shape]
+            gives = known[shape] = -gives_wh, inf if finish_s is None else finish_s
+        return gives
 
     return sorted(outlets, key=order)
 
@@ -264,8 +265,10 @@ def _at_other_starts(
     return sorted(found, key=lambda offer: offer.energy_wh, reverse=True)
 
 
-def _each_once(offers: Iterable[Offer], ask: Ask, need: Need) -> list[Offer]:
+def _each_once(offers: list[Offer], ask: Ask, need: Need) -> list[Offer]:
     """Return offers without those that give a vehicle that comes then the same as one before."""
+    if len(offers) == 1:
+        return offers
     known: dict[tuple[object, ...], Offer] = {}
     for offer in offers:
         parts = ((round(p.from_s), round(p.until_s), p.current_ma) for p in offer.profile)

@@ -51,5 +51,7 @@ def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
 def promised_elsewhere(
     id_token: str | None, holder: str, promises: Iterable[Reservation]
 ) -> tuple[Reservation, ...]:
-    """Return what other holders are promised for the vehicle of a token."""
+    """Return what other holders are promised for the vehicle of a token; None is no vehicle's."""
+    if id_token is None:
+        return ()
     return tuple(p for p in promises if p.holder != holder and is_same(p.id_token, id_token))

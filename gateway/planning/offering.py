@@ -29,7 +29,7 @@ def offer_answer(
 ) -> OfferAnswer:
     """Return an offer as it is told: what is held of it, from when to when, and why."""
     from_s, until_s = stay_s(offer, ask, need)
-    arrive_slack_s, depart_slack_s = _slacks(offer, ask, need)
+    arrive_slack_s, depart_slack_s = _slacks(offer, ask, need, until_s)
     is_open_ended = ask.energy_wh is None and need.circuit is None
     held, guaranteed_wh = offer.profile, offer.energy_wh
     if is_open_ended:
@@ -38,6 +38,8 @@ def offer_answer(
     is_asked = offer.way in (Way.AS_ASKED, Way.MOST_ENERGY)
     gives = said.gives_way if is_asked or said.gives_way.less else NOBODY
     offer, gone = _as_sure_as_back(book, offer, here)
+    profile = _stretches(book, offer.profile)
+    floor = profile if held is offer.profile else _stretches(book, held)
     words = offer_said(
         offer,
         guaranteed_wh=guaranteed_wh,
@@ -53,10 +55,8 @@ def offer_answer(
         start_at_s=book.from_at_s + offer.begins_s,
         finish_at_s=book.from_at_s + offer.finish_s,
         until_at_s=book.from_at_s + until_s,
-        profile=_stretches(book, offer.profile),
-        floor=_with_presence(
-            _stretches(book, held), book.from_at_s + from_s, book.from_at_s + until_s
-        ),
+        profile=profile,
+        floor=_with_presence(floor, book.from_at_s + from_s, book.from_at_s + until_s),
         why="; ".join(
             filter(None, (words, gone, fullness_said(offer, need), gives.said(), here.gives_up))
         ),
@@ -85,14 +85,13 @@ def stay_s(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
     return from_s, max(until_s, offer.finish_s)
 
 
-def _slacks(offer: Offer, ask: Ask, need: Need) -> tuple[float, float]:
-    """Return for how long before and after its stay the vehicle may have its connector, too.
+def _slacks(offer: Offer, ask: Ask, need: Need, until_s: float) -> tuple[float, float]:
+    """Return for how long before and after its stay, until `until_s`, it may have its connector, too.
 
     Where that is offered at another time it is for the vehicle to be there.
     """
     if offer.way is Way.ANOTHER_START:
         return 0.0, 0.0
-    until_s = stay_s(offer, ask, need)[1]
     goes_s = until_s if need.depart_at is None else ask.until_s + ask.depart_slack_s
     before_s = 0.0 if offer.way.waits else ask.arrive_slack_s
     return before_s, max(0.0, goes_s - until_s)

@@ -11,6 +11,7 @@ from gateway.planning.book import BookError, NoRoomError
 from gateway.planning.quote import Offer, Verdict, Way
 from gateway.planning.room import Binding
 
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 NEARLY_SURE_RATIO = 0.995
 WH_DECIMALS = 3
 """Of a kWh."""
@@ -29,7 +30,8 @@ def place_said(key: str) -> str:
 def clock_said(at_s: float, now_s: float, zone: tzinfo) -> str:
     """Return an epoch second as the building's clock shows it, with the day if it is not today."""
     at, now = datetime.fromtimestamp(at_s, tz=zone), datetime.fromtimestamp(now_s, tz=zone)
-    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%a %H:%M}"
+    clock = f"{at.hour:02}:{at.minute:02}"
+    return clock if at.date() == now.date() else f"{WEEKDAYS[at.weekday()]} {clock}"
 
 
 def offer_said(
@@ -95,10 +97,10 @@ def verdict_said(
     verdict: Verdict, *, wanted_wh: float | None, offers: tuple[OfferAnswer, ...], binds: str
 ) -> str:
     """Return the whole answer in one sentence."""
-    asked = "" if wanted_wh is None else f" the {kwh_said(wanted_wh)}"
-    because = f": {binds}" if binds else ""
     if verdict is Verdict.YES:
         return f"Yes: {offers[0].why}."
+    asked = "" if wanted_wh is None else f" the {kwh_said(wanted_wh)}"
+    because = f": {binds}" if binds else ""
     if not offers:
         nothing = "nothing else is free" if binds else "nothing is left"
         return f"No: {binds}{', and ' if binds else ''}{nothing} as far as the plan reaches."
@@ -115,10 +117,10 @@ def kwh_said(energy_wh: float) -> str:
 
 def kwh_apart(*energies_wh: float) -> tuple[str, ...]:
     """Return energies that stand side by side in kWh, as exactly as it takes to tell them apart."""
-    different_count = len({round(energy_wh) for energy_wh in energies_wh})
+    different_count = len(set(map(round, energies_wh)))
     said: tuple[str, ...] = ()
     for decimals in range(1, WH_DECIMALS + 1):
-        said = tuple(f"{energy_wh / 1_000:.{decimals}f} kWh" for energy_wh in energies_wh)
+        said = tuple([f"{energy_wh / 1_000:.{decimals}f} kWh" for energy_wh in energies_wh])
         if len(set(said)) == different_count:
             break
     return said

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import ceil
-from uuid import uuid4
+from secrets import token_hex
 from zoneinfo import ZoneInfo
 
 from gateway.control.parameters import ControlParameters
@@ -73,7 +73,7 @@ class Booking:
         tokens: TokenPolicy | None = None,
         think_over: ThinkOver = nothing_moves,
         doubt_s: Callable[[], float] = lambda: 0.0,
-        new_id: Callable[[], str] = lambda: uuid4().hex[:12],
+        new_id: Callable[[], str] = lambda: token_hex(6),
     ) -> None:
         """Open the book with the promises that are remembered; without a ledger none outlive us.
 

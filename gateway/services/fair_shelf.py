@@ -25,9 +25,10 @@ class FairShelf(Generic[V]):
         if self._count <= self._max_count:
             return None
         # Of those who have equally much it is whoever hands in.
-        most = max(self._of, key=lambda each: (len(self._of[each]), each == holder))
+        most = max(map(len, self._of.values()))
+        of_most = own if len(own) == most else next(o for o in self._of.values() if len(o) == most)
         self._count -= 1
-        return self._of[most].popitem(last=False)[0]
+        return of_most.popitem(last=False)[0]
 
     def get(self, holder: str, name: str) -> V | None:
         """Return what is kept under a name of its holder's, None if there is no such thing."""

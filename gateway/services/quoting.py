@@ -68,13 +68,16 @@ class _Question:
         return replace(said, offers=offers)
 
     def _answer(self, rearranged: Rearranged | None) -> QuoteAnswer:
+        here = self.circumstances
+        if rearranged is not None:
+            here = replace(here, rearranged=rearranged)
         return answer(
             self.book,
             self.need,
             self.asked,
             quote_id=self.quote_id,
             expires_at_s=self.expires_at_s,
-            circumstances=replace(self.circumstances, rearranged=rearranged),
+            circumstances=here,
         )
 
     def to_think_over(self) -> Rearranging | None:
@@ -174,12 +177,14 @@ class Quoting:
             book = without(book, before.id)
             given = " of ".join(kwh_apart(before.delivered_wh, before.energy_wh))
             gives_up = f"it takes the place of the reservation {before.id}, which was given {given}"
-        here = around.circumstances(book, now_s, holder=by.name, id_token=need.id_token, own=own)
+        here = around.circumstances(
+            book, now_s, holder=by.name, id_token=need.id_token, own=own, gives_up=gives_up
+        )
         return _Question(
             book=book,
             need=need,
             asked=asked,
-            circumstances=replace(here, gives_up=gives_up),
+            circumstances=here,
             quote_id=self._new_id(),
             expires_at_s=now_s + QUOTE_VALID_S,
         )

@@ -99,10 +99,12 @@ class Surroundings:
         holder: str = "",
         id_token: str | None = None,
         own: frozenset[str] = frozenset(),
+        gives_up: str = "",
     ) -> Circumstances:
         """Return when and where a question is put to a book by a holder for the vehicle of a token.
 
         It is at the connectors `own`: it is not in its own way there, nor is what is planned for it.
+        `gives_up` says in a clause what is given up for what is held.
         """
         occupied, said_s = self._deliveries.occupied() - own, self._leaves_at_s()
         return Circumstances(
@@ -111,6 +113,7 @@ class Surroundings:
             zone=self.zone,
             holder=holder,
             elsewhere=promised_elsewhere(id_token, holder, book.promises.values()),
+            gives_up=gives_up,
             own=own,
             occupied=occupied,
             occupied_until_s=now_s + OCCUPIED_FOR_S,
