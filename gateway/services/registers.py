@@ -17,10 +17,13 @@ MOST_RATIO = 1.5
 """Beyond so much of what a connector gives at most at the nominal voltage no reading is believed."""
 
 POWER_ERROR_RATIO = 0.2
-"""What was counted by power is too much by no more of it than that: a register lower still begins anew."""
+"""What was counted by power is too much by no more of it than that, where a lower register may begin anew."""
 
 SAME_WH = 1.0
 """A start is told in whole Wh."""
+
+ROUNDING_WH = 1e-3
+"""Sums of what was counted by power are as wrong as that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +31,20 @@ class _Register:
     """What a meter showed, `by_power_wh` of it being counted by power since, and what was given to its vehicle.
 
     It showed less until the monotonic second `changed_at_s`: some count in whole kilowatt-hours.
+    One that `may_restart` was shown with the vehicle before: it may begin anew with each.
     """
 
     energy_wh: float
     changed_at_s: float
     by_power_wh: float = 0.0
     given_wh: float = 0.0
+    may_restart: bool = False
+
+    @property
+    def least_wh(self) -> float:
+        """What it shows next if it still counts on, at the least."""
+        ratio = POWER_ERROR_RATIO if self.may_restart else 1.0
+        return self.energy_wh - ratio * self.by_power_wh - ROUNDING_WH
 
 
 class Registers:
@@ -88,15 +99,17 @@ class Registers:
             self._registers[place] = now
             return 0.0
         if known.energy_wh == energy_wh:
-            self._registers[place] = replace(known, by_power_wh=0.0)
+            self._registers[place] = replace(known, by_power_wh=0.0, may_restart=False)
             return 0.0
-        stood = self._stood.get(place)
-        given_by = {
-            energy_wh - before.energy_wh + before.given_wh: before
-            for before in (stood, known)
-            if before is not None and self._follows(fact, energy_wh, before)
-        }
-        # What may follow either is counted by that after which less has flowed.
+        befores = [known, self._stood.get(place, known)]
+        given_by: dict[float, _Register] = {}
+        if any(self._follows(fact, energy_wh, before) for before in befores):
+            # It is counted by that after which less has flowed, were it more than can have since.
+            given_by = {
+                energy_wh - before.energy_wh + before.given_wh: before
+                for before in befores
+                if energy_wh >= before.least_wh
+            }
         given_wh = min(given_by, default=known.given_wh)
         self._stood[place] = given_by.get(given_wh, known)
         self._registers[place] = replace(now, given_wh=given_wh)
@@ -128,9 +141,9 @@ class Registers:
             if known is not None and known.changed_at_s <= began_at_s:
                 began_wh = known.energy_wh - known.given_wh  # With the vehicle before.
                 if abs(began_wh - fact.meter_start_wh) > SAME_WH:
-                    self._stood[place] = replace(known, given_wh=0.0)
+                    self._stood[place] = replace(known, given_wh=0.0, may_restart=True)
         elif known is not None and is_heard:
-            self._registers[place] = replace(known, given_wh=0.0)
+            self._registers[place] = replace(known, given_wh=0.0, may_restart=True)
 
     def lose(self, fact: StationDisconnected) -> None:
         """Note that a station is out of reach: what flows there now, and to whom, nobody hears."""
@@ -154,8 +167,7 @@ class Registers:
         """Return whether what a meter shows can have come of what it showed before."""
         lasted_s = fact.at_s - before.changed_at_s + OLDEST_READING_S
         most_wh = MOST_RATIO * self._most_w(str(fact.connector)) * lasted_s / 3_600
-        least_wh = -POWER_ERROR_RATIO * before.by_power_wh
-        return least_wh <= energy_wh - before.energy_wh <= most_wh
+        return before.least_wh <= energy_wh <= before.energy_wh + most_wh
 
     def _flowed_wh(self, fact: ConnectorMetered) -> float:
         """Return what has flowed since it was last counted, by the power that was told last."""

@@ -107,6 +107,84 @@ def test_a_value_that_is_wrong_once_never_makes_more_of_what_flowed(
         assert counted == pytest.approx(flowed_wh, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("told", "given_wh"),
+    [
+        # A meter that counts in whole kilowatt-hours has just moved, sooner than so much can flow.
+        (((10.0, None, 5_005.0),), 1_000.0),
+        # It has not moved yet, by what power tells it should have.
+        (((60.0, 20_000.0, None), (120.0, 20_000.0, None), (125.0, None, 5_004.0)), 0.0),
+        # Power is told three times too high.
+        (((0.0, 30_000.0, None), (900.0, 30_000.0, None), (905.0, None, 5_006.5)), 2_500.0),
+    ],
+)
+def test_what_flowed_before_a_start_is_not_given_where_the_start_was_shown(
+    told: tuple[tuple[float, float | None, float | None], ...], given_wh: float
+) -> None:
+    registers = Registers(lambda _: MOST_W)
+    registers.count(ConnectorMetered(at_s=0.0, connector=PLUG, energy_wh=5_000_000.0))
+    began = TransactionStarted(
+        at_s=3_600.0,
+        connector=PLUG,
+        transaction=TransactionId("1"),
+        meter_start_wh=5_004_000.0,  # Another vehicle was there while nobody listened.
+    )
+    registers.begin(began)
+    counted_wh = 0.0
+    for after_s, power_w, shown_kwh in told:
+        fact = ConnectorMetered(
+            at_s=3_600.0 + after_s,
+            connector=PLUG,
+            power_w=power_w,
+            energy_wh=None if shown_kwh is None else shown_kwh * 1_000,
+        )
+        counted_wh += registers.count(fact)
+    assert counted_wh == pytest.approx(given_wh, abs=1e-3)
+
+
+@given(
+    unheard_wh=st.integers(0, 6_000),
+    steps=st.lists(
+        st.tuples(
+            st.integers(10, 300), st.integers(0, int(MOST_W)), st.floats(0.3, 3.0), st.booleans()
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    late_s=st.integers(0, 1_800),
+    step_wh=st.sampled_from([1, 1_000]),
+)
+def test_what_is_given_is_what_a_meter_rose_by_since_its_start_whatever_is_told_of_power(
+    unheard_wh: int, steps: list[tuple[int, int, float, bool]], late_s: int, step_wh: int
+) -> None:
+    registers, shown_wh, at_s, given_wh = Registers(lambda _: MOST_W), 5_000_000.0, 0.0, 0.0
+
+    def tells(*, power_w: float | None = None, is_shown: bool) -> float:
+        rounded_wh = shown_wh // step_wh * step_wh if is_shown else None
+        fact = ConnectorMetered(at_s=at_s, connector=PLUG, energy_wh=rounded_wh, power_w=power_w)
+        return registers.count(fact)
+
+    tells(is_shown=True)
+    shown_wh += unheard_wh  # Given to somebody else.
+    began_wh = shown_wh // step_wh * step_wh
+    at_s += 3_600.0 + late_s
+    began = TransactionStarted(
+        at_s=at_s,
+        connector=PLUG,
+        transaction=TransactionId("1"),
+        meter_start_wh=began_wh,
+        age_s=late_s,
+    )
+    registers.begin(began)
+    for lasts_s, power_w, off_ratio, is_shown in steps:
+        given_wh += tells(power_w=power_w * off_ratio, is_shown=False)
+        at_s, shown_wh = at_s + lasts_s, shown_wh + power_w * lasts_s / 3_600
+        given_wh += tells(is_shown=True) if is_shown else 0.0
+    given_wh += tells(is_shown=True)
+
+    assert given_wh == pytest.approx(shown_wh // step_wh * step_wh - began_wh, abs=1e-3)
+
+
 def test_a_meter_that_counts_in_whole_kilowatt_hours_is_believed() -> None:
     # 11 kW, read each ten seconds: it moves once in five and a half minutes.
     shown = [float(int(5_000 + number * 11 / 360)) for number in range(361)]
