@@ -9,6 +9,7 @@ SEVERAL: Final = 3  # So many in a row tell that a clock was set back,
 FAR_S: Final = 60.0  # by more than so much,
 STEADY_S: Final = 5.0  # where they agree as well as this
 LASTING_S: Final = 20.0  # for so long.
+LONGEST_S: Final = 7 * 86_400.0  # What seems to have waited longer was written by a lost clock.
 YEARS: Final = range(1970, 2200)  # What a clock may show, lost or not; sums with it stay dates.
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from drivers.ocpp.clockwork import LONGEST_S
 from gateway.domain.memory import TransactionMemory
 
 REMEMBERED: Final = 32
@@ -82,10 +83,11 @@ class _Running:
             self.began_at, self.meter_start_wh = event.written_at, event.meter_start_wh
 
     def age_s(self, event: Heard) -> float:
-        """Return how long before an event was written it began, 0 if nobody told."""
+        """Return how long before an event was written it began, 0 if nobody told or can have."""
         if self.began_at is None or event.written_at is None:
             return 0.0
-        return max(0.0, (event.written_at - self.began_at).total_seconds())
+        age_s = (event.written_at - self.began_at).total_seconds()
+        return age_s if 0.0 <= age_s <= LONGEST_S else 0.0
 
 
 class TransactionBook:

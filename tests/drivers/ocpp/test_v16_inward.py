@@ -20,7 +20,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
 from tests.support.ocpp16_station import Station16, station16
-from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
+from tests.support.ocpp_hall import Hall, PassingClock, ask, in_hall, wait_until
 from tests.support.paper_ledger import PaperLedger
 
 FIRST = ConnectorRef(StationId("CP-01"), 1)
@@ -161,6 +161,38 @@ def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None
         assert metered.energy_wh == 7_900
 
     in_hall(scene)
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "age_s"),
+    # Behind by years is a clock that was never set, and ahead one that was set wrong.
+    [(-1_800, 1_800), (-20 * 365 * 86_400, 0), (7_200, 0)],
+)
+def test_what_waited_may_be_the_first_that_a_station_tells(ahead_s: float, age_s: float) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.boot()
+            await station.start_transaction(1, timestamp=now(ahead_s=ahead_s))
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == pytest.approx(age_s, abs=10)
+
+    in_hall(scene)
+
+
+def test_on_a_connection_that_has_stood_a_start_did_not_wait() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, "Available", timestamp=now())
+            passing.passed_s = 600
+            # It is said of now, by a clock that was put back an hour.
+            await station.start_transaction(1, timestamp=now(ahead_s=-3_600))
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == 0
+
+    passing = PassingClock()
+    in_hall(scene, clock=passing)
 
 
 def test_a_start_sent_twice_is_one_transaction() -> None:

@@ -71,6 +71,14 @@ def test_what_is_no_newer_is_a_repeat() -> None:
     assert not book.enter(heard(sequence=None, at_s=5)).is_repeat
 
 
+def test_how_long_ago_a_transaction_began_is_not_told_by_a_clock_that_was_lost() -> None:
+    for began_s, age_s in ((-1_800.0, 1_800.0), (-20 * 365 * 86_400.0, 0.0), (60.0, 0.0)):
+        book = TransactionBook()
+        book.enter(heard(at_s=began_s, is_start=True, is_present=False))
+        told = book.enter(heard(sequence=1, at_s=0))
+        assert (told.is_begin, told.age_s) == (True, age_s)
+
+
 def test_an_id_used_again_is_another_transaction_and_a_start_sent_again_is_not() -> None:
     book = TransactionBook()
     book.enter(heard(at_s=0, is_start=True))
