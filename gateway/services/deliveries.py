@@ -68,7 +68,7 @@ class Deliveries:
     def begin(self, fact: TransactionStarted, *, now_s: float) -> bool:
         """Note that a vehicle is there, or was found there; return whether it has come anew.
 
-        `now_s` is the epoch second.
+        `now_s` is the epoch second. One that is told late has come when its station says.
         """
         place = str(fact.connector)
         known = self._sessions.get(place)
@@ -92,7 +92,7 @@ class Deliveries:
             connector=fact.connector,
             transaction=fact.transaction,
             id_token=fact.id_token,
-            came_at_s=now_s,
+            came_at_s=now_s - fact.age_s,
         )
         return True
 

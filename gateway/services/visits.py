@@ -108,7 +108,9 @@ class Visits:
             self._registers.forget(str(ref))
         self._registers.begin(fact)
         self._sessions[ref] = _Session(
-            transaction=fact.transaction, began_at_s=self._now_s(), id_token=fact.id_token
+            transaction=fact.transaction,
+            began_at_s=self._now_s() - fact.age_s,
+            id_token=fact.id_token,
         )
         return True
 

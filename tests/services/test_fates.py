@@ -371,16 +371,40 @@ def test_what_a_vehicle_draws_is_what_its_meter_shows_more_than_when_it_came(
 ) -> None:
     async def test() -> None:
         house = House()
-        promise = await house.promise(from_h=6, until_h=8)
+        promise = await house.promise(from_h=6, until_h=8, id_token="van-7")
         if shown_kwh:
             house.shows(shown_kwh[0])
         await house.passes(361)
         for kwh in shown_kwh[1:]:
             house.shows(kwh)
-        house.comes(starts_kwh=starts_kwh, min_ago=min_ago)
+        house.comes(id_token="van-7", starts_kwh=starts_kwh, min_ago=min_ago)
         await house.passes(1)
         house.shows(then_kwh)
         assert house.of(promise).delivered_wh == pytest.approx(delivered_wh)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
+    ("min_ago", "is_its", "excuse"),
+    [(0, True, Excuse.CAME_LATE), (40, True, None), (110, False, None)],
+)
+def test_who_is_told_late_has_come_when_its_station_says(
+    min_ago: float, is_its: bool, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        await house.passes(30)
+        promise = await house.promise(kwh=6)
+        await house.passes(100)
+        house.comes(starts_kwh=100.0, min_ago=min_ago)
+        house.shows(106.0)
+        await house.passes(1)
+        # One that was there before the promise was made is in its way.
+        assert (house.of(promise).state is PromiseState.ARRIVED) == is_its
+        await house.passes(100)
+        if is_its:
+            assert house.of(promise).excuse is excuse
 
     run_virtual(test())
 

@@ -219,6 +219,12 @@ def test_a_session_that_was_taken_to_be_over_and_is_found_running_is_the_same_on
     assert kept.session.delivered_wh == 3_500.0
 
 
+def test_a_vehicle_that_is_told_late_has_been_there_since_it_came() -> None:
+    hall = Hall()
+    hall.come(3_600.0, "late", age_s=1_800.0)
+    assert hall.visits.sessions()[0].began_at_s == NOON.timestamp() + 1_800.0
+
+
 def test_a_session_that_was_taken_to_be_over_is_learnt_of_once_another_begins() -> None:
     hall = Hall()
     hall.come(0.0, "lost")
