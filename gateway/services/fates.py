@@ -355,7 +355,11 @@ class Fates:
         if memory.register_wh is not None:
             lasted_s = now_s - promise.made_at_s
             self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
-        delivered_wh = max(0.0, memory.promise.delivered_wh + self._registers.count(fact))
+        given_wh, since_s = self._registers.count(fact), now_s - promise.made_at_s
+        if not memory.promise.delivered_wh and since_s >= 0:
+            # What its vehicle drew unheard before it was made is not given for it.
+            given_wh = min(given_wh, self._registers.most_wh(place, since_s))
+        delivered_wh = max(0.0, memory.promise.delivered_wh + given_wh)
         self._count(memory, delivered_wh, self._registers.shown_wh(place))
 
     def _begin_counting(self, fact: TransactionStarted) -> None:

@@ -158,6 +158,10 @@ class Registers:
         """Note that the vehicle at a connector has gone: the power it drew at last flows no more."""
         self._powers.pop(place, None)
 
+    def most_wh(self, place: str, lasted_s: float) -> float:
+        """Return what can have flowed at a connector from a reading to one so much later."""
+        return MOST_RATIO * self._most_w(place) * (lasted_s + OLDEST_READING_S) / 3_600
+
     def forget(self, place: str) -> None:
         """Forget what a connector's meter showed: what it shows next is where counting begins."""
         for known in (self._registers, self._stood, self._powers, self._counted_until_s):
@@ -165,8 +169,7 @@ class Registers:
 
     def _follows(self, fact: ConnectorMetered, energy_wh: float, before: _Register) -> bool:
         """Return whether what a meter shows can have come of what it showed before."""
-        lasted_s = fact.at_s - before.changed_at_s + OLDEST_READING_S
-        most_wh = MOST_RATIO * self._most_w(str(fact.connector)) * lasted_s / 3_600
+        most_wh = self.most_wh(str(fact.connector), fact.at_s - before.changed_at_s)
         return before.least_wh <= energy_wh <= before.energy_wh + most_wh
 
     def _flowed_wh(self, fact: ConnectorMetered) -> float:

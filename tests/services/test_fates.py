@@ -409,6 +409,31 @@ def test_who_is_told_late_has_come_when_its_station_says(
     run_virtual(test())
 
 
+@pytest.mark.parametrize("is_told_late", [False, True])
+def test_what_cannot_have_flowed_since_a_promise_was_made_is_not_given_for_it(
+    *, is_told_late: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        house.shows(100.0)
+        if not is_told_late:
+            house.comes(id_token="van-7", starts_kwh=100.0)
+        house.is_lost()
+        await house.passes(120)
+        promise = await house.promise(id_token="van-7", from_h=0.1)
+        await house.passes(5)
+        if is_told_late:
+            house.comes(id_token="van-7", starts_kwh=100.0, min_ago=125)
+        house.shows(140.0)
+        most_wh = 22_000 * 1.5 * 6 / 60
+        assert house.of(promise).delivered_wh == pytest.approx(most_wh, rel=0.02)
+        await house.passes(5)
+        house.shows(141.5)
+        assert house.of(promise).delivered_wh == pytest.approx(most_wh + 1_500, rel=0.02)
+
+    run_virtual(test())
+
+
 @pytest.mark.parametrize(("is_lost", "delivered_wh"), [(True, 500), (False, 1_500)])
 def test_where_no_start_is_told_a_meter_counts_from_what_it_showed_if_it_was_heard_since(
     is_lost: bool, delivered_wh: float
