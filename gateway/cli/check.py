@@ -178,8 +178,8 @@ def _show_first_starts(terminal: Console, settings: Settings) -> None:
     if not starts:
         return
     terminal.print(
-        "At a station never seen to obey a first vehicle may draw all it can. Others are cut for it, down"
-        " to pause; until they have followed, a circuit in full use may carry:",
+        "At a station never seen to obey a first vehicle may draw all it can. Others are cut for it at once,"
+        " down to pause; if it begins before they have followed, a circuit in full use carries:",
         soft_wrap=True,
     )
     for start in starts:

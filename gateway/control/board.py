@@ -1,6 +1,6 @@
 """The board of one decision: the limits while they are made, and the room on every row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, groupby
 
@@ -11,6 +11,7 @@ Rank = tuple[int, float]
 """Criticality class and laxity: smaller is served first."""
 
 CRITICAL = 0
+_NOTHING_KEPT: Mapping[int, int] = {}
 EVERYONE = (CRITICAL, float("-inf"))
 AFTER_CRITICAL = (CRITICAL + 1, float("-inf"))
 
@@ -69,6 +70,8 @@ class Board:
     """Connectors that need more than the minimum to begin, and others' turn for it."""
     kept_ma: dict[int, dict[int, int]] = field(default_factory=dict)
     """Row -> connector -> what is kept free there for it: nobody else is raised into it."""
+    starting_ma: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Connector told nothing -> row -> what the reserve keeps there for its start: that is room for it."""
     spare_ma: dict[int, dict[Rank, int]] = field(default_factory=dict)
     """Row -> rank -> what those of that rank or below can give there, until one of them moves."""
     pausable_ma: dict[int, tuple[int, bool]] = field(default_factory=dict)
@@ -187,9 +190,14 @@ class Board:
         self.limit_ma[at] = limit_ma
         if limit_ma > before_ma:
             self.high_ma[at] = self.awake_ma[at]
+        in_reserve_ma = self.starting_ma.get(at, _NOTHING_KEPT)
         for row in self.rows[at]:
             self.room_ma[row] += freed_ma
             self.proven_room_ma[row] -= claimed_ma
+            if row in in_reserve_ma:
+                kept_ma, told_ma = in_reserve_ma[row], self.counted_ma(at, limit_ma)
+                of_before_ma = min(kept_ma, self.counted_ma(at, before_ma))
+                self.proven_room_ma[row] += min(kept_ma, told_ma) - of_before_ma
             self.pausable_ma.pop(row, None)
             if gives_otherwise and row in self.spare_ma:
                 del self.spare_ma[row]
@@ -233,10 +241,15 @@ class Board:
         more_ma, room_ma = self.claimed_more_ma(at, limit_ma), self.proven_room_ma
         if more_ma <= 0:
             more_ma = self.counted_ma(at, limit_ma) - self.high_ma[at]
-        for row in self.rows[at]:  # noqa: SIM110 - asked of every connector each second
-            if room_ma[row] < more_ma:
+        in_reserve_ma = self.starting_ma.get(at, _NOTHING_KEPT)
+        for row in self.rows[at]:
+            if room_ma[row] < more_ma and room_ma[row] < more_ma - in_reserve_ma.get(row, 0):
                 return False
         return True
+
+    def has_already_ma(self, at: int, row: int) -> int:
+        """Return what is counted, or kept, of a row for one that is told nothing."""
+        return self.starting_ma[at][row] if at in self.starting_ma else self.high_ma[at]
 
     def comes_first(self, at: int) -> bool:
         """Return whether the minimum of others gives way to what the connector is to have."""

@@ -1,12 +1,12 @@
 """From beliefs to the board of one decision: who can be moved, and what everyone is counted at."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.control.all_phases import tells_all_phases
 from gateway.control.appetite import is_at_rest
 from gateway.control.board import Board, Rank
 from gateway.control.bounds import (
-    allowed_in_force_ma,
     counted_in_force_ma,
     counted_limit_ma,
     draw_as_limit_ma,
@@ -21,6 +21,7 @@ from gateway.control.caps import connector_cap, heated_rows, row_caps
 from gateway.control.headroom import Survey, survey
 from gateway.control.state import ConnectorBelief, Priority, SiteState, StationBelief
 from gateway.control.trial import Trial, trials_of
+from gateway.control.trusted import is_confirmable, is_unsure, settled_ma
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.reasons import Reason
@@ -91,71 +92,31 @@ def told_ma(belief: ConnectorBelief, station: StationBelief) -> int:
     return MIN_CHARGING_MA
 
 
-def is_confirmable(state: SiteState, seen: Survey, at: int, now_s: float) -> bool:
-    """Return whether the newest limit may still be counted on to come into force in time.
+def board_of(moment: Moment, *, paused: Collection[Position] = (), obeyed: bool = False) -> Board:
+    """Return the board before anything is moved for others: limits told, caps applied.
 
-    What is not confirmed in time is taken from those that do answer (design §3).
+    Those `paused` are told nothing. `obeyed`, who counts more for want of proof alone is trusted.
     """
-    if seen.overdrawn[at]:
-        return False
-    parameters, belief = state.parameters, state.connectors[at]
-    newest = belief.limits[-1]
-    if newest.last_sequence == 0:
-        return True
-    high_ma = seen.high_ma[at] - belief.excess_ma
-    if high_ma <= newest.limit_ma or high_ma <= _allowed_ma(state, at):
-        return True  # It rests, or what was before is out of force.
-    if not newest.is_answered:
-        return not is_unanswered(state, at, now_s)
-    if len(belief.limits) == 1 or newest.acknowledged_at_s is None:
-        return True
-    seen_by_s = parameters.settling_s + parameters.interval_grace_s
-    return now_s - newest.acknowledged_at_s < seen_by_s
-
-
-def is_unanswered(state: SiteState, at: int, now_s: float) -> bool:
-    """Return whether the station has not answered the newest limit, or its renewal, in time."""
-    newest = state.connectors[at].limits[-1]
-    if newest.last_sequence == 0 or newest.is_answered:
-        return False
-    return now_s - newest.renewed_at_s >= state.parameters.acknowledgement_s
-
-
-def _allowed_ma(state: SiteState, at: int) -> int:
-    """Return what the newest limit allows on one phase."""
-    belief, station = state.connectors[at], state.stations[state.wiring.station_of[at]]
-    if not station.takes_watts:
-        return belief.limits[-1].limit_ma
-    return allowed_in_force_ma(state.wiring.connectors[at], belief, station, belief.limits[-1:])
-
-
-def board_of(moment: Moment) -> Board:
-    """Return the board before anything is moved for others: limits told, caps applied."""
     state, seen, now_s = moment.state, moment.seen, moment.now_s
     wiring, count = state.wiring, len(moment.controlled)
     # What is claimed, and raised, beyond highs; summed on each connector's own circuit first.
     more_ma, raises_ma = [0] * len(seen.rows), [0] * len(seen.rows)
     may_move, known_counts, phase_counts = [False] * count, [1] * count, [1] * count
-    tells_all = state.memory.tells_all_phases
     limits_ma, caps_ma, floors_ma = [0] * count, [0] * count, [0] * count
-    highs_ma, in_base_ma = _highs_ma(moment), [0] * count
+    highs_ma, in_base_ma = list(seen.high_ma), [0] * count
     awake_ma, ranks, ordinary = list(highs_ma), [AT_REST] * count, _rank(state, ORDINARY)
     for at in moment.moved:
         belief, station, high_ma = state.connectors[at], moment.stations[at], seen.high_ma[at]
-        priority, rank = ORDINARY, ordinary
-        if state.priorities:
-            priority = state.priorities.get(wiring.connectors[at].ref, ORDINARY)
-            rank = _rank(state, priority)
+        priority, rank = _need_of(state, at) if state.priorities else (ORDINARY, ordinary)
         if belief.resting_since_s is not None and is_at_rest(state, belief, now_s):
             rank = AT_REST
         cap, trial, max_ma = moment.caps[at], moment.trials[at], wiring.max_ma[at]
         cap_ma = max_ma if cap is None else min(max_ma, cap.limit_ma)
-        limit_ma = min(cap_ma, told_ma(belief, station) if trial is None else trial.limit_ma)
-        confirmable = is_confirmable(state, seen, at, now_s)
-        if belief.mask is not None and belief.limits[-1].limit_ma:
-            known_counts[at] = phase_counts[at] = phases_to_tell(belief)
-        if tells_all[at] and tells_all_phases(state, at, cap):
-            phase_counts[at] = len(wiring.connectors[at].phases)
+        limit_ma = told_ma(belief, station) if trial is None else trial.limit_ma
+        limit_ma = 0 if at in paused else min(cap_ma, limit_ma)
+        is_trusted = obeyed and is_unsure(state, seen, at, now_s)
+        confirmable = is_trusted or is_confirmable(state, seen, at, now_s)
+        known_counts[at], phase_counts[at] = _phase_counts(moment, at)
         counted_ma, undrawn_ma = limit_ma, 0
         if station.takes_watts:
             times = phase_counts[at] // known_counts[at]
@@ -166,7 +127,7 @@ def board_of(moment: Moment) -> Board:
                 undrawn_ma = max(0, undrawn_ma)  # What it was told to leave may go on flowing.
         if belief.excess_ma and limit_ma:
             counted_ma += belief.excess_ma
-        claim_ma = _claim_ma(moment, at, counted_ma, confirmable=confirmable)
+        claim_ma = _claim_ma(moment, at, counted_ma, confirmable=confirmable, trusted=is_trusted)
         if claim_ma != high_ma or undrawn_ma:
             for row in wiring.own_rows[at][seen.masks[at]]:
                 more_ma[row] += claim_ma - high_ma + min(0, undrawn_ma)
@@ -191,6 +152,7 @@ def board_of(moment: Moment) -> Board:
         rank=ranks,
         takes_watts=[station.takes_watts for station in moment.stations],
         in_base_ma=in_base_ma,
+        starting_ma=_starting_ma(moment),
         drawn_ma=_drawn_in_base(moment, in_base_ma, limits_ma),
         excess_ma=[belief.excess_ma for belief in state.connectors],
         phase_count=phase_counts,
@@ -201,17 +163,34 @@ def board_of(moment: Moment) -> Board:
     )
 
 
-def _claim_ma(moment: Moment, at: Position, counted_ma: int, *, confirmable: bool) -> int:
+def _phase_counts(moment: Moment, at: Position) -> tuple[int, int]:
+    """Return how many phases a vehicle is known to use, and for how many its limit is told."""
+    belief, known_count = moment.state.connectors[at], 1
+    if belief.mask is not None and belief.limits[-1].limit_ma:
+        known_count = phases_to_tell(belief)
+    if moment.state.memory.tells_all_phases[at] and tells_all_phases(
+        moment.state, at, moment.caps[at]
+    ):
+        return known_count, len(moment.state.wiring.connectors[at].phases)
+    return known_count, known_count
+
+
+def _claim_ma(
+    moment: Moment, at: Position, counted_ma: int, *, confirmable: bool, trusted: bool
+) -> int:
     """Return what a connector counts at in what all were told: less than before only if it will obey.
 
     Where the heat of the device is at stake nobody is counted on who was never seen to obey: until
     that is known a vehicle that draws its maximum would spend more than may be. Who is told nothing
-    for a moment, to see it obey, has its minimum back soon: that is nobody else's.
+    for a moment, to see it obey, has its minimum back soon: that is nobody else's. One that is
+    `trusted`, though it was never seen to obey, counts what it was read at if that is more.
     """
     trial, station, high_ma = moment.trials[at], moment.stations[at], moment.seen.high_ma[at]
     if trial is not None and trial.is_held:
         least_ma = counted_limit_ma(MIN_CHARGING_MA, moment.state.connectors[at], station)
         counted_ma = max(counted_ma, min(least_ma, high_ma))  # Then it is in the reserve.
+    if trusted:
+        return max(counted_ma, settled_ma(moment.state, at))
     if confirmable and moment.heated and not station.is_proven:
         rows = moment.state.wiring.rows[at][moment.seen.masks[at]]
         confirmable = moment.heated.isdisjoint(rows)
@@ -238,24 +217,24 @@ def _left_ma(seen: Survey, more_ma: list[int]) -> list[int]:
     return [row.available_ma - claimed_ma - more for row, claimed_ma, more in rows]
 
 
-def _highs_ma(moment: Moment) -> list[int]:
-    """Return what everyone is counted at; of one told nothing, what the reserve keeps for its start.
+def _starting_ma(moment: Moment) -> dict[Position, dict[int, int]]:
+    """Return what the reserve keeps, on each row, for the start of those told nothing.
 
-    It is told its minimum out of the reserve, which then needs so much less: what it may draw is
-    the same, told anything or nothing, until it is proven.
+    They are told their minimum out of the reserve, which then needs so much less: what they may
+    draw is the same, told anything or nothing, until it is proven.
     """
     state, seen, left_ma = moment.state, moment.seen, dict[int, int]()
-    highs_ma = list(seen.high_ma)
+    starting_ma = dict[Position, dict[int, int]]()
     for at in seen.kept_for:
-        if highs_ma[at]:
+        if seen.high_ma[at]:
             continue
-        rows = state.wiring.rows[at][seen.masks[at]]
-        in_rows_ma = [left_ma.get(row, seen.rows[row].unproven_ma) for row in rows]
         least_ma = counted_limit_ma(MIN_CHARGING_MA, state.connectors[at], moment.stations[at])
-        highs_ma[at] = min(in_rows_ma)
-        for row, ma in zip(rows, in_rows_ma, strict=True):
-            left_ma[row] = max(0, ma - least_ma)
-    return highs_ma
+        starting_ma[at] = of_rows = {
+            row: left_ma.get(row, seen.rows[row].unproven_ma)
+            for row in state.wiring.rows[at][seen.masks[at]]
+        }
+        left_ma.update({row: max(0, ma - least_ma) for row, ma in of_rows.items()})
+    return starting_ma
 
 
 def _in_base_ma(moment: Moment, at: int, limit_ma: int) -> tuple[int, int]:
@@ -329,9 +308,15 @@ def _floor_ma(rank: Rank, priority: Priority, cap_ma: int) -> int:
     return min(cap_ma, max(MIN_CHARGING_MA, priority.floor_ma))
 
 
+def _need_of(state: SiteState, at: Position) -> tuple[Priority, Rank]:
+    """Return what a connector's vehicle needs, and what that ranks as."""
+    priority = state.priorities.get(state.wiring.connectors[at].ref, ORDINARY)
+    return priority, _rank(state, priority)
+
+
 def awake_rank(state: SiteState, at: Position) -> Rank:
     """Return what a connector ranks as while its vehicle does not rest."""
-    return _rank(state, state.priorities.get(state.wiring.connectors[at].ref, ORDINARY))
+    return _need_of(state, at)[1]
 
 
 def _rank(state: SiteState, priority: Priority) -> Rank:

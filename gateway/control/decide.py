@@ -1,5 +1,6 @@
 """The one-second decision: what every connector may take, why, and what is sent about it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from gateway.control.share import (
 )
 from gateway.control.standing import settled
 from gateway.control.state import ControlMemory, Due, SiteState
+from gateway.control.trusted import is_unsure, may_draw_more
 from gateway.control.why import reasons_of
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
@@ -62,10 +64,7 @@ def decide(state: SiteState, now_s: float) -> Decision:
     """Return what every connector may take at `now_s`; a pure function of the facts."""
     state = with_settled(state, now_s)
     moment = moment_of(state, now_s)
-    board = board_of(moment)
-    _tell_needs(moment, board)
-    short_since_s = _short_since_s(moment, board)
-    cut_to_fit(board, _may_pause(moment, short_since_s), state.parameters)
+    board, short_since_s = _cut_board(moment)
     timers, waiting = _timers(moment, board), _waiting(moment, board)
     lapse, proven_dead_man = lapse_of(moment)
     if lapse.connector is not None:
@@ -136,6 +135,52 @@ def with_settled(state: SiteState, now_s: float) -> SiteState:
             connectors[at] = settled(belief, station, state.parameters, now_s)
     after = tuple(connectors)
     return state if after == state.connectors else replace(state, connectors=after)
+
+
+def _cut_board(moment: Moment) -> tuple[Board, tuple[float | None, ...]]:
+    """Return the board once all fits that can, and per row since when what is told has not fitted."""
+    board = _board_with_needs(moment)
+    short_since_s = _short_since_s(moment, board)
+    may_pause = _may_pause(moment, short_since_s)
+    unsure = _unsure(moment, board, short_since_s)
+    for at in unsure:
+        if may_draw_more(moment.state, moment.seen, at, moment.now_s):
+            for row in board.rows[at]:
+                may_pause[row] = True
+    crowded_out = _crowded_out(moment, unsure, may_pause) if unsure else []
+    if crowded_out:
+        board = _board_with_needs(moment, paused=crowded_out)
+    cut_to_fit(board, may_pause, moment.state.parameters)
+    return board, short_since_s
+
+
+def _board_with_needs(
+    moment: Moment, *, paused: Collection[Position] = (), obeyed: bool = False
+) -> Board:
+    board = board_of(moment, paused=paused, obeyed=obeyed)
+    _tell_needs(moment, board)
+    return board
+
+
+def _unsure(
+    moment: Moment, board: Board, short_since_s: tuple[float | None, ...]
+) -> list[Position]:
+    """Return who counts more than it is told on a row on which not all fits, for want of proof."""
+    return [
+        at
+        for at in moment.moved
+        if not moment.stations[at].is_proven
+        and any(short_since_s[row] is not None for row in board.rows[at])
+        and is_unsure(moment.state, moment.seen, at, moment.now_s)
+    ]
+
+
+def _crowded_out(moment: Moment, unsure: list[Position], may_pause: list[bool]) -> list[Position]:
+    """Return which of those is to be paused even if all obey what they are told."""
+    board = _board_with_needs(moment, obeyed=True)
+    told = [at for at in unsure if board.limit_ma[at]]
+    cut_to_fit(board, may_pause, moment.state.parameters)
+    return [at for at in told if not board.limit_ma[at]]
 
 
 def _short_since_s(moment: Moment, board: Board) -> tuple[float | None, ...]:
@@ -268,9 +313,10 @@ def _start(moment: Moment, board: Board, waiting: list[int], timers: _Timers) ->
         if state.connectors[at].paused_at_s is None:
             may_start[at] = True
             continue
-        high_ma = board.high_ma[at]
-        may_start[at] = not_ready.isdisjoint(board.rows[at]) or (
-            high_ma >= MIN_CHARGING_MA and board.fits(at, MIN_CHARGING_MA)
+        waits_for = not_ready.intersection(board.rows[at])
+        may_start[at] = not waits_for or (
+            all(board.has_already_ma(at, row) >= MIN_CHARGING_MA for row in waits_for)
+            and board.fits(at, MIN_CHARGING_MA)
         )
     start_waiting(board, waiting, may_start, state.parameters)
 

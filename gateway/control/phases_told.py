@@ -23,7 +23,8 @@ def awake_of(moment: Moment, board: Board, waiting: list[Position]) -> list[Posi
             continue
         board.phase_count[at] = len(state.wiring.connectors[at].phases)
         # What it was told before its pause may count still: that will be over.
-        if could_start(board, at, board.start_ma(at) - board.high_ma[at]):
+        has_ma = min([board.has_already_ma(at, row) for row in board.rows[at]])
+        if could_start(board, at, board.start_ma(at) - has_ma):
             board.rank[at] = awake_rank(state, at)
             board.just_cut = board.just_cut or _just_cut(moment, board)
         else:

@@ -7,6 +7,7 @@ from gateway.control.wiring import Position
 
 LATE_S = 1.0
 RECENT_S = 3.0
+BEGINS_S = 180.0  # A first vehicle that will charge has begun by then.
 
 
 def to_ask(moment: Moment) -> set[Position]:
@@ -52,7 +53,7 @@ def _is_needed(
     read_at_s: float,
     now_s: float,
 ) -> bool:
-    """Return whether a cut waits to be seen, or the last reading is too much or soon too old."""
+    """Return whether a cut, or a start, waits to be seen, or a reading is too much or soon too old."""
     parameters, newest = state.parameters, belief.limits[-1]
     if belief.is_above_maximum:
         return True
@@ -61,6 +62,11 @@ def _is_needed(
         settled_at_s = newest.acknowledged_at_s + parameters.settling_s
         if now_s >= settled_at_s and read_at_s < settled_at_s:
             return True
+    begins_by_s = belief.started_at_s + BEGINS_S
+    is_beginning = not station.is_proven and newest.limit_ma > 0 and now_s <= begins_by_s
+    if is_beginning and belief.draws:
+        # Others make room for all that it may draw until it is seen to draw no more than it is told.
+        return now_s - read_at_s >= parameters.reading_request_gap_s
     if not belief.draws:
         return newest.limit_ma > 0 and now_s - belief.started_at_s > parameters.settling_s
     return now_s - read_at_s > interval_of_s(station, parameters) + LATE_S

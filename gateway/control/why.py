@@ -7,11 +7,12 @@ from gateway.control.all_phases import asks_all_phases
 from gateway.control.board import Board
 from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
 from gateway.control.caps import figures
-from gateway.control.claims import AT_REST_RANK, Moment, is_unanswered
+from gateway.control.claims import AT_REST_RANK, Moment
 from gateway.control.headroom import Survey
 from gateway.control.obedience import excess_of
 from gateway.control.share import least_climb_ma
 from gateway.control.state import ControlMemory, Due, SiteState
+from gateway.control.trusted import is_unanswered
 from gateway.control.wiring import Position
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.ids import ConnectorRef

@@ -9,8 +9,10 @@ from gateway.control.rows import ReserveFor
 from gateway.control.thermal import budget_spent_ratio, theta_after
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, Site
 from gateway.domain.electric import Phase
-from gateway.domain.events import ConstraintSet, FallbackInstalled
+from gateway.domain.events import ConstraintSet, FallbackInstalled, MeterRead
+from gateway.domain.ids import CircuitId, MeterId
 from gateway.domain.limits import Authority, Constraint
+from gateway.domain.metering import MeterReading
 from gateway.domain.reasons import Reason, ReasonKind
 from tests.support.one_circuit import OneCircuit, ref, site
 
@@ -18,6 +20,7 @@ FOLLOWS_S = 7
 LEAST_A = 6.0
 A_THIRD = 0.33
 HALF_AN_HOUR_S = 1_800
+AFTER_A_CUT = 10
 
 
 @dataclass(kw_only=True)
@@ -232,6 +235,44 @@ def test_a_first_vehicle_at_a_station_that_obeys_nothing_is_made_room_for_in_tim
 
     assert cars[3].draws_a == 32.0
     assert board.spent_ratio <= A_THIRD
+
+
+@pytest.mark.parametrize("others_take_a", [6.0, 32.0])
+@pytest.mark.parametrize(
+    ("rating_a", "base_a"), [(40, 5.0), (50, 10.0), (50, 15.0), (63, 25.0), (100, 40.0)]
+)
+def test_one_that_takes_seconds_to_begin_finds_all_its_room(
+    rating_a: int, base_a: float, others_take_a: float
+) -> None:
+    cars = {number: Car(takes_a=others_take_a) for number in (1, 2)}
+    cars[3] = Car(at_s=300, is_tied_a=32.0, takes_a=32.0)
+    board = Board(cars, rating_a=rating_a)
+    board.live(300, base_a)
+    assert min(cars[1].draws_a, cars[2].draws_a) >= 6.0
+
+    board.live(300, base_a)
+
+    assert cars[3].draws_a == 32.0
+    assert board.spent_ratio < 0.05
+
+
+@pytest.mark.parametrize("gap_s", [0, 5])
+@pytest.mark.parametrize("fallback_ma", [0, 6_000])
+@pytest.mark.parametrize("rating_a", [40, 63])
+def test_many_that_come_to_stations_not_proven_begin_no_more_than_fit(
+    rating_a: int, fallback_ma: int, gap_s: int
+) -> None:
+    """As after a power cut: all of them together are told no more than there is, and tried in turn."""
+    whole = site(
+        rating_ma=(rating_a * 1_000,) * 3, fallback_ma=fallback_ma, station_count=AFTER_A_CUT
+    )
+    cars = {number: Car(at_s=1 + gap_s * number) for number in range(1, AFTER_A_CUT + 1)}
+    board = Board(cars, rating_a=rating_a, of=whole)
+
+    board.live(HALF_AN_HOUR_S // 2, 1.0)
+
+    assert board.spent_ratio == 0.0
+    assert all(board.is_proven(number) for number in cars)
 
 
 def test_who_is_not_proven_gives_way_too_where_the_device_grows_hot() -> None:
@@ -490,6 +531,37 @@ def test_one_that_tells_nothing_has_its_minimum_out_of_what_is_kept_for_it() -> 
     assert board.one.told_ma(3) >= 6_000
 
 
+def test_it_has_it_too_where_a_circuit_above_keeps_nothing_for_it() -> None:
+    """Its reserve there is as large for another reason, and there is room."""
+    whole = site(rating_ma=(40_000,) * 3)
+    (own,) = whole.circuits
+    supply = replace(own, id=CircuitId("supply"), meter=MeterId("supply"), rating_ma=(400_000,) * 3)
+    of = replace(whole, circuits=(supply, replace(own, parent=supply.id)))
+    board = Board({3: Car(is_mute=True, takes_a=0.0)}, rating_a=40, of=of)
+
+    def live(seconds: int, base_a: float) -> None:
+        for second in range(seconds):
+            on_each = (base_a + 20.0 + 0.001 * (second % 7),) * 3
+            read = MeterReading(
+                meter=MeterId("supply"),
+                at_s=board.one.now_s,
+                current_a=on_each,
+                power_w=on_each,
+                voltage_v=(230.0,) * 3,
+            )
+            board.one.learn(MeterRead(at_s=board.one.now_s, reading=read))
+            board.live(1, base_a)
+
+    live(200, 9.0)
+    live(60, 37.0)
+    assert board.one.told_ma(3) == 0
+    board.cars[3].takes_a = 16.0
+    live(600, 9.0)
+
+    assert board.is_proven(3)
+    assert board.one.told_ma(3) >= 6_000
+
+
 def test_a_hall_in_which_nobody_tells_anything_is_tried_one_by_one() -> None:
     """Though all that they may draw at once is more than there is."""
     board = Board({n: Car(is_mute=True) for n in (1, 2, 3)})
@@ -501,12 +573,13 @@ def test_a_hall_in_which_nobody_tells_anything_is_tried_one_by_one() -> None:
 
 
 def test_who_waits_is_told_whose_claim_it_is() -> None:
-    board = Board({1: Car(takes_a=3.0), 3: Car(at_s=5)}, rating_a=40)
-    board.live(30, 2.0)
+    cars = {1: Car(takes_a=3.0), 2: Car(at_s=5), 3: Car(at_s=5)}
+    board = Board(cars, rating_a=40)
+    board.live(12, 2.0)
 
-    told = sentence(board.why(3))
+    told = sentence(board.why(1))
 
-    assert "58.0 A of it for CP-1/1 and 1 more, not yet seen to obey" in told
+    assert "84.0 A of it for CP-1/1 and 2 more, not yet seen to obey" in told
 
 
 def test_who_waits_is_told_for_whom_the_reserve_is() -> None:
@@ -528,7 +601,7 @@ def test_a_reserve_is_told_for_whom_it_is_on_each_phase() -> None:
     of_three = replace(of_three, connectors=(replace(wired, max_ma=20_000),))
     cars = {1: Car(takes_a=0.0), 2: Car(takes_a=0.0), 3: Car(at_s=200)}
     board = Board(cars, rating_a=40, of=replace(whole, stations=(of_three, of_one, other)))
-    board.live(300, 14.0)
+    board.live(300, 10.0)
     told = []
 
     for base_a in ((30.0, 2.0, 2.0), (2.0, 30.0, 2.0)):
@@ -545,6 +618,26 @@ def test_a_reserve_is_told_for_whom_it_is_on_each_phase() -> None:
     assert "for CP-2/1, not yet seen to obey" in told[0]
     assert "board L2 has 0.0 A" in told[1]
     assert "for CP-1/1, not yet seen to obey" in told[1]
+
+
+def test_a_first_vehicle_is_asked_for_readings_until_it_has_begun() -> None:
+    """Others may be at nothing for it all that time: its station tells one each 15 min by itself."""
+    board, asked_at_s = OneCircuit(), list[float]()
+    board.is_capable(1, interval_s=900.0)
+    board.flow(20.0)
+    board.plug_in(1)
+    board.begin(1, "of-1")
+    began_s = board.now_s
+
+    for second in range(600):
+        board.now_s += 1.0
+        board.flow(20.0 + 0.001 * (second % 7))
+        if ref(1) in board.decide().ask:
+            asked_at_s.append(board.now_s - began_s)
+            board.draw(1, 0.0)
+
+    assert [at_s for at_s in asked_at_s if at_s > 240.0] == []
+    assert len(asked_at_s) >= 8
 
 
 TOLD_LAST_S = [7, 17]  # Its readings come 7 s after it and each 10 s from then.

@@ -6,7 +6,6 @@ from random import Random
 
 from gateway.control.appetite import is_at_rest
 from gateway.control.bounds import is_idle
-from gateway.control.claims import is_confirmable
 from gateway.control.decide import Decision, decide, with_settled
 from gateway.control.fold import ControlEvent, Decided, PrioritySet, evolve_all
 from gateway.control.guard import guard
@@ -16,6 +15,7 @@ from gateway.control.orders import LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.control.standing import is_renewed
 from gateway.control.state import Priority, RiseHistory, SiteState
+from gateway.control.trusted import is_confirmable
 from gateway.control.wiring import Wiring
 from gateway.domain.electric import MIN_CHARGING_MA, STEP_MA
 from gateway.domain.events import (

@@ -24,6 +24,7 @@ from gateway.control import (
     metered,
     rows,
     three_phase,
+    trusted,
 )
 from gateway.control.board import Board
 from gateway.control.orders import FallbackOrder, LimitOrder, fallbacks_of
@@ -73,6 +74,7 @@ from tests.simulation.stories import (
     vehicle_at_a_large_fallback,
     vehicles_that_stop_while_answers_are_late,
 )
+from tests.simulation.unasked import all_at_once, unasked_start
 
 NEVER_S = 1e9
 
@@ -223,6 +225,15 @@ def _unconfirmed_is_taken_for_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "is_confirmable", lambda *_: True)
 
 
+def _nobody_may_draw_more_than_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for used in (trusted, decide):
+        monkeypatch.setattr(used, "may_draw_more", lambda *_: False)
+
+
+def _nobody_is_crowded_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "_crowded_out", lambda *_: [])
+
+
 def _fallback_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "may_have_lapsed", lambda *_: False)
 
@@ -244,8 +255,8 @@ def _nothing_is_cut_nor_heat_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 def _raises_count_once_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     original = claims.board_of
 
-    def board_of(moment: claims.Moment) -> Board:
-        board = original(moment)
+    def board_of(moment: claims.Moment, **how: object) -> Board:
+        board = original(moment, **how)  # type: ignore[arg-type] # as it was asked
         for at, belief in enumerate(moment.state.connectors):
             *before, newest = belief.limits
             before_ma = max((limit.limit_ma for limit in before), default=newest.limit_ma)
@@ -449,6 +460,16 @@ MUTANTS = (
         rule="what is not confirmed is taken elsewhere",
         scenarios=(station_that_never_obeyed,),
         patch=_unconfirmed_is_taken_for_done,
+    ),
+    Mutant(
+        rule="others make room for all that a first vehicle may draw",
+        scenarios=(partial(unasked_start, 9),),
+        patch=_nobody_may_draw_more_than_told,
+    ),
+    Mutant(
+        rule="what those not proven are told must fit by itself",
+        scenarios=(partial(all_at_once, 12),),
+        patch=_nobody_is_crowded_out,
     ),
     Mutant(
         rule="the thermal budget is watched",

@@ -202,8 +202,8 @@ def station_that_obeys_no_more() -> Scenario:
 
 def room_while_answers_are_late() -> Scenario:
     """Return a car park that has much to give away when every station answers late."""
-    park = _busy_car_park(700.0)
-    steps = (_step(park, 10.0, 22.0), _step(park, 520.0, -22.0))
+    park = full_car_park(700.0)
+    steps = (_step(park, 10.0, 30.0), _step(park, 520.0, -30.0))
     faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
     return replace(park, steps=steps, faults=faults)
 
@@ -471,11 +471,11 @@ def killed_while_a_station_is_away() -> Scenario:
     It is back at once, and one of its stations is not, when another vehicle comes.
     """
     park = full_car_park(680.0)
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=474.0, until_s=477.0)
-    lost = Fault(kind=FaultKind.STATION_LOST, at_s=473.0, until_s=600.0, subject=ROGUE)
+    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=499.0, until_s=502.0)
+    lost = Fault(kind=FaultKind.STATION_LOST, at_s=498.0, until_s=600.0, subject=ROGUE)
     last = park.site.stations[-1].id
     visits = tuple(
-        replace(visit, at_s=502.0) if visit.connector.station == last else visit
+        replace(visit, at_s=527.0) if visit.connector.station == last else visit
         for visit in park.visits
     )
     return replace(

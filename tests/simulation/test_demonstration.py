@@ -16,6 +16,8 @@ from tests.simulation.mutants import MUTANTS
 
 SITE = load_site(Path(__file__).resolve().parents[2] / "config" / "site.demo.yaml").site
 DURATION_S = 150.0
+# Of 1 to 8: on 2, 3 and 5 a lost meter does no harm without the rule for it, on 4 a lost station.
+SEEDS = (1, 6, 7, 8)
 
 MUTANT_OF = {mutant.rule: mutant for mutant in MUTANTS}
 # The rules of `mutants` that are missed alone; a reserve is for two things, which are off together.
@@ -64,7 +66,7 @@ def report(seed: int, *off: str) -> Report:
         return Run.of(played(seed)).to_end(DURATION_S)
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_law_comes_through_it_and_has_to_cut_for_it(seed: int) -> None:
     told = report(seed)
 
@@ -78,12 +80,12 @@ def test_the_law_comes_through_it_and_has_to_cut_for_it(seed: int) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_switched_off_is_missed_by_the_building(rule: str) -> None:
-    for seed in (1, 2, 3):
+    for seed in SEEDS:
         assert report(seed, *RULES[rule]).invariants_violated
 
 
 def test_all_of_them_and_more_switched_off_trip_its_device() -> None:
-    for seed in (1, 2, 3):
+    for seed in SEEDS:
         told = report(seed, *ALL)
 
         tripped = {circuit.id for circuit in told.circuits if circuit.trip_count}

@@ -8,17 +8,20 @@ mean and the worst of what was run.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from drivers.sim.report import Report
+from drivers.sim.scenario import Scenario
 from tests.simulation.figures import ODD, Day, day_of, summary_of
 from tests.simulation.halls import ROGUES_FROM_S, busy_hall
 from tests.simulation.harness import HARM, SEEN_WITH_FAULTS_S, Run
 from tests.simulation.loads import lived, promised_loads
 from tests.simulation.odd import odd
 from tests.simulation.test_promised_loads import told_wrongly
+from tests.simulation.test_unasked import told_against
+from tests.simulation.unasked import all_at_once, one_among_many, unasked_start
 
 HOUR_S = 3_600.0
 WEEKS_S = 10 * 24 * HOUR_S  # Base is learnt after seven days.
@@ -85,6 +88,14 @@ def test_nothing_is_said_against_loads_promised_on_an_odd_day(seed: int) -> None
     assert [told for told in day.report.violations if told.what not in of_loads_alone] == []
     assert (day.run.unsound, day.run.stuck.told, day.run.unexplained) == ([], [], [])
     assert told_wrongly(day) == set()
+
+
+@pytest.mark.parametrize("seed", seeds_of("100-199"))
+@pytest.mark.parametrize("drawn", [unasked_start, all_at_once, one_among_many])
+def test_room_is_made_in_time_at_stations_not_proven(
+    drawn: Callable[[int], Scenario], seed: int
+) -> None:
+    assert told_against(drawn(seed)) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -62,7 +62,7 @@ STUCK_LAWS = (
     ),
     StuckLaw(
         keeps="the maximum of a station not yet proven",
-        kind="harsh",
+        kind="lighter",
         told_by={"stuck"},
         patch=_no_station_is_tried,
     ),

@@ -57,8 +57,9 @@ def site(
     phases: tuple[Phase, ...] = THREE_PHASE,
     fallback_ma: int = 6_000,
     outlet_count: int = 1,
+    station_count: int = 3,
 ) -> Site:
-    """Return the board with its three stations, each with so many connectors."""
+    """Return the board with its stations, each with so many connectors."""
     one, two, three = (ma * 7 // 10 for ma in rating_ma)
     circuit = Circuit(
         id=BOARD,
@@ -84,7 +85,7 @@ def site(
                 for outlet in range(1, outlet_count + 1)
             ),
         )
-        for number in (1, 2, 3)
+        for number in range(1, station_count + 1)
     )
     return Site(name="one", timezone="UTC", voltage_v=230.0, circuits=(circuit,), stations=stations)
 
