@@ -13,7 +13,7 @@ import pytest
 from drivers.sim.generator import HOUR_S, generate
 from drivers.sim.report import Report
 from drivers.sim.scenario import ScenarioKind
-from gateway.control import attribution, decide
+from gateway.control import attribution, decide, trusted
 from gateway.control.board import Board
 from gateway.control.parameters import ControlParameters
 from gateway.control.share import Steps, raise_in_steps
@@ -60,6 +60,11 @@ def _steps_are_parts_of_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "raise_in_steps", raise_by_what_is_left)
 
 
+def _room_is_made_once_limits_should_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    for used in (trusted, decide):
+        monkeypatch.setattr(used, "may_draw_more", lambda *_: False)
+
+
 DEFAULTS = ControlParameters()
 VARIANTS = (
     Variant(name="the law as built"),
@@ -78,6 +83,10 @@ VARIANTS = (
     Variant(
         name="what is left unused is not handed on",
         parameters=replace(DEFAULTS, accepts_after_s=NEVER_S),
+    ),
+    Variant(
+        name="no room is made before a first vehicle begins",
+        patch=_room_is_made_once_limits_should_hold,
     ),
     Variant(
         name="a reserve of 10 %, as once base is learnt",
