@@ -128,13 +128,13 @@ def step_inside_reserve() -> Scenario:
 
     Its meter is lost for a moment; then its stations answer late.
     """
-    park = full_car_park(800.0)
+    park = full_car_park(740.0)
     meter = park.site.meters[0].id
-    lost = Fault(kind=FaultKind.METER_LOST, at_s=699.0, until_s=708.0, subject=meter)
+    lost = Fault(kind=FaultKind.METER_LOST, at_s=639.0, until_s=648.0, subject=meter)
     return replace(
         park,
-        steps=(_step(park, 700.0, 14.5),),
-        faults=(lost, *_of_all_stations(park, FaultKind.STATION_LATE, 690.0)),
+        steps=(_step(park, 640.0, 14.5),),
+        faults=(lost, *_of_all_stations(park, FaultKind.STATION_LATE, 630.0)),
     )
 
 
@@ -165,7 +165,7 @@ def vehicles_that_stop_at_once() -> Scenario:
 def vehicles_that_stop_while_answers_are_late() -> Scenario:
     """Return the same car park whose stations tell late what they are asked."""
     park = vehicles_that_stop_at_once()
-    return replace(park, faults=_of_all_stations(park, FaultKind.STATION_LATE, 300.0))
+    return replace(park, faults=_of_all_stations(park, FaultKind.STATION_LATE, 400.0))
 
 
 def silent_station_whose_vehicle_stops() -> Scenario:
@@ -203,7 +203,7 @@ def station_that_obeys_no_more() -> Scenario:
 def room_while_answers_are_late() -> Scenario:
     """Return a car park that has much to give away when every station answers late."""
     park = full_car_park(700.0)
-    steps = (_step(park, 10.0, 30.0), _step(park, 520.0, -30.0))
+    steps = (_step(park, 300.0, 30.0), _step(park, 520.0, -30.0))
     faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
     return replace(park, steps=steps, faults=faults)
 
