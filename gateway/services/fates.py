@@ -97,6 +97,8 @@ class Fates:
                     self._begin_counting(fact)
                 self._settled = None
             case TransactionEnded():
+                # What waited for a connection is told at once: it came in its time, and has gone.
+                self.settle(now_s)
                 self._forget_early(fact)
                 if self.deliveries.stay_at(str(fact.connector)) == (
                     fact.connector,

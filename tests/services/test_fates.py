@@ -386,6 +386,31 @@ def test_what_a_vehicle_draws_is_what_its_meter_shows_more_than_when_it_came(
 
 
 @pytest.mark.parametrize(
+    ("id_token", "given_kwh", "state"),
+    [
+        ("van-7", 10.0, PromiseState.FULFILLED),
+        (None, 10.0, PromiseState.FULFILLED),
+        ("van-7", 4.0, PromiseState.BROKEN),
+    ],
+)
+def test_who_came_and_went_unheard_in_its_time_has_what_its_station_tells_at_once(
+    id_token: str | None, given_kwh: float, state: PromiseState
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=10.0, id_token=id_token)
+        await house.passes(110)
+        house.comes(id_token="van-7", starts_kwh=100.0, min_ago=45)
+        house.shows(100.0 + given_kwh)
+        house.leaves()
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (state, given_kwh * 1_000)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(
     ("min_ago", "is_its", "excuse"),
     [(0, True, Excuse.CAME_LATE), (40, True, None), (110, False, None)],
 )
