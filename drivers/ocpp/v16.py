@@ -6,7 +6,7 @@ from typing import Final
 
 from drivers.ocpp import v16_messages as messages
 from drivers.ocpp.adapter import Answer, Later, Priority, StationContext, VersionSupport
-from drivers.ocpp.clockwork import LONGEST_S, read_time, wire_time
+from drivers.ocpp.clockwork import read_time, wire_time
 from drivers.ocpp.rpc import plain_text
 from drivers.ocpp.station import MAX_CONNECTORS
 from drivers.ocpp.v16_configuration import Settings
@@ -14,13 +14,7 @@ from drivers.ocpp.v16_interview import V16Questions
 from drivers.ocpp.v16_limits import V16Words
 from drivers.ocpp.v16_station import V16Station
 from drivers.ocpp.v16_transactions import NO_TRANSACTION, StartKey
-from drivers.ocpp.version_adapter import (
-    ACKNOWLEDGED,
-    STALE_AFTER_S,
-    WAITED_AT_MOST_S,
-    VersionAdapter,
-    cause_of,
-)
+from drivers.ocpp.version_adapter import ACKNOWLEDGED, STALE_AFTER_S, VersionAdapter, cause_of
 from gateway.domain.charging import ChargingState, ConnectorStatus, EndCause, OcppVersion
 from gateway.domain.errors import StationUnreachableError
 from gateway.domain.events import ConnectorStatusChanged
@@ -194,20 +188,6 @@ class V16Adapter(VersionAdapter[V16Station]):
             age_s=age_s,
         )
         return self._acknowledge_start(key, started.transaction)
-
-    def _waited_s(self, timestamp: str | None) -> float:
-        """Return how long what was written then has waited for a connection.
-
-        By our clock where nothing tells of the station's yet: what waited may well come first. On a
-        connection that has stood for minutes nothing waits for one.
-        """
-        written_at, now_s = read_time(timestamp), self._clock.monotonic_s()
-        is_first = self._station.time.shows_at(now_s) is None
-        age_s = self._station.observe_age_s(timestamp)
-        if is_first and written_at is not None:
-            age_s = (self._clock.now_at() - written_at).total_seconds()
-        has_waited = now_s - self._station.connected_at_s <= WAITED_AT_MOST_S
-        return age_s if has_waited and 0.0 <= age_s <= LONGEST_S else 0.0
 
     def _acknowledge_start(self, key: StartKey, transaction: int) -> Later:
         begun = replace(

@@ -248,6 +248,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             places = dict(self._station.book.running())
             number = places.get(transaction, self._station.asked)
         # What waited for a connection says nothing of the clock, nor of now.
+        waited_s = 0.0 if event.offline else self._waited_s(event.timestamp)
         age_s = 0.0 if event.offline else self._station.observe_age_s(event.timestamp)
         token, is_start = event.id_token, event.event_type == "Started"
         # A transaction's first sample comes with its start, its last with its end (J02).
@@ -261,6 +262,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             is_present=not event.offline and age_s <= STALE_AFTER_S,
             is_start=is_start,
             meter_start_wh=measure(first).energy_wh if is_start else None,
+            waited_s=waited_s,
         )
 
     def _seek(self, transaction: str, heard: Heard, *, is_end: bool) -> None:

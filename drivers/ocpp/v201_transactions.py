@@ -16,7 +16,7 @@ class Heard(NamedTuple):
 
     `number` is the EVSE where the event names it. `is_present`: it is about now, not about a
     time without connection. `is_start`: it is the first of its transaction, by its own word, and
-    `meter_start_wh` is what its EVSE's meter showed then.
+    `meter_start_wh` is what its EVSE's meter showed then. It was written `waited_s` ago.
     """
 
     transaction: str
@@ -27,6 +27,7 @@ class Heard(NamedTuple):
     is_present: bool
     is_start: bool = False
     meter_start_wh: float | None = None
+    waited_s: float = 0.0
 
 
 class Told(NamedTuple):
@@ -35,8 +36,7 @@ class Told(NamedTuple):
     `number` is the EVSE, None while nobody knows which. `is_begin`: the transaction is to be
     announced, for the first time or with the token it now has. `ended` are the transactions
     that are over by it, as far as they were announced. `left` is the EVSE it was announced on
-    by mistake. It began `age_s` before the event was written, and `meter_start_wh` is what the
-    meter showed then.
+    by mistake. It began `age_s` ago, and `meter_start_wh` is what the meter showed then.
     """
 
     number: int | None
@@ -83,11 +83,11 @@ class _Running:
             self.began_at, self.meter_start_wh = event.written_at, event.meter_start_wh
 
     def age_s(self, event: Heard) -> float:
-        """Return how long before an event was written it began, 0 if nobody told or can have."""
+        """Return how long ago it began as an event comes, 0 if nobody told or can have."""
         if self.began_at is None or event.written_at is None:
             return 0.0
         age_s = (event.written_at - self.began_at).total_seconds()
-        return age_s if 0.0 <= age_s <= LONGEST_S else 0.0
+        return age_s + event.waited_s if 0.0 <= age_s <= LONGEST_S else 0.0
 
 
 class TransactionBook:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
 from drivers.ocpp.adapter import Answer, Later, Link, StationContext
+from drivers.ocpp.clockwork import LONGEST_S, read_time
 from drivers.ocpp.interview import Interview, Questions
 from drivers.ocpp.limits import Limits, Words
 from drivers.ocpp.metering import MeterValue
@@ -164,6 +165,20 @@ class VersionAdapter(Generic[StationT]):
             return False
         self._status_at_s[place] = said_at_s
         return True
+
+    def _waited_s(self, timestamp: str | None) -> float:
+        """Return how long what was written then has waited for a connection.
+
+        By our clock where nothing tells of the station's yet: what waited may well come first. On a
+        connection that has stood for minutes nothing waits for one.
+        """
+        written_at, now_s = read_time(timestamp), self._clock.monotonic_s()
+        is_first = self._station.time.shows_at(now_s) is None
+        age_s = self._station.observe_age_s(timestamp)
+        if is_first and written_at is not None:
+            age_s = (self._clock.now_at() - written_at).total_seconds()
+        has_waited = now_s - self._station.connected_at_s <= WAITED_AT_MOST_S
+        return age_s if has_waited and 0.0 <= age_s <= LONGEST_S else 0.0
 
     def _of_now(self, values: Sequence[ValueT]) -> Sequence[ValueT]:
         """Return the values that say something of now, by the station's own clock."""

@@ -412,6 +412,26 @@ def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "age_s"),
+    # Behind by years is a clock that was never set, and ahead one that was set wrong.
+    [(-1_800, 1_800), (-20 * 365 * 86_400, 0), (7_200, 0)],
+)
+def test_a_start_that_nobody_answered_may_be_the_first_that_a_station_tells(
+    ahead_s: float, age_s: float
+) -> None:
+    async def scene(hall: Hall) -> None:
+        async with station201(hall) as station:
+            # Told to a daemon that died of it: no time without connection is said of it.
+            at = now(ahead_s=ahead_s)
+            await station.say_event("Started", "T1", number=1, timestamp=at)
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == pytest.approx(age_s, abs=10)
+
+    in_hall(scene, boot_patience_s=UNHURRIED_S)
+
+
 def test_what_an_end_without_a_connection_shows_was_given_to_what_we_knew_to_run() -> None:
     async def scene(hall: Hall) -> None:
         past = now(ahead_s=-300)
