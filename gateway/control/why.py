@@ -7,7 +7,7 @@ from gateway.control.all_phases import asks_all_phases
 from gateway.control.board import Board
 from gateway.control.bounds import counted_limit_ma, fallback_ma, on_one_phase_ma, taken_ma
 from gateway.control.caps import figures
-from gateway.control.claims import AT_REST_RANK, Moment
+from gateway.control.claims import AT_REST_RANK, Moment, told_ma
 from gateway.control.headroom import Survey
 from gateway.control.obedience import excess_of
 from gateway.control.share import least_climb_ma
@@ -141,7 +141,7 @@ def _with_unproven(
     on_row = [at for at in on_row if row in state.wiring.rows[at][seen.masks[at]]]
     for at in on_row:
         belief, station = state.connectors[at], moment.stations[at]
-        more_ma = seen.high_ma[at] - counted_limit_ma(belief.wanted_ma, belief, station)
+        more_ma = seen.high_ma[at] - counted_limit_ma(told_ma(belief, station), belief, station)
         if more_ma > 0:
             beyond_ma[at] = more_ma
     if beyond_ma:

@@ -596,6 +596,20 @@ def test_who_waits_is_told_whose_claim_it_is() -> None:
     assert "84.0 A of it for CP-1/1 and 2 more, not yet seen to obey" in told
 
 
+def test_who_is_paused_for_a_first_vehicle_is_told_so_from_its_first_second() -> None:
+    """Before that has been told anything."""
+    board = Board({1: Car(), 3: Car(at_s=300)}, rating_a=40)
+    board.live(300, 5.0)
+    assert board.one.told_ma(1) >= 6_000
+    board.one.plug_in(3)
+
+    told = board.why(1)
+
+    assert told.limit_ma == 0
+    assert "beside what CP-3/1 may draw" in sentence(told)
+    assert "26.0 A of it for CP-3/1, not yet seen to obey" in sentence(told)
+
+
 def test_who_waits_is_told_for_whom_the_reserve_is() -> None:
     board = Board({1: Car(is_mute=True, takes_a=0.0), 3: Car(at_s=5)}, rating_a=40)
     board.live(200, 8.0)
