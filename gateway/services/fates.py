@@ -96,9 +96,10 @@ class Fates:
                 if self.deliveries.begin(fact, now_s=now_s):
                     self._begin_counting(fact)
                 self._settled = None
-            case TransactionEnded():
-                # What waited for a connection is told at once: it came in its time, and has gone.
+                # What waited for a connection is told at once: what it has had, and that it has gone.
                 self.settle(now_s)
+            case TransactionEnded():
+                self.settle(now_s)  # Its time may have begun just now.
                 self._forget_early(fact)
                 if self.deliveries.stay_at(str(fact.connector)) == (
                     fact.connector,

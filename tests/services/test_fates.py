@@ -386,26 +386,58 @@ def test_what_a_vehicle_draws_is_what_its_meter_shows_more_than_when_it_came(
 
 
 @pytest.mark.parametrize(
-    ("id_token", "given_kwh", "state"),
+    ("id_token", "came_to", "given_kwh", "state"),
     [
-        ("van-7", 10.0, PromiseState.FULFILLED),
-        (None, 10.0, PromiseState.FULFILLED),
-        ("van-7", 4.0, PromiseState.BROKEN),
+        ("van-7", FIRST, 10.0, PromiseState.FULFILLED),
+        ("van-7", SECOND, 10.0, PromiseState.FULFILLED),
+        (None, FIRST, 10.0, PromiseState.FULFILLED),
+        ("van-7", FIRST, 4.0, PromiseState.BROKEN),
     ],
 )
 def test_who_came_and_went_unheard_in_its_time_has_what_its_station_tells_at_once(
-    id_token: str | None, given_kwh: float, state: PromiseState
+    id_token: str | None, came_to: ConnectorRef, given_kwh: float, state: PromiseState
 ) -> None:
     async def test() -> None:
         house = House()
         promise = await house.promise(kwh=10.0, id_token=id_token)
         await house.passes(110)
-        house.comes(id_token="van-7", starts_kwh=100.0, min_ago=45)
-        house.shows(100.0 + given_kwh)
-        house.leaves()
+        house.comes(came_to, "van-7", starts_kwh=100.0, min_ago=45)
+        house.shows(100.0 + given_kwh, came_to)
+        house.leaves(came_to)
         await house.passes(6)
         now = house.of(promise)
         assert (now.state, now.delivered_wh) == (state, given_kwh * 1_000)
+
+    run_virtual(test())
+
+
+def test_who_went_as_its_time_had_begun_while_the_daemon_was_away_has_what_is_told_at_once() -> (
+    None
+):
+    async def test() -> None:
+        before = House()
+        promise = await before.promise(kwh=10.0, id_token="van-7")
+        await before.passes(50)
+        came_at_s = before.clock.now_at().timestamp()
+        before.comes(id_token="van-7", starts_kwh=100.0)
+        await before.passes(3)
+        before.shows(101.0)
+        memory = before.memory_of(promise)
+        await before.clock.sleep_s(1_200)
+
+        was_there = Session(
+            connector=FIRST,
+            transaction=TransactionId("1"),
+            began_at_s=came_at_s,
+            id_token="van-7",
+            delivered_wh=0.0,
+        )
+        house = House({promise.id: memory}, were_there=(was_there,))
+        house.shows(110.0)
+        house.leaves()
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (PromiseState.FULFILLED, 10_000)
 
     run_virtual(test())
 
