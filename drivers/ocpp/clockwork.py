@@ -91,6 +91,17 @@ class StationClock:
         told_s = told_at.timestamp() - now_s
         self._observed = [(min(ahead_s, told_s), at_s) for ahead_s, at_s in self._observed]
 
+    def is_known(self, now_s: float) -> bool:
+        """Return whether what was written a while ago and what was written last show the same.
+
+        What waited for a connection comes faster than it was written, and shows less than the clock.
+        """
+        newest_s = max(self._observed, default=(0.0, 0.0))[0]
+        return any(
+            now_s - at_s >= STEADY_S and newest_s - ahead_s <= STEADY_S
+            for ahead_s, at_s in self._observed
+        )
+
     def forget(self) -> None:
         """Begin anew: the station booted, and its clock may show anything."""
         self._observed.clear()

@@ -169,14 +169,14 @@ class VersionAdapter(Generic[StationT]):
     def _waited_s(self, timestamp: str | None) -> float:
         """Return how long what was written then has waited for a connection.
 
-        By our clock where nothing tells of the station's yet: what waited may well come first. On a
-        connection that has stood for minutes nothing waits for one.
+        By our clock as well while the station's is not known: what comes first may have waited, too.
+        On a connection that has stood for minutes nothing waits for one.
         """
         written_at, now_s = read_time(timestamp), self._clock.monotonic_s()
-        is_first = self._station.time.shows_at(now_s) is None
+        is_known = self._station.time.is_known(now_s)
         age_s = self._station.observe_age_s(timestamp)
-        if is_first and written_at is not None:
-            age_s = (self._clock.now_at() - written_at).total_seconds()
+        if not is_known and written_at is not None:
+            age_s = max(age_s, (self._clock.now_at() - written_at).total_seconds())
         has_waited = now_s - self._station.connected_at_s <= WAITED_AT_MOST_S
         return age_s if has_waited and 0.0 <= age_s <= LONGEST_S else 0.0
 

@@ -180,6 +180,34 @@ def test_what_waited_may_be_the_first_that_a_station_tells(ahead_s: float, age_s
     in_hall(scene)
 
 
+def test_what_waited_longer_may_come_before_what_waited() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            # The first that a daemon hears after a restart: an end, and the start after it.
+            await station.stop_transaction(77, timestamp=now(ahead_s=-3_600))
+            await station.start_transaction(1, timestamp=now(ahead_s=-1_800))
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == pytest.approx(1_800, abs=10)
+
+    in_hall(scene)
+
+
+def test_a_clock_that_goes_wrong_all_the_time_tells_of_nothing_that_waited() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, "Available", timestamp=now(ahead_s=-3_600))
+            passing.passed_s = 30
+            await station.say_status(1, "Preparing", timestamp=now(ahead_s=30 - 3_600))
+            await station.start_transaction(1, timestamp=now(ahead_s=30 - 3_600))
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == pytest.approx(0, abs=10)
+
+    passing = PassingClock()
+    in_hall(scene, clock=passing)
+
+
 def test_on_a_connection_that_has_stood_a_start_did_not_wait() -> None:
     async def scene(hall: Hall) -> None:
         async with station16(hall) as station:
