@@ -22,8 +22,8 @@ POWER_ERROR_RATIO = 0.2
 SAME_WH = 1.0
 """A start is told in whole Wh."""
 
-ROUNDING_WH = 1e-3
-"""Sums of what was counted by power are as wrong as that."""
+ROUNDING_WH, WH_DECIMALS = 1e-3, 6
+"""Sums of what was counted by power are as wrong as the first, and those of what was shown less than the second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,21 +99,40 @@ class Registers:
             self._registers[place] = now
             return 0.0
         if known.energy_wh == energy_wh:
-            self._registers[place] = replace(known, by_power_wh=0.0, may_restart=False)
-            return 0.0
+            given_wh = self._stays_wh(fact, known)
+            self._registers[place] = replace(
+                known, given_wh=given_wh, by_power_wh=0.0, may_restart=False
+            )
+            return given_wh - known.given_wh
         befores = [known, self._stood.get(place, known)]
         given_by: dict[float, _Register] = {}
         if any(self._follows(fact, energy_wh, before) for before in befores):
-            # It is counted by that after which less has flowed, were it more than can have since.
+            # It is counted by that after which less has flowed, were it more than can have since;
+            # where it is the same, by what was shown longer ago.
             given_by = {
-                energy_wh - before.energy_wh + before.given_wh: before
+                round(energy_wh - before.energy_wh + before.given_wh, WH_DECIMALS): before
                 for before in befores
                 if energy_wh >= before.least_wh
             }
         given_wh = min(given_by, default=known.given_wh)
+        if energy_wh == 0.0 and given_wh < known.given_wh:
+            return 0.0  # So is told what cannot be read: it takes nothing away.
         self._stood[place] = given_by.get(given_wh, known)
         self._registers[place] = replace(now, given_wh=given_wh)
         return given_wh - known.given_wh
+
+    def _stays_wh(self, fact: ConnectorMetered, known: _Register) -> float:
+        """Return how much has been given to a vehicle whose register is shown as it was before.
+
+        What came sooner than it can have flowed, as whole kilowatt-hours may, is right if it stays.
+        """
+        before = self._stood.get(str(fact.connector))
+        is_recent = fact.at_s - known.changed_at_s <= LONGEST_GAP_S
+        if before is None or before.may_restart or not is_recent:
+            return known.given_wh
+        if not self._follows(fact, known.energy_wh, before):
+            return known.given_wh
+        return max(known.given_wh, known.energy_wh - before.energy_wh + before.given_wh)
 
     def take_up(self, fact: ConnectorMetered, energy_wh: float, *, lasted_s: float) -> None:
         """Take up what a meter showed in an earlier life, so long ago at most, if nothing is known of it.

@@ -36,6 +36,8 @@ def counted_wh(*shown_kwh: float, every_s: float = 60.0) -> float:
         ((5_000.0, 5.0, 5_000.6, 5_000.9), 0.9),
         # It has begun anew: what flowed until its first value nobody knows.
         ((5_000.0, 0.1, 0.4, 0.7), 0.6),
+        # It could not be read at first, and stands for three hours then.
+        ((0.0, *[40.0] * 200, 40.3), 0.3),
         ((5_000.0, 9_000.0, 9_000.3, 9_000.6), 0.6),
     ],
 )
@@ -189,3 +191,50 @@ def test_a_meter_that_counts_in_whole_kilowatt_hours_is_believed() -> None:
     # 11 kW, read each ten seconds: it moves once in five and a half minutes.
     shown = [float(int(5_000 + number * 11 / 360)) for number in range(361)]
     assert counted_wh(*shown, every_s=10.0) == pytest.approx(11_000)
+
+
+def test_values_that_waited_and_come_together_are_counted_by_what_was_shown_long_ago() -> None:
+    registers, given_wh = Registers(lambda _: MOST_W), 0.0
+    # What is taken off and added on again is not the same to the last digit.
+    for at_s, shown_wh in ((0.0, 2.3), (7_200.0, 5_802.4), (7_201.0, 9_202.9), (7_202.0, 10_702.9)):
+        fact = ConnectorMetered(at_s=at_s, connector=PLUG, energy_wh=shown_wh)
+        given_wh += registers.count(fact)
+    assert given_wh == pytest.approx(10_700.6)
+
+
+@pytest.mark.parametrize("most_w", [3_680.0, 7_360.0, MOST_W])
+@pytest.mark.parametrize("left_wh", [1, 50, 500, 999])
+def test_whole_kilowatt_hours_are_counted_whenever_the_first_of_them_is_full(
+    most_w: float, left_wh: int
+) -> None:
+    registers = Registers(lambda _: most_w)
+    began = TransactionStarted(
+        at_s=0.0, connector=PLUG, transaction=TransactionId("1"), meter_start_wh=5_000_000.0
+    )
+    registers.begin(began)
+    shown = [
+        (at_s, (5_001_000 - left_wh + most_w * at_s / 3_600) // 1_000 * 1_000)
+        for at_s in range(10, 3_600, 10)
+    ]
+    given_wh = sum(
+        registers.count(ConnectorMetered(at_s=float(at_s), connector=PLUG, energy_wh=energy_wh))
+        for at_s, energy_wh in shown
+    )
+    assert given_wh == shown[-1][1] - 5_000_000
+
+
+@pytest.mark.parametrize(("starts_wh", "shown_before_wh"), [(0.0, 0.0), (5_000_000.0, 0.0)])
+def test_a_meter_that_is_told_as_nothing_at_the_end_takes_nothing_of_what_power_told(
+    starts_wh: float, shown_before_wh: float
+) -> None:
+    registers, given_wh = Registers(lambda _: MOST_W), 0.0
+    registers.count(ConnectorMetered(at_s=0.0, connector=PLUG, energy_wh=shown_before_wh))
+    began = TransactionStarted(
+        at_s=3_600.0, connector=PLUG, transaction=TransactionId("1"), meter_start_wh=starts_wh
+    )
+    registers.begin(began)
+    for number in range(7):
+        at_s = 3_600.0 + number * 600
+        given_wh += registers.count(ConnectorMetered(at_s=at_s, connector=PLUG, power_w=11_000.0))
+    given_wh += registers.count(ConnectorMetered(at_s=7_200.0, connector=PLUG, energy_wh=0.0))
+    assert given_wh == pytest.approx(11_000)
