@@ -151,6 +151,7 @@ def _cut_board(moment: Moment) -> tuple[Board, tuple[float | None, ...]]:
     if crowded_out:
         board = _board_with_needs(moment, paused=crowded_out)
     cut_to_fit(board, may_pause, moment.state.parameters)
+    _leave_trials(moment, board)
     return board, short_since_s
 
 
@@ -181,6 +182,13 @@ def _crowded_out(moment: Moment, unsure: list[Position], may_pause: list[bool]) 
     told = [at for at in unsure if board.limit_ma[at]]
     cut_to_fit(board, may_pause, moment.state.parameters)
     return [at for at in told if not board.limit_ma[at]]
+
+
+def _leave_trials(moment: Moment, board: Board) -> None:
+    """Leave one that is told a little more, to be cut by, all of it: a smaller cut would not show."""
+    for at in moment.moved:
+        if moment.trials[at] is not None and board.limit_ma[at] > MIN_CHARGING_MA:
+            board.set_floor(at, board.limit_ma[at])
 
 
 def _short_since_s(moment: Moment, board: Board) -> tuple[float | None, ...]:

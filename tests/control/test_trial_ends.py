@@ -256,10 +256,13 @@ def test_one_that_takes_seconds_to_begin_finds_all_its_room(
     assert board.spent_ratio < 0.05
 
 
-@pytest.mark.parametrize(("rating_a", "base_a"), [(40, 5.0), (50, 10.0), (63, 15.0)])
+@pytest.mark.parametrize(
+    ("rating_a", "base_a"), [(40, 5.0), (40, 18.0), (40, 18.5), (50, 10.0), (63, 15.0)]
+)
 def test_who_makes_room_for_a_first_vehicle_has_its_minimum_again_once_that_is_proven(
     rating_a: int, base_a: float
 ) -> None:
+    """Also where what that is told more for a moment, to be cut by, is all that one waiting lacks."""
     board = Board({1: Car(), 3: Car(at_s=300)}, rating_a=rating_a)
     board.live(300, base_a)
     served_s = board.served_s[1]

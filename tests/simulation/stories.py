@@ -203,7 +203,7 @@ def station_that_obeys_no_more() -> Scenario:
 def room_while_answers_are_late() -> Scenario:
     """Return a car park that has much to give away when every station answers late."""
     park = full_car_park(700.0)
-    steps = (_step(park, 300.0, 30.0), _step(park, 520.0, -30.0))
+    steps = (_step(park, 300.0, 28.0), _step(park, 520.0, -28.0))
     faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
     return replace(park, steps=steps, faults=faults)
 
