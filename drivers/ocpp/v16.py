@@ -145,9 +145,20 @@ class V16Adapter(VersionAdapter[V16Station]):
         transaction = self._book.running_on(number)
         if transaction is not None and transaction in self._station.unheard:
             self._station.unheard.discard(transaction)
+            self._station.lost[number] = transaction
             self._book.drop(number)
             self._counters["lost-in-reboot"] += 1
             self._post_end(number, str(transaction), cause=EndCause.LOST_IN_REBOOT)
+
+    def _take_back(self, transaction: int | None) -> None:
+        """Let what seemed lost in a boot run on until its end, which is told after all.
+
+        So what its end shows is its vehicle's. Where another runs by now nobody can tell any more.
+        """
+        lost = self._station.lost
+        number = next((n for n, each in lost.items() if each == transaction), None)
+        if number is not None and self._book.adopt(number, lost.pop(number)):
+            self._post_begin(number, str(transaction))
 
     def _on_meter_values(self, message: messages.MeterValues) -> Answer | Later:
         number, values = message.connector_id, self._of_now(message.meter_value)
@@ -206,6 +217,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         self._station.observe_age_s(stop.timestamp)
         stop.transaction_id = _storable(stop.transaction_id)
         stop.meter_stop = _storable(stop.meter_stop)
+        self._take_back(stop.transaction_id)
         number = self._book.stop(stop.transaction_id, stop.meter_stop)
         # Unknown, or of a start that was never answered: acknowledged all the same, or the
         # station sends it for ever (1.6 errata v4.0).

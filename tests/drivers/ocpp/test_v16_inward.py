@@ -274,11 +274,32 @@ def test_what_a_boot_lost_ends_once_its_connector_is_free(status: str) -> None:
             )
             assert station.profiles()[-1]["charging_profile_purpose"] == "TxDefaultProfile"
 
-            # The stop it may have kept is acknowledged, and ends nothing twice.
-            await station.stop_transaction(transaction, timestamp=now())
+            # The stop it may have kept shows what its vehicle was given, and ends it for good.
+            await station.stop_transaction(transaction, timestamp=now(), meter_stop=7_900)
+            await station.stop_transaction(transaction, timestamp=now(), meter_stop=7_900)
             await station.say_meter_values(1, transaction=transaction)
-        assert len(hall.facts_of(TransactionEnded)) == 1
-        assert len(hall.facts_of(TransactionStarted)) == 1
+        kinds = (TransactionStarted, TransactionEnded, ConnectorMetered)
+        told = [fact for fact in hall.facts if isinstance(fact, kinds)]
+        assert [type(fact) for fact in told] == [*kinds[:2], kinds[0], kinds[2], kinds[1], kinds[2]]
+        assert {s.transaction for s in hall.facts_of(TransactionStarted)} == {str(transaction)}
+        assert hall.facts_of(ConnectorMetered)[0].energy_wh == 7_900
+        causes = [ended.cause for ended in hall.facts_of(TransactionEnded)]
+        assert causes == [EndCause.LOST_IN_REBOOT, EndCause.TOLD]
+
+    in_hall(scene)
+
+
+def test_the_end_of_what_a_boot_lost_says_nothing_of_the_vehicle_that_came_after_it() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            transaction = await _rebooted(station, "Available")
+            second = await station.start_transaction(1, timestamp=now(), meter_start=8_000)
+            await station.stop_transaction(transaction, timestamp=now(), meter_stop=7_900)
+
+        assert hall.facts_of(ConnectorMetered) == []
+        starts = [started.transaction for started in hall.facts_of(TransactionStarted)]
+        assert starts == [str(transaction), str(second)]
+        assert [ended.transaction for ended in hall.facts_of(TransactionEnded)] == starts[:1]
 
     in_hall(scene)
 
