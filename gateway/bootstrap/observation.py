@@ -13,7 +13,8 @@ from gateway.services.alarms import Alarms
 from gateway.services.control_loop import ControlLoop
 from gateway.services.dispatcher import Dispatcher
 from gateway.services.inbox import Inbox
-from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.shown import snapshot_of
+from gateway.services.snapshot import Snapshot
 
 
 class Observation:

@@ -15,9 +15,9 @@ from gateway.cli.state_folder import state_option
 from gateway.cli.why import fetch_snapshot, find_connectors
 from gateway.domain.charging import CompositePeriod
 from gateway.domain.ids import StationId
+from gateway.domain.spelling import suggest
 from gateway.services.snapshot import Snapshot
 from gateway.services.station_desk import Accepted, Schedule, StationRequest, Wish
-from gateway.settings.mistakes import suggest
 
 PATIENCE_S = 20.0
 """Longer than a station may take to answer a call, which waits for its turn first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from gateway.services.alarms import Alarm
+from gateway.domain.alarms import Alarm
 from gateway.services.snapshot import CircuitView, ConnectorView, PhaseView, Snapshot
 
 NARROW_WIDTH = 79

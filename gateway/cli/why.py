@@ -10,8 +10,8 @@ from gateway.adapters.status_socket import SNAPSHOT, Question, StatusUnavailable
 from gateway.cli.asking import said_by_daemon
 from gateway.cli.failing import failing
 from gateway.cli.state_folder import state_option
+from gateway.domain.spelling import suggest
 from gateway.services.snapshot import ConnectorView, Snapshot
-from gateway.settings.mistakes import suggest
 
 
 @click.command("why")

@@ -2,25 +2,12 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
+from gateway.domain.alarms import Alarm
 from gateway.ports import Clock
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alarm:
-    """Something that wants a person.
-
-    `name` is what it is about, the same each time (`configuration`, `ledger`); `text` is one
-    sentence with what is wrong and what to do.
-    """
-
-    name: str
-    text: str
-    since_at: datetime
 
 
 class Alarms:

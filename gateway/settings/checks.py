@@ -6,6 +6,7 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from importlib import resources
 
+from gateway.domain.spelling import suggest
 from gateway.settings.amperes import PHASE_NAMES, Amperes
 from gateway.settings.drafts import (
     BusDraft,
@@ -14,7 +15,7 @@ from gateway.settings.drafts import (
     TripOutputDraft,
     draft_of,
 )
-from gateway.settings.mistakes import Finding, Route, shown, suggest
+from gateway.settings.mistakes import Finding, Route, shown
 from gateway.settings.models import ListenersEntry
 from gateway.settings.nodes import Plain
 from gateway.settings.tree import by_name, find_circles, phases_by_name

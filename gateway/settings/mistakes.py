@@ -1,6 +1,5 @@
 """What is wrong with a site file, where it stands, and what would be right."""
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,22 +74,6 @@ class MistakesError(SettingsRefusedError):
         self.mistakes = tuple(sorted(mistakes, key=in_file_order))
         self.text = text
         super().__init__("\n".join(mistake.describe(str(path)) for mistake in self.mistakes))
-
-
-def suggest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
-    """Return a bracket with the nearest known word, or else all of them if they are few."""
-    words = list(dict.fromkeys(known))
-    folded = {candidate.casefold(): candidate for candidate in words}
-    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.55)
-    # An installer who forgets the unit writes the beginning of the right key.
-    near = near or [key for key in folded if key.startswith(f"{word.casefold()}_")][:1]
-    if near:
-        return f" (did you mean {folded[near[0]]}?)"
-    if not words:
-        return " (none is declared)"
-    if len(words) <= limit:
-        return f" (known here: {', '.join(words)})"
-    return ""
 
 
 def as_number(value: object) -> str:

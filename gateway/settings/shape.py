@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.settings.mistakes import Finding, Route, as_number, shown, suggest
+from gateway.domain.spelling import suggest
+from gateway.settings.mistakes import Finding, Route, as_number, shown
 from gateway.settings.models import SiteFile
 from gateway.settings.nodes import Plain
 

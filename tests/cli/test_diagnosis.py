@@ -27,7 +27,7 @@ from gateway.cli.diagnosis import (
     judge_site,
     judge_state,
 )
-from gateway.services.alarms import Alarm
+from gateway.domain.alarms import Alarm
 from gateway.services.snapshot import CircuitView, PhaseView, Snapshot, SourceView, StationView
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

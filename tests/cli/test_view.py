@@ -14,6 +14,7 @@ from gateway.control.decide import decide
 from gateway.control.explain import sentence
 from gateway.control.fold import ControlEvent, DrawsPromised, evolve_all
 from gateway.control.promised_draws import PromisedDraw
+from gateway.domain.alarms import Alarm
 from gateway.domain.charging import ConnectorStatus
 from gateway.domain.events import (
     ConnectorMetered,
@@ -24,9 +25,9 @@ from gateway.domain.events import (
     TransactionStarted,
 )
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
-from gateway.services.alarms import Alarm
 from gateway.services.control_loop import Cycle
-from gateway.services.snapshot import Snapshot, snapshot_of
+from gateway.services.shown import snapshot_of
+from gateway.services.snapshot import Snapshot
 from tests.support.small_site import at_start, main_read, small_site
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
