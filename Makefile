@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-inside test-beside lint types contracts bench soak requirements
+.PHONY: help setup demo test test-inside test-peers test-whole lint types contracts bench soak requirements
 
 help: ## Say what each verb does
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -16,19 +16,23 @@ setup: $(READY) ## Build .venv from the pinned requirements
 demo: $(READY) ## Run a simulated building and show it
 	@$(BIN)/headroom demo
 
-# Tests with processes and sockets of their own mostly wait, and by the clock: they run beside the
-# others, and are served first. Each file stays in one process, as it shares what it starts.
-BESIDE := tests/drivers tests/e2e tests/monitoring tests/systemd
+# Tests with processes and sockets of their own mostly wait, and by the clock: two runs of them, as
+# long as each other, go beside the rest, and are served first.
+PEERS := tests/drivers
+WHOLE := tests/e2e tests/monitoring tests/systemd
 
 test: lint types $(READY) ## Run lint, types, import contracts and tests
 	@echo "Testing on every core, what mostly waits beside the rest: some ten minutes ..."
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-inside test-beside
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line test-inside test-peers test-whole
 
 test-inside: $(READY)
-	@nice -n 5 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(addprefix --ignore=,$(BESIDE))
+	@nice -n 5 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(addprefix --ignore=,$(PEERS) $(WHOLE))
 
-test-beside: $(READY)
-	@$(BIN)/pytest -o cache_dir=$(VENV)/.pytest_beside --numprocesses=2 --dist=loadfile $(BESIDE)
+test-peers: $(READY)
+	@$(BIN)/pytest -o cache_dir=$(VENV)/.pytest_peers $(PEERS)
+
+test-whole: $(READY)
+	@$(BIN)/pytest -o cache_dir=$(VENV)/.pytest_whole $(WHOLE)
 
 lint: $(READY) contracts ## Check style, format and import contracts
 	@$(BIN)/ruff check .

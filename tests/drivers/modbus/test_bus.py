@@ -25,6 +25,7 @@ from drivers.modbus.question import Answer, BusTiming, Priority, ReadRequest
 from drivers.modbus.unit import Health
 from gateway.adapters.clock import SystemClock
 from tests.support.modbus_peers import (
+    IMPATIENT,
     Act,
     HangUp,
     PtyPeer,
@@ -227,7 +228,7 @@ def test_a_late_serial_answer_is_never_taken_for_a_later_question() -> None:
 
         def script(question: bytes) -> Sequence[Act]:
             # Every third answer comes while the next questions are asked.
-            after_s = 0.1 if len(peer.asked) % 3 == 0 else 0.0
+            after_s = IMPATIENT.timeout_s + 0.04 if len(peer.asked) % 3 == 0 else 0.0
             return [Say(frame=echo_addresses(question), after_s=after_s)]
 
         async with PtyPeer(script) as peer:
