@@ -192,7 +192,18 @@ def start_waiting(
             if board.room_ma[row] < least_ma:
                 _make_room(board, row, at, least_ma, parameters)
         board.keep_free(at, MIN_CHARGING_MA)
+        if at in board.guaranteed:
+            _keep_rest_of_floor(board, at)
         shut_out.clear()
+
+
+def _keep_rest_of_floor(board: Board, at: int) -> None:
+    """Raise nobody into what one with a promised floor is to have beyond its minimum."""
+    rest_ma = board.counted_ma(at, board.floor_ma[at]) - board.counted_ma(at, MIN_CHARGING_MA)
+    for row in board.rows[at]:
+        kept_ma = min(rest_ma, board.proven_room_ma[row])
+        if kept_ma > 0:
+            board.keep_proven(row, at, kept_ma)
 
 
 def make_room_for_more(board: Board, at: int, more_ma: int, parameters: ControlParameters) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.control.explain import sentence
 from gateway.control.rows import ReserveFor
+from gateway.control.state import Priority
 from gateway.control.thermal import budget_spent_ratio, theta_after
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, Site
 from gateway.domain.electric import Phase
@@ -271,6 +272,25 @@ def test_who_makes_room_for_a_first_vehicle_has_its_minimum_again_once_that_is_p
 
     assert board.is_proven(3)
     assert 30 < 300 - (board.served_s[1] - served_s) < 90
+
+
+def test_nobody_is_raised_into_a_promised_floor_that_made_room_for_a_first_vehicle() -> None:
+    board = Board({1: Car(takes_a=32.0), 3: Car(at_s=300, takes_a=32.0)}, rating_a=63)
+    promised = {ref(1): Priority(rank=0, floor_ma=16_000)}
+    board.one.state = replace(board.one.state, priorities=promised)
+    board.live(300, 15.0)
+    assert board.one.told_ma(1) > 16_000
+
+    told_ma = []
+    for _ in range(300):
+        board.live(1, 15.0)
+        told_ma.append((board.one.told_ma(1), board.one.told_ma(3)))
+
+    assert (0, 6_000) in told_ma
+    assert board.is_proven(3)
+    kept_ma, rest_ma = told_ma[-1]
+    assert kept_ma == 16_000
+    assert max(ma for _, ma in told_ma) <= rest_ma + board.one.state.parameters.dead_band_ma
 
 
 @pytest.mark.parametrize("gap_s", [0, 5])
