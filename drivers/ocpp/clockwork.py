@@ -98,7 +98,7 @@ class StationClock:
         """
         newest_s = max(self._observed, default=(0.0, 0.0))[0]
         return any(
-            now_s - at_s >= STEADY_S and newest_s - ahead_s <= STEADY_S
+            now_s - at_s >= LASTING_S and newest_s - ahead_s <= STEADY_S
             for ahead_s, at_s in self._observed
         )
 

@@ -193,6 +193,20 @@ def test_what_waited_longer_may_come_before_what_waited() -> None:
     in_hall(scene)
 
 
+def test_what_waited_may_come_slowly() -> None:
+    async def scene(hall: Hall) -> None:
+        async with station16(hall) as station:
+            await station.say_status(1, "Preparing", timestamp=now(ahead_s=-1_800))
+            passing.passed_s = 10  # So long the disk took.
+            await station.start_transaction(1, timestamp=now(ahead_s=-1_795))
+
+        (started,) = hall.facts_of(TransactionStarted)
+        assert started.age_s == pytest.approx(1_805, abs=10)
+
+    passing = PassingClock()
+    in_hall(scene, clock=passing)
+
+
 def test_a_clock_that_goes_wrong_all_the_time_tells_of_nothing_that_waited() -> None:
     async def scene(hall: Hall) -> None:
         async with station16(hall) as station:
