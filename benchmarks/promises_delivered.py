@@ -334,7 +334,7 @@ def _known_wh(known: Book, promise: Reservation, places: Places) -> float:
     """Return what a promise is left where it is known what base will be, and what others take."""
     from_s, until_s = promise.from_at_s - known.from_at_s, promise.until_at_s - known.from_at_s
     outlet = places.at(promise.place, promise.phase_count)
-    begins_s, outlook = coming(known.room.outlook(outlet), from_s)
+    begins_s, outlook = coming(outlet, known.room.outlook(outlet), from_s)
     return float(outlook.path_energies_wh(begins_s, until_s)[0])
 
 

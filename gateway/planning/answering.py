@@ -1,10 +1,10 @@
 """A question put to the book: answered on which connector, by whom to give way, with what instead."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
+from operator import itemgetter
 
 from gateway.domain.needs import Criticality, Need, Objective
 from gateway.planning.answers import OfferAnswer, QuoteAnswer
@@ -174,14 +174,15 @@ def _others(
             yield outlet
 
 
-def _usable(need: Need, here: Circumstances) -> list[Outlet]:
+def _usable(need: Need, here: Circumstances) -> tuple[Outlet, ...]:
     """Return the connectors this vehicle could use; a plain draw uses none."""
-    outlets, places = [], here.places
-    for name in () if need.circuit is not None else places.connectors:
-        with suppress(AskError):
-            outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
-            outlets.append(here.vehicles.with_it(outlet, need, places))
-    return outlets
+    if need.circuit is not None:
+        return ()
+    try:
+        usable = here.places.usable(phase_count=need.phase_count, max_power_w=need.max_power_w)
+    except AskError:
+        return ()
+    return here.vehicles.with_it(usable, need, here.places)
 
 
 def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances) -> bool:
@@ -196,9 +197,8 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances
 
 def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
     """Return outlets by how much of what is asked they give, the most first, the fastest if asked."""
-    known: dict[tuple[float, ...], tuple[float, float]] = {}
-
-    def order(outlet: Outlet) -> tuple[float, float]:
+    known, ranked = dict[tuple[object, ...], tuple[float, float]](), []
+    for outlet in outlets:
         shape = outlet.shape
         gives = known.get(shape)
         if gives is None:
@@ -207,9 +207,9 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
             gives_wh = min(energy_wh, ask.energy_wh or energy_wh)
             finish_s = outlook.finish_s(ask.from_s, gives_wh) if is_by_time else 0.0
             gives = known[shape] = -gives_wh, inf if finish_s is None else finish_s
-        return gives
-
-    return sorted(outlets, key=order)
+        ranked.append((gives, outlet))
+    ranked.sort(key=itemgetter(0))
+    return [outlet for _, outlet in ranked]
 
 
 def _elsewhere(

@@ -1,6 +1,6 @@
 """From what a vehicle needs, in its own words, to what is asked of which connectors of the plan."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -60,6 +60,9 @@ class Places:
     _outlets: dict[tuple[str, int | None], Outlet] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _usable: dict[int | None, tuple[Outlet, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @staticmethod
     def of(site: Site) -> "Places":
@@ -104,6 +107,27 @@ class Places:
         )
         self._outlets[name, phase_count] = outlet
         return _narrowed(outlet, max_power_w)
+
+    def usable(self, *, phase_count: int | None, max_power_w: int | None) -> tuple[Outlet, ...]:
+        """Return the connectors that are of use to a vehicle, in the order of the site file.
+
+        Raises:
+            AskError: none is.
+        """
+        if max_power_w is None and (known := self._usable.get(phase_count)):
+            return known
+        found, fault = [], AskError(AskFault.UNKNOWN_CONNECTOR, "no connector is declared here")
+        for name in self.connectors:
+            try:
+                found.append(self.outlet(name, phase_count=phase_count, max_power_w=max_power_w))
+            except AskError as error:
+                fault = error
+        if not found:
+            raise fault
+        usable = tuple(found)
+        if max_power_w is None:
+            self._usable[phase_count] = usable
+        return usable
 
     def circuit_outlet(
         self, name: CircuitId, *, phase_count: int | None, max_power_w: int | None
@@ -164,19 +188,20 @@ class Vehicles:
     acceptance: Callable[[str | None], Acceptance] = lambda _: NOT_KNOWN
     following: Callable[[StationId], Following] = lambda _: USUALLY
 
-    def with_it(self, outlet: Outlet, need: Need, places: Places) -> Outlet:
-        """Return an outlet as the vehicle of a need would use it; a plain draw is none.
+    def with_it(self, outlets: Iterable[Outlet], need: Need, places: Places) -> tuple[Outlet, ...]:
+        """Return outlets as the vehicle of a need would use them; a plain draw is none.
 
         How it tapers is placed by its state of charge; without that nobody knows when it is full.
         """
-        connector = places.connectors.get(outlet.key)
-        if connector is None:
-            return outlet
-        takes, starts = self.acceptance(need.id_token), self.following(connector.ref.station)
-        if takes is NOT_KNOWN and starts is USUALLY:
-            return outlet  # As it is for any vehicle: mostly so, and told at once.
+        takes, seen = self.acceptance(need.id_token), list[Outlet]()
         missing_wh = None if need.soc is None else need.soc.missing_wh
-        return _used_by(outlet, takes, starts, missing_wh)
+        for outlet in outlets:
+            connector = places.connectors.get(outlet.key)
+            starts = USUALLY if connector is None else self.following(connector.ref.station)
+            # As it is for any vehicle: mostly so, and told at once.
+            is_usual = connector is None or (takes is NOT_KNOWN and starts is USUALLY)
+            seen.append(outlet if is_usual else _used_by(outlet, takes, starts, missing_wh))
+        return tuple(seen)
 
 
 @lru_cache(maxsize=4_096)
@@ -246,7 +271,7 @@ def asked_of(
         ends_when_given=need.depart_at is None,
         objective=need.objective,
     )
-    seen = tuple(vehicles.with_it(outlet, need, places) for outlet in outlets)
+    seen = vehicles.with_it(outlets, need, places)
     return Asked(ask=ask, outlets=seen, is_named=is_named)
 
 
@@ -304,17 +329,7 @@ def _outlets(need: Need, places: Places) -> tuple[tuple[Outlet, ...], bool]:
         name = str(need.connector)
         outlet = places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
         return (outlet,), True
-    found, fault = [], AskError(AskFault.UNKNOWN_CONNECTOR, "no connector is declared here")
-    for name in places.connectors:
-        try:
-            found.append(
-                places.outlet(name, phase_count=need.phase_count, max_power_w=need.max_power_w)
-            )
-        except AskError as error:
-            fault = error
-    if not found:
-        raise fault
-    return tuple(found), False
+    return places.usable(phase_count=need.phase_count, max_power_w=need.max_power_w), False
 
 
 def _refuse_more_phases(name: str, has: int, phase_count: int | None) -> None:

@@ -146,8 +146,8 @@ class Chance:
                 danger=Danger.STATION,
                 away=self._away,
             )
-        ends_s, outlook = self._ends_s, self._outlook
-        begins_s, takes = coming(outlook, self._begins_s)
+        ends_s = self._ends_s
+        begins_s, takes = coming(self._outlet, self._outlook, self._begins_s)
         paths_wh = takes.path_energies_wh(begins_s, ends_s)
         confidence_ratio = float((paths_wh >= self._missing_wh).mean())
         danger, shortage = None, None
@@ -156,7 +156,8 @@ class Chance:
         if danger is Danger.ROOM:
             left_ma = self._free_ma if self.is_late else self._room.left_ma
             room = replace(self._room, left_ma=left_ma)
-            shortage = shortage_in(room, outlook, self._begins_s, ends_s, from_at_s=self._from_at_s)
+            rows = self._outlet.rows
+            shortage = shortage_in(room, rows, self._begins_s, ends_s, from_at_s=self._from_at_s)
         return Standing(
             promise=self.promise,
             confidence_ratio=confidence_ratio,
@@ -179,7 +180,8 @@ class Chance:
 
     def _is_enough(self, room: Room) -> bool:
         """Return whether a room would give what is missing."""
-        begins_s, takes = coming(Outlook.of(room, self._outlet), self._begins_s)
+        outlook = Outlook.of(room, self._outlet)
+        begins_s, takes = coming(self._outlet, outlook, self._begins_s)
         return takes.energy_within_wh(begins_s, self._ends_s) >= self._missing_wh
 
     def claim(self) -> Reservation:

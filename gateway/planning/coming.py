@@ -1,44 +1,46 @@
 """What an outlet could give a vehicle that comes: it starts, anew after each gap, and fills up."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from gateway.planning.grid import HOUR_S
+from gateway.planning.grid import HOUR_S, Grid
 from gateway.planning.problem import Rectangle
-from gateway.planning.room import Floats, Ints, Outlook, cumulated
+from gateway.planning.room import Floats, Ints, Outlet, Outlook, cumulated
 
 ROUNDING_S = 1e-6
 
 
-def coming(outlook: Outlook, at_s: float) -> tuple[float, Outlook]:
+def coming(outlet: Outlet, outlook: Outlook, at_s: float) -> tuple[float, Outlook]:
     """Return from when on energy flows to a vehicle that comes at an instant, and its outlook.
 
     It starts once there is anything for it, and again after each gap. Where it is known to take less
     as it fills up, the outlook is that of this one vehicle: what it takes depends on what it has had.
     """
-    outlet, edges_s = outlook.outlet, outlook.edges_s
-    first = max(0, int(edges_s.searchsorted(at_s, side="right")) - 1)
-    given = outlook.current_ma[first:] > 0
-    wait = int(given.argmax()) if len(given) else 0
+    edges_s, current_ma, wait = outlook.grid.edges_s, outlook.current_ma, 0
+    first = max(0, bisect_right(edges_s, at_s) - 1)
+    if first < len(current_ma) and not current_ma.item(first):
+        wait = int((current_ma[first:] > 0).argmax())
     starts_s = 0.0 if outlet.is_drawing and not wait else outlet.start_s
-    begins_s = max(at_s, float(edges_s[first + wait])) + starts_s
-    outlook = starting(outlook)
-    return begins_s, _filling_up(outlook, begins_s) if outlet.taper else outlook
+    begins_s = max(at_s, edges_s[first + wait]) + starts_s
+    outlook = starting(outlet, outlook)
+    return begins_s, _filling_up(outlet, outlook, begins_s) if outlet.taper else outlook
 
 
-def starting(outlook: Outlook) -> Outlook:
+def starting(outlet: Outlet, outlook: Outlook) -> Outlook:
     """Return the outlook less what each start costs that follows a gap, as planned and in scenarios.
 
-    It is worked out once for each outlook.
+    It is worked out once for all outlets that are alike in it.
     """
-    if not outlook.of_starts:
-        outlook.of_starts.append(_after_gaps(outlook))
-    return outlook.of_starts[0] or outlook
+    start_s = outlet.start_s
+    if start_s not in outlook.of_starts:
+        outlook.of_starts[start_s] = _after_gaps(outlook, start_s)
+    return outlook.of_starts[start_s] or outlook
 
 
-def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
+def along(outlet: Outlet, outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
     """Return the outlook of a vehicle that draws along an envelope, s from the plan's beginning.
 
     As planned it is given all of that which its outlet can give, in a scenario what is left of it.
@@ -48,8 +50,8 @@ def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
     held_ma = np.zeros(len(slots), dtype=np.int64)
     for part in envelope:
         is_in = (edges_s[:-1] >= part.from_s) & (edges_s[:-1] < part.until_s)
-        held_ma[is_in] = min(part.current_ma, outlook.outlet.max_ma)
-    hours, held_w = np.diff(edges_s) / HOUR_S, outlook.outlet.power_w(1.0) * held_ma
+        held_ma[is_in] = min(part.current_ma, outlet.max_ma)
+    hours, held_w = np.diff(edges_s) / HOUR_S, outlet.power_w(1.0) * held_ma
     paths_w = np.diff(outlook.path_energy_wh) / (np.diff(outlook.edges_s) / HOUR_S)
     return _over(
         outlook,
@@ -61,11 +63,11 @@ def along(outlook: Outlook, envelope: Sequence[Rectangle]) -> Outlook:
     )
 
 
-def _after_gaps(outlook: Outlook) -> Outlook | None:
+def _after_gaps(outlook: Outlook, start_s: float) -> Outlook | None:
     """Return the outlook less what starts cost, None if no gap makes any."""
-    start_s, old_s = outlook.outlet.start_s, outlook.edges_s
     if not start_s:
         return None
+    old_s = outlook.edges_s
     energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))
     gives = energies_wh[:, 1:] > energies_wh[:, :-1]
     starts = np.zeros(gives.shape, dtype=np.bool_)
@@ -106,24 +108,27 @@ def _over(
     path_energy_wh: Floats,
 ) -> Outlook:
     """Return an outlook in other slots, each of which is of an old one, with what is given in them."""
+    # In the order of their slots, the short ones are those of the short ones before.
+    short_slots = np.isin(slots, outlook.short_slots).nonzero()[0]
+    were = outlook.short_slots.searchsorted(slots[short_slots])
     return replace(
         outlook,
+        grid=Grid(edges_s=tuple(edges_s.tolist())),
         edges_s=edges_s,
         current_ma=current_ma,
         left_ma=outlook.left_ma[slots],
         energy_wh=energy_wh,
         path_energy_wh=path_energy_wh,
-        short_slots=np.flatnonzero(np.isin(slots, outlook.short_slots)),
-        tightest_rows=outlook.tightest_rows[slots],
+        short_slots=short_slots,
+        tightest_rows=outlook.tightest_rows[were],
     )
 
 
-def _filling_up(outlook: Outlook, begins_s: float) -> Outlook:
+def _filling_up(outlet: Outlet, outlook: Outlook, begins_s: float) -> Outlook:
     """Return the outlook of a vehicle to which energy flows from an instant on, and less and less.
 
     What is held for it goes down as the slowest of the scenarios does.
     """
-    outlet = outlook.outlet
     edges_s, slots = _cut_at(outlook, [begins_s])
     hours, old_hours = np.diff(edges_s) / HOUR_S, np.diff(outlook.edges_s) / HOUR_S
     energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))

@@ -110,19 +110,20 @@ def _floor(room: Room, offer: Offer, min_energy_wh: float) -> tuple[tuple[Rectan
     """
     outlet = offer.outlet
 
-    def at(current_ma: int) -> Outlook:
-        return Outlook.of(room, replace(outlet, max_ma=current_ma))
+    def at(current_ma: int) -> tuple[float, Outlook]:
+        seen = replace(outlet, max_ma=current_ma)
+        return coming(seen, Outlook.of(room, seen), offer.start_s)
 
     low, high = outlet.min_ma // outlet.step_ma, outlet.max_ma // outlet.step_ma
     while low < high:
         middle = (low + high) // 2
-        begins_s, outlook = coming(at(middle * outlet.step_ma), offer.start_s)
+        begins_s, outlook = at(middle * outlet.step_ma)
         gives_wh = outlook.energy_within_wh(begins_s, offer.finish_s)
         if gives_wh >= min_energy_wh:
             high = middle
         else:
             low = middle + 1
-    begins_s, outlook = coming(at(low * outlet.step_ma), offer.start_s)
+    begins_s, outlook = at(low * outlet.step_ma)
     energy_wh = outlook.energy_within_wh(begins_s, offer.finish_s)
     return outlook.profile(offer.start_s, offer.finish_s), min(energy_wh, offer.energy_wh)
 

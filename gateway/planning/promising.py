@@ -142,7 +142,7 @@ def as_sure_as_asked(
         BookError: that is less than was asked for.
     """
     from_s, until_s = max(now_s, promise.from_at_s), promise.until_at_s - beside.from_at_s
-    begins_s, outlook = coming(beside.room.outlook(outlet), from_s - beside.from_at_s)
+    begins_s, outlook = coming(outlet, beside.room.outlook(outlet), from_s - beside.from_at_s)
     return _sure(promise, outlook.path_energies_wh(begins_s, until_s), asked_ratio)
 
 
@@ -166,7 +166,8 @@ def as_it_is_followed(
         for part in promise.envelope
     ]
     from_s, until_s = max(now_s - beside.from_at_s, envelope[0].from_s), envelope[-1].until_s
-    begins_s, outlook = coming(along(beside.room.outlook(outlet), envelope), from_s)
+    of_envelope = along(outlet, beside.room.outlook(outlet), envelope)
+    begins_s, outlook = coming(outlet, of_envelope, from_s)
     takes_wh = min(promise.energy_wh, int(outlook.energy_within_wh(begins_s, until_s)))
     if takes_wh < 1:
         message = "a vehicle has hardly started when this profile is over: make it longer"

@@ -5,6 +5,7 @@ give way. Energy is offered at a confidence: the part of the scenarios of base i
 would be kept, that is at least 98 % of it given by the departure (design §4).
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -120,11 +121,11 @@ def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -
     as sure as that, and where none does the first of all if it gives more.
     """
     outlook = room.outlook(outlet)
-    asked = _as_asked(room, outlook, ask)
+    asked = _as_asked(room, outlet, outlook, ask)
     if asked is not None and (ask.energy_wh is None or asked.energy_wh >= ask.energy_wh):
         return Quote(verdict=Verdict.YES, version=room.version, offers=(asked,))
     offers = [] if asked is None else [replace(asked, way=Way.MOST_ENERGY)]
-    offers += _otherwise(room, outlook, ask)
+    offers += _otherwise(room, outlet, outlook, ask)
     elsewhere = _at_another(room, ask, others, 0.0 if asked is None else asked.energy_wh)
     offers += [] if elsewhere is None else [elsewhere]
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
@@ -163,8 +164,8 @@ def best_first(offers: Iterable[Offer], ask: Ask) -> list[Offer]:
 
 def what_binds(room: Room, outlet: Outlet, ask: Ask) -> tuple[Binding, ...]:
     """Return what leaves an outlet less than it could give, as planned or as surely as is asked."""
-    begins_s, outlook = coming(room.outlook(outlet), ask.from_s)
-    return _bound_by(room, outlook, ask, _given(outlook, ask, begins_s))
+    begins_s, outlook = coming(outlet, room.outlook(outlet), ask.from_s)
+    return _bound_by(room, outlet, outlook, ask, _given(outlook, ask, begins_s))
 
 
 def between(
@@ -177,8 +178,11 @@ def between(
     """
     outlook = room.outlook(outlet)
     edges_s, length_s = outlook.edges_s, max(LEAST_STAY_S, ask.until_s - ask.from_s)
+    known_s = outlook.grid.edges_s
     in_gaps_s = [
-        np.concatenate(([begins_s], edges_s[(edges_s > begins_s) & (edges_s < ends_s)]))
+        np.concatenate(
+            ([begins_s], edges_s[bisect_right(known_s, begins_s) : bisect_left(known_s, ends_s)])
+        )
         for begins_s, ends_s in gaps_s
     ]
     if not in_gaps_s:
@@ -186,7 +190,7 @@ def between(
     starts_s = np.concatenate(in_gaps_s)
     gap_ends_s = np.repeat([ends_s for _, ends_s in gaps_s], [len(of_gap) for of_gap in in_gaps_s])
     ends_s = np.minimum(starts_s + length_s, gap_ends_s)
-    begin_s, takes = np.minimum(starts_s + outlet.start_s, ends_s), starting(outlook)
+    begin_s, takes = np.minimum(starts_s + outlet.start_s, ends_s), starting(outlet, outlook)
 
     def within_wh(summed_wh: Floats) -> Floats:
         gained_wh: Floats = np.interp(ends_s, takes.edges_s, summed_wh)
@@ -204,7 +208,7 @@ def between(
     best = fitting[np.lexsort((np.abs(later_s), later_s <= 0.0))[0]]
     from_s, until_s = float(starts_s[best]), float(ends_s[best])
     moved = replace(ask, from_s=from_s, until_s=until_s, ends_when_given=True)
-    offer = _as_asked(room, outlook, moved)
+    offer = _as_asked(room, outlet, outlook, moved)
     return None if offer is None else replace(offer, way=Way.ANOTHER_START)
 
 
@@ -225,7 +229,7 @@ def _at_another(room: Room, ask: Ask, others: Iterable[Outlet], here_wh: float) 
         outlook = room.outlook(other)
         if at and outlook.energy_within_wh(ask.from_s, ask.until_s) < wanted_wh:
             break
-        offer = _as_asked(room, outlook, ask)
+        offer = _as_asked(room, other, outlook, ask)
         if offer is not None and offer.energy_wh >= wanted_wh:
             return replace(offer, way=Way.ANOTHER_OUTLET)
         if not at:
@@ -264,18 +268,19 @@ def _given(outlook: Outlook, ask: Ask, begins_s: float) -> _Given:
     )
 
 
-def _bound_by(room: Room, outlook: Outlook, ask: Ask, given: _Given) -> tuple[Binding, ...]:
+def _bound_by(
+    room: Room, outlet: Outlet, outlook: Outlook, ask: Ask, given: _Given
+) -> tuple[Binding, ...]:
     """Return what binds in the scenario that decides, and where none does as planned."""
     found: tuple[Binding, ...] = ()
     if given.scenario is not None:
-        outlet = outlook.outlet
         found = binding_in(room, outlet, ask.from_s, ask.until_s, scenario=given.scenario)
     return found or outlook.binding(ask.from_s, ask.until_s)
 
 
-def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
+def _as_asked(room: Room, outlet: Outlet, outlook: Outlook, ask: Ask) -> Offer | None:
     """Return the offer in the window that was asked for, None when there is nothing in it."""
-    begins_s, outlook = coming(outlook, ask.from_s)
+    begins_s, outlook = coming(outlet, outlook, ask.from_s)
     given = _given(outlook, ask, begins_s)
     offered_wh, sure_ratio = given.energy_wh, given.sure_ratio
     if offered_wh < 1.0:
@@ -288,13 +293,13 @@ def _as_asked(room: Room, outlook: Outlook, ask: Ask) -> Offer | None:
         sure_ratio = min(sure_ratio, _sure_ratio(paths_wh, offered_wh))
     return Offer(
         way=Way.AS_ASKED,
-        outlet=outlook.outlet,
+        outlet=outlet,
         energy_wh=offered_wh,
         confidence_ratio=sure_ratio,
         start_s=ask.from_s,
         finish_s=ends_s,
         profile=outlook.profile(ask.from_s, ends_s),
-        binding=_bound_by(room, outlook, ask, given),
+        binding=_bound_by(room, outlet, outlook, ask, given),
     )
 
 
@@ -355,32 +360,32 @@ def _finish_s(
     return None
 
 
-def _otherwise(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
+def _otherwise(room: Room, outlet: Outlet, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return what would do instead: later, at another time, at another power."""
     offers = []
     if ask.energy_wh is not None:
-        begins_s, of_vehicle = coming(outlook, ask.from_s)
+        begins_s, of_vehicle = coming(outlet, outlook, ask.from_s)
         finish_s = _finish_s(of_vehicle, begins_s, ask.energy_wh, ask.confidence_ratio)
         if finish_s is not None and finish_s > ask.until_s:
             later = replace(ask, until_s=finish_s)
             offers.append((Way.EARLIEST_FINISH, later))
-        start_s = _another_start_s(outlook, ask)
+        start_s = _another_start_s(outlet, outlook, ask)
         if start_s is not None:
             ends_s = start_s + ask.until_s - ask.from_s
             moved = replace(ask, from_s=start_s, until_s=ends_s, ends_when_given=True)
             offers.append((Way.ANOTHER_START, moved))
     found = []
     for way, other in offers:
-        offer = _as_asked(room, outlook, other)
+        offer = _as_asked(room, outlet, outlook, other)
         if offer is not None:
             # Until it is finished that is in the way which was in the window that was asked for.
             is_later = way is Way.EARLIEST_FINISH and not offer.binding
-            binding = what_binds(room, outlook.outlet, ask) if is_later else offer.binding
+            binding = what_binds(room, outlet, ask) if is_later else offer.binding
             found.append(replace(offer, way=way, binding=binding))
-    return found + _at_power(room, outlook, ask)
+    return found + _at_power(room, outlet, outlook, ask)
 
 
-def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
+def _another_start_s(outlet: Outlet, outlook: Outlook, ask: Ask) -> float | None:
     """Return the start nearest to the one asked for whose window, as long, holds the energy."""
     edges_s, length_s = outlook.edges_s, ask.until_s - ask.from_s
     is_other = (edges_s >= ask.not_before_s) & (edges_s + length_s <= edges_s[-1])
@@ -388,11 +393,11 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
     if ask.energy_wh is None or not len(starts_s):
         return None
     energies_wh = np.full(len(starts_s), ask.energy_wh)
-    begin_s = starts_s + outlook.outlet.start_s
-    fitting_s = starts_s[fits_many(starting(outlook), begin_s, starts_s + length_s, energies_wh)]
+    begin_s, takes = starts_s + outlet.start_s, starting(outlet, outlook)
+    fitting_s = starts_s[fits_many(takes, begin_s, starts_s + length_s, energies_wh)]
     nearest_s = fitting_s[np.argsort(np.abs(fitting_s - ask.from_s), kind="stable")]
     for start_s in nearest_s[:MOST_STARTS].tolist():
-        begins_s, of_vehicle = coming(outlook, start_s)
+        begins_s, of_vehicle = coming(outlet, outlook, start_s)
         paths_wh = of_vehicle.path_energies_wh(begins_s, start_s + length_s)
         planned_wh = of_vehicle.energy_within_wh(begins_s, start_s + length_s)
         sure_ratio = _sure_ratio(paths_wh, ask.energy_wh)
@@ -401,30 +406,30 @@ def _another_start_s(outlook: Outlook, ask: Ask) -> float | None:
     return None
 
 
-def _at_power(room: Room, outlook: Outlook, ask: Ask) -> list[Offer]:
+def _at_power(room: Room, outlet: Outlet, outlook: Outlook, ask: Ask) -> list[Offer]:
     """Return the longest stretch at full power in the window, and the most that lasts through it."""
     first, last = outlook.slots_between(ask.from_s, ask.until_s)
     within = outlook.current_ma[first:last]
     edges_s = outlook.edges_s[first : last + 1].clip(ask.from_s, ask.until_s)
     offers = []
-    longest = _longest_run(within >= outlook.outlet.max_ma, edges_s)
+    longest = _longest_run(within >= outlet.max_ma, edges_s)
     if longest is not None:
         whole = replace(ask, from_s=longest[0], until_s=longest[1], energy_wh=None)
-        offers.append((Way.LONGEST_FULL, outlook, whole))
+        offers.append((Way.LONGEST_FULL, outlet, outlook, whole))
     if len(within) and within.min() > 0:
-        outlet = outlook.outlet
         # A start costs it no less than one at full current, by which the hold is tested.
         steady = replace(
             outlet, max_ma=int(within.min()), settling_s=outlet.start_s, ramp_ma_per_s=inf
         )
-        offers.append((Way.SUSTAINED, Outlook.of(room, steady), replace(ask, energy_wh=None)))
+        steadily = Outlook.of(room, steady)
+        offers.append((Way.SUSTAINED, steady, steadily, replace(ask, energy_wh=None)))
     found = []
-    for way, of_outlook, asked in offers:
-        offer = _as_asked(room, of_outlook, asked)
+    for way, at_power, of_outlook, asked in offers:
+        offer = _as_asked(room, at_power, of_outlook, asked)
         if offer is not None:
             # What it is bound by is told by what the outlet could give.
-            binding = what_binds(room, outlook.outlet, ask)
-            found.append(replace(offer, way=way, outlet=outlook.outlet, binding=binding))
+            binding = what_binds(room, outlet, ask)
+            found.append(replace(offer, way=way, outlet=outlet, binding=binding))
     return found
 
 

@@ -4,6 +4,7 @@ A room never changes, so any number of questions may read it at once; what chang
 makes a new one, with the next version.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -46,10 +47,10 @@ class Outlet:
         return self.settling_s + self.max_ma / self.ramp_ma_per_s / 2.0
 
     @property
-    def shape(self) -> tuple[float, ...]:
-        """Return what it is but for its name: connectors of one board are mostly alike."""
+    def shape(self) -> tuple[object, ...]:
+        """Return what its outlook depends on: connectors of one board are mostly alike."""
         return (
-            *self.rows,
+            self.rows,
             self.phase_count,
             self.voltage_v,
             self.max_ma,
@@ -90,24 +91,24 @@ class Room:
     grid: Grid
     left_ma: Ints
     base_paths_ma: Mapping[int, Ints] = field(default_factory=dict)
-    _outlooks: dict[Outlet, "Outlook"] = field(
+    _outlooks: dict[tuple[object, ...], "Outlook"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _of_shapes: dict[tuple[float, ...], "Outlook"] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _edges: list[Floats] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def edges_s(self) -> Floats:
+        """Return the edges of the grid, to find many instants at once among them."""
+        if not self._edges:
+            self._edges.append(np.array(self.grid.edges_s))
+        return self._edges[0]
 
     def outlook(self, outlet: Outlet) -> "Outlook":
-        """Return what an outlet could give; it is worked out when it is first asked for."""
-        known = self._outlooks.get(outlet)
+        """Return what an outlet could give; it is worked out when one like it is first asked for."""
+        shape = outlet.shape
+        known = self._outlooks.get(shape)
         if known is None:
-            shape = outlet.shape
-            alike = self._of_shapes.get(shape)
-            if alike is None:
-                known = self._of_shapes[shape] = Outlook.of(self, outlet)
-            else:
-                known = replace(alike, outlet=outlet)
-            self._outlooks[outlet] = known
+            known = self._outlooks[shape] = Outlook.of(self, outlet)
         return known
 
     def cut(self, grid: Grid, parts: list[int]) -> "Room":
@@ -126,14 +127,15 @@ class Room:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What an outlet could give: per slot, and in all from now on, as planned and in each scenario.
+    """What outlets of one shape could give: per slot, and summed, as planned and in each scenario.
 
     `energy_wh` is cumulated at the edges of the grid, so what a window holds is a difference of
     two values between them; `path_energy_wh` is the same per scenario, (scenarios, edges).
     """
 
-    outlet: Outlet
+    grid: Grid
     edges_s: Floats
+    """Those of the grid (`Room.edges_s`)."""
     current_ma: Ints
     left_ma: Ints
     energy_wh: Floats
@@ -143,11 +145,11 @@ class Outlook:
     short_slots: Ints
     """The slots in which less is left than the outlet could give."""
     tightest_rows: Ints
-    """The row of the outlet that leaves least in each slot."""
-    of_starts: list["Outlook | None"] = field(
-        default_factory=list, init=False, repr=False, compare=False
+    """The row that leaves least in each of them."""
+    of_starts: dict[float, "Outlook | None"] = field(
+        default_factory=dict, init=False, repr=False, compare=False
     )
-    """The same less what starts cost (`gateway.planning.coming.starting`), once it was asked for."""
+    """The same less what starts cost, by how long one takes (`gateway.planning.coming.starting`)."""
 
     @staticmethod
     def of(room: Room, outlet: Outlet) -> "Outlook":
@@ -155,8 +157,8 @@ class Outlook:
         rows = list(outlet.rows)
         of_rows_ma = room.left_ma[rows]
         left_ma = of_rows_ma.min(axis=0)
-        edges_s = np.array(room.grid.edges_s)
-        hours = np.diff(edges_s) / HOUR_S
+        edges_s = room.edges_s
+        hours = (edges_s[1:] - edges_s[:-1]) / HOUR_S
         current_ma = given_ma(left_ma, outlet)
         paths_ma = [
             room.left_ma[row] - room.base_paths_ma[row] for row in rows if row in room.base_paths_ma
@@ -167,22 +169,32 @@ class Outlook:
             path_left_ma = np.minimum(np.minimum.reduce(paths_ma), left_ma_without(room, rows))
             path_ma = given_ma(path_left_ma, outlet)
             path_energy_wh = cumulated(outlet.power_w(1.0) * path_ma * hours)
+        short_slots = (left_ma < outlet.max_ma).nonzero()[0]
         return Outlook(
-            outlet=outlet,
+            grid=room.grid,
             edges_s=edges_s,
             current_ma=current_ma,
             left_ma=left_ma,
             energy_wh=energy_wh,
             path_energy_wh=path_energy_wh,
             is_certain=not paths_ma,
-            short_slots=np.flatnonzero(left_ma < outlet.max_ma),
-            tightest_rows=np.array(rows)[of_rows_ma.argmin(axis=0)],
+            short_slots=short_slots,
+            tightest_rows=np.array(rows)[of_rows_ma[:, short_slots].argmin(axis=0)],
         )
 
     def energy_within_wh(self, from_s: float, until_s: float) -> float:
         """Return what the outlet could give between two instants, as planned."""
-        at_wh = np.interp((from_s, until_s), self.edges_s, self.energy_wh)
-        return max(0.0, float(at_wh[1] - at_wh[0]))
+        return max(0.0, self._energy_at(until_s) - self._energy_at(from_s))
+
+    def _energy_at(self, at_s: float) -> float:
+        """Return the energy up to an instant, as planned."""
+        edges_s, energy_wh = self.grid.edges_s, self.energy_wh
+        after = bisect_right(edges_s, at_s)
+        if not 0 < after < len(edges_s):
+            return energy_wh.item(-1 if after else 0)
+        begins_s, before_wh = edges_s[after - 1], energy_wh.item(after - 1)
+        rate = (energy_wh.item(after) - before_wh) / (edges_s[after] - begins_s)
+        return rate * (at_s - begins_s) + before_wh
 
     def path_energies_wh(self, from_s: float, until_s: float) -> Floats:
         """Return the same in each scenario."""
@@ -192,26 +204,27 @@ class Outlook:
 
     def path_energy_at(self, at_s: float) -> Floats:
         """Return the energy of each scenario up to an instant."""
-        slot = int(self.edges_s.searchsorted(at_s, side="right")) - 1
-        slot = min(max(slot, 0), len(self.edges_s) - 2)
-        part = (at_s - self.edges_s[slot]) / (self.edges_s[slot + 1] - self.edges_s[slot])
+        edges_s = self.grid.edges_s
+        slot = min(max(bisect_right(edges_s, at_s) - 1, 0), len(edges_s) - 2)
+        part = (at_s - edges_s[slot]) / (edges_s[slot + 1] - edges_s[slot])
         before, after = self.path_energy_wh[:, slot], self.path_energy_wh[:, slot + 1]
         at_wh: Floats = before + (after - before) * min(1.0, max(0.0, part))
         return at_wh
 
     def finish_s(self, from_s: float, energy_wh: float) -> float | None:
         """Return when so much could be given from an instant on, None if not within the plan."""
-        before_wh = float(np.interp(from_s, self.edges_s, self.energy_wh))
-        if before_wh + energy_wh > self.energy_wh[-1] + 1e-6:
+        edges_s, summed_wh = self.grid.edges_s, self.energy_wh
+        wanted_wh = self._energy_at(from_s) + energy_wh
+        if wanted_wh > summed_wh.item(-1) + 1e-6:
             return None
         # The first instant at which it is there: flat stretches before do not count.
-        edge = int(np.searchsorted(self.energy_wh, before_wh + energy_wh - 1e-6, side="left"))
+        edge = int(summed_wh.searchsorted(wanted_wh - 1e-6))
         if edge == 0:
             return from_s
-        gained_wh = self.energy_wh[edge] - self.energy_wh[edge - 1]
-        part = (before_wh + energy_wh - self.energy_wh[edge - 1]) / gained_wh
-        length_s = self.edges_s[edge] - self.edges_s[edge - 1]
-        return max(from_s, float(self.edges_s[edge - 1] + min(1.0, max(0.0, part)) * length_s))
+        before_wh = summed_wh.item(edge - 1)
+        part = (wanted_wh - before_wh) / (summed_wh.item(edge) - before_wh)
+        length_s = edges_s[edge] - edges_s[edge - 1]
+        return max(from_s, edges_s[edge - 1] + min(1.0, max(0.0, part)) * length_s)
 
     def profile(self, from_s: float, until_s: float) -> tuple[Rectangle, ...]:
         """Return what the outlet could give between two instants, as rectangles."""
@@ -220,7 +233,7 @@ class Outlook:
             return ()
         # A window has few slots: plain lists are faster there.
         currents_ma: list[int] = self.current_ma[first:last].tolist()
-        all_edges_s: list[float] = self.edges_s[first : last + 1].tolist()
+        all_edges_s = self.grid.edges_s[first : last + 1]
         # Where a current differs from that of the slot before, another rectangle begins.
         begins = [0, *(at for at, (a, b) in enumerate(pairwise(currents_ma), 1) if a != b)]
         edges_s = [all_edges_s[at] for at in (*begins, last - first)]
@@ -233,18 +246,20 @@ class Outlook:
 
     def binding(self, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
-        first, last = self.slots_between(from_s, until_s)
-        begin, end = self.short_slots.searchsorted((first, last))
+        if not len(self.short_slots):
+            return ()
+        begin, end = self.short_slots.searchsorted(self.slots_between(from_s, until_s))
         slots = self.short_slots[begin:end]
         if not len(slots):
             return ()
-        found = _bindings(slots, self.tightest_rows[slots], self.left_ma[slots], self.edges_s)
+        tightest = self.tightest_rows[begin:end]
+        found = _bindings(slots, tightest, self.left_ma[slots], self.edges_s)
         return _inside(found, from_s, until_s)
 
     def slots_between(self, from_s: float, until_s: float) -> tuple[int, int]:
         """Return the first slot that has a part between two instants, and the one after the last."""
-        first = max(0, int(self.edges_s.searchsorted(from_s, side="right")) - 1)
-        last = min(len(self.current_ma), int(self.edges_s.searchsorted(until_s, side="left")))
+        first = max(0, bisect_right(self.grid.edges_s, from_s) - 1)
+        last = min(len(self.current_ma), bisect_left(self.grid.edges_s, until_s))
         return first, max(first, last)
 
 

@@ -1,10 +1,12 @@
 """Where the rows of an outlet leave least in a window, and when."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.planning.room import Ints, Outlook, Room
+from gateway.planning.room import Ints, Room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +24,14 @@ class Shortage:
 
 
 def shortage_in(
-    room: Room, outlook: Outlook, begins_s: float, ends_s: float, *, from_at_s: float
+    room: Room, rows: Sequence[int], begins_s: float, ends_s: float, *, from_at_s: float
 ) -> Shortage | None:
-    """Return the row that leaves least in a window, and when; in the scenarios, where there are."""
-    edges_s = outlook.edges_s
-    first = max(0, int(edges_s.searchsorted(begins_s, side="right")) - 1)
-    last = min(room.grid.slot_count, int(edges_s.searchsorted(ends_s, side="left")))
+    """Return which of some rows leaves least in a window, and when; in scenarios, where there are."""
+    edges_s = room.grid.edges_s
+    first = max(0, bisect_right(edges_s, begins_s) - 1)
+    last = min(room.grid.slot_count, bisect_left(edges_s, ends_s))
     if first >= last:
         return None
-    rows = list(outlook.outlet.rows)
     left_ma = np.array([_least_left_ma(room, row)[first:last] for row in rows])
     at, slot = np.unravel_index(int(left_ma.argmin()), left_ma.shape)
     least_ma = int(left_ma[at, slot])
@@ -41,8 +42,8 @@ def shortage_in(
     return Shortage(
         row=rows[int(at)],
         left_ma=max(0, least_ma),
-        from_at_s=from_at_s + max(begins_s, float(edges_s[first + int(slot)])),
-        until_at_s=from_at_s + min(ends_s, float(edges_s[first + until])),
+        from_at_s=from_at_s + max(begins_s, edges_s[first + int(slot)]),
+        until_at_s=from_at_s + min(ends_s, edges_s[first + until]),
         is_planned=int(room.left_ma[rows[int(at)], first + int(slot)]) <= least_ma,
     )
 

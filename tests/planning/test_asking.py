@@ -56,6 +56,20 @@ def asked(need: Need) -> tuple[float, float]:
     return ask.from_s / 3_600, ask.until_s / 3_600
 
 
+def test_which_connectors_are_of_use_is_told_for_each_vehicle_anew() -> None:
+    def usable(phase_count: int | None, max_power_w: int | None = None) -> list[tuple[str, int]]:
+        found = PLACES.usable(phase_count=phase_count, max_power_w=max_power_w)
+        return [(outlet.key, outlet.max_ma) for outlet in found]
+
+    whole = [(name, 32_000) for name in ("CP-01/1", "CP-02/1", "CP-03/1")]
+    for _ in range(2):
+        assert usable(None) == usable(1) == whole
+        assert usable(3) == usable(2) == whole[:2]
+        assert usable(None, 3_000) == [("CP-03/1", 13_000)]
+        with pytest.raises(AskError):
+            usable(3, 3_000)
+
+
 def test_a_vehicle_loads_the_phases_its_connector_is_wired_to() -> None:
     rows = {
         (name, count): PLACES.outlet(name, phase_count=count, max_power_w=None).rows

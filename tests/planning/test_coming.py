@@ -76,12 +76,40 @@ def test_where_base_may_be_higher_it_fills_up_later_and_no_offer_forgets_it() ->
 def test_nothing_starts_before_there_is_anything_for_it() -> None:
     later = room()
     later.left_ma[:, :4] = 0
-    begins_s, _ = coming(later.outlook(CAR), 600.0)
+    begins_s, _ = coming(CAR, later.outlook(CAR), 600.0)
     offer = quote(later, CAR, Ask(from_s=600.0, until_s=2 * HOUR_S, energy_wh=2_000.0)).offers[0]
 
     assert begins_s == HOUR_S + 30.0 + 20.0
     assert (offer.start_s, offer.begins_s) == (600.0, HOUR_S)
     assert offer.finish_s == pytest.approx(begins_s + 2_000 / 11_040 * HOUR_S)
+
+
+def test_connectors_that_are_alike_keep_their_own_starts() -> None:
+    slow, quick = replace(CAR, taper=()), replace(CAR, taper=(), settling_s=0.0)
+    there = room()
+    there.left_ma[:, 4:8] = 0  # An hour of nothing, after which each starts anew.
+
+    def gives_wh(car: Outlet) -> float:
+        begins_s, outlook = coming(car, there.outlook(car), 0.0)
+        return outlook.energy_within_wh(begins_s, 3 * HOUR_S)
+
+    assert there.outlook(slow) is there.outlook(quick)
+    for car in (slow, quick, slow):
+        assert gives_wh(car) == pytest.approx(11_040 * 2 * (1 - car.start_s / HOUR_S))
+
+
+def test_what_binds_is_the_same_where_starts_cut_the_slots() -> None:
+    there = room(left_ma=9_000)
+    there.left_ma[0, 2:6] = 7_000
+    there.left_ma[:, 6:8] = 0
+    there.left_ma[2, 8:10] = 8_000
+    plain = there.outlook(CAR).binding(0.0, 3 * HOUR_S)
+    _, started = coming(replace(CAR, taper=()), there.outlook(CAR), 0.0)
+    _, filling = coming(CAR, there.outlook(CAR), 450.0)
+
+    assert [bound.row for bound in plain] == [0, 0, 0, 2, 0]
+    assert started.grid.slot_count == GRID.slot_count + 1
+    assert started.binding(0.0, 3 * HOUR_S) == filling.binding(0.0, 3 * HOUR_S) == plain
 
 
 def by_the_planner_wh(car: Outlet, profile: Sequence[Rectangle], until_s: float) -> float:

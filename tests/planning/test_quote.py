@@ -237,6 +237,19 @@ def test_many_at_once_are_answered_like_each(
     assert many.tolist() == one_by_one
 
 
+@given(left_ma=lefts, from_h=st.floats(-2, 40), length_h=st.floats(0, 40))
+def test_what_a_window_holds_is_summed_slot_by_slot(
+    left_ma: list[int], from_h: float, length_h: float
+) -> None:
+    there, until_h = room(left_ma), from_h + length_h
+    has_wh = there.outlook(THREE).energy_within_wh(from_h * HOUR_S, until_h * HOUR_S)
+
+    inside_h = [max(0.0, min(until_h, at + 1) - max(from_h, at)) for at in range(len(left_ma))]
+    given_ma = [0 if ma < 6_000 else min(16_000, ma // 100 * 100) for ma in left_ma]
+    summed_wh = sum(THREE.power_w(ma) * h for ma, h in zip(given_ma, inside_h, strict=True))
+    assert has_wh == pytest.approx(summed_wh, abs=1e-6)
+
+
 @given(
     left_a=st.lists(st.integers(0, 40), min_size=4, max_size=16),
     extra_a=st.lists(
