@@ -16,8 +16,10 @@ class Role(StrEnum):
 
     def includes(self, other: "Role") -> bool:
         """Return whether this role may do what `other` may."""
-        roles = tuple(Role)
-        return roles.index(self) >= roles.index(other)
+        return _RANKS[self] >= _RANKS[other]
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ class Charging:
 
     def without(self, places: Container[str]) -> "Charging":
         """Return the same but for who charges at some connectors."""
+        if not self.demands:
+            return self
         kept = [at for at, demand in enumerate(self.demands) if demand.place not in places]
         if len(kept) == len(self.demands):
             return self

@@ -93,6 +93,8 @@ def hold_moving(
             message = f"the promise {name} can no longer be moved"
             raise BookError(message)
     held = hold(rewritten(book, open_ones), promise)
+    if not open_ones:
+        return held  # It alone takes anything, and that was tested.
     is_short = (held.room.left_ma < 0) & (held.room.left_ma < book.room.left_ma)
     if is_short.any():
         row, slot = (int(at[0]) for at in np.nonzero(is_short))

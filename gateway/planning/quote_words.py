@@ -1,6 +1,7 @@
 """A quote in words: what can be had where and when, and what binds; the same everywhere."""
 
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
 
 from gateway.domain.electric import Phase
 from gateway.domain.needs import Need
@@ -29,9 +30,15 @@ def place_said(key: str) -> str:
 
 def clock_said(at_s: float, now_s: float, zone: tzinfo) -> str:
     """Return an epoch second as the building's clock shows it, with the day if it is not today."""
-    at, now = datetime.fromtimestamp(at_s, tz=zone), datetime.fromtimestamp(now_s, tz=zone)
+    at = datetime.fromtimestamp(at_s, tz=zone)
     clock = f"{at.hour:02}:{at.minute:02}"
-    return clock if at.date() == now.date() else f"{WEEKDAYS[at.weekday()]} {clock}"
+    return clock if at.date() == _day_of(now_s, zone) else f"{WEEKDAYS[at.weekday()]} {clock}"
+
+
+@lru_cache(maxsize=1)
+def _day_of(at_s: float, zone: tzinfo) -> date:
+    """Return the day of an epoch second; one answer tells many times beside one now."""
+    return datetime.fromtimestamp(at_s, tz=zone).date()
 
 
 def offer_said(
@@ -51,17 +58,17 @@ def offer_said(
     # The minute in which it is over is the next whole one, unless the vehicle is gone by then.
     over_at_s = -(-(from_at_s + offer.finish_s) // 60) * 60
     finish = clock_said(min(over_at_s, until_at_s), now_s, zone)
-    most_w = max((offer.outlet.power_w(r.current_ma) for r in offer.profile), default=0.0)
+    most_w = offer.outlet.power_w(max([part.current_ma for part in offer.profile], default=0))
     sure = offer.confidence_ratio
     chance = "" if sure >= NEARLY_SURE_RATIO else f", {sure:.0%} sure"
     is_part = guaranteed_wh < offer.energy_wh - 1.0
-    energy, guaranteed = kwh_apart(offer.energy_wh, guaranteed_wh if is_part else offer.energy_wh)
+    energy, *guaranteed = kwh_apart(offer.energy_wh, *([guaranteed_wh] if is_part else []))
     said = (
         f"{energy} on {place_said(offer.outlet.key)} from {start} to {finish},"
         f" at up to {most_w / 1_000:.1f} kW{chance}"
     )
     if is_part:
-        said += f"; {guaranteed} of it guaranteed"
+        said += f"; {guaranteed[0]} of it guaranteed"
     return said if offer.way is Way.AS_ASKED else f"{offer.way}: {said}"
 
 
@@ -117,6 +124,8 @@ def kwh_said(energy_wh: float) -> str:
 
 def kwh_apart(*energies_wh: float) -> tuple[str, ...]:
     """Return energies that stand side by side in kWh, as exactly as it takes to tell them apart."""
+    if len(energies_wh) == 1:
+        return (f"{energies_wh[0] / 1_000:.1f} kWh",)
     different_count = len(set(map(round, energies_wh)))
     said: tuple[str, ...] = ()
     for decimals in range(1, WH_DECIMALS + 1):

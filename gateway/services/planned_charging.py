@@ -7,6 +7,8 @@ from gateway.planning.charging import Charging, charging_of
 from gateway.planning.grid import Grid
 from gateway.planning.standing_plan import StandingPlan
 
+NOTHING = Charging()
+
 
 class PlannedCharging:
     """The charging of the newest plan, in the slots of the newest book."""
@@ -20,7 +22,7 @@ class PlannedCharging:
         """Return what is planned beside the promises of a book."""
         plan, grid = self._plan_now(), book.room.grid
         if plan is None:
-            return Charging()
+            return NOTHING
         known = self._known
         if known is not None and known[0] is plan and known[1:3] == (book.from_at_s, grid):
             return known[3]
