@@ -86,36 +86,44 @@ def _allowed_ma(state: SiteState, at: int) -> int:
 def is_unsure(state: SiteState, seen: Survey, at: Position, now_s: float) -> bool:
     """Return whether a connector counts more than it is told for want of proof, and may obey all the same.
 
-    Not one that is read above its limit, nor one of which nothing was read since the oldest that we
-    told it should have been seen to hold: what it draws may be missing in what is left otherwise.
+    Not one that does not answer, nor one that is read above its limit, nor one of which nothing was
+    read since the oldest that we told it should have been seen to hold: what it draws may be missing
+    in what is left otherwise.
     """
     belief, station = state.connectors[at], state.stations[state.wiring.station_of[at]]
     if station.is_proven or seen.overdrawn[at] or is_unanswered(state, at, now_s):
         return False
-    if belief.above is not None or _is_never_read(belief, state.parameters, now_s):
+    if belief.above is not None or _is_unread(belief, state.parameters, now_s):
         return False
     return not is_confirmable(state, seen, at, now_s)
 
 
-def _is_never_read(belief: ConnectorBelief, parameters: ControlParameters, now_s: float) -> bool:
+def _is_unread(belief: ConnectorBelief, parameters: ControlParameters, now_s: float) -> bool:
     """Return whether a reading should have shown the first of our limits by now, and none has."""
     told_at_s = [limit.acknowledged_at_s for limit in belief.limits if limit.last_sequence]
     acknowledged_at_s = [at_s for at_s in told_at_s if at_s is not None]
     if not acknowledged_at_s:
         return False
-    settled_at_s = min(acknowledged_at_s) + parameters.settling_s
-    if now_s < settled_at_s + parameters.interval_grace_s:
+    first_at_s = min(acknowledged_at_s)
+    if now_s < first_at_s + parameters.settling_s + parameters.interval_grace_s:
         return False
-    return not belief.draws or belief.draws[-1].at_s - parameters.sample_age_s < settled_at_s
+    return not _is_read_under(first_at_s, belief, parameters)
+
+
+def _is_read_under(
+    acknowledged_at_s: float, belief: ConnectorBelief, parameters: ControlParameters
+) -> bool:
+    """Return whether the last reading is from after a limit acknowledged then had settled."""
+    if not belief.draws:
+        return False
+    sampled_at_s = belief.draws[-1].at_s - parameters.sample_age_s
+    return sampled_at_s >= acknowledged_at_s + parameters.settling_s
 
 
 def settled_ma(state: SiteState, at: Position) -> int:
     """Return what a connector draws of its newest limit once that has settled, as far as it was read."""
     connector, belief = state.wiring.connectors[at], state.connectors[at]
     acknowledged_at_s = belief.limits[-1].acknowledged_at_s
-    if not belief.draws or acknowledged_at_s is None:
-        return 0
-    sampled_at_s = belief.draws[-1].at_s - state.parameters.sample_age_s
-    if sampled_at_s < acknowledged_at_s + state.parameters.settling_s:
+    if acknowledged_at_s is None or not _is_read_under(acknowledged_at_s, belief, state.parameters):
         return 0
     return draw_as_limit_ma(belief.draws[-1], connector, belief) or 0
