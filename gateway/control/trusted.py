@@ -31,12 +31,12 @@ def may_draw_more(state: SiteState, seen: Survey, at: Position, now_s: float) ->
         told_ma = max(told_ma, allowed_in_force_ma(connector, belief, station, told))
     if seen.high_ma[at] - belief.excess_ma <= told_ma:
         return False
-    if belief.resting_since_s is not None:
-        return True
     if not reading_is_current(belief, station, state.parameters, now_s):
         return True
     read_ma = draw_as_limit_ma(belief.draws[-1], connector, belief)
-    return not read_ma or read_ma > overdraw_ma(told_ma + belief.excess_ma, state.parameters)
+    if read_ma is None or read_ma < state.parameters.dormant_draw_ma:
+        return True  # It has not begun.
+    return read_ma > overdraw_ma(told_ma + belief.excess_ma, state.parameters)
 
 
 def _is_told_since(limit: StandingLimit, since_s: float) -> bool:

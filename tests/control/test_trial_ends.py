@@ -8,6 +8,7 @@ from gateway.control.explain import sentence
 from gateway.control.rows import ReserveFor
 from gateway.control.state import Priority
 from gateway.control.thermal import budget_spent_ratio, theta_after
+from gateway.control.trusted import may_draw_more
 from gateway.domain.circuits import FASTEST_CURVE, OvercurrentDevice, Site
 from gateway.domain.electric import Phase
 from gateway.domain.events import ConstraintSet, FallbackInstalled, MeterRead
@@ -689,6 +690,22 @@ def test_a_first_vehicle_is_asked_for_readings_until_it_has_begun() -> None:
 
     assert [at_s for at_s in asked_at_s if at_s > 240.0] == []
     assert len(asked_at_s) >= 8
+
+
+def test_a_reading_of_next_to_nothing_does_not_show_a_first_vehicle_to_charge() -> None:
+    """Its station's meter tells some milliamperes of nothing, in the second in which it comes."""
+    board = OneCircuit()
+    board.is_capable(3)
+    board.plug_in(3)
+    board.begin(3, "of-3")
+    board.flow(20.0)
+    board.draw(3, 0.05)
+    board.decide()
+
+    board.now_s += 1.0
+
+    at = board.state.wiring.connector_at[ref(3)]
+    assert may_draw_more(board.state, board.seen(), at, board.now_s)
 
 
 TOLD_LAST_S = [7, 17]  # Its readings come 7 s after it and each 10 s from then.
