@@ -5,6 +5,7 @@ import random
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -607,18 +608,19 @@ def test_a_circuit_may_be_drawn_from_plainly_more_than_once() -> None:
 
 def over_commits(promises: Iterable[Reservation]) -> int:
     """Return at how many instants open promises take more than there is, told from them alone."""
-    held = [p for p in promises if p.state.is_open]
-    edges = sorted({s.from_at_s for p in held for s in p.envelope})
-    found = 0
-    for at_s in edges:
-        taken_ma = sum(
-            stretch.current_ma
-            for promise in held
-            for stretch in promise.envelope
-            if stretch.from_at_s <= at_s < stretch.until_at_s
+    changes = [
+        change
+        for promise in promises
+        if promise.state.is_open
+        for stretch in promise.envelope
+        for change in (
+            (stretch.from_at_s, stretch.current_ma),
+            (stretch.until_at_s, -stretch.current_ma),
         )
-        found += taken_ma > LEFT_MA
-    return found
+    ]
+    # Where one ends as another begins, the end comes first.
+    taken_ma = accumulate(change_ma for _, change_ma in sorted(changes))
+    return sum(ma > LEFT_MA for ma in taken_ma)
 
 
 async def race(made: Booking, clock: VirtualClock, paper: PaperLedger, *, acts: int) -> int:

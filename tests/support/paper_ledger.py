@@ -34,11 +34,22 @@ class PaperLedger:
         self._loop = loop
         self._waiting: list[Entry] = []
         self._futures: list[asyncio.Future[None]] = []
-        self.memory = Memory()
+        self._memory = Memory()
+        # Of promises there are many: they are copied when somebody looks, not with each that is written.
+        self._promises: dict[str, PromiseMemory] = {}
         self.acts: list[Act] = []
         self.commits = 0
         self.together: list[tuple[Entry, ...]] = []
         """What was to be written durably, each time all of it or nothing."""
+
+    @property
+    def memory(self) -> Memory:
+        """Return what is on the disk."""
+        return replace(self._memory, promises=dict(self._promises))
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        self._memory, self._promises = memory, dict(memory.promises)
 
     def keep(self, *entries: Entry) -> None:
         self._waiting += entries
@@ -73,48 +84,47 @@ class PaperLedger:
                 future.set_result(None)
 
     def _write(self, entry: Entry) -> None:
-        known = self.memory
+        known = self._memory
         match entry:
             case ConnectorMemory():
                 connectors = {**known.connectors, entry.connector: entry}
-                self.memory = replace(known, connectors=connectors)
+                self._memory = replace(known, connectors=connectors)
             case StationMemory():
-                self.memory = replace(known, stations={**known.stations, entry.station: entry})
+                self._memory = replace(known, stations={**known.stations, entry.station: entry})
             case FlashMemory():
-                self.memory = replace(known, flash={**known.flash, entry.station: entry})
+                self._memory = replace(known, flash={**known.flash, entry.station: entry})
             case CircuitMemory():
-                self.memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
+                self._memory = replace(known, circuits={**known.circuits, entry.circuit: entry})
             case LearntMemory():
-                self.memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
+                self._memory = replace(known, learnt={**known.learnt, entry.circuit: entry})
             case ForecastMemory():
                 forecasts = {**known.forecasts, entry.circuit: entry}
-                self.memory = replace(known, forecasts=forecasts)
+                self._memory = replace(known, forecasts=forecasts)
             case SiteMemory():
-                self.memory = replace(known, site=entry)
+                self._memory = replace(known, site=entry)
             case StatementMemory():
                 statements = {**known.statements, entry.connector: entry}
-                self.memory = replace(known, statements=statements)
+                self._memory = replace(known, statements=statements)
             case CalendarEvent():
                 events = {**known.events, entry.id: entry}
-                self.memory = replace(known, events=events)
+                self._memory = replace(known, events=events)
             case CallMemory():
                 calls = {**known.calls, f"{entry.hook} {entry.id}": entry}
                 if entry.is_over:
                     del calls[f"{entry.hook} {entry.id}"]
-                self.memory = replace(known, calls=calls)
+                self._memory = replace(known, calls=calls)
             case TripMemory():
-                self.memory = replace(known, trips={**known.trips, entry.circuit: entry})
+                self._memory = replace(known, trips={**known.trips, entry.circuit: entry})
             case TransactionMemory():
                 key = (entry.station, entry.transaction)
                 by_key = {(t.station, t.transaction): t for t in known.transactions}
                 by_key[key] = merged(by_key.get(key), entry)
-                self.memory = replace(
+                self._memory = replace(
                     known,
                     transactions=tuple(by_key.values()),
                     last_given_number=max(known.last_given_number, entry.given_number or 0),
                 )
             case PromiseMemory():
-                promises = {**known.promises, entry.promise.id: entry}
-                self.memory = replace(known, promises=promises)
+                self._promises[entry.promise.id] = entry
             case Act():
                 self.acts.append(entry)
