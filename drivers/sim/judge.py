@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from drivers.sim.evse import Evse
+from drivers.sim.faults import Fault
 from drivers.sim.kept import KeptRoom
 from drivers.sim.omniscient import Guest, OmniscientSharer
 from drivers.sim.scenario import Scenario
@@ -58,6 +59,7 @@ class Judge:
         self.stopped_s: float | None = None  # Since when the stop input is closed.
         self._scenario = scenario
         self._reserve_a = dict(scenario.reserve_a)
+        self._faults: list[Fault] = []  # That have begun.
         self._rogues: list[ConnectorWatch] = []
         self._next_look_s = 0.0
         self._draws_when_stopped: set[ConnectorRef] = set()
@@ -142,6 +144,10 @@ class Judge:
                 is_inside_reserve=rise_a <= watch.reserve_a,
             )
         )
+
+    def watch_fault(self, fault: Fault) -> None:
+        """Something has gone wrong."""
+        self._faults.append(fault)
 
     def watch_rogues(self) -> None:
         """Some station has begun or ceased to disobey."""
@@ -362,8 +368,8 @@ class Judge:
     def _tell(self, what: str, at_s: float, detail: str) -> None:
         on = [
             f"{fault.kind} {fault.subject}".strip()
-            for fault in self._scenario.faults
-            if fault.at_s <= at_s <= fault.until_s + AFTERMATH_S
+            for fault in self._faults
+            if at_s <= fault.until_s + AFTERMATH_S
         ]
         if on:
             detail = f"{detail} (during {', '.join(on)})"

@@ -132,6 +132,10 @@ class DrawAt:
     current_a: float
 
 
+Happening = Visit | StepAt | LimitAt | Fault
+"""What happens to a plant at a second of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """Everything that will happen to a plant; the gateway adds only its limits.
@@ -156,6 +160,11 @@ class Scenario:
     start_of_day_s: float = 7 * 3600.0
     limits: tuple[LimitAt, ...] = ()
     draws: tuple[DrawAt, ...] = ()
+
+    @property
+    def happenings(self) -> tuple[Happening, ...]:
+        """Return all that happens at seconds of its own, kind by kind."""
+        return (*self.visits, *self.steps, *self.limits, *self.faults)
 
     def describe(self) -> str:
         """Return all of it in readable lines, in the order in which it happens."""

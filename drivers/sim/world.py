@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import assert_never
 
 from drivers.sim.agenda import Agenda
 from drivers.sim.answers import FaultLog
@@ -10,7 +11,7 @@ from drivers.sim.evse import Evse
 from drivers.sim.faults import METER_FAULTS, Fault, FaultKind
 from drivers.sim.judge import GATEWAY_BLIND_S, METER_BLIND_S, Judge
 from drivers.sim.meter import CircuitMeter
-from drivers.sim.scenario import LimitAt, Scenario, StepAt
+from drivers.sim.scenario import Happening, LimitAt, Scenario, StepAt, Visit
 from drivers.sim.station import Station
 from drivers.sim.wires import Wires
 from gateway.domain.events import StationEvent
@@ -45,6 +46,7 @@ class World:
         self.agenda = Agenda()
         self.judge = Judge(scenario)
         self.is_gateway_up = True
+        self.limits: list[LimitAt] = []  # That were told from outside and nobody has taken up yet.
         self._opened = set[CircuitId]()
         self._on_word = on_word
         self._on_gateway_fault = on_gateway_fault
@@ -100,19 +102,26 @@ class World:
         """Return the stream of random numbers of one part of this world."""
         return Random(f"{self.scenario.kind}/{self.scenario.seed}/{part}")
 
+    def expect(self, happening: Happening) -> None:
+        """Have something happen that is still to come, as if the scenario had said so."""
+        match happening:
+            case Visit():
+                station = self.stations[happening.connector.station]
+                self.agenda.add(happening.at_s, station.plug_in, happening)
+                self.agenda.add(happening.leave_s, station.unplug, happening)
+            case StepAt():
+                self.agenda.add(happening.at_s, self._step_base, happening)
+            case LimitAt():
+                self.agenda.add(happening.at_s, self._narrow, happening)
+            case Fault():
+                self.agenda.add(happening.at_s, self._begin_fault, happening)
+                self.agenda.add(happening.until_s, self._end_fault, happening)
+            case _:
+                assert_never(happening)
+
     def _fill_agenda(self) -> None:
-        scenario = self.scenario
-        for visit in scenario.visits:
-            station = self.stations[visit.connector.station]
-            self.agenda.add(visit.at_s, station.plug_in, visit)
-            self.agenda.add(visit.leave_s, station.unplug, visit)
-        for step in scenario.steps:
-            self.agenda.add(step.at_s, self._step_base, step)
-        for limit in scenario.limits:
-            self.agenda.add(limit.at_s, self._narrow, limit)
-        for fault in scenario.faults:
-            self.agenda.add(fault.at_s, self._begin_fault, fault)
-            self.agenda.add(fault.until_s, self._end_fault, fault)
+        for happening in self.scenario.happenings:
+            self.expect(happening)
         self._apply_base(0.0)
         self.agenda.add(0.0, self._tick)
         self._relink_all(0.0)
@@ -176,6 +185,7 @@ class World:
             self.judge.watch_step(step.circuit, at_s)
 
     def _narrow(self, _at_s: float, limit: LimitAt) -> None:
+        self.limits.append(limit)
         self.judge.circuits[limit.circuit].limit_a = limit.limit_a
 
     def switch_off(self, circuit: CircuitId) -> None:
@@ -189,6 +199,7 @@ class World:
 
     def _begin_fault(self, at_s: float, fault: Fault) -> None:
         self.fault_log.begin(fault)
+        self.judge.watch_fault(fault)
         kind = fault.kind
         if kind in METER_FAULTS:
             meter = MeterId(fault.subject)

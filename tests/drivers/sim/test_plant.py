@@ -17,7 +17,7 @@ from drivers.sim.observations import (
     WallClockJumped,
 )
 from drivers.sim.plant import Plant
-from drivers.sim.scenario import Scenario, ScenarioKind
+from drivers.sim.scenario import LimitAt, Scenario, ScenarioKind
 from gateway.domain.circuits import ChargingStation, Connector
 from gateway.domain.events import (
     CapabilitiesRead,
@@ -33,6 +33,7 @@ from gateway.domain.events import (
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
 from tests.support.sim_scenarios import (
+    CARPARK,
     CP1,
     CP2,
     EVERY_PHASE,
@@ -129,6 +130,28 @@ def test_how_time_is_cut_changes_nothing() -> None:
 
     assert seen_whole == seen_cut
     assert whole.report() == cut.report()
+
+
+def test_what_is_expected_later_is_as_if_the_scenario_had_said_it_from_the_start() -> None:
+    scenario = replace(
+        small_scenario(
+            visits=(visit(at_s=60.0),),
+            steps=(step(80.0, 30.0),),
+            faults=(fault(FaultKind.METER_LOST, 70.0, 100.0, METER),),
+        ),
+        limits=(LimitAt(at_s=90.0, circuit=CARPARK, limit_a=10.0),),
+    )
+    from_the_start, later = Plant(scenario), Plant(small_scenario())
+
+    seen = from_the_start.advance(400.0)
+    seen_later = later.advance(50.0)
+    for happening in scenario.happenings:
+        later.world.expect(happening)
+    seen_later += later.advance(400.0)
+
+    assert seen == seen_later
+    assert later.report() == from_the_start.report()
+    assert [violation.what for violation in later.report().violations] == ["beyond_bound_60s"]
 
 
 def test_what_arrives_arrives_in_order_and_not_before_its_time() -> None:
