@@ -34,6 +34,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import Authority, Constraint
+from tests.simulation.acts import Stage
 from tests.simulation.known import ShownExcess
 from tests.simulation.promised import PromisedLoads
 from tests.simulation.stuck import StuckClaims
@@ -69,13 +70,15 @@ class Run:
     flowed than was counted, and the connectors that might for as long have drawn more than
     they were counted at: what is believed must contain what is true (with faults, up to the
     reserve, which is there for that), and of what flows beyond a limit as much as was `shown`.
-    `stuck` is what was counted too high instead. `promised` knows what was said of promised draws.
+    `stuck` is what was counted too high instead. `promised` knows what was said of promised draws,
+    `stage` how far a story has come.
     """
 
     plant: Plant
     parameters: ControlParameters
     state: SiteState
     promised: PromisedLoads
+    stage: Stage
     sequence: int = 0
     calls: dict[int, tuple[ConnectorRef, int]] = field(default_factory=dict)
     fallback_at_s: dict[ConnectorRef, float] = field(default_factory=dict)
@@ -102,22 +105,25 @@ class Run:
         state = SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0)
         if knows_base:
             state = knowing_base(state)
+        stage = Stage.of(scenario)
         return Run(
             plant=Plant(scenario),
             parameters=parameters,
             state=state,
             promised=PromisedLoads(scenario),
-            has_faults=bool(scenario.faults),
+            stage=stage,
+            has_faults=bool(scenario.faults) or stage.has_faults,
         )
 
     def to_end(self, duration_s: float) -> Report:
-        """Run to the end; return the plant's report."""
-        while self.plant.now_s < duration_s:
+        """Run to the end, or to that of the story; return the plant's report."""
+        while self.plant.now_s < duration_s and not self.stage.is_over(self.plant.now_s):
             self.step(self.plant.now_s + self.parameters.period_s)
         return self.plant.report()
 
     def step(self, to_s: float) -> Decision | None:
         """Let a second pass, learn what came, decide and send."""
+        self.stage.look(self.plant, self.state)
         observations = self.plant.advance(to_s)
         facts = [*self._limits_told(to_s), *self.promised.facts(to_s)]
         for observation in observations:
@@ -139,7 +145,8 @@ class Run:
         return decision
 
     def _limits_told(self, now_s: float) -> list[ControlEvent]:
-        """Return the limits from outside that have begun in the last second."""
+        """Return the limits from outside that have begun since the last second."""
+        begun, self.plant.world.limits = self.plant.world.limits, []
         return [
             ConstraintSet(
                 at_s=now_s,
@@ -150,8 +157,7 @@ class Run:
                     authority=Authority.GRID,
                 ),
             )
-            for limit in self.plant.world.scenario.limits
-            if now_s - self.parameters.period_s < limit.at_s <= now_s
+            for limit in begun
         ]
 
     def _compare_with_truth(self, decision: Decision, now_s: float) -> None:

@@ -8,10 +8,10 @@ from drivers.sim.scenario import DrawAt, Scenario, StepAt
 from gateway.domain.ids import CircuitId
 from gateway.services.promised_room import SHORT_FOR_S
 from tests.simulation.harness import Run
-from tests.simulation.stories import BUSY_S, full_car_park
+from tests.simulation.stories import full_car_park
 
 LASTS_S = 2_100.0
-FIRST_S = BUSY_S + 320.0
+FIRST_S = 820.0  # By then vehicles have all there is.
 OVEN_A = 12.0
 """An oven that nobody was promised anything for, inside the reserve."""
 
@@ -80,8 +80,8 @@ def _flows_a(uses: tuple[Use, ...], now_s: float) -> float:
     return sum(use.current_a for use in uses if use.from_s <= now_s < use.until_s)
 
 
-def promised_loads(seed: int, *, until_s: float = LASTS_S) -> tuple[Scenario, tuple[Use, ...]]:
-    """Return the first part of a day of some draws, and what loads draw of them in truth.
+def promised_loads(seed: int) -> tuple[Scenario, tuple[Use, ...]]:
+    """Return a day of some draws, and what loads draw of them in truth.
 
     They overlap and follow one another. Some come late or rest at times as an oven does, and some
     never come. Of some the car park has not the room, beside its base and an oven that comes and goes.
@@ -103,7 +103,6 @@ def promised_loads(seed: int, *, until_s: float = LASTS_S) -> tuple[Scenario, tu
     steps = (step for use in (*uses, *oven) for step in use.steps(circuit))
     scenario = replace(
         park,
-        duration_s=until_s,
         draws=tuple(draws),
         steps=tuple(sorted(steps, key=lambda step: step.at_s)),
         base=tuple(replace(load, ceiling_a=200.0, floor_a=0.0) for load in park.base),

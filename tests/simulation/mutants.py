@@ -42,7 +42,6 @@ from gateway.domain.circuits import Connector
 from gateway.domain.events import MeterRead, StopInputChanged
 from tests.simulation import harness
 from tests.simulation.harness import HARM, knowing_base
-from tests.simulation.loads import promised_loads
 from tests.simulation.stories import (
     base_above_its_worst_case,
     base_above_the_rating_thrice,
@@ -55,6 +54,8 @@ from tests.simulation.stories import (
     limit_on_imbalance,
     limit_on_power,
     limit_on_the_neutral,
+    load_that_was_promised_room,
+    lost_station,
     lost_station_that_keeps_its_limit,
     room_while_answers_are_late,
     seed,
@@ -72,7 +73,7 @@ from tests.simulation.stories import (
     step_while_the_gateway_is_gone,
     stop_pressed_and_the_gateway_killed,
     vehicle_at_a_large_fallback,
-    vehicles_that_stop_while_answers_are_late,
+    vehicle_that_stops_while_answers_are_late,
 )
 from tests.simulation.unasked import all_at_once, unasked_start
 
@@ -86,8 +87,8 @@ class Mutant:
     """A rule switched off: by other numbers, or by another function in its place."""
 
     rule: str
-    scenarios: tuple[Callable[[], Scenario], ...]
-    """Seeds, or stories made of one, of which one at least shows the rule's absence."""
+    story: Callable[[], Scenario]
+    """A story, or a seed, that shows the rule's absence."""
     parameters: ControlParameters = ControlParameters()  # noqa: RUF009 - frozen
     patch: Callable[[pytest.MonkeyPatch], None] | None = None
     first_line: Callable[[pytest.MonkeyPatch], None] | None = None
@@ -382,211 +383,211 @@ DEFAULTS = ControlParameters()
 MUTANTS = (
     Mutant(
         rule="a reserve covers what base may rise by",
-        scenarios=(step_inside_reserve,),
+        story=step_inside_reserve,
         patch=_without_reserve,
     ),
     Mutant(
         rule="a station out of reach counts its limit",
-        scenarios=(seed("faults", 2, until_s=1_850.0),),
+        story=lost_station,
         patch=_unreachable_counts_nothing,
     ),
     Mutant(
         rule="an unproven dead-man counts the installed maximum",
-        scenarios=(lost_station_that_keeps_its_limit,),
+        story=lost_station_that_keeps_its_limit,
         patch=_every_dead_man_is_taken_for_proven,
         told=TOLD - {"old_limit"},  # That it keeps an old limit is the story.
     ),
     Mutant(
         rule="a station above its limit counts its maximum",
-        scenarios=(station_that_obeys_no_more, seed("faults", 11, until_s=1_600.0)),
+        story=station_that_obeys_no_more,
         patch=_overdraw_is_not_seen,
     ),
     Mutant(
         rule="what is drawn beyond limits is counted",
-        scenarios=(stations_that_let_more_flow,),
+        story=stations_that_let_more_flow,
         patch=_excess_is_not_counted,
     ),
     Mutant(
         rule="an old reading is not counted low",
-        scenarios=(silent_station_whose_vehicle_stops,),
+        story=silent_station_whose_vehicle_stops,
         patch=_old_readings_count,
         first_line=_forgotten_changes_do_not_matter,
     ),
     Mutant(
         rule="a reading older than the changes that are kept counts nothing",
-        scenarios=(silent_station_whose_vehicle_stops,),
+        story=silent_station_whose_vehicle_stops,
         patch=_forgotten_changes_do_not_matter,
         first_line=_old_readings_count,
     ),
     Mutant(
         rule="a fall is taken from the lows",
-        scenarios=(vehicles_that_stop_while_answers_are_late,),
+        story=vehicle_that_stops_while_answers_are_late,
         patch=_falls_are_base,
         seen_s=5.0,
     ),
     Mutant(
         rule="a low is no more than was read",
-        scenarios=(seed("harsh", 1, until_s=200.0),),
+        story=seed("harsh", 1, until_s=200.0),
         patch=_lows_are_forgotten_highs,
     ),
     Mutant(
         rule="a stale meter is not believed",
-        scenarios=(step_behind_a_lost_meter,),
+        story=step_behind_a_lost_meter,
         patch=_meters_never_age,
     ),
     Mutant(
         rule="a frozen meter is stale",
-        scenarios=(step_behind_a_frozen_meter,),
+        story=step_behind_a_frozen_meter,
         patch=_frozen_meters_are_believed,
     ),
     Mutant(
         rule="a meter that shows too little is doubted",
-        scenarios=(clamps_that_come_off,),
+        story=clamps_that_come_off,
         patch=_meters_are_not_doubted,
     ),
     Mutant(
         rule="what flows where nothing feeds is drawn",
-        scenarios=(clamps_the_wrong_way_round,),
+        story=clamps_the_wrong_way_round,
         patch=_any_circuit_may_give,
         first_line=_meters_are_not_doubted,
     ),
     Mutant(
         rule="all phases count until learnt",
-        scenarios=(slow_reports,),
+        story=slow_reports,
         patch=_one_phase_counts,
         seen_s=10.0,
     ),
     Mutant(
         rule="what is not confirmed is taken elsewhere",
-        scenarios=(station_that_never_obeyed,),
+        story=station_that_never_obeyed,
         patch=_unconfirmed_is_taken_for_done,
     ),
     Mutant(
         rule="others make room for all that a first vehicle may draw",
-        scenarios=(partial(unasked_start, 9),),
+        story=partial(unasked_start, 9),
         patch=_nobody_may_draw_more_than_told,
     ),
     Mutant(
         rule="what those not proven are told must fit by itself",
-        scenarios=(partial(all_at_once, 12),),
+        story=partial(all_at_once, 12),
         patch=_nobody_is_crowded_out,
     ),
     Mutant(
         rule="the thermal budget is watched",
-        scenarios=(step_beyond_reserve,),
+        story=step_beyond_reserve,
         patch=_heat_is_not_watched,
         first_line=_nothing_is_cut_to_fit,
     ),
     Mutant(
         rule="a long excursion pauses the circuit",
-        scenarios=(step_just_over_the_rating,),
+        story=step_just_over_the_rating,
         parameters=replace(DEFAULTS, over_rating_pause_s=NEVER_S),
         first_line=_nothing_is_cut_nor_heat_watched,
     ),
     Mutant(
         rule="a raise counts once it is sent",
-        scenarios=(room_while_answers_are_late,),
+        story=room_while_answers_are_late,
         patch=_raises_count_once_acknowledged,
         first_line=_nobody_looks_again,
     ),
     Mutant(
         rule="the guard looks once more at what is sent",
-        scenarios=(room_while_answers_are_late,),
+        story=room_while_answers_are_late,
         patch=_nobody_looks_once_more,
         first_line=_raises_count_late_unseen,
     ),
     Mutant(
         rule="raises are looked at again as if sent",
-        scenarios=(room_while_answers_are_late,),
+        story=room_while_answers_are_late,
         patch=_no_second_look,
         first_line=_raises_count_late_unguarded,
     ),
     Mutant(
         rule="a cut counts once it bites",
-        scenarios=(cuts_while_answers_are_late,),
+        story=cuts_while_answers_are_late,
         patch=_cuts_count_once_sent,
         seen_s=10.0,
     ),
     Mutant(
         rule="a station must prove that it obeys",
-        scenarios=(station_that_never_obeyed,),
+        story=station_that_never_obeyed,
         patch=_every_station_obeys,
     ),
     Mutant(
         rule="a limit lapses when nobody renews it",
-        scenarios=(step_while_the_gateway_is_gone,),
+        story=step_while_the_gateway_is_gone,
         parameters=replace(DEFAULTS, lease_s=NEVER_S),
     ),
     Mutant(
         rule="leases are renewed",
-        scenarios=(seed("lighter", 1, until_s=1_500.0),),
+        story=seed("lighter", 1, until_s=1_500.0),
         parameters=replace(DEFAULTS, renew_s=NEVER_S),
     ),
     Mutant(
         rule="the stop input is obeyed",
-        scenarios=(stop_pressed_and_the_gateway_killed,),
+        story=stop_pressed_and_the_gateway_killed,
         patch=_the_stop_input_is_not_heard,
     ),
     Mutant(
         rule="a stop is written as a fallback of nothing",
-        scenarios=(stop_pressed_and_the_gateway_killed,),
+        story=stop_pressed_and_the_gateway_killed,
         patch=_a_stop_is_no_fallback,
     ),
     Mutant(
         rule="an outside limit narrows",
-        scenarios=(limit_from_outside,),
+        story=limit_from_outside,
         patch=_outside_limits_do_not_bind,
     ),
     Mutant(
         rule="a limit on power joins the phases",
-        scenarios=(limit_on_power,),
+        story=limit_on_power,
         patch=_does_not_bind(JoinedBy.POWER),
     ),
     Mutant(
         rule="the neutral joins the phases",
-        scenarios=(limit_on_the_neutral,),
+        story=limit_on_the_neutral,
         patch=_does_not_bind(JoinedBy.NEUTRAL),
     ),
     Mutant(
         rule="a limit on imbalance joins the phases",
-        scenarios=(limit_on_imbalance,),
+        story=limit_on_imbalance,
         patch=_does_not_bind(JoinedBy.IMBALANCE),
     ),
     Mutant(
         rule="what sources give is added back to base",
-        scenarios=(cloud_over_the_roof,),
+        story=cloud_over_the_roof,
         patch=_sources_never_vanish,
     ),
     Mutant(
         rule="what a load was promised is kept free until it flows",
-        scenarios=(lambda: promised_loads(5, until_s=950.0)[0],),
+        story=load_that_was_promised_room,
         patch=_nothing_is_kept_for_promised_loads,
     ),
     Mutant(
         rule="the reserve covers the fallback of an idle connector",
-        scenarios=(vehicle_at_a_large_fallback,),
+        story=vehicle_at_a_large_fallback,
         patch=_idle_connectors_need_no_reserve,
         knows=knowing_base,
     ),
     Mutant(
         rule="the reserve covers a rise over a whole lease",
-        scenarios=(large_rise_while_the_gateway_is_gone,),
+        story=large_rise_while_the_gateway_is_gone,
         patch=_devices_carry_anything,
         knows=partial(knowing_base, lease_rise_ratio=0.4),
     ),
     Mutant(
         rule="base seen above its worst case counts instead",
-        scenarios=(base_above_its_worst_case,),
+        story=base_above_its_worst_case,
         patch=_the_worst_case_is_as_declared,
     ),
     Mutant(
         rule="three long excursions lock the circuit out",
-        scenarios=(base_above_the_rating_thrice,),
+        story=base_above_the_rating_thrice,
         parameters=replace(DEFAULTS, excursion_count=99),
     ),
     Mutant(
         rule="a minute over the rating opens the trip output",
-        scenarios=(station_that_nothing_cuts,),
+        story=station_that_nothing_cuts,
         parameters=replace(DEFAULTS, over_rating_trip_s=NEVER_S),
         told=frozenset({"not_switched_off"}),
     ),

@@ -21,6 +21,7 @@ from gateway.domain.ids import StationId
 from gateway.domain.memory import RunMemory
 from gateway.domain.moments import Moment
 from gateway.services.remembrance import Remembrance
+from tests.simulation.acts import Stage
 from tests.simulation.harness import REACH_SLACK_MA, Run
 from tests.simulation.promised import PromisedLoads
 from tests.support.paper_ledger import PaperLedger
@@ -81,6 +82,7 @@ class Reborn(Run):
             parameters=parameters,
             state=SiteState.at_start(Wiring.of(scenario.site), parameters, now_s=0.0),
             promised=PromisedLoads(scenario),
+            stage=Stage.of(scenario),
             has_faults=True,
             loop=loop,
             remembers=remembers,

@@ -1,18 +1,28 @@
-"""Seeds, and stories made of one, that show what a safety rule is for."""
+"""Seeds, and stories that begin as one does, that show what a safety rule is for."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
-from drivers.sim.scenario import LimitAt, Scenario, ScenarioKind, StationTraits, StepAt
-from drivers.sim.sites import one_circuit
-from gateway.domain.circuits import Source, SourceKind
+from drivers.sim.plant import Plant
+from drivers.sim.scenario import DrawAt, Happening, LimitAt, Scenario, ScenarioKind, StepAt, Visit
+from drivers.sim.sites import CARPARK, one_circuit
+from gateway.control.state import SiteState
+from gateway.domain.circuits import Site, Source, SourceKind
 from gateway.domain.electric import Phase
 from gateway.domain.ids import SourceId, StationId
+from tests.simulation.acts import Act, Story, all_is_shared
 
-BUSY_S = 500.0  # By then a fresh site has proven its stations and shares all it has.
+LONGEST_S = 1_800.0  # No story takes as long.
+RAISED_S = 3.0  # A moment ago: a raise and the answer to it.
 ROGUE = StationId("CP-01")  # Two connectors of 32 A.
+AWAY, SMALL, LAST = (
+    StationId("CP-02"),
+    StationId("CP-03"),
+    StationId("CP-04"),
+)  # One of 32, 16, 32 A.
+(METER,) = (meter.id for meter in one_circuit().meters)
 
 
 def seed(kind: str, number: int, *, until_s: float) -> Callable[[], Scenario]:
@@ -29,33 +39,40 @@ def _busy_car_park(duration_s: float) -> Scenario:
     return replace(generate(ScenarioKind.HARSH, 1, duration_s=duration_s), steps=())
 
 
-def full_car_park(duration_s: float) -> Scenario:
+def full_car_park(duration_s: float = LONGEST_S) -> Scenario:
     """Return a car park in which everybody is there from the start and takes all it is given."""
     park = _busy_car_park(duration_s)
     first = {visit.connector: visit for visit in reversed(park.visits)}
-    visits = tuple(
-        replace(
-            visit,
-            at_s=10.0,
-            leave_s=duration_s + 200.0,
-            vehicle=replace(
-                visit.vehicle,
-                need_wh=80_000.0,
-                taper_wh=1.0,
-                max_a=32.0,
-                draw_ratio=1.0,
-                ripple_a=0.0,
-                draws_whole_amps=False,
-            ),
-        )
-        for visit in first.values()
-    )
-    return replace(
+    visits = (replace(visit, at_s=10.0, leave_s=duration_s + 200.0) for visit in first.values())
+    park = replace(
         park,
-        visits=visits,
+        visits=tuple(visits),
         stations=tuple(replace(station, offers_whole_amps=False) for station in park.stations),
         base=tuple(replace(load, noise_a=0.05) for load in park.base),
     )
+    return _with_vehicles(
+        park,
+        need_wh=80_000.0,
+        taper_wh=1.0,
+        max_a=32.0,
+        draw_ratio=1.0,
+        ripple_a=0.0,
+        draws_whole_amps=False,
+    )
+
+
+def _with_vehicles(park: Scenario, **traits: float) -> Scenario:
+    """Return a car park to which such vehicles come."""
+    return replace(park, visits=tuple(_of_such(visit, **traits) for visit in park.visits))
+
+
+def _of_such(visit: Visit, **traits: float) -> Visit:
+    return replace(visit, vehicle=replace(visit.vehicle, **traits))  # type: ignore[arg-type]
+
+
+def _with_base(park: Scenario, **traits: float) -> Scenario:
+    base = (replace(load, **traits) for load in park.base)  # type: ignore[arg-type]
+    return replace(park, base=tuple(base))
 
 
 def _with_circuit(park: Scenario, **declared: object) -> Scenario:
@@ -64,26 +81,50 @@ def _with_circuit(park: Scenario, **declared: object) -> Scenario:
     return replace(park, site=replace(park.site, circuits=(changed,)))
 
 
-def _step_behind(fault: FaultKind) -> Scenario:
-    park = _busy_car_park(700.0)
-    step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(22.0, 22.0, 22.0))
-    blind = Fault(kind=fault, at_s=480.0, until_s=700.0, subject=park.site.meters[0].id)
-    return replace(park, steps=(step,), faults=(blind,))
+def _at(names: set[StationId], park: Scenario, site: Site) -> Scenario:
+    """Return a car park that is at a site of which it has these stations alone."""
+    return replace(
+        park,
+        site=replace(site, stations=tuple(s for s in site.stations if s.id in names)),
+        stations=tuple(traits for traits in park.stations if traits.station in names),
+        visits=tuple(visit for visit in park.visits if visit.connector.station in names),
+    )
 
 
-def _step(park: Scenario, at_s: float, amps: float) -> StepAt:
-    return StepAt(at_s=at_s, circuit=park.site.circuits[0].id, delta_a=(amps, amps, amps))
+def _once_shared(*happenings: Happening, lasts_s: float) -> Act:
+    """Return what happens once all is shared."""
+    return Act(when=all_is_shared, then=happenings, lasts_s=lasts_s)
 
 
-def _climb(park: Scenario, from_s: float, amps: float) -> tuple[StepAt, ...]:
+def _step(at_s: float, amps: float) -> StepAt:
+    return StepAt(at_s=at_s, circuit=CARPARK, delta_a=(amps, amps, amps))
+
+
+def _limit(amps: float) -> LimitAt:
+    return LimitAt(at_s=0.0, circuit=CARPARK, limit_a=amps)
+
+
+def _climb(from_s: float, amps: float) -> tuple[StepAt, ...]:
     """Return three steps of base in a minute, each of which vehicles can make room for."""
-    return tuple(_step(park, from_s + 30.0 * at, amps / 3) for at in range(3))
+    return tuple(_step(from_s + 30.0 * at, amps / 3) for at in range(3))
 
 
-def _of_all_stations(park: Scenario, kind: FaultKind, at_s: float) -> tuple[Fault, ...]:
-    return tuple(
-        Fault(kind=kind, at_s=at_s, until_s=park.duration_s, subject=station.station)
-        for station in park.stations
+def _fault(kind: FaultKind, subject: str, at_s: float, until_s: float, value: float = 0.0) -> Fault:
+    return Fault(kind=kind, at_s=at_s, until_s=until_s, subject=subject, value=value)
+
+
+def _of_all_stations(kind: FaultKind, at_s: float, until_s: float) -> tuple[Fault, ...]:
+    return tuple(_fault(kind, station.id, at_s, until_s) for station in one_circuit().stations)
+
+
+def _killed(at_s: float, until_s: float) -> Fault:
+    return _fault(FaultKind.GATEWAY_KILL, "", at_s, until_s)
+
+
+def _step_behind(fault: FaultKind) -> Story:
+    return Story.of(
+        full_car_park(),
+        _once_shared(_fault(fault, METER, 0.0, 200.0), _step(20.0, 26.0), lasts_s=200.0),
     )
 
 
@@ -97,207 +138,217 @@ def step_behind_a_frozen_meter() -> Scenario:
     return _step_behind(FaultKind.METER_FROZEN)
 
 
-def _behind_clamps_that_show(ratio: float, from_s: float) -> Scenario:
-    park = full_car_park(800.0)
-    meter = park.site.meters[0].id
-    wrong = Fault(
-        kind=FaultKind.METER_MISWIRED, at_s=from_s, until_s=800.0, subject=meter, value=ratio
-    )
-    return replace(park, faults=(wrong,), steps=_climb(park, BUSY_S + 60.0, 20.0))
-
-
 def clamps_that_come_off() -> Scenario:
     """Return a full car park whose meter shows a tenth of what flows, before its base rises."""
-    return _behind_clamps_that_show(0.1, BUSY_S)
+    off = _fault(FaultKind.METER_MISWIRED, METER, 0.0, 300.0, value=0.1)
+    return Story.of(full_car_park(), _once_shared(off, *_climb(60.0, 20.0), lasts_s=300.0))
 
 
 def clamps_the_wrong_way_round() -> Scenario:
     """Return a full car park whose meter takes what is drawn for what is given, from the start."""
-    return _behind_clamps_that_show(-1.0, 0.0)
+    wrong = _fault(FaultKind.METER_MISWIRED, METER, 0.0, LONGEST_S, value=-1.0)
+    return Story.of(
+        replace(full_car_park(), faults=(wrong,)), _once_shared(*_climb(0.0, 20.0), lasts_s=240.0)
+    )
 
 
 def step_beyond_reserve() -> Scenario:
     """Return a car park whose base steps up by more than the reserve."""
-    park = _busy_car_park(700.0)
-    step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(32.0, 32.0, 32.0))
-    return replace(park, steps=(step,))
+    park = _with_base(full_car_park(), ceiling_a=90.0)
+    return Story.of(park, _once_shared(_step(0.0, 38.0), lasts_s=150.0))
 
 
 def step_inside_reserve() -> Scenario:
-    """Return a full car park whose base steps up by less than the reserve, unseen for some seconds.
+    """Return a full car park whose base steps up by less than the reserve, when no station obeys."""
+    rogues = _of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
+    return Story.of(full_car_park(), _once_shared(*rogues, _step(10.0, 14.0), lasts_s=110.0))
 
-    Its meter is lost for a moment; then its stations answer late.
-    """
-    park = full_car_park(740.0)
-    meter = park.site.meters[0].id
-    lost = Fault(kind=FaultKind.METER_LOST, at_s=639.0, until_s=648.0, subject=meter)
-    return replace(
-        park,
-        steps=(_step(park, 640.0, 14.5),),
-        faults=(lost, *_of_all_stations(park, FaultKind.STATION_LATE, 630.0)),
+
+def load_that_was_promised_room() -> Scenario:
+    """Return a full car park in which a load draws at last what it was promised, when no station obeys."""
+    rogues = _of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
+    draw = DrawAt(at_s=0.0, until_s=LONGEST_S, circuit=CARPARK, current_a=30.0)
+    park = _with_base(full_car_park(), ceiling_a=60.0)
+    return Story.of(
+        replace(park, draws=(draw,)), _once_shared(*rogues, _step(10.0, 30.0), lasts_s=110.0)
     )
 
 
-def slow_reports() -> Scenario:
-    """Return a car park whose stations report every 30 s."""
-    park = _busy_car_park(900.0)
+def _with_slow_reports(park: Scenario) -> Scenario:
     stations = tuple(replace(station, sample_interval_s=30.0) for station in park.stations)
     return replace(park, stations=stations)
 
 
-def vehicles_that_stop_at_once() -> Scenario:
-    """Return a car park whose two vehicles stop from full power, which is reported late."""
-    park = replace(slow_reports(), duration_s=2_400.0)
-    first = {visit.connector: visit for visit in reversed(park.visits)}
+def slow_reports() -> Scenario:
+    """Return a car park that fills twice, whose stations report every 30 s.
+
+    The second time they were all seen to obey, and nobody knows on which phases vehicles draw.
+    """
+    park = _with_vehicles(_with_slow_reports(full_car_park()), phase_count=3)
+    first = (replace(visit, leave_s=400.0) for visit in park.visits)
+    second = (replace(visit, at_s=420.0) for visit in park.visits)
+    return replace(park, visits=(*first, *second), duration_s=500.0)
+
+
+def _one_that_stops(need_wh: float, *, base_a: float) -> Scenario:
+    """Return a car park with a vehicle that stops from full power, which is reported late."""
+    park = _with_slow_reports(full_car_park())
     visits = tuple(
-        replace(
-            visit,
-            leave_s=2_400.0,
-            vehicle=replace(
-                visit.vehicle, need_wh=2_500.0, taper_wh=1.0, max_a=32.0, phase_count=1
-            ),
-        )
-        for visit in list(first.values())[:2]
+        _of_such(visit, need_wh=need_wh, phase_count=1)
+        for visit in park.visits
+        if visit.connector.station == LAST
     )
-    return replace(park, visits=visits)
+    return _with_base(replace(park, visits=visits), low_a=base_a, high_a=base_a, floor_a=0.0)
 
 
-def vehicles_that_stop_while_answers_are_late() -> Scenario:
-    """Return the same car park whose stations tell late what they are asked."""
-    park = vehicles_that_stop_at_once()
-    return replace(park, faults=_of_all_stations(park, FaultKind.STATION_LATE, 400.0))
+def _is_nearly_full(plant: Plant, _state: SiteState) -> bool:
+    """Return whether the one vehicle there takes 32 A and has a quarter of a minute to go."""
+    (evse,) = plant.world.stations[LAST].evses.values()
+    if evse.vehicle is None:
+        return False
+    evse.vehicle.accrue(plant.now_s)  # Its energy is counted when it changes, and when asked.
+    return 0.0 < evse.vehicle.remaining_wh < 30.0
+
+
+def vehicle_that_stops_while_answers_are_late() -> Scenario:
+    """Return a car park whose vehicle stops while stations tell late what they are asked."""
+    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 90.0)
+    return Story.of(
+        _one_that_stops(700.0, base_a=38.0), Act(when=_is_nearly_full, then=late, lasts_s=90.0)
+    )
 
 
 def silent_station_whose_vehicle_stops() -> Scenario:
     """Return a car park of which every station falls silent before its vehicle stops.
 
-    Just before it does, at 1,654 s, base takes as much on its phase: the meter goes on showing what
-    the last reading would explain.
+    Just before it does base takes as much on its phase: once the fall is forgotten, the meter shows
+    what the last reading would explain.
     """
-    park = vehicles_that_stop_at_once()
-    step = StepAt(at_s=1_640.0, circuit=park.site.circuits[0].id, delta_a=(0.0, 28.0, 0.0))
-    silent = tuple(
-        Fault(kind=FaultKind.STATION_SILENT, at_s=BUSY_S, until_s=2_400.0, subject=station.station)
-        for station in park.stations
+    silent = _of_all_stations(FaultKind.STATION_SILENT, 0.0, LONGEST_S)
+    step = StepAt(at_s=0.0, circuit=CARPARK, delta_a=(0.0, 30.0, 0.0))
+    return Story.of(
+        _one_that_stops(700.0, base_a=10.0),
+        _once_shared(*silent, lasts_s=0.0),
+        Act(when=_is_nearly_full, then=(step, _step(120.0, 3.0)), lasts_s=190.0),
     )
-    return replace(park, faults=silent, steps=(step,))
 
 
 def step_just_over_the_rating() -> Scenario:
     """Return a car park whose base step carries it over its rating, and no further."""
-    park = _busy_car_park(700.0)
-    step = StepAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, delta_a=(20.0, 20.0, 20.0))
-    return replace(park, steps=(step,))
+    return Story.of(
+        _with_base(full_car_park(), ceiling_a=60.0), _once_shared(_step(0.0, 27.0), lasts_s=200.0)
+    )
 
 
 def station_that_obeys_no_more() -> Scenario:
-    """Return a car park of which two stations obey until it is busy, and then none."""
-    park = _busy_car_park(900.0)
-    rogues = tuple(
-        Fault(kind=FaultKind.STATION_RUNAWAY, at_s=BUSY_S, until_s=900.0, subject=station.station)
-        for station in park.stations[-2:]
-    )
-    return replace(park, faults=rogues)
+    """Return a full car park of which two stations obey no more."""
+    rogues = [
+        _fault(FaultKind.STATION_RUNAWAY, station.id, 0.0, 300.0)
+        for station in one_circuit().stations[-2:]
+    ]
+    return Story.of(full_car_park(), _once_shared(*rogues, lasts_s=300.0))
 
 
 def room_while_answers_are_late() -> Scenario:
-    """Return a car park that has much to give away when every station answers late."""
-    park = full_car_park(700.0)
-    steps = (_step(park, 300.0, 28.0), _step(park, 520.0, -28.0))
-    faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
-    return replace(park, steps=steps, faults=faults)
+    """Return a full car park that was allowed nothing, and may use all when every station answers late.
+
+    Vehicles begin at once.
+    """
+    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 150.0)
+    park = _with_vehicles(full_car_park(), phase_count=3, startup_s=1.0)
+    return Story.of(
+        _with_base(park, low_a=5.0, high_a=5.0, floor_a=0.0),
+        _once_shared(_limit(25.0), lasts_s=60.0),
+        _once_shared(*late, _limit(100.0), lasts_s=150.0),
+    )
 
 
 def cuts_while_answers_are_late() -> Scenario:
     """Return a car park that must cut when every station answers late."""
-    park = _busy_car_park(560.0)
-    faults = _of_all_stations(park, FaultKind.STATION_LATE, 480.0)
-    return replace(park, steps=(_step(park, 520.0, 14.0),), faults=faults)
+    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 80.0)
+    return Story.of(full_car_park(), _once_shared(*late, _step(40.0, 14.0), lasts_s=80.0))
 
 
 def stations_that_let_more_flow() -> Scenario:
     """Return a full car park whose stations give 3.5 A more than they are told."""
-    park = full_car_park(1_500.0)
+    park = full_car_park()
     stations = tuple(replace(station, offset_a=3.5) for station in park.stations)
-    return replace(park, stations=stations)
+    return replace(park, stations=stations, duration_s=900.0)
 
 
 def killed_where_more_flows_than_told() -> Scenario:
     """Return the same, whose gateway dies once it has learnt that."""
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=BUSY_S + 20.0)
-    return replace(stations_that_let_more_flow(), duration_s=700.0, faults=(kill,))
+    return Story.of(stations_that_let_more_flow(), _once_shared(_killed(0.0, 20.0), lasts_s=200.0))
+
+
+def _without(park: Scenario, names: set[StationId]) -> tuple[Scenario, list[Visit]]:
+    """Return a car park to which nobody comes at these stations, and who would, were it only later."""
+    kept = tuple(visit for visit in park.visits if visit.connector.station not in names)
+    later = [replace(visit, at_s=0.0) for visit in park.visits if visit not in kept]
+    return replace(park, visits=kept), later
+
+
+def _small_board() -> Scenario:
+    """Return three stations of one connector on 40 A, beside 5 A of base."""
+    site = one_circuit(worst_case_base_ma=20_000, fallback_ma=0)
+    board = _with_base(
+        _at({AWAY, SMALL, LAST}, full_car_park(), site), low_a=5.0, high_a=5.0, floor_a=4.0
+    )
+    return _with_circuit(board, rating_ma=(40_000,) * 3)
 
 
 def station_that_never_obeyed() -> Scenario:
-    """Return a busy car park to which two vehicles come at a station that obeys nothing.
+    """Return a board in full use to which a vehicle comes at a station that obeys nothing.
 
-    It tells nothing of what it gives either. The vehicles begin half a minute after they came.
+    It tells nothing of what it gives either. The vehicle begins half a minute after it came, when it
+    is too late for the others to follow.
     """
-    park = _busy_car_park(700.0)
-    first = {visit.connector: visit for visit in reversed(park.visits)}
-    visits = tuple(
+    board, later = _without(_small_board(), {LAST})
+    late = (_fault(FaultKind.STATION_LATE, name, 20.0, 120.0) for name in (AWAY, SMALL))
+    comes = (_of_such(visit, phase_count=3, startup_s=33.0) for visit in later)
+    return Story.of(
         replace(
-            visit,
-            at_s=BUSY_S + 20.0 if visit.connector.station == ROGUE else 10.0,
-            leave_s=1_000.0,
-            vehicle=replace(
-                visit.vehicle,
-                need_wh=80_000.0,
-                taper_wh=1.0,
-                max_a=32.0,
-                phase_count=3 if visit.connector.station == ROGUE else visit.vehicle.phase_count,
-                startup_s=33.0 if visit.connector.station == ROGUE else 6.0,
+            board,
+            stations=tuple(
+                replace(traits, sends_meter_values=traits.station != LAST)
+                for traits in board.stations
             ),
-        )
-        for visit in first.values()
-    )
-
-    def mute(traits: StationTraits) -> StationTraits:
-        return replace(traits, sends_meter_values=traits.station != ROGUE)
-
-    rogue = Fault(kind=FaultKind.STATION_RUNAWAY, at_s=1.0, until_s=700.0, subject=ROGUE)
-    return replace(
-        park,
-        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
-        stations=tuple(mute(traits) for traits in park.stations),
-        steps=(_step(park, 548.0, 12.0),),
-        faults=(rogue,),
+            faults=(_fault(FaultKind.STATION_RUNAWAY, LAST, 1.0, LONGEST_S),),
+        ),
+        _once_shared(*comes, *late, lasts_s=120.0),
     )
 
 
 def step_while_the_gateway_is_gone() -> Scenario:
-    """Return a busy car park whose gateway dies before its base steps up."""
-    park = _busy_car_park(700.0)
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=680.0)
-    return replace(park, steps=(_step(park, 590.0, 28.0),), faults=(kill,))
+    """Return a car park whose gateway dies before its base steps up."""
+    return Story.of(
+        _with_base(full_car_park(), ceiling_a=60.0),
+        _once_shared(_killed(0.0, 180.0), _step(90.0, 32.0), lasts_s=200.0),
+    )
 
 
 def stop_pressed_and_the_gateway_killed() -> Scenario:
     """Return a car park whose stop input is pressed, and whose gateway dies before its release."""
-    park = _busy_car_park(800.0)
-    stop = Fault(kind=FaultKind.STOP_PRESSED, at_s=BUSY_S, until_s=750.0)
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=560.0, until_s=660.0)
-    return replace(park, faults=(stop, kill))
+    stop = _fault(FaultKind.STOP_PRESSED, "", 0.0, 250.0)
+    return Story.of(full_car_park(), _once_shared(stop, _killed(60.0, 160.0), lasts_s=300.0))
 
 
 def limit_from_outside() -> Scenario:
     """Return a full car park whose circuit is told from outside to carry half."""
-    park = full_car_park(650.0)
-    limit = LimitAt(at_s=BUSY_S, circuit=park.site.circuits[0].id, limit_a=50.0)
-    return replace(park, limits=(limit,))
+    return Story.of(full_car_park(), _once_shared(_limit(50.0), lasts_s=150.0))
 
 
 def limit_on_power() -> Scenario:
     """Return a full car park whose supply may take 40 kVA, two thirds of its ratings."""
-    return _with_circuit(full_car_park(500.0), power_limit_va=40_000)
+    return _with_circuit(replace(full_car_park(), duration_s=400.0), power_limit_va=40_000)
 
 
 def _on_one_phase() -> Scenario:
     """Return a car park to which only vehicles come that draw on L1 alone."""
-    park = full_car_park(500.0)
+    park = replace(full_car_park(), duration_s=400.0)
     first_of = {c.ref: c.phases[0] for station in park.site.stations for c in station.connectors}
     visits = tuple(
-        replace(visit, vehicle=replace(visit.vehicle, phase_count=1))
+        _of_such(visit, phase_count=1)
         for visit in park.visits
         if first_of[visit.connector] is Phase.L1
     )
@@ -319,21 +370,21 @@ def cloud_over_the_roof() -> Scenario:
 
     Nobody measures the roof: the meter shows what is left of base behind it. Stations are out of reach.
     """
-    park = full_car_park(650.0)
-    circuit = park.site.circuits[0].id
+    park = _with_base(full_car_park(), low_a=5.0, high_a=6.0, floor_a=0.0)
     roof = Source(
         id=SourceId("roof"),
-        circuit=circuit,
+        circuit=CARPARK,
         kind=SourceKind.PV,
         nameplate_ma=(45_000, 45_000, 45_000),
     )
-    return replace(
-        park,
-        site=replace(park.site, sources=(roof,)),
-        base=tuple(replace(load, low_a=5.0, high_a=6.0, floor_a=0.0) for load in park.base),
-        steps=(_step(park, BUSY_S, 45.0),),
-        faults=_of_all_stations(park, FaultKind.STATION_LOST, BUSY_S - 10.0),
-        reserve_a=((circuit, 15.0 + 45.0),),
+    lost = _of_all_stations(FaultKind.STATION_LOST, 0.0, 160.0)
+    return Story.of(
+        replace(
+            park,
+            site=replace(park.site, sources=(roof,)),
+            reserve_a=((CARPARK, 15.0 + 45.0),),
+        ),
+        _once_shared(*lost, _step(10.0, 45.0), lasts_s=160.0),
     )
 
 
@@ -342,102 +393,85 @@ def vehicle_at_a_large_fallback() -> Scenario:
 
     Its station refuses what it is told, and the others are out of reach: nobody can make room.
     """
-    park = full_car_park(600.0)
+    park, later = _without(full_car_park(), {LAST})
     site = one_circuit(worst_case_base_ma=33_000)
-    last = StationId("CP-04")
     stations = tuple(
         replace(
             station,
             connectors=tuple(replace(c, fallback_ma=32_000) for c in station.connectors),
         )
-        if station.id == last
+        if station.id == LAST
         else station
         for station in site.stations
     )
-    visits = tuple(
-        replace(visit, at_s=BUSY_S, vehicle=replace(visit.vehicle, startup_s=1.0, phase_count=3))
-        if visit.connector.station == last
-        else visit
-        for visit in park.visits
-    )
-    lost = _of_all_stations(park, FaultKind.STATION_LOST, BUSY_S - 10.0)
-    return replace(
-        park,
-        site=replace(site, stations=stations),
-        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
-        faults=tuple(
-            replace(fault, kind=FaultKind.STATION_REJECTS) if fault.subject == last else fault
-            for fault in lost
-        ),
+    comes = [replace(_of_such(visit, startup_s=1.0, phase_count=3), at_s=10.0) for visit in later]
+    lost = [
+        replace(fault, kind=FaultKind.STATION_REJECTS) if fault.subject == LAST else fault
+        for fault in _of_all_stations(FaultKind.STATION_LOST, 0.0, 110.0)
+    ]
+    return Story.of(
+        replace(park, site=replace(site, stations=stations)),
+        _once_shared(*lost, *comes, lasts_s=110.0),
     )
 
 
 def large_rise_while_the_gateway_is_gone() -> Scenario:
     """Return a full car park whose base rises as far as it ever did, just after the gateway died."""
-    park = full_car_park(700.0)
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=BUSY_S, until_s=650.0)
-    base = tuple(replace(load, ceiling_a=80.0) for load in park.base)
-    return replace(park, base=base, steps=(_step(park, 520.0, 38.0),), faults=(kill,))
+    return Story.of(
+        _with_base(full_car_park(), ceiling_a=80.0),
+        _once_shared(_killed(0.0, 150.0), _step(20.0, 38.0), lasts_s=200.0),
+    )
 
 
 def base_above_its_worst_case() -> Scenario:
     """Return a car park whose base was far above its worst case, and is again once unseen."""
-    park = _with_circuit(full_car_park(1_000.0), worst_case_base_ma=(40_000, 40_000, 40_000))
-    lost = Fault(
-        kind=FaultKind.METER_LOST, at_s=800.0, until_s=990.0, subject=park.site.meters[0].id
-    )
-    return replace(
-        park,
-        base=tuple(replace(load, ceiling_a=90.0) for load in park.base),
-        steps=(
-            *_climb(park, 300.0, 48.0),
-            _step(park, 560.0, -48.0),
-            _step(park, 840.0, 48.0),
-        ),
-        faults=(lost,),
+    park = _with_circuit(full_car_park(), worst_case_base_ma=(40_000, 40_000, 40_000))
+    lost = _fault(FaultKind.METER_LOST, METER, 0.0, 190.0)
+    return Story.of(
+        _with_base(park, ceiling_a=90.0),
+        _once_shared(*_climb(0.0, 48.0), lasts_s=200.0),
+        _once_shared(_step(0.0, -48.0), lasts_s=60.0),
+        _once_shared(lost, _step(40.0, 42.0), lasts_s=200.0),
     )
 
 
 def base_above_the_rating_thrice() -> Scenario:
     """Return a car park whose base climbs above the rating for some 25 s, three times."""
-    park = full_car_park(1_500.0)
-    steps = [
-        step
-        for begins_s in (400.0, 700.0, 1_000.0)
-        for step in (
-            *_climb(park, begins_s, 45.0),
-            *_climb(park, begins_s + 90.0, 36.0),
-            _step(park, begins_s + 175.0, -81.0),
-        )
-    ]
-    base = tuple(replace(load, ceiling_a=110.0) for load in park.base)
-    return replace(park, base=base, steps=tuple(steps))
+    rise = (*_climb(0.0, 45.0), *_climb(90.0, 36.0), _step(175.0, -81.0))
+    return Story.of(
+        _with_base(full_car_park(), low_a=22.0, high_a=22.0, ceiling_a=110.0),
+        *[_once_shared(*rise, lasts_s=lasts_s) for lasts_s in (240.0, 240.0, 320.0)],
+    )
 
 
 def station_that_nothing_cuts() -> Scenario:
     """Return a car park in which one station alone, that obeys nobody, is too much with base."""
-    park = full_car_park(600.0)
-    rogue = Fault(kind=FaultKind.STATION_RUNAWAY, at_s=BUSY_S, until_s=600.0, subject=ROGUE)
-    return replace(
-        park,
-        visits=tuple(
-            replace(visit, vehicle=replace(visit.vehicle, phase_count=3)) for visit in park.visits
-        ),
-        base=tuple(replace(load, low_a=22.0, high_a=22.0) for load in park.base),
-        steps=(_step(park, 505.0, 17.0),),
-        faults=(rogue,),
+    park = _with_base(full_car_park(), low_a=22.0, high_a=22.0)
+    rogue = _fault(FaultKind.STATION_RUNAWAY, ROGUE, 0.0, 100.0)
+    return Story.of(
+        _with_vehicles(park, phase_count=3), _once_shared(rogue, _step(5.0, 17.0), lasts_s=100.0)
+    )
+
+
+def lost_station() -> Scenario:
+    """Return a full car park of which a station is lost, and falls back."""
+    return Story.of(
+        full_car_park(),
+        _once_shared(_fault(FaultKind.STATION_LOST, ROGUE, 0.0, 170.0), lasts_s=170.0),
     )
 
 
 def lost_station_that_keeps_its_limit() -> Scenario:
     """Return a full car park of which a station is lost that never falls back, and was never tried."""
-    park = full_car_park(800.0)
-    lost = Fault(kind=FaultKind.STATION_LOST, at_s=BUSY_S, until_s=790.0, subject=ROGUE)
+    park = full_car_park()
     stations = tuple(
         replace(traits, lapses=False, is_commissioned=False) if traits.station == ROGUE else traits
         for traits in park.stations
     )
-    return replace(park, site=one_circuit(fallback_ma=0), stations=stations, faults=(lost,))
+    return Story.of(
+        replace(park, site=one_circuit(fallback_ma=0), stations=stations),
+        _once_shared(_fault(FaultKind.STATION_LOST, ROGUE, 0.0, 290.0), lasts_s=300.0),
+    )
 
 
 def killed_beside_a_full_vehicle() -> Scenario:
@@ -445,43 +479,61 @@ def killed_beside_a_full_vehicle() -> Scenario:
 
     Its station was seen to obey while it charged. The gateway dies before the others come.
     """
-    park = full_car_park(3_600.0)
-    site = one_circuit(worst_case_base_ma=20_000, fallback_ma=0)
-    stations = site.stations[1:4]
-    names = [station.id for station in stations]
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=600.0, until_s=620.0)
-    visits = [visit for visit in park.visits if visit.connector.station in names]
-    first = next(visit for visit in visits if visit.connector.station == names[0])
-    full = replace(first, vehicle=replace(first.vehicle, need_wh=1_500.0, phase_count=3))
-    others = (replace(visit, at_s=900.0) for visit in visits if visit is not first)
-    small = replace(
-        park,
-        site=replace(site, stations=stations),
-        stations=tuple(traits for traits in park.stations if traits.station in names),
-        visits=(full, *others),
-        base=tuple(replace(load, low_a=5.0, high_a=5.0, floor_a=4.0) for load in park.base),
-        faults=(kill,),
+    board, later = _without(_small_board(), {SMALL, LAST})
+    comes = (replace(visit, at_s=300.0) for visit in later)
+    return Story.of(
+        _with_vehicles(board, need_wh=1_500.0, phase_count=3),
+        Act(when=_is_full, then=(_killed(0.0, 20.0), *comes), lasts_s=1_200.0),
     )
-    return _with_circuit(small, rating_ma=(40_000,) * 3)
+
+
+def _is_full(plant: Plant, _state: SiteState) -> bool:
+    return any(record.finished_s is not None for record in plant.world.judge.visits)
+
+
+def killed_in_the_midst_of_raises() -> Scenario:
+    """Return a full car park with more room, whose gateway dies when a station has begun to use it.
+
+    It does so again: what was raised may have been written by chance.
+    """
+    killed = Act(when=_is_raised, then=(_killed(0.0, 3.0),), lasts_s=100.0)
+    return Story.of(
+        replace(_with_base(full_car_park(), floor_a=0.0), site=one_circuit(fallback_ma=0)),
+        _once_shared(_step(0.0, -18.0), lasts_s=10.0),
+        killed,
+        killed,
+    )
+
+
+def _is_raised(plant: Plant, state: SiteState) -> bool:
+    """Return whether a station has just taken more than it was told before."""
+    beliefs = {ref: state.connectors[at] for ref, at in state.wiring.connector_at.items()}
+    return any(
+        plant.now_s - beliefs[ref].raised_at_s < RAISED_S
+        and watch.evse.limit_a * 1_000 >= beliefs[ref].wanted_ma
+        for ref, watch in plant.world.judge.connectors.items()
+    )
 
 
 def killed_while_a_station_is_away() -> Scenario:
-    """Return a full car park with room again, whose gateway dies in the midst of its raises.
+    """Return a board with room for more, whose gateway dies for a moment as base falls.
 
-    It is back at once, and one of its stations is not, when another vehicle comes.
+    It is back at once, and a station whose vehicle takes little, by a lease just renewed, is not.
     """
-    park = full_car_park(680.0)
-    kill = Fault(kind=FaultKind.GATEWAY_KILL, at_s=499.0, until_s=502.0)
-    lost = Fault(kind=FaultKind.STATION_LOST, at_s=498.0, until_s=600.0, subject=ROGUE)
-    last = park.site.stations[-1].id
+    park = _at({ROGUE, AWAY}, full_car_park(), one_circuit(fallback_ma=0))
     visits = tuple(
-        replace(visit, at_s=527.0) if visit.connector.station == last else visit
+        _of_such(visit, max_a=7.0) if visit.connector.station == AWAY else visit
         for visit in park.visits
     )
-    return replace(
-        park,
-        site=one_circuit(fallback_ma=0),
-        visits=tuple(sorted(visits, key=lambda visit: (visit.at_s, visit.connector))),
-        steps=(_step(park, 300.0, 22.0), _step(park, 460.0, -22.0)),
-        faults=(lost, kill),
+    lost = _fault(FaultKind.STATION_LOST, AWAY, 0.0, 100.0)
+    return Story.of(
+        _with_base(replace(park, visits=visits), floor_a=0.0),
+        _once_shared(lasts_s=0.0),
+        Act(when=_is_renewed, then=(lost, _killed(0.0, 2.0), _step(0.0, -18.0)), lasts_s=100.0),
     )
+
+
+def _is_renewed(plant: Plant, _state: SiteState) -> bool:
+    """Return whether the lease of who will be away was renewed a moment ago."""
+    (evse,) = plant.world.stations[AWAY].evses.values()
+    return plant.now_s - evse.leased_at_s < 2.0
