@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 LEAST_BURST = 10
+"""So many at once, but no more than a minute's worth."""
+
 BURST_S = 10.0
 """So many seconds' worth may be asked at once."""
 
@@ -23,7 +25,7 @@ class Quotas:
     def wait_s(self, holder: str, *, quota_per_min: int, now_s: float) -> float:
         """Take one request off what a holder has; return 0, or how long to wait for the next."""
         rate = quota_per_min / 60.0
-        most = max(float(LEAST_BURST), rate * BURST_S)
+        most = max(float(min(LEAST_BURST, quota_per_min)), rate * BURST_S)
         bucket = self._buckets.setdefault(holder, _Bucket(most, now_s))
         bucket.left = min(most, bucket.left + rate * max(0.0, now_s - bucket.filled_at_s))
         bucket.filled_at_s = now_s

@@ -34,7 +34,7 @@ from gateway.domain.needs import Criticality
     type=click.IntRange(1, 60_000),
     default=600,
     show_default=True,
-    help="How many requests a minute are answered.",
+    help="How many requests a minute are answered, taking one with another.",
 )
 @click.option("--list", "is_list", is_flag=True, help="List the tokens there are instead.")
 @click.option("--revoke", metavar="NAME", help="Take the token of that name back instead.")

@@ -282,7 +282,8 @@ def _what_binds(book: Book, room: Room, outlet: Outlet, ask: Ask, here: Circumst
     if not bindings:
         # Nothing is in the way but the connector's own power and the time there is.
         return f"{place_said(outlet.key)} gives it at most {outlet.power_w(outlet.max_ma) / 1_000:.1f} kW"
-    tightest = min(bindings, key=lambda b: b.limit_ma)
+    # What takes most of it away, not what leaves least for a moment.
+    worst = max(bindings, key=lambda b: (outlet.max_ma - b.limit_ma) * (b.until_s - b.from_s))
     return binding_said(
-        tightest, here.places, from_at_s=book.from_at_s, now_s=here.now_s, zone=here.zone
+        worst, here.places, from_at_s=book.from_at_s, now_s=here.now_s, zone=here.zone
     )

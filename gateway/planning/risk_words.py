@@ -12,6 +12,8 @@ from gateway.planning.quote_words import clock_said, kwh_apart, place_said, row_
 def risk_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
     """Return how surely a promise will be kept, and what endangers it; no full stop."""
     promise = standing.promise
+    if standing.confidence_ratio >= promise.confidence_ratio:
+        return "it was told to be at risk; nothing that is known now endangers it"
     until = clock_said(promise.until_at_s, now_s, zone)
     promised, can, given = _energies_said(standing)
     return (

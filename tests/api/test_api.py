@@ -262,6 +262,12 @@ def test_one_that_asks_as_fast_as_it_can_is_refused_and_nobody_else_is(desk: Des
     assert "ask again in 1 s" in problem(refused, "too-many-requests")
 
 
+def test_a_small_quota_is_not_exceeded_at_once(desk: Desk) -> None:
+    token = desk.token("slow", quota=5)
+    codes = [desk.ask("GET", "/site", token=token).status for _ in range(7)]
+    assert codes == [200] * 5 + [429] * 2
+
+
 @pytest.mark.parametrize("path", ["/quotes", "/nothing"])
 def test_nobody_known_waits_as_long_for_each_refusal_on_a_connection_of_its_own(
     desk: Desk, path: str

@@ -493,6 +493,26 @@ def test_a_vehicle_is_known_by_its_token_and_one_that_does_not_come_is_no_show()
     run_virtual(test())
 
 
+def test_what_is_said_to_bind_is_what_takes_most_not_what_leaves_least_for_a_moment() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made = booking(clock, stations=4)
+        for station, from_h, kwh in (
+            ("CP-02", 1.0, 22.0),
+            ("CP-03", 2.0, 22.0),
+            ("CP-04", 2.0, 5.5),
+        ):
+            wanted = need(clock, from_h=from_h, until_h=from_h + 1.0, kwh=kwh)
+            connector = ConnectorRef(StationId(station), 1)
+            await confirmed(made, replace(wanted, connector=connector))
+        two_seconds_h = 2 / 3_600
+        for until_h in (2.0, 2.0 + two_seconds_h):
+            said = made.quote(need(clock, until_h=until_h), VANS).reason
+            assert "circuit carpark leaves 8.0 A on L1 from 09:00 to 09:59" in said
+
+    run_virtual(test())
+
+
 def test_a_vehicle_that_leaves_early_frees_its_room_and_is_told_apart() -> None:
     async def test() -> None:
         clock = VirtualClock()

@@ -328,6 +328,11 @@ def test_after_a_restart_what_is_at_risk_is_told_anew_and_what_is_no_longer(
         # The limit is known again a moment after the start, or is gone.
         house = Watched(paper)
         assert await house.told() == []
+        [name] = house.booking.book.promises
+        risk = house.booking.risk(name)
+        assert risk is not None
+        assert risk.is_at_risk
+        assert risk.why == "it was told to be at risk; nothing that is known now endangers it"
         if is_told_late:
             house.limit(65.0)
             assert [n.kind for n in await house.told()] == ["reservation-at-risk"]
