@@ -46,7 +46,7 @@ def proof_table(site: Site, proof: SiteProof) -> Table:
 def explain_failures(site: Site, proof: SiteProof) -> Iterator[str]:
     """Yield, for each sum that fails, the sum term by term and what would mend it."""
     for row in proof.failures:
-        over = _amps(-row.margin_ma)
+        over = _amps_over(-row.margin_ma)
         yield f"{row.circuit} {row.phase.name}: {over} A over the set-point of {_amps(row.set_point_ma)} A"
         yield f"    fallbacks  {_amps(row.fallback_ma):>7} A   {_list_fallbacks(row.fallbacks)}"
         yield f"  + base       {_amps(row.base_ma):>7} A   {_describe_base(row)}"
@@ -214,10 +214,10 @@ def _list_loads(row: PhaseProof) -> str:
 
 
 def _mend(row: PhaseProof) -> str:
-    over, phase = _amps(-row.margin_ma), row.phase.name
+    over, phase = _amps_over(-row.margin_ma), row.phase.name
     if row.fallback_ma < -row.margin_ma:
         return (
-            f"No fallback helps: base and loads alone are {_amps(-row.margin_ma - row.fallback_ma)} A"
+            f"No fallback helps: base and loads alone are {_amps_over(-row.margin_ma - row.fallback_ma)} A"
             f" over. Measure the base, interlock loads, or move load off {row.circuit} {phase}."
         )
     return (
@@ -238,3 +238,8 @@ def _list_remedy(site: Site) -> Iterator[str]:
 
 def _amps(current_ma: int) -> str:
     return f"{current_ma / 1_000:,.1f}"
+
+
+def _amps_over(current_ma: int) -> str:
+    """Return what is too much, rounded up: who takes that away has taken enough."""
+    return f"{-(-current_ma // 100) / 10:,.1f}"

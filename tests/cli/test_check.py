@@ -100,6 +100,16 @@ def test_an_overloaded_site_is_refused_with_every_term_and_a_way_out(site: Path)
     assert done.output.endswith("Refused: in silence a circuit would be overloaded.\n")
 
 
+def test_what_is_to_be_taken_away_is_rounded_up(site: Path) -> None:
+    text = SITE.replace("fallback_a: 8", "fallback_a: 11")
+    site.write_text(text.replace("[40, 70, 70]", "[40, 71.14, 70]"))
+    advice = "Lower the fallbacks on L2 by 1.2 A in all, or show that the base is 1.2 A less."
+    assert advice in check(str(site)).output
+
+    site.write_text(text.replace("[40, 70, 70]", "[40, 69.94, 70]"))
+    assert check(str(site)).exit_code == 0
+
+
 def test_the_way_out_offered_is_one(site: Path) -> None:
     site.write_text(SITE.replace("fallback_a: 8", "fallback_a: 11"))
 
