@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from gateway.cli.state_folder import state_option
 from gateway.domain.errors import HeadroomError
 from gateway.domain.needs import Criticality, Objective
 from gateway.front_desk import QUOTE, SITE
+from gateway.planning.quote_words import clock_said
 
 TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
 PATIENCE_S = 10.0
@@ -217,16 +218,39 @@ def quote_command(
         click.echo(json.dumps(answer, indent=2))
         return
     click.echo(answer["reason"])
-    for other in others_of(answer["offers"]):
+    for other in others_of(answer["offers"], now):
         click.echo(f"  or {other}")
 
 
-def others_of(offers: Sequence[Words]) -> list[str]:
-    """Return what is offered besides the first, in words; what reads the same is said once."""
+def others_of(offers: Sequence[Words], now: datetime) -> list[str]:
+    """Return what is offered besides the first, in words, and for how long what keeps it from more.
+
+    What reads the same is said once. `now` is by the building's clock.
+    """
     said: dict[str, str] = {}
     for offer in offers:
-        said.setdefault(offer["why"].removeprefix(f"{offer['way']}: "), offer["why"])
+        gives = offer["why"].removeprefix(f"{offer['way']}: ")
+        said.setdefault(gives, offer["why"] + _bound_by(offer["binding"], now))
     return list(said.values())[1:]
+
+
+def _bound_by(bindings: Sequence[Words], now: datetime) -> str:
+    """Return what leaves a connector less than it could give for the longest time, if anything does."""
+    spans = [
+        tuple([datetime.fromisoformat(binding[end]) for end in ("from_at", "until_at")])
+        for binding in bindings
+    ]
+    if not spans:
+        return ""
+    (begins_at, ends_at), binding = max(
+        zip(spans, bindings, strict=True), key=lambda each: each[0][1] - each[0][0]
+    )
+    begins, ends = [
+        clock_said(at.timestamp(), now.timestamp(), now.tzinfo or UTC)
+        for at in (begins_at, ends_at)
+    ]
+    left_a = binding["limit_ma"] / 1_000
+    return f" (circuit {binding['circuit']} leaves {left_a:.1f} A on {binding['phase']} from {begins} to {ends})"
 
 
 def words_of(

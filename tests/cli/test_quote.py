@@ -151,13 +151,25 @@ def test_what_cannot_be_meant_is_refused_before_it_is_asked(
 
 def test_what_is_offered_twice_under_two_names_is_said_once() -> None:
     same, later = "5.0 kWh on CP-02/1 from 10:30 to 11:07", "5.0 kWh on CP-01/1 from 12:00 to 12:30"
-    offers = [
-        {"way": "earliest finish", "why": f"earliest finish: {same}"},
-        {"way": "another start", "why": f"another start: {same}"},
-        {"way": "another connector", "why": f"another connector: {later}"},
+    binding = [bound("12:00", "12:04", 6_000), bound("12:04", "12:30", 9_500)]
+    offers: list[dict[str, Any]] = [
+        {"way": "earliest finish", "why": f"earliest finish: {same}", "binding": []},
+        {"way": "another start", "why": f"another start: {same}", "binding": binding},
+        {"way": "another connector", "why": f"another connector: {later}", "binding": binding},
+        {"way": "longest at full power", "why": "longest at full power: 2", "binding": []},
     ]
-    assert others_of(offers) == [f"another connector: {later}"]
-    assert others_of(offers[:1]) == []
+    now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    assert others_of(offers, now) == [
+        f"another connector: {later} (circuit carpark leaves 9.5 A on L2 from 12:04 to 12:30)",
+        "longest at full power: 2",
+    ]
+    assert others_of(offers[:1], now) == []
+
+
+def bound(begins: str, ends: str, limit_ma: int) -> dict[str, Any]:
+    day = "2026-03-02T{}:00Z"
+    span = {"from_at": day.format(begins), "until_at": day.format(ends)}
+    return {"circuit": "carpark", "phase": "L2", "limit_ma": limit_ma} | span
 
 
 def test_how_sure_it_must_be_may_be_said_in_percent(desk: Desk) -> None:
