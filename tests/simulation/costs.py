@@ -1,5 +1,7 @@
 """What each rule costs and gives: the plant's figures with the rule and without it.
 
+The rules of safety among them: each costs what is given without it, where nothing fails.
+
 Run as `python -m tests.simulation.costs [HOURS [SEEDS]]`; prints a table of harsh days.
 """
 
@@ -18,6 +20,7 @@ from gateway.control.board import Board
 from gateway.control.parameters import ControlParameters
 from gateway.control.share import Steps, raise_in_steps
 from tests.simulation.harness import Run
+from tests.simulation.mutants import MUTANTS
 
 HOURS = 6
 SEEDS = 4
@@ -92,6 +95,10 @@ VARIANTS = (
         name="a reserve of 10 %, as once base is learnt",
         parameters=replace(DEFAULTS, reserve_unlearnt_ratio=DEFAULTS.reserve_floor_ratio),
     ),
+    *[
+        Variant(name=f"not: {mutant.rule}", parameters=mutant.parameters, patch=mutant.patch)
+        for mutant in MUTANTS
+    ],
 )
 
 
