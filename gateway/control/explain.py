@@ -194,8 +194,12 @@ def _trial_of(limit_ma: int) -> str:
 def _of_safety(reason: Reason) -> str:
     where, arithmetic = _where(reason.row), _arithmetic(reason.row)
     if reason.kind is ReasonKind.METER_STALE:
-        silent = _seconds(reason.elapsed_s)
-        return f"the meter of {where} has said nothing new for {silent}; {arithmetic}"
+        silent = (
+            "since Headroom began"
+            if reason.elapsed_s is None
+            else f"for {_seconds(reason.elapsed_s)}"
+        )
+        return f"the meter of {where} has said nothing new {silent}; {arithmetic}"
     if reason.kind is ReasonKind.METER_DOUBTED:
         return f"the meter of {where} {too_little(reason.current_ma)}; {arithmetic}"
     if reason.kind is ReasonKind.OVER_RATING:

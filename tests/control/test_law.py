@@ -149,6 +149,17 @@ def test_a_silent_meter_takes_the_circuit_to_its_fallback(silent_s: int) -> None
     assert site.seen().rows[0].reserve_ma == 0
 
 
+def test_a_meter_that_was_never_read_is_said_to_be_silent_since_the_start() -> None:
+    site = OneCircuit()
+    site.plug_in(1)
+    site.now_s += 420.0
+
+    reason = reason_of(site, 1)
+
+    assert reason.kind is ReasonKind.METER_STALE
+    assert "has said nothing new since Headroom began;" in sentence(reason)
+
+
 def test_a_meter_that_repeats_itself_is_stale() -> None:
     site = OneCircuit()
     site.prove(1)
