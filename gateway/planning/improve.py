@@ -48,12 +48,12 @@ def _polished(problem: Problem, placed: Plan, *, time_limit_s: float) -> Plan:
 
 
 def worth(problem: Problem, candidate: Plan) -> tuple[float, float]:
-    """Return what plans are compared by: what they break of promises, then energy by class, Wh."""
+    """Return what plans are compared by: what they break of promises, then energy; by class, Wh."""
     broken_wh = weighted_wh = 0.0
     for demand, delivered_wh in zip(problem.demands, candidate.delivered_wh, strict=True):
-        missing_wh = demand.promised_wh - delivered_wh
-        broken_wh += missing_wh if missing_wh > 1.0 else 0.0
-        weighted_wh += delivered_wh * CLASS_WEIGHT**-demand.rank
+        missing_wh, weight = demand.promised_wh - delivered_wh, CLASS_WEIGHT**-demand.rank
+        broken_wh += missing_wh * weight if missing_wh > 1.0 else 0.0
+        weighted_wh += delivered_wh * weight
     return -broken_wh, weighted_wh
 
 

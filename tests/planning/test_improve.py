@@ -53,6 +53,34 @@ def car_park(seed: int, *, count: int = 24, limit_ma: int = 60_000) -> Problem:
     return Problem(grid=grid, available_ma=of_rows, demands=tuple(demands))
 
 
+def test_a_plan_that_breaks_a_lesser_promise_is_worth_more_than_one_that_breaks_a_little_of_all() -> (
+    None
+):
+    high, normal = (
+        Demand(
+            key=f"of-{rank}",
+            place=f"CP-{rank}",
+            rows=(0,),
+            phase_count=1,
+            voltage_v=230.0,
+            earliest_s=0.0,
+            latest_s=HOUR_S,
+            energy_wh=4_600.0,
+            promised_wh=4_600.0,
+            max_ma=20_000,
+            rank=rank,
+        )
+        for rank in (1, 2)
+    )
+    asked = Problem(grid=even_grid(1, HOUR_S), available_ma=((20_000,),), demands=(high, normal))
+    keeps_high, breaks_both = (
+        plan_of(asked, [[20_000], [0]]),
+        plan_of(asked, [[10_000], [11_000]]),
+    )
+
+    assert worth(asked, keeps_high) > worth(asked, breaks_both)
+
+
 def slow_and_tapering(asked: Problem) -> Problem:
     """Return the same day of vehicles that take half a minute to start, some of which fill up."""
     taper = ((6_000.0, 12_000), (9_000.0, 7_000))
