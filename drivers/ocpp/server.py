@@ -1,6 +1,7 @@
 """The place stations connect to: who is let in, and who is there."""
 
 import asyncio
+import errno
 import itertools
 import logging
 import random
@@ -147,7 +148,8 @@ class OcppServer:
         """Serve until cancelled; then close every connection with 1001.
 
         Raises:
-            CannotListenError: the port is in use, or the address is not this machine's.
+            CannotListenError: the port is in use, or the address is not this machine's; it may
+                be run again.
         """
         try:
             server = await serve(
@@ -167,10 +169,7 @@ class OcppServer:
                 ),
             )
         except OSError as error:
-            message = (
-                f"cannot listen for stations on {self._host}:{self._port}: {error.strerror}"
-                " (does another program have the port?)"
-            )
+            message = f"cannot listen for stations on {self._host}:{self._port}: {_why(error)}"
             raise CannotListenError(message) from error
         async with asyncio.TaskGroup() as tasks, server:
             self._tasks = tasks
@@ -424,6 +423,16 @@ class OcppServer:
             station: sum(adapter.flash_writes for adapter in record.adapters.values())
             for station, record in self._stations.items()
         }
+
+
+def _why(error: OSError) -> str:
+    """Return why an address cannot be had, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program has the port: end it, or choose another in listen.ocpp.port"
+    if error.errno == errno.EACCES:
+        return "it is not permitted: choose a port above 1023 in listen.ocpp.port"
+    said = error.strerror or str(error)  # The asyncio of newer Pythons may name no cause.
+    return f"{said} (is that an address of this machine? see listen.ocpp.host)"
 
 
 def _peer(connection: ServerConnection) -> str:

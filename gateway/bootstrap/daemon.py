@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from drivers.ocpp.driver import OcppDriver
-from drivers.ocpp.server import OcppServer
+from drivers.ocpp.server import CannotListenError, OcppServer
 from gateway.adapters.calendar import Calendar
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.history_db import HistoryDb
@@ -60,7 +60,7 @@ from gateway.services.dispatcher import Dispatcher
 from gateway.services.health import life_problems, work_problems
 from gateway.services.heartbeat import Heartbeat
 from gateway.services.inbox import Inbox
-from gateway.services.listening import keep_listening
+from gateway.services.listening import AGAIN_AFTER_S, keep_listening
 from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
 from gateway.services.obedience_alarms import ObedienceAlarms
@@ -77,6 +77,9 @@ from gateway.services.trip_outputs import TripOutputs
 from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+NO_STATIONS = "OCPP"
+"""The alarm that sounds while stations cannot connect."""
 
 
 class Daemon:
@@ -296,7 +299,7 @@ class Daemon:
         that has run long enough to call the configuration good; its failure harms nothing.
 
         Raises:
-            ServiceEndedError: the port is in use, or a service could not be kept running.
+            ServiceEndedError: a service could not be kept running.
         """
         failure: ServiceEndedError | None = None
         async with asyncio.TaskGroup() as tasks:
@@ -316,6 +319,7 @@ class Daemon:
 
     async def _tell_when_listening(self, on_ready: Callable[[int], None]) -> None:
         port = await self._server.wait_listening()
+        self.alarms.end(NO_STATIONS)
         self._heartbeat.note_listening()
         on_ready(port)
 
@@ -361,7 +365,7 @@ class Daemon:
             for name, bus in self._buses.items()
         ]
         services += [
-            Service(name="OCPP server", run=self._server.run, is_restartable=False),
+            Service(name="OCPP server", run=self._serve_stations, is_restartable=False),
             Service(name="meters", run=self._poll_meters),
             Service(name="stop input", run=self._stop_watch.run),
             Service(name="trip outputs", run=self._trip_outputs.run),
@@ -370,6 +374,19 @@ class Daemon:
             Service(name="control", run=self._control.run, is_restartable=False),
         ]
         return services
+
+    async def _serve_stations(self) -> None:
+        """Serve stations for ever; while their address cannot be had an alarm sounds, and no more.
+
+        A fault in it ends the process, unlike one in what `keep_listening` keeps up.
+        """
+        while True:
+            try:
+                await self._server.run()
+            except CannotListenError as error:
+                self.alarms.sound(NO_STATIONS, str(error))
+                self._heartbeat.note_deaf()
+            await self._clock.sleep_s(AGAIN_AFTER_S)
 
     async def _serve_metrics(self) -> None:
         def life() -> list[str]:

@@ -7,7 +7,7 @@ from gateway.services.alarms import Alarms
 from gateway.services.control_loop import Cycle
 
 GOOD_AFTER_CYCLES = 10
-"""So many cycles show that a configuration runs: a port in use or a fault ends it sooner."""
+"""So many cycles, in which stations could connect, show that a configuration runs."""
 
 
 class ServiceManager(Protocol):
@@ -33,21 +33,29 @@ class Heartbeat:
         self._cycle_count = 0
         self.is_listening = False
         """Whether stations can connect."""
+        self._is_start_over = False
         self._is_ready = False
         self._told = ""
         self._good = asyncio.Event()
 
     def note_listening(self) -> None:
         """Note that stations can connect: with the next cycle the start is over."""
-        self.is_listening = True
+        self.is_listening = self._is_start_over = True
+
+    def note_deaf(self) -> None:
+        """Note that stations cannot connect for now: the start is over all the same.
+
+        Otherwise the service manager would end it in time, and with it all that does run.
+        """
+        self._is_start_over = True
 
     def beat(self, cycle: Cycle) -> None:
         """Note that a cycle was completed."""
-        self._cycle_count += 1
+        self._cycle_count += self.is_listening
         if self._cycle_count == GOOD_AFTER_CYCLES:
             self._good.set()
         self._manager.alive()
-        if not self.is_listening:
+        if not self._is_start_over:
             return
         status = self._status_of(cycle)
         if not self._is_ready:

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.support.daemon_process import (
+    PATIENCE_S,
     SITE,
     Iem3000,
     Process,
@@ -25,6 +26,7 @@ from tests.support.daemon_process import (
     station,
     wait_until,
 )
+from tests.support.http_asking import get
 from tests.support.modbus_peers import TcpPeer
 from tests.support.ocpp16_station import Station16
 
@@ -164,15 +166,71 @@ def test_why_knows_what_was_meant_and_says_when_nobody_is_there(tmp_path: Path) 
     run(test())
 
 
-def test_a_port_in_use_is_named_and_ends_the_start(tmp_path: Path) -> None:
+async def see_all_but_stations(process: Process) -> None:
+    """See that a daemon runs and is asked, and says that stations cannot connect."""
+    url = (await process.wait_for_line(r"metrics at (\S+)$"))[1]
+    await process.wait_for_line(r"API at http://")
+    assert await wait_for_problems(url) == ["stations cannot connect yet"]
+    assert (await get(url, "/healthz")).status == 200
+
+    _, out, _ = await headroom("watch", "--json", "--state", str(process.state))
+    shown = json.loads(out)
+    assert [alarm["name"] for alarm in shown["alarms"]] == ["OCPP"]
+    assert shown["circuits"][0]["phases"][0]["current_ma"] >= 20_000
+
+
+async def wait_for_problems(url: str) -> list[str]:
+    """Return what keeps a daemon from being ready, once its meter has been read."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            problems: list[str] = json.loads((await get(url, "/readyz")).body)["problems"]
+            if not any("cycle" in problem or "meter" in problem for problem in problems):
+                return problems
+            await asyncio.sleep(0.1)
+
+
+def test_a_port_in_use_keeps_stations_away_until_it_is_free_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     async def test() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             async with a_building(tmp_path, Iem3000(), ocpp_port=port) as process:
-                line = await process.wait_for_line(r"ERROR: (.*)")
-                assert f"127.0.0.1:{port}" in line[1]
-                assert "in use" in line[1]
-                assert await process.end(lambda _: None) == 1
+                await process.wait_for_line(
+                    rf"ALARM OCPP: cannot listen for stations on 127\.0\.0\.1:{port}:"
+                    " another program has the port: end it, or choose another"
+                )
+                await see_all_but_stations(process)
+
+                taken.close()
+                await process.wait_for_line("alarm OCPP is over")
+                async with station(await process.ocpp_port(), "CP-01") as connected:
+                    await connected.boot()
+                    await wait_until(lambda: connected.profiles("TxDefaultProfile"))
+                url = (await process.wait_for_line(r"metrics at (\S+)$"))[1]
+                assert await wait_for_problems(url) == []
+                assert await process.end(lambda p: p.terminate()) == 0
+            assert len([line for line in process.lines if "ALARM" in line]) == 1
+
+    run(test())
+
+
+def test_an_address_of_another_machine_keeps_stations_away_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with TcpPeer(Iem3000()) as meter:
+            config = tmp_path / "site.yaml"
+            text = SITE.format(meter_port=meter.port, ocpp_port=9000, metrics_port=0)
+            elsewhere = text.replace("ocpp: {host: 127.0.0.1", "ocpp: {host: 192.0.2.1")
+            await asyncio.to_thread(config.write_text, elsewhere)
+            async with daemon(config, tmp_path / "state") as process:
+                await process.wait_for_line(
+                    r"ALARM OCPP: cannot listen for stations on 192\.0\.2\.1:9000: .*"
+                    "is that an address of this machine"
+                )
+                await see_all_but_stations(process)
+                assert await process.end(lambda p: p.terminate()) == 0
 
     run(test())
 

@@ -52,9 +52,11 @@ class Manager:
 
 
 @asynccontextmanager
-async def a_service(tmp_path: Path) -> AsyncIterator[tuple[Manager, Process]]:
+async def a_service(
+    tmp_path: Path, *, ocpp_port: int = 0
+) -> AsyncIterator[tuple[Manager, Process]]:
     async with TcpPeer(Iem3000()) as meter:
-        text = SITE.format(meter_port=meter.port, ocpp_port=0, metrics_port=0).replace(
+        text = SITE.format(meter_port=meter.port, ocpp_port=ocpp_port, metrics_port=0).replace(
             "auth: none", "", 1
         )
         await asyncio.to_thread(_lay_out, tmp_path, text)
@@ -96,6 +98,18 @@ def test_a_service_says_when_it_is_ready_lives_and_ends(tmp_path: Path) -> None:
             ends = [at for at, said in enumerate(manager.said) if "STOPPING=1" in said]
             assert len(ends) == 1
             assert not any("STATUS" in said for said in manager.said[ends[0] + 1 :])
+
+    run(test())
+
+
+def test_a_service_without_its_port_is_not_begun_again_for_it(tmp_path: Path) -> None:
+    """A start that is never over is ended by systemd, and with it all that could run."""
+
+    async def test() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            async with a_service(tmp_path, ocpp_port=taken.getsockname()[1]) as (manager, process):
+                await manager.wait_said("READY=1\nSTATUS=0 of 2 stations connected; ALARM OCPP")
+                assert await process.end(lambda p: p.terminate()) == 0
 
     run(test())
 

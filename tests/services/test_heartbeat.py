@@ -123,6 +123,19 @@ def test_the_start_is_over_when_stations_can_connect_and_control_has_run(tmp_pat
     run_virtual(test())
 
 
+def test_the_start_is_over_though_stations_cannot_connect_for_now(tmp_path: Path) -> None:
+    async def test() -> None:
+        with watched(tmp_path) as daemon:
+            daemon.alarms.sound("OCPP", "another program has the port")
+            daemon.heartbeat.note_deaf()
+            daemon.loop.run_cycle()
+            status = "STATUS=0 of 2 stations connected; ALARM OCPP"
+            assert daemon.heard() == ["WATCHDOG=1", f"READY=1\n{status}"]
+            assert not daemon.heartbeat.is_listening
+
+    run_virtual(test())
+
+
 def test_a_start_that_was_not_heard_of_is_told_again(tmp_path: Path) -> None:
     async def test() -> None:
         with watched(tmp_path) as daemon:
@@ -136,11 +149,15 @@ def test_a_start_that_was_not_heard_of_is_told_again(tmp_path: Path) -> None:
     run_virtual(test())
 
 
-def test_a_configuration_is_good_once_control_has_run_with_it(tmp_path: Path) -> None:
+def test_a_configuration_is_good_once_it_has_run_and_stations_could_connect(tmp_path: Path) -> None:
     async def test() -> None:
         with watched(tmp_path) as daemon:
             async with asyncio.TaskGroup() as tasks:
                 good = tasks.create_task(daemon.heartbeat.wait_good())
+                daemon.heartbeat.note_deaf()
+                for _ in range(GOOD_AFTER_CYCLES):  # In vain: no station could connect.
+                    daemon.loop.run_cycle()
+                daemon.heartbeat.note_listening()
                 for _ in range(GOOD_AFTER_CYCLES - 1):
                     daemon.loop.run_cycle()
                 await asyncio.sleep(1)

@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 import random
-from contextlib import AsyncExitStack
+import socket
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -20,7 +21,7 @@ from gateway.adapters.clock import SystemClock
 from gateway.domain.charging import OcppVersion
 from gateway.domain.events import StationBooted, StationConnected, StationDisconnected
 from gateway.domain.ids import StationId
-from tests.support.ocpp_hall import Hall, ask, in_hall, wait_until
+from tests.support.ocpp_hall import PATIENCE_S, Hall, ask, in_hall, wait_until
 
 BOOT = [2, "b1", "BootNotification", {"chargePointVendor": "V", "chargePointModel": "M"}]
 
@@ -316,8 +317,44 @@ def test_a_port_in_use_is_said_clearly() -> None:
         )
         with pytest.raises(CannotListenError, match=f"127.0.0.1:{hall.port}.*another program"):
             await second.run()
+        hall.stop()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(run_once_free(second))
+            assert await second.wait_listening() == hall.port
+            serving.cancel()
 
     in_hall(scene)
+
+
+async def run_once_free(server: OcppServer) -> None:
+    """Run a server as soon as nobody else has its port."""
+    while True:
+        with suppress(CannotListenError):
+            await server.run()
+        await asyncio.sleep(0.05)
+
+
+def test_a_port_that_is_not_permitted_is_said_clearly() -> None:
+    async def run() -> None:
+        server = OcppServer(
+            host="127.0.0.1",
+            port=9,
+            credentials={},
+            clock=SystemClock(),
+            post=lambda _: None,
+            rng=random.Random(1),
+        )
+        with pytest.raises(CannotListenError, match="port above 1023"):
+            await server.run()
+
+    with socket.socket() as trying:
+        try:
+            trying.bind(("127.0.0.1", 9))
+        except PermissionError:
+            pass
+        else:
+            pytest.skip("this user may have any port")
+    asyncio.run(run())
 
 
 def test_an_address_that_is_not_ours_is_said_clearly() -> None:
@@ -330,7 +367,7 @@ def test_an_address_that_is_not_ours_is_said_clearly() -> None:
             post=lambda _: None,
             rng=random.Random(1),
         )
-        with pytest.raises(CannotListenError, match=r"192\.0\.2\.1"):
+        with pytest.raises(CannotListenError, match=r"192\.0\.2\.1:0.*of this machine"):
             await server.run()
 
     asyncio.run(run())
