@@ -253,7 +253,7 @@ class StationRecord:
                 )
             )
 
-    def post_energy(self, number: int, energy_wh: float | None) -> None:
+    def post_energy(self, number: int, energy_wh: float | None, *, age_s: float) -> None:
         """Post what a connector's meter showed when a transaction ended, if that was told."""
         if energy_wh is not None:
             self.context.post(
@@ -261,6 +261,7 @@ class StationRecord:
                     at_s=self.clock.monotonic_s(),
                     connector=self.ref(number),
                     energy_wh=float(energy_wh),
+                    age_s=age_s,
                 )
             )
 

@@ -214,7 +214,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         return self._answer_after(answer, begun)
 
     def _on_stop(self, stop: messages.StopTransaction) -> Later:
-        self._station.observe_age_s(stop.timestamp)
+        age_s = self._waited_s(stop.timestamp)
         stop.transaction_id = _storable(stop.transaction_id)
         stop.meter_stop = _storable(stop.meter_stop)
         self._take_back(stop.transaction_id)
@@ -224,7 +224,7 @@ class V16Adapter(VersionAdapter[V16Station]):
         if number is None or stop.transaction_id is None:
             self._counters["unknown-stop"] += 1
             return self._acknowledge_stop(stop)
-        self._station.post_energy(number, stop.meter_stop)
+        self._station.post_energy(number, stop.meter_stop, age_s=age_s)
         self._post_end(number, str(stop.transaction_id), cause=cause_of(stop.reason))
         return self._acknowledge_stop(stop)
 

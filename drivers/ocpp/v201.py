@@ -216,7 +216,8 @@ class V201Adapter(VersionAdapter[V201Station]):
             self._post_present(number, event, is_end=is_end)
         elif is_end and told.ended and number is not None:
             # However old it is, so much was given; of what is drawn now it says nothing.
-            self._station.post_energy(number, _shown_at_end_wh(event))
+            energy_wh = _shown_at_end_wh(event)
+            self._station.post_energy(number, energy_wh, age_s=heard.waited_s)
         if is_end:
             reason = (
                 None if event.transaction_info is None else event.transaction_info.stopped_reason
@@ -248,7 +249,7 @@ class V201Adapter(VersionAdapter[V201Station]):
             places = dict(self._station.book.running())
             number = places.get(transaction, self._station.asked)
         # What waited for a connection says nothing of the clock, nor of now.
-        waited_s = 0.0 if event.offline else self._waited_s(event.timestamp)
+        waited_s = self._waited_s(event.timestamp, tells_clock=not event.offline)
         age_s = 0.0 if event.offline else self._station.observe_age_s(event.timestamp)
         token, is_start = event.id_token, event.event_type == "Started"
         # A transaction's first sample comes with its start, its last with its end (J02).

@@ -166,19 +166,25 @@ class VersionAdapter(Generic[StationT]):
         self._status_at_s[place] = said_at_s
         return True
 
-    def _waited_s(self, timestamp: str | None) -> float:
+    def _waited_s(self, timestamp: str | None, *, tells_clock: bool = True) -> float:
         """Return how long what was written then has waited for a connection.
 
         By our clock as well while the station's is not known: what comes first may have waited, too.
         On a connection that has stood for minutes nothing waits for one.
         """
-        written_at, now_s = read_time(timestamp), self._clock.monotonic_s()
-        is_known = self._station.time.is_known(now_s)
-        age_s = self._station.observe_age_s(timestamp)
-        if not is_known and written_at is not None:
-            age_s = max(age_s, (self._clock.now_at() - written_at).total_seconds())
-        has_waited = now_s - self._station.connected_at_s <= WAITED_AT_MOST_S
-        return age_s if has_waited and 0.0 <= age_s <= LONGEST_S else 0.0
+        time, written_at, now_s = (
+            self._station.time,
+            read_time(timestamp),
+            self._clock.monotonic_s(),
+        )
+        now_at = None if time.is_known(now_s) else self._clock.now_at()
+        if tells_clock:
+            self._station.observe_age_s(timestamp)
+        if written_at is None or now_s - self._station.connected_at_s > WAITED_AT_MOST_S:
+            return 0.0
+        shown = [at for at in (time.shows_at(now_s), now_at) if at is not None]
+        age_s = max((at - written_at).total_seconds() for at in shown)
+        return age_s if 0.0 <= age_s <= LONGEST_S else 0.0
 
     def _of_now(self, values: Sequence[ValueT]) -> Sequence[ValueT]:
         """Return the values that say something of now, by the station's own clock."""

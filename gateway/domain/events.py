@@ -119,7 +119,7 @@ class ConnectorMetered:
 
     `current_a` has one entry per phase *of the connector* (its own L1, L2, L3), None where the
     station gave none; `power_w` is the total. `at_s` is the arrival, the sample itself may be
-    a few seconds older.
+    a few seconds older; that of an end that has waited for a connection is `age_s` older.
     """
 
     at_s: float
@@ -128,6 +128,7 @@ class ConnectorMetered:
     power_w: float | None = None
     energy_wh: float | None = None
     soc_pct: float | None = None
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

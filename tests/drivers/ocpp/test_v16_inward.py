@@ -159,6 +159,7 @@ def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None
         assert [first.age_s, second.age_s] == pytest.approx([0, 1_800], abs=10)
         (metered,) = hall.facts_of(ConnectorMetered)
         assert metered.energy_wh == 7_900
+        assert metered.age_s == pytest.approx(1_800, abs=10)
 
     in_hall(scene)
 

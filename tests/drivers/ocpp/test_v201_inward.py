@@ -446,6 +446,7 @@ def test_what_an_end_without_a_connection_shows_was_given_to_what_we_knew_to_run
         (metered,) = hall.facts_of(ConnectorMetered)
         assert (metered.connector, metered.current_a[0]) == (FIRST, None)
         assert metered.energy_wh == 9_000
+        assert metered.age_s == pytest.approx(300, abs=10)
         (ended,) = hall.facts_of(TransactionEnded)
         assert hall.facts.index(metered) < hall.facts.index(ended)
 
