@@ -202,7 +202,8 @@ class FrontDesk:
 
     def figures(self) -> PromiseFigures:
         """Return what metrics tell of promises."""
-        states = Counter(p.state for p in self._booking.book.promises.values())
+        promises = (*self._booking.book.promises.values(), *self._booking.unheard)
+        states = Counter(promise.state for promise in promises)
         return PromiseFigures(
             open_count=states,
             at_risk_count=self._booking.at_risk_count,

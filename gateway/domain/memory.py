@@ -182,14 +182,15 @@ class PromiseMemory:
     """A promise as it stands, with the keys it was made and changed under.
 
     `register_wh` is what the connector's own meter showed when `promise.delivered_wh` was counted,
-    `drawn_in` where and in which transaction its vehicle was when it came for it, or somebody said
-    which it is: what came before the window was drawn in that; `is_warned` whether its holder was
-    told last that it is at risk.
+    at the epoch second `counted_at_s`; `drawn_in` where and in which transaction its vehicle was when
+    it came for it, or somebody said which it is: what came before the window was drawn in that;
+    `is_warned` whether its holder was told last that it is at risk.
     """
 
     promise: Reservation
     keys: tuple[PromiseKey, ...] = ()
     register_wh: float | None = None
+    counted_at_s: float | None = None
     drawn_in: tuple[ConnectorRef, TransactionId] | None = None
     is_warned: bool = False
 

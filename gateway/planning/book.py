@@ -175,11 +175,7 @@ def become(
 
 
 def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
-    """Return what has become of promises by themselves at an instant: nobody confirmed, nobody came.
-
-    A vehicle that was there is fulfilled or broken by what it was delivered; broken is what could be
-    served by nobody when it was to come.
-    """
+    """Return what has become of promises by themselves at an instant: nobody confirmed, nobody came."""
     became: list[tuple[str, PromiseState]] = []
     for promise in book.promises.values():
         is_held = promise.state is PromiseState.HELD
@@ -187,16 +183,24 @@ def lapsed(book: Book, at_s: float) -> tuple[tuple[str, PromiseState], ...]:
             continue
         if is_held:
             became.append((promise.id, PromiseState.EXPIRED))
-        elif promise.state is PromiseState.CONFIRMED:
-            # Nobody comes to draw plainly, and nobody measures it.
-            state = PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
-            # Whether somebody came to what could serve nobody is not known.
-            became.append((promise.id, PromiseState.BROKEN if promise.let_down else state))
-        elif promise.state is PromiseState.ARRIVED:
-            is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
-            state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
-            became.append((promise.id, state))
+        elif promise.state.is_open:
+            became.append((promise.id, ended_as(promise)))
     return tuple(became)
+
+
+def ended_as(promise: Reservation) -> PromiseState:
+    """Return what has become of a promise by its end.
+
+    A vehicle that was there is fulfilled or broken by what it was delivered; broken is what could be
+    served by nobody when it was to come.
+    """
+    if promise.state is PromiseState.ARRIVED:
+        is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
+        return PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
+    if promise.let_down:
+        return PromiseState.BROKEN  # Whether somebody came to what could serve nobody is not known.
+    # Nobody comes to draw plainly, and nobody measures it.
+    return PromiseState.FULFILLED if promise.is_plain_draw else PromiseState.NO_SHOW
 
 
 def without(book: Book, promise_id: str) -> Book:

@@ -159,9 +159,14 @@ class BookKeeper:
         promises = {**self.book.promises, promise.id: promise}
         self.book = replace(self.book, promises=promises)
 
+    def set_aside(self, promise: Reservation) -> None:
+        """Take a promise out of the book whose time is over, and of which it is not known what became."""
+        self.book = without(self.book, promise.id)
+
     def close(self, closing: Reservation, state: PromiseState, now_s: float) -> Reservation:
         """Note what has become of a promise by itself, with the cause `closing` tells; return it."""
-        became = self.become(closing, state)
+        is_in_book = closing.id in self.book.promises
+        became = self.become(closing, state) if is_in_book else replace(closing, state=state)
         closed = replace(became, closed_at_s=now_s, cause=closing.cause, excuse=closing.excuse)
         self.shelf.note(replace(self.shelf.of(closed.id), promise=closed))
         return closed

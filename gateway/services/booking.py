@@ -151,6 +151,12 @@ class Booking:
         """Return how many promises are at risk, as far as was told."""
         return self._risks.count
 
+    @property
+    def unheard(self) -> Iterable[Reservation]:
+        """Return the promises that are over, and are judged once their stations have told all they kept."""
+        self.settle()
+        return self._fates.unheard
+
     def risk(self, reservation_id: str) -> Risk | None:
         """Return how a promise stood at the last look; None before its first, and once it is closed."""
         is_open = reservation_id in self._keeper.book.promises

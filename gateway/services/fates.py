@@ -11,6 +11,7 @@ from gateway.domain.charging import EndCause
 from gateway.domain.events import (
     ConnectorMetered,
     Event,
+    StationConnected,
     StationDisconnected,
     TransactionEnded,
     TransactionStarted,
@@ -23,7 +24,7 @@ from gateway.domain.tokens import is_same
 from gateway.planning.absence import Away
 from gateway.planning.answers import UnknownReservationError
 from gateway.planning.asking import AskError, Places
-from gateway.planning.book import Book, BookError, lapsed
+from gateway.planning.book import Book, BookError, ended_as, lapsed
 from gateway.planning.calibrate import (
     KEPT_RATIO,
     LATE_S,
@@ -38,6 +39,7 @@ from gateway.planning.quote_words import clock_said, kwh_apart, kwh_said, place_
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
 from gateway.services.registers import Registers
+from gateway.services.unheard import Unheard, ratio_before
 
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
@@ -75,6 +77,7 @@ class Fates:
         self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
         self._registers = Registers(places.most_w)
+        self.unheard = Unheard(places)
         self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
@@ -114,8 +117,13 @@ class Fates:
                     self._missed[place] = now_s, f"{NOT_BY_ITSELF[fact.cause]} at {at}"
             case ConnectorMetered():
                 self._meter(fact, now_s)
+            case StationConnected():
+                self.unheard.hear(fact, now_s)
+                self._settled = None
             case StationDisconnected():
+                self.unheard.hear(fact, now_s)
                 self._registers.lose(fact)
+                self._settled = None
             case _:
                 pass
 
@@ -212,6 +220,9 @@ class Fates:
         before = self._keeper.book
         if before is self._settled and now_s < self._due_at_s:
             return
+        for promise in self.unheard:
+            # Whoever was on time has come for it, and not for the next.
+            self._see_late(promise, now_s)
         for promise in tuple(self._keeper.book.promises.values()):
             if promise.state is PromiseState.CONFIRMED:
                 self._see_arrival(promise, now_s)
@@ -220,11 +231,17 @@ class Fates:
                 self.deliveries.follow(promise)
                 self._see_departure(promise, now_s)
         for name, state in lapsed(self._keeper.book, now_s):
-            self._close(self._keeper.book.promises[name], state, now_s, has_left=False)
+            promise = self._keeper.book.promises[name]
+            if self._may_be_more(promise, state, now_s):
+                self._keeper.set_aside(promise)
+                self.unheard.put(promise)
+            else:
+                self._close(promise, state, now_s, has_left=False)
         now = self._keeper.book
         # What has become of one may leave another the connector that its vehicle is at.
         self._settled = now if now is before else None
-        dues_s = (self._due_s(promise, now_s) for promise in now.promises.values())
+        dues_s = [self._due_s(promise, now_s) for promise in now.promises.values()]
+        dues_s += [self.unheard.due_at_s(promise) for promise in self.unheard]
         self._due_at_s = min(dues_s, default=float("inf"))
 
     def _due_s(self, promise: Reservation, now_s: float) -> float:
@@ -274,24 +291,54 @@ class Fates:
                 self._keeper.say(moved)
                 promise = moved
         if place != promise.place:
-            self._say_cause(promise, f"its vehicle came to {place_said(place)} instead")
+            self._say_cause(promise, _elsewhere_said(place))
             return
-        cause = _occupied_said(promise)
+        self._arrive(promise, self._keeper.become(promise, PromiseState.ARRIVED), now_s)
+
+    def _arrive(self, promise: Reservation, arrived: Reservation, now_s: float) -> None:
+        """Note that the vehicle of a promise is at its connector, as it was and as it is now."""
+        place, cause = promise.place, _occupied_said(promise)
         memory = self._of_its_stay(promise, place)
         now = replace(
-            self._keeper.become(promise, PromiseState.ARRIVED),
+            arrived,
             delivered_wh=memory.promise.delivered_wh,
             allowed_wh=memory.promise.delivered_wh,  # What it has had early it was allowed.
             cause=cause if promise.cause == cause else "",
             arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )
-        self._keeper.say(now)
+        self._say(now)
         self.deliveries.take(now)
         self._keeper.shelf.note(replace(memory, promise=now))
 
+    def _may_be_more(self, promise: Reservation, state: PromiseState, now_s: float) -> bool:
+        """Return whether a promise may be kept by what its station has not told yet."""
+        if promise.is_plain_draw or state not in (PromiseState.BROKEN, PromiseState.NO_SHOW):
+            return False
+        return now_s < self.unheard.due_at_s(promise)
+
+    def _see_late(self, promise: Reservation, now_s: float) -> None:
+        """Note of a promise that is over what its station has told since, and judge it in time."""
+        place = self.deliveries.place_of(promise)
+        if promise.state is PromiseState.CONFIRMED and place is not None:
+            came_at_s = self.deliveries.came_at_s(place)
+            is_in_time = came_at_s is not None and came_at_s < promise.closes_at_s
+            if is_in_time and place == promise.place:
+                self._arrive(promise, replace(promise, state=PromiseState.ARRIVED), now_s)
+            elif is_in_time:
+                self._say_cause(promise, _elsewhere_said(place))
+        if now_s >= self.unheard.due_at_s(promise):
+            (promise,) = (each for each in self.unheard if each.id == promise.id)
+            self._close(promise, ended_as(promise), now_s, has_left=False)
+
+    def _say(self, promise: Reservation) -> None:
+        if promise in self.unheard:
+            self.unheard.put(promise)
+        else:
+            self._keeper.say(promise)
+
     def _say_cause(self, promise: Reservation, cause: str) -> None:
         if promise.cause != cause:
-            self._keeper.say(replace(promise, cause=cause))
+            self._say(replace(promise, cause=cause))
 
     def _is_another_s(self, promise: Reservation, place: str) -> bool:
         """Return whether another holder was promised a connector for the vehicle of a promise."""
@@ -343,32 +390,54 @@ class Fates:
         missed = self._missed_since(promise.place, promise.opens_at_s, now_s)
         let_down = missed or promise.let_down
         cause = _cause(replace(promise, let_down=let_down), state, excuse)
+        if promise in self.unheard and now_s < self.unheard.told_at_s(promise):
+            cause += ", as far as its station was heard"
+        self.unheard.take_out(promise)
         closed = self._keeper.close(replace(promise, cause=cause, excuse=excuse), state, now_s)
         if outcome_of(closed) is not None:
             self._scored.append(closed)
             self._report = None
 
     def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
-        place = str(fact.connector)
-        promise = self._drawn_for(fact.connector, now_s)
-        if promise is None:
-            self._registers.count(fact)
-            return
-        memory = self._of_its_stay(promise, place)
-        if memory.register_wh is not None:
-            lasted_s = now_s - promise.made_at_s
-            self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
-        given_wh, since_s = self._registers.count(fact), now_s - promise.made_at_s
-        if not memory.promise.delivered_wh and since_s >= 0:
-            # What its vehicle drew unheard before it was made is not given for it.
-            given_wh = min(given_wh, self._registers.most_wh(place, since_s))
-        delivered_wh = max(0.0, memory.promise.delivered_wh + given_wh)
-        self._count(memory, delivered_wh, self._registers.shown_wh(place))
+        place, told_at_s = str(fact.connector), now_s - fact.age_s
+        late, next_one = self._late_at(fact.connector), self._drawn_for(fact.connector, now_s)
+        its = [promise for promise in (late, next_one) if promise is not None]
+        memories = [self._of_its_stay(promise, place) for promise in its]
+        for memory in memories:
+            if memory.register_wh is not None:
+                lasted_s = now_s - memory.promise.made_at_s
+                self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
+        left_wh = self._registers.count(fact)
+        for memory in memories:
+            given_wh, since_s = left_wh, now_s - memory.promise.made_at_s
+            if memory.promise is late:
+                given_wh *= self._ratio_in_time(memory, told_at_s)
+            if not memory.promise.delivered_wh and since_s >= 0:
+                # What its vehicle drew unheard before it was made is not given for it.
+                given_wh = min(given_wh, self._registers.most_wh(place, since_s))
+            left_wh -= given_wh
+            delivered_wh = max(0.0, memory.promise.delivered_wh + given_wh)
+            counted = replace(memory, counted_at_s=told_at_s)
+            self._count(counted, delivered_wh, self._registers.shown_wh(place))
+
+    def _ratio_in_time(self, memory: PromiseMemory, told_at_s: float) -> float:
+        """Return how much of what a reading tells was given before the end of a promise that is over."""
+        came_at_s = self.deliveries.came_at_s(memory.promise.place)
+        since_s = max(at_s for at_s in (memory.counted_at_s, came_at_s, -inf) if at_s is not None)
+        return ratio_before(memory.promise.closes_at_s, since_s=since_s, until_s=told_at_s)
+
+    def _late_at(self, connector: ConnectorRef) -> Reservation | None:
+        """Return the promise that is over for which what a connector's vehicle drew before is told."""
+        for promise in self.unheard.at(connector):
+            if promise.state is PromiseState.ARRIVED and self._is_drawn_for(connector, promise):
+                return promise
+        return None
 
     def _begin_counting(self, fact: TransactionStarted) -> None:
         """Take note of what a connector's meter showed when a vehicle came."""
         place, stay = str(fact.connector), (fact.connector, fact.transaction)
-        begun = [p for p in self._keeper.book.at(place) if p.state is PromiseState.ARRIVED]
+        its = (*self.unheard.at(fact.connector), *self._keeper.book.at(place))
+        begun = [p for p in its if p.state is PromiseState.ARRIVED]
         memories = [replace(self._keeper.shelf.of(p.id), promise=p) for p in begun]
         if any(memory.drawn_in == stay for memory in memories):
             return  # Found running after a restart: it has not come anew.
@@ -394,7 +463,7 @@ class Fates:
 
     def _count(self, memory: PromiseMemory, delivered_wh: float, register_wh: float | None) -> None:
         counted = replace(memory.promise, delivered_wh=delivered_wh)
-        self._keeper.say(counted)
+        self._say(counted)
         self._keeper.shelf.count(replace(memory, promise=counted, register_wh=register_wh))
 
     def _drawn_for(self, connector: ConnectorRef, now_s: float) -> Reservation | None:
@@ -402,18 +471,25 @@ class Fates:
 
         One that has come before its time has what it draws until then as well, wherever it waits;
         a hold has it from the first, which may be confirmed, where it is for no promise.
-        One that has just left has what is told after it, if nobody can have come since unheard.
         """
         place, coming = str(connector), list[Reservation]()
-        is_free = place not in self.deliveries.occupied() and self._registers.is_heard(connector)
         for promise in self._keeper.book.promises.values():
             has_begun_here = promise.state is PromiseState.ARRIVED and promise.place == place
-            if has_begun_here and (is_free or self.deliveries.is_there(promise)):
+            if has_begun_here and self._is_drawn_for(connector, promise):
                 return promise
             if promise.state in COMING and (promise.place == place or now_s < promise.opens_at_s):
                 coming.append(promise)
         its = [promise for promise in coming if self.deliveries.is_at(place, promise)]
         return min(its, key=lambda p: (p.state is PromiseState.HELD, p.opens_at_s), default=None)
+
+    def _is_drawn_for(self, connector: ConnectorRef, promise: Reservation) -> bool:
+        """Return whether what a connector tells was drawn for a promise that has begun there.
+
+        One that has just left has what is told after it, if nobody can have come since unheard.
+        """
+        is_free = str(connector) not in self.deliveries.occupied()
+        is_its_end = is_free and self._registers.is_heard(connector)
+        return is_its_end or self.deliveries.is_there(promise)
 
     def _forget_early(self, fact: TransactionStarted | TransactionEnded) -> None:
         """Note that a vehicle has gone before its time: for what it comes back is still to be given.
@@ -433,6 +509,10 @@ class Fates:
 
 def _occupied_said(promise: Reservation) -> str:
     return f"another vehicle was at {place_said(promise.place)} in its time"
+
+
+def _elsewhere_said(place: str) -> str:
+    return f"its vehicle came to {place_said(place)} instead"
 
 
 def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> str:

@@ -151,7 +151,9 @@ class Quoting:
         book, now_s = self._book_now()
         asked = self._surroundings.asked(need, book, now_s)
         if need.replaces is not None:
-            return self._posed(need, asked, by, book, now_s, before=self._open(need.replaces, by))
+            return self._posed(
+                need, asked, by, book, now_s, before=self._open(need.replaces, by, book)
+            )
         question = self._posed(need, asked, by, book, now_s)
         its = self._surroundings.its_promise(asked, need, by.name, book, now_s)
         if its is None or need.criticality.rank > its.criticality.rank:
@@ -189,16 +191,17 @@ class Quoting:
             expires_at_s=now_s + QUOTE_VALID_S,
         )
 
-    def _open(self, reservation_id: str, by: Access) -> Reservation:
+    def _open(self, reservation_id: str, by: Access, book: Book) -> Reservation:
         """Return the reservation that something is asked in the place of.
 
         Raises:
             UnknownReservationError: `by` has no such reservation.
-            WrongStateError: it is closed.
+            WrongStateError: it is closed, or over.
         """
         before = self._find(reservation_id, by)
-        if not before.state.is_open:
-            message = f"the reservation {before.id} is {before.state}: ask without replaces"
+        if before.id not in book.promises:
+            is_now = "over" if before.state.is_open else str(before.state)
+            message = f"the reservation {before.id} is {is_now}: ask without replaces"
             raise WrongStateError(message)
         return before
 

@@ -13,7 +13,12 @@ import pytest
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
 from gateway.domain.access import Access, Role
-from gateway.domain.events import ConnectorMetered, TransactionEnded, TransactionStarted
+from gateway.domain.events import (
+    ConnectorMetered,
+    StationConnected,
+    TransactionEnded,
+    TransactionStarted,
+)
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import Memory
 from gateway.domain.needs import Criticality, Need, Objective
@@ -60,7 +65,7 @@ def booking(
     feed: Feed | None = None,
     tokens: TokenPolicy | None = None,
 ) -> Booking:
-    return Booking(
+    made = Booking(
         Wiring.of(small_site(stations)),
         ControlParameters(),
         clock=clock,
@@ -69,6 +74,9 @@ def booking(
         remembered=None if memory is None else memory.promises,
         tokens=tokens,
     )
+    for station in range(1, stations + 1):
+        made.hear(StationConnected(at_s=0.0, station=StationId(f"CP-{station:02}")))
+    return made
 
 
 def need(

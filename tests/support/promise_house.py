@@ -8,6 +8,7 @@ from gateway.domain.access import Access, Role
 from gateway.domain.charging import EndCause
 from gateway.domain.events import (
     ConnectorMetered,
+    StationConnected,
     StationDisconnected,
     TransactionEnded,
     TransactionStarted,
@@ -41,8 +42,13 @@ class House:
         were_there: tuple[Session, ...] = (),
         leaves_at_h: float | None = None,
         off_for_h: float = 0.0,
+        *,
+        is_in_reach: bool = True,
     ) -> None:
-        """Begin; `off_for_h` is how long ago the wall clock says something was last written down."""
+        """Begin; `off_for_h` is how long ago the wall clock says something was last written down.
+
+        Without `is_in_reach` no station has dialled yet.
+        """
         self.clock = VirtualClock()
         leaves_at_s: float | None = None
         if leaves_at_h is not None:
@@ -60,6 +66,8 @@ class House:
             doubt_s=steady.doubt_s,
             leaves_at_s=lambda: {} if leaves_at_s is None else {str(FIRST): leaves_at_s},
         )
+        for each in (FIRST, SECOND, THIRD) if is_in_reach else ():
+            self.is_back(each.station)
 
     async def promise(
         self,
@@ -114,6 +122,10 @@ class House:
         """Let the connection of a station be gone."""
         self.booking.hear(StationDisconnected(at_s=self.clock.monotonic_s(), station=station))
 
+    def is_back(self, station: StationId = FIRST.station) -> None:
+        """Let a station dial."""
+        self.booking.hear(StationConnected(at_s=self.clock.monotonic_s(), station=station))
+
     def leaves(
         self,
         connector: ConnectorRef = FIRST,
@@ -129,10 +141,13 @@ class House:
             )
         )
 
-    def shows(self, kwh: float, connector: ConnectorRef = FIRST) -> None:
+    def shows(self, kwh: float, connector: ConnectorRef = FIRST, *, min_ago: float = 0.0) -> None:
         self.booking.hear(
             ConnectorMetered(
-                at_s=self.clock.monotonic_s(), connector=connector, energy_wh=kwh * 1_000
+                at_s=self.clock.monotonic_s(),
+                connector=connector,
+                energy_wh=kwh * 1_000,
+                age_s=min_ago * 60,
             )
         )
 

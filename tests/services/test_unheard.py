@@ -1,0 +1,212 @@
+"""What becomes of promises whose station is out of reach as their time ends."""
+
+import pytest
+
+from gateway.domain.ids import TransactionId
+from gateway.domain.needs import Need
+from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.domain.sessions import Session
+from gateway.planning.answers import WrongStateError
+from gateway.services.unheard import ratio_before
+from tests.support.promise_house import FIRST, VANS, House
+from tests.support.virtual_time import run_virtual
+
+BROKEN, FULFILLED, NO_SHOW = PromiseState.BROKEN, PromiseState.FULFILLED, PromiseState.NO_SHOW
+
+
+async def lost_with_14_of_20_kwh(house: House, id_token: str | None = None) -> Reservation:
+    """Return a promise until 180 min from now whose station was lost after 161; it is the 190th."""
+    promise = await house.promise(id_token=id_token)
+    house.shows(0)
+    await house.passes(61)
+    house.comes(id_token=id_token)
+    await house.passes(100)
+    house.shows(14)
+    house.is_lost()
+    await house.passes(29)
+    return promise
+
+
+@pytest.mark.parametrize(
+    ("shown_kwh", "left_min_ago", "state", "delivered_wh"),
+    [
+        (23, None, FULFILLED, 14_000 + 9_000 * 19 / 29),  # It draws on: of 29 min 19 were in time.
+        (20, None, BROKEN, 14_000 + 6_000 * 19 / 29),
+        (20, 12, FULFILLED, 20_000),  # It had left in time.
+        (23, 5, FULFILLED, 14_000 + 9_000 * 19 / 24),
+        (17, 12, BROKEN, 17_000),
+    ],
+)
+def test_a_promise_is_judged_once_its_station_has_told_what_it_kept(
+    shown_kwh: float, left_min_ago: float | None, state: PromiseState, delivered_wh: float
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        assert house.of(promise).state is PromiseState.ARRIVED
+        house.is_back()
+        await house.passes(1)
+        if left_min_ago is None:
+            # A minute sooner it would have been the 29th.
+            house.shows(shown_kwh, min_ago=1)
+        else:
+            house.shows(shown_kwh, min_ago=left_min_ago + 1)
+            house.leaves()
+        await house.passes(3)
+        if left_min_ago is None:
+            house.shows(shown_kwh + 2)  # What it draws after the end is no concern of it.
+        assert house.of(promise).state is PromiseState.ARRIVED
+        await house.passes(2)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (state, None)
+        assert now.delivered_wh == pytest.approx(delivered_wh, rel=0.01)
+        assert "as far as" not in now.cause
+
+    run_virtual(test())
+
+
+def test_a_station_that_is_not_back_within_an_hour_is_judged_by_what_was_heard() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        await house.passes(49)
+        assert house.of(promise).state is PromiseState.ARRIVED
+        await house.passes(2)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (BROKEN, 14_000)
+        assert now.cause.endswith("were delivered by the end, as far as its station was heard")
+        house.is_back()
+        house.shows(20)
+        await house.passes(10)
+        assert house.of(promise) == now
+
+    run_virtual(test())
+
+
+def test_what_waits_for_its_station_holds_nothing_and_is_not_for_its_holder_to_change() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        assert promise.id not in house.booking.book.promises
+        assert [each.id for each in house.booking.unheard] == [promise.id]
+        with pytest.raises(WrongStateError):
+            await house.booking.cancel(promise.id, VANS)
+        with pytest.raises(WrongStateError, match="is over"):
+            house.booking.quote(Need(energy_wh=1_000, replaces=promise.id), VANS)
+        house.is_back()
+        await house.passes(6)
+        assert not list(house.booking.unheard)
+        assert house.of(promise).state is BROKEN
+
+    run_virtual(test())
+
+
+def test_what_was_kept_by_what_was_heard_waits_for_nothing() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=14)
+        house.shows(0)
+        await house.passes(61)
+        house.comes()
+        await house.passes(100)
+        house.shows(14)
+        house.is_lost()
+        await house.passes(20)
+        assert house.of(promise).state is FULFILLED
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("is_found_again", [False, True])
+@pytest.mark.parametrize("lives_min", [(29,), (22, 7)])
+def test_what_waits_for_its_station_waits_on_over_restarts(
+    lives_min: tuple[int, ...], *, is_found_again: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        house.shows(0)
+        await house.passes(61)
+        house.comes()
+        await house.passes(100)
+        house.shows(14)
+        there = Session(
+            connector=FIRST,
+            transaction=TransactionId("1"),
+            began_at_s=house.clock.now_at().timestamp() - 6_000,
+            id_token=None,
+            delivered_wh=14_000,
+        )
+        for life_min in lives_min:
+            memory = house.memory_of(promise)
+            were_there = () if is_found_again else (there,)
+            house = House({promise.id: memory}, were_there, is_in_reach=False)
+            await house.passes(life_min)
+            assert house.of(promise).state is PromiseState.ARRIVED
+        house.is_back()
+        if is_found_again:
+            house.comes(starts_kwh=0, min_ago=129)
+        house.shows(23)
+        await house.passes(6)
+        now = house.of(promise)
+        assert now.state is FULFILLED
+        assert now.delivered_wh == pytest.approx(14_000 + 9_000 * 19 / 29, rel=0.01)
+        again = House({promise.id: house.memory_of(promise)})
+        assert again.of(promise) == now
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("id_token", [None, "van-7"])
+@pytest.mark.parametrize(
+    ("came_min_ago", "state", "excuse"),
+    [(130, FULFILLED, None), (7, NO_SHOW, Excuse.NO_SHOW), (None, NO_SHOW, Excuse.NO_SHOW)],
+)
+def test_who_came_and_left_unheard_has_come(
+    id_token: str | None, came_min_ago: float | None, state: PromiseState, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token=id_token)
+        after = await house.promise(id_token=id_token, from_h=3.4, until_h=4)
+        await house.passes(50)
+        house.is_lost()
+        await house.passes(140)
+        assert house.of(promise).state is PromiseState.CONFIRMED
+        house.is_back()
+        if came_min_ago is not None:
+            house.comes(id_token=id_token, starts_kwh=10, min_ago=came_min_ago)
+            house.shows(30, min_ago=min(15, came_min_ago))
+            house.leaves()
+        await house.passes(6)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (state, excuse)
+        assert now.delivered_wh == (20_000 if state is FULFILLED else 0)
+        assert house.of(after).delivered_wh == 0
+
+    run_virtual(test())
+
+
+def test_what_flowed_after_the_end_is_given_to_the_next_promise() -> None:
+    async def test() -> None:
+        house = House()
+        await house.promise(id_token="van-7", from_h=3.0, until_h=5.0)
+        promise = await lost_with_14_of_20_kwh(house, "van-7")
+        house.is_back()
+        house.shows(23)
+        await house.passes(6)
+        (after,) = house.booking.book.promises.values()
+        assert after.state is PromiseState.ARRIVED
+        assert house.of(promise).delivered_wh == pytest.approx(19_900, rel=0.01)
+        assert house.of(promise).delivered_wh + after.delivered_wh == pytest.approx(23_000)
+
+    run_virtual(test())
+
+
+def test_what_flowed_while_nobody_listened_is_taken_to_have_flowed_evenly() -> None:
+    assert ratio_before(10.0, since_s=0.0, until_s=40.0) == 0.25
+    assert ratio_before(10.0, since_s=0.0, until_s=10.0) == 1.0
+    assert ratio_before(10.0, since_s=10.0, until_s=10.0) == 1.0
+    assert ratio_before(10.0, since_s=20.0, until_s=40.0) == 0.0
+    assert ratio_before(10.0, since_s=20.0, until_s=20.0) == 0.0
+    assert ratio_before(10.0, since_s=float("-inf"), until_s=40.0) == 1.0
