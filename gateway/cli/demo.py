@@ -217,6 +217,8 @@ def demo_command(
     Meters and charging stations are simulated in a process of their own, on free ports of this
     machine. Things go wrong in the building while it runs; it reports what came of it.
 
+    Nobody outside hears of it: the webhooks of the site file are not called.
+
     Exits with 0 only if the building saw no invariant violated.
     """
     del no_browser
