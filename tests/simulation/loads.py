@@ -7,8 +7,8 @@ from drivers.sim.report import Report
 from drivers.sim.scenario import DrawAt, Scenario, StepAt
 from gateway.domain.ids import CircuitId
 from gateway.services.promised_room import SHORT_FOR_S
+from tests.simulation.car_parks import full_car_park
 from tests.simulation.harness import Run
-from tests.simulation.stories import full_car_park
 
 LASTS_S = 2_100.0
 FIRST_S = 820.0  # By then vehicles have all there is.

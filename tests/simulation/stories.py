@@ -6,15 +6,30 @@ from dataclasses import replace
 from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.generator import generate
 from drivers.sim.plant import Plant
-from drivers.sim.scenario import DrawAt, Happening, LimitAt, Scenario, ScenarioKind, StepAt, Visit
+from drivers.sim.scenario import DrawAt, Scenario, ScenarioKind, StepAt, Visit
 from drivers.sim.sites import CARPARK, one_circuit
 from gateway.control.state import SiteState
-from gateway.domain.circuits import Site, Source, SourceKind
+from gateway.domain.circuits import Source, SourceKind
 from gateway.domain.electric import Phase
 from gateway.domain.ids import SourceId, StationId
-from tests.simulation.acts import Act, Story, all_is_shared
+from tests.simulation.acts import Act, Story
+from tests.simulation.car_parks import (
+    LONGEST_S,
+    climb_of_base,
+    fault_of,
+    full_car_park,
+    gateway_killed,
+    limited_to,
+    of_all_stations,
+    of_such,
+    once_shared,
+    reduced_to,
+    step_of_base,
+    with_base,
+    with_circuit,
+    with_vehicles,
+)
 
-LONGEST_S = 1_800.0  # No story takes as long.
 RAISED_S = 3.0  # A moment ago: a raise and the answer to it.
 ROGUE = StationId("CP-01")  # Two connectors of 32 A.
 AWAY, SMALL, LAST = (
@@ -35,96 +50,10 @@ def seed(kind: str, number: int, *, until_s: float) -> Callable[[], Scenario]:
     return scenario
 
 
-def _busy_car_park(duration_s: float) -> Scenario:
-    return replace(generate(ScenarioKind.HARSH, 1, duration_s=duration_s), steps=())
-
-
-def full_car_park(duration_s: float = LONGEST_S) -> Scenario:
-    """Return a car park in which everybody is there from the start and takes all it is given."""
-    park = _busy_car_park(duration_s)
-    first = {visit.connector: visit for visit in reversed(park.visits)}
-    visits = (replace(visit, at_s=10.0, leave_s=duration_s + 200.0) for visit in first.values())
-    park = replace(
-        park,
-        visits=tuple(visits),
-        stations=tuple(replace(station, offers_whole_amps=False) for station in park.stations),
-        base=tuple(replace(load, noise_a=0.05) for load in park.base),
-    )
-    return _with_vehicles(
-        park,
-        need_wh=80_000.0,
-        taper_wh=1.0,
-        max_a=32.0,
-        draw_ratio=1.0,
-        ripple_a=0.0,
-        draws_whole_amps=False,
-    )
-
-
-def _with_vehicles(park: Scenario, **traits: float) -> Scenario:
-    """Return a car park to which such vehicles come."""
-    return replace(park, visits=tuple(_of_such(visit, **traits) for visit in park.visits))
-
-
-def _of_such(visit: Visit, **traits: float) -> Visit:
-    return replace(visit, vehicle=replace(visit.vehicle, **traits))  # type: ignore[arg-type]
-
-
-def _with_base(park: Scenario, **traits: float) -> Scenario:
-    base = (replace(load, **traits) for load in park.base)  # type: ignore[arg-type]
-    return replace(park, base=tuple(base))
-
-
-def _with_circuit(park: Scenario, **declared: object) -> Scenario:
-    (circuit,) = park.site.circuits
-    changed = replace(circuit, **declared)  # type: ignore[arg-type]
-    return replace(park, site=replace(park.site, circuits=(changed,)))
-
-
-def _at(names: set[StationId], park: Scenario, site: Site) -> Scenario:
-    """Return a car park that is at a site of which it has these stations alone."""
-    return replace(
-        park,
-        site=replace(site, stations=tuple(s for s in site.stations if s.id in names)),
-        stations=tuple(traits for traits in park.stations if traits.station in names),
-        visits=tuple(visit for visit in park.visits if visit.connector.station in names),
-    )
-
-
-def _once_shared(*happenings: Happening, lasts_s: float) -> Act:
-    """Return what happens once all is shared."""
-    return Act(when=all_is_shared, then=happenings, lasts_s=lasts_s)
-
-
-def _step(at_s: float, amps: float) -> StepAt:
-    return StepAt(at_s=at_s, circuit=CARPARK, delta_a=(amps, amps, amps))
-
-
-def _limit(amps: float) -> LimitAt:
-    return LimitAt(at_s=0.0, circuit=CARPARK, limit_a=amps)
-
-
-def _climb(from_s: float, amps: float) -> tuple[StepAt, ...]:
-    """Return three steps of base in a minute, each of which vehicles can make room for."""
-    return tuple(_step(from_s + 30.0 * at, amps / 3) for at in range(3))
-
-
-def _fault(kind: FaultKind, subject: str, at_s: float, until_s: float, value: float = 0.0) -> Fault:
-    return Fault(kind=kind, at_s=at_s, until_s=until_s, subject=subject, value=value)
-
-
-def _of_all_stations(kind: FaultKind, at_s: float, until_s: float) -> tuple[Fault, ...]:
-    return tuple(_fault(kind, station.id, at_s, until_s) for station in one_circuit().stations)
-
-
-def _killed(at_s: float, until_s: float) -> Fault:
-    return _fault(FaultKind.GATEWAY_KILL, "", at_s, until_s)
-
-
 def _step_behind(fault: FaultKind) -> Story:
     return Story.of(
         full_car_park(),
-        _once_shared(_fault(fault, METER, 0.0, 200.0), _step(20.0, 26.0), lasts_s=200.0),
+        once_shared(fault_of(fault, METER, 0.0, 200.0), step_of_base(20.0, 26.0), lasts_s=200.0),
     )
 
 
@@ -138,39 +67,103 @@ def step_behind_a_frozen_meter() -> Scenario:
     return _step_behind(FaultKind.METER_FROZEN)
 
 
+def _out_of_reach(*, stations_from_s: float) -> tuple[Fault, ...]:
+    """Return how a network fails: the meter is lost at once, and all stations some seconds later."""
+    lost = fault_of(FaultKind.METER_LOST, METER, 0.0, 100.0)
+    return lost, *of_all_stations(FaultKind.STATION_LOST, stations_from_s, 100.0)
+
+
+def base_that_returns_when_all_is_lost() -> Scenario:
+    """Return a car park whose base falls, and is back once the meter is lost, and then the stations.
+
+    What fell has been free for nearly so long that it is given when the meter is lost.
+    """
+    lost = _out_of_reach(stations_from_s=9.0)
+    return Story.of(
+        with_base(full_car_park(), low_a=48.0, high_a=48.0, floor_a=0.0),
+        once_shared(step_of_base(0.0, -45.0), lasts_s=0.0),
+        Act(when=_is_soon_given_room, then=(*lost, step_of_base(20.0, 45.0)), lasts_s=100.0),
+    )
+
+
+def _is_soon_given_room(plant: Plant, state: SiteState) -> bool:
+    """Return whether room is given in some six seconds, when a meter lost now is stale."""
+    since_s = [since_s for since_s in state.memory.headroom_since_s if since_s is not None]
+    from_s = state.parameters.raise_after_s - 6.0
+    return bool(since_s) and plant.now_s - max(since_s) >= from_s
+
+
+def worst_case_when_all_is_lost() -> Scenario:
+    """Return a car park whose base is at its worst once the meter is lost, and then the stations."""
+    lost = _out_of_reach(stations_from_s=14.0)
+    park = with_base(full_car_park(), low_a=18.0, high_a=18.0, ceiling_a=60.0)
+    return Story.of(
+        replace(park, site=one_circuit(worst_case_base_ma=58_000)),
+        once_shared(*lost, step_of_base(25.0, 38.0), lasts_s=100.0),
+    )
+
+
+def more_than_the_worst_case_behind_a_lost_meter() -> Scenario:
+    """Return a car park whose base rises far above what was declared, once its meter is lost."""
+    lost = fault_of(FaultKind.METER_LOST, METER, 0.0, 80.0)
+    park = with_base(full_car_park(), low_a=18.0, high_a=18.0, ceiling_a=90.0)
+    return Story.of(
+        replace(park, site=one_circuit(worst_case_base_ma=20_000)),
+        once_shared(lost, step_of_base(40.0, 42.0), lasts_s=80.0),
+    )
+
+
+def step_that_only_a_pause_bears() -> Scenario:
+    """Return a car park of vehicles that take no more than 6 A, whose base steps far up."""
+    park = with_vehicles(full_car_park(), phase_count=3, max_a=6.0)
+    return Story.of(
+        with_base(park, low_a=45.0, high_a=45.0, ceiling_a=90.0),
+        once_shared(step_of_base(0.0, 39.0), lasts_s=80.0),
+    )
+
+
+def steps_to_a_little_over_the_rating() -> Scenario:
+    """Return a full car park whose base steps up twice inside its reserve, to 6 A over the rating."""
+    return Story.of(
+        with_base(full_car_park(), low_a=22.0, high_a=22.0, ceiling_a=90.0),
+        once_shared(step_of_base(0.0, 13.75), step_of_base(25.0, 13.75), lasts_s=100.0),
+    )
+
+
 def clamps_that_come_off() -> Scenario:
     """Return a full car park whose meter shows a tenth of what flows, before its base rises."""
-    off = _fault(FaultKind.METER_MISWIRED, METER, 0.0, 300.0, value=0.1)
-    return Story.of(full_car_park(), _once_shared(off, *_climb(60.0, 20.0), lasts_s=300.0))
+    off = fault_of(FaultKind.METER_MISWIRED, METER, 0.0, 300.0, value=0.1)
+    return Story.of(full_car_park(), once_shared(off, *climb_of_base(60.0, 20.0), lasts_s=300.0))
 
 
 def clamps_the_wrong_way_round() -> Scenario:
     """Return a full car park whose meter takes what is drawn for what is given, from the start."""
-    wrong = _fault(FaultKind.METER_MISWIRED, METER, 0.0, LONGEST_S, value=-1.0)
+    wrong = fault_of(FaultKind.METER_MISWIRED, METER, 0.0, LONGEST_S, value=-1.0)
     return Story.of(
-        replace(full_car_park(), faults=(wrong,)), _once_shared(*_climb(0.0, 20.0), lasts_s=240.0)
+        replace(full_car_park(), faults=(wrong,)),
+        once_shared(*climb_of_base(0.0, 20.0), lasts_s=240.0),
     )
 
 
 def step_beyond_reserve() -> Scenario:
     """Return a car park whose base steps up by more than the reserve."""
-    park = _with_base(full_car_park(), ceiling_a=90.0)
-    return Story.of(park, _once_shared(_step(0.0, 38.0), lasts_s=150.0))
+    park = with_base(full_car_park(), ceiling_a=90.0)
+    return Story.of(park, once_shared(step_of_base(0.0, 38.0), lasts_s=150.0))
 
 
 def step_inside_reserve() -> Scenario:
     """Return a full car park whose base steps up by less than the reserve, when no station obeys."""
-    rogues = _of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
-    return Story.of(full_car_park(), _once_shared(*rogues, _step(10.0, 14.0), lasts_s=110.0))
+    rogues = of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
+    return Story.of(full_car_park(), once_shared(*rogues, step_of_base(10.0, 14.0), lasts_s=110.0))
 
 
 def load_that_was_promised_room() -> Scenario:
     """Return a full car park in which a load draws at last what it was promised, when no station obeys."""
-    rogues = _of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
+    rogues = of_all_stations(FaultKind.STATION_DISOBEDIENT, 0.0, 110.0)
     draw = DrawAt(at_s=0.0, until_s=LONGEST_S, circuit=CARPARK, current_a=30.0)
-    park = _with_base(full_car_park(), ceiling_a=60.0)
+    park = with_base(full_car_park(), ceiling_a=60.0)
     return Story.of(
-        replace(park, draws=(draw,)), _once_shared(*rogues, _step(10.0, 30.0), lasts_s=110.0)
+        replace(park, draws=(draw,)), once_shared(*rogues, step_of_base(10.0, 30.0), lasts_s=110.0)
     )
 
 
@@ -184,7 +177,7 @@ def slow_reports() -> Scenario:
 
     The second time they were all seen to obey, and nobody knows on which phases vehicles draw.
     """
-    park = _with_vehicles(_with_slow_reports(full_car_park()), phase_count=3)
+    park = with_vehicles(_with_slow_reports(full_car_park()), phase_count=3)
     first = (replace(visit, leave_s=400.0) for visit in park.visits)
     second = (replace(visit, at_s=420.0) for visit in park.visits)
     return replace(park, visits=(*first, *second), duration_s=500.0)
@@ -194,11 +187,11 @@ def _one_that_stops(need_wh: float, *, base_a: float) -> Scenario:
     """Return a car park with a vehicle that stops from full power, which is reported late."""
     park = _with_slow_reports(full_car_park())
     visits = tuple(
-        _of_such(visit, need_wh=need_wh, phase_count=1)
+        of_such(visit, need_wh=need_wh, phase_count=1)
         for visit in park.visits
         if visit.connector.station == LAST
     )
-    return _with_base(replace(park, visits=visits), low_a=base_a, high_a=base_a, floor_a=0.0)
+    return with_base(replace(park, visits=visits), low_a=base_a, high_a=base_a, floor_a=0.0)
 
 
 def _is_nearly_full(plant: Plant, _state: SiteState) -> bool:
@@ -212,7 +205,7 @@ def _is_nearly_full(plant: Plant, _state: SiteState) -> bool:
 
 def vehicle_that_stops_while_answers_are_late() -> Scenario:
     """Return a car park whose vehicle stops while stations tell late what they are asked."""
-    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 90.0)
+    late = of_all_stations(FaultKind.STATION_LATE, 0.0, 90.0)
     return Story.of(
         _one_that_stops(700.0, base_a=38.0), Act(when=_is_nearly_full, then=late, lasts_s=90.0)
     )
@@ -224,29 +217,30 @@ def silent_station_whose_vehicle_stops() -> Scenario:
     Just before it does base takes as much on its phase: once the fall is forgotten, the meter shows
     what the last reading would explain.
     """
-    silent = _of_all_stations(FaultKind.STATION_SILENT, 0.0, LONGEST_S)
+    silent = of_all_stations(FaultKind.STATION_SILENT, 0.0, LONGEST_S)
     step = StepAt(at_s=0.0, circuit=CARPARK, delta_a=(0.0, 30.0, 0.0))
     return Story.of(
         _one_that_stops(700.0, base_a=10.0),
-        _once_shared(*silent, lasts_s=0.0),
-        Act(when=_is_nearly_full, then=(step, _step(120.0, 3.0)), lasts_s=190.0),
+        once_shared(*silent, lasts_s=0.0),
+        Act(when=_is_nearly_full, then=(step, step_of_base(120.0, 3.0)), lasts_s=190.0),
     )
 
 
 def step_just_over_the_rating() -> Scenario:
     """Return a car park whose base step carries it over its rating, and no further."""
     return Story.of(
-        _with_base(full_car_park(), ceiling_a=60.0), _once_shared(_step(0.0, 27.0), lasts_s=200.0)
+        with_base(full_car_park(), ceiling_a=60.0),
+        once_shared(step_of_base(0.0, 27.0), lasts_s=200.0),
     )
 
 
 def station_that_obeys_no_more() -> Scenario:
     """Return a full car park of which two stations obey no more."""
     rogues = [
-        _fault(FaultKind.STATION_RUNAWAY, station.id, 0.0, 300.0)
+        fault_of(FaultKind.STATION_RUNAWAY, station.id, 0.0, 300.0)
         for station in one_circuit().stations[-2:]
     ]
-    return Story.of(full_car_park(), _once_shared(*rogues, lasts_s=300.0))
+    return Story.of(full_car_park(), once_shared(*rogues, lasts_s=300.0))
 
 
 def room_while_answers_are_late() -> Scenario:
@@ -254,19 +248,19 @@ def room_while_answers_are_late() -> Scenario:
 
     Vehicles begin at once.
     """
-    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 150.0)
-    park = _with_vehicles(full_car_park(), phase_count=3, startup_s=1.0)
+    late = of_all_stations(FaultKind.STATION_LATE, 0.0, 150.0)
+    park = with_vehicles(full_car_park(), phase_count=3, startup_s=1.0)
     return Story.of(
-        _with_base(park, low_a=5.0, high_a=5.0, floor_a=0.0),
-        _once_shared(_limit(25.0), lasts_s=60.0),
-        _once_shared(*late, _limit(100.0), lasts_s=150.0),
+        with_base(park, low_a=5.0, high_a=5.0, floor_a=0.0),
+        once_shared(limited_to(25.0), lasts_s=60.0),
+        once_shared(*late, limited_to(100.0), lasts_s=150.0),
     )
 
 
 def cuts_while_answers_are_late() -> Scenario:
     """Return a car park that must cut when every station answers late."""
-    late = _of_all_stations(FaultKind.STATION_LATE, 0.0, 80.0)
-    return Story.of(full_car_park(), _once_shared(*late, _step(40.0, 14.0), lasts_s=80.0))
+    late = of_all_stations(FaultKind.STATION_LATE, 0.0, 80.0)
+    return Story.of(full_car_park(), once_shared(*late, step_of_base(40.0, 14.0), lasts_s=80.0))
 
 
 def stations_that_let_more_flow() -> Scenario:
@@ -278,7 +272,9 @@ def stations_that_let_more_flow() -> Scenario:
 
 def killed_where_more_flows_than_told() -> Scenario:
     """Return the same, whose gateway dies once it has learnt that."""
-    return Story.of(stations_that_let_more_flow(), _once_shared(_killed(0.0, 20.0), lasts_s=200.0))
+    return Story.of(
+        stations_that_let_more_flow(), once_shared(gateway_killed(0.0, 20.0), lasts_s=200.0)
+    )
 
 
 def _without(park: Scenario, names: set[StationId]) -> tuple[Scenario, list[Visit]]:
@@ -291,10 +287,10 @@ def _without(park: Scenario, names: set[StationId]) -> tuple[Scenario, list[Visi
 def _small_board() -> Scenario:
     """Return three stations of one connector on 40 A, beside 5 A of base."""
     site = one_circuit(worst_case_base_ma=20_000, fallback_ma=0)
-    board = _with_base(
-        _at({AWAY, SMALL, LAST}, full_car_park(), site), low_a=5.0, high_a=5.0, floor_a=4.0
+    board = with_base(
+        reduced_to({AWAY, SMALL, LAST}, full_car_park(), site), low_a=5.0, high_a=5.0, floor_a=4.0
     )
-    return _with_circuit(board, rating_ma=(40_000,) * 3)
+    return with_circuit(board, rating_ma=(40_000,) * 3)
 
 
 def station_that_never_obeyed() -> Scenario:
@@ -304,8 +300,8 @@ def station_that_never_obeyed() -> Scenario:
     is too late for the others to follow.
     """
     board, later = _without(_small_board(), {LAST})
-    late = (_fault(FaultKind.STATION_LATE, name, 20.0, 120.0) for name in (AWAY, SMALL))
-    comes = (_of_such(visit, phase_count=3, startup_s=33.0) for visit in later)
+    late = (fault_of(FaultKind.STATION_LATE, name, 20.0, 120.0) for name in (AWAY, SMALL))
+    comes = (of_such(visit, phase_count=3, startup_s=33.0) for visit in later)
     return Story.of(
         replace(
             board,
@@ -313,34 +309,34 @@ def station_that_never_obeyed() -> Scenario:
                 replace(traits, sends_meter_values=traits.station != LAST)
                 for traits in board.stations
             ),
-            faults=(_fault(FaultKind.STATION_RUNAWAY, LAST, 1.0, LONGEST_S),),
+            faults=(fault_of(FaultKind.STATION_RUNAWAY, LAST, 1.0, LONGEST_S),),
         ),
-        _once_shared(*comes, *late, lasts_s=120.0),
+        once_shared(*comes, *late, lasts_s=120.0),
     )
 
 
 def step_while_the_gateway_is_gone() -> Scenario:
     """Return a car park whose gateway dies before its base steps up."""
     return Story.of(
-        _with_base(full_car_park(), ceiling_a=60.0),
-        _once_shared(_killed(0.0, 180.0), _step(90.0, 32.0), lasts_s=200.0),
+        with_base(full_car_park(), ceiling_a=60.0),
+        once_shared(gateway_killed(0.0, 180.0), step_of_base(90.0, 32.0), lasts_s=200.0),
     )
 
 
 def stop_pressed_and_the_gateway_killed() -> Scenario:
     """Return a car park whose stop input is pressed, and whose gateway dies before its release."""
-    stop = _fault(FaultKind.STOP_PRESSED, "", 0.0, 250.0)
-    return Story.of(full_car_park(), _once_shared(stop, _killed(60.0, 160.0), lasts_s=300.0))
+    stop = fault_of(FaultKind.STOP_PRESSED, "", 0.0, 250.0)
+    return Story.of(full_car_park(), once_shared(stop, gateway_killed(60.0, 160.0), lasts_s=300.0))
 
 
 def limit_from_outside() -> Scenario:
     """Return a full car park whose circuit is told from outside to carry half."""
-    return Story.of(full_car_park(), _once_shared(_limit(50.0), lasts_s=150.0))
+    return Story.of(full_car_park(), once_shared(limited_to(50.0), lasts_s=150.0))
 
 
 def limit_on_power() -> Scenario:
     """Return a full car park whose supply may take 40 kVA, two thirds of its ratings."""
-    return _with_circuit(replace(full_car_park(), duration_s=400.0), power_limit_va=40_000)
+    return with_circuit(replace(full_car_park(), duration_s=400.0), power_limit_va=40_000)
 
 
 def _on_one_phase() -> Scenario:
@@ -348,7 +344,7 @@ def _on_one_phase() -> Scenario:
     park = replace(full_car_park(), duration_s=400.0)
     first_of = {c.ref: c.phases[0] for station in park.site.stations for c in station.connectors}
     visits = tuple(
-        _of_such(visit, phase_count=1)
+        of_such(visit, phase_count=1)
         for visit in park.visits
         if first_of[visit.connector] is Phase.L1
     )
@@ -357,12 +353,12 @@ def _on_one_phase() -> Scenario:
 
 def limit_on_the_neutral() -> Scenario:
     """Return a car park whose vehicles draw on one phase, and whose neutral carries 40 A."""
-    return _with_circuit(_on_one_phase(), neutral_ma=40_000)
+    return with_circuit(_on_one_phase(), neutral_ma=40_000)
 
 
 def limit_on_imbalance() -> Scenario:
     """Return a car park whose vehicles draw on one phase, which may be 40 A above the others."""
-    return _with_circuit(_on_one_phase(), imbalance_ma=40_000)
+    return with_circuit(_on_one_phase(), imbalance_ma=40_000)
 
 
 def cloud_over_the_roof() -> Scenario:
@@ -370,21 +366,21 @@ def cloud_over_the_roof() -> Scenario:
 
     Nobody measures the roof: the meter shows what is left of base behind it. Stations are out of reach.
     """
-    park = _with_base(full_car_park(), low_a=5.0, high_a=6.0, floor_a=0.0)
+    park = with_base(full_car_park(), low_a=5.0, high_a=6.0, floor_a=0.0)
     roof = Source(
         id=SourceId("roof"),
         circuit=CARPARK,
         kind=SourceKind.PV,
         nameplate_ma=(45_000, 45_000, 45_000),
     )
-    lost = _of_all_stations(FaultKind.STATION_LOST, 0.0, 160.0)
+    lost = of_all_stations(FaultKind.STATION_LOST, 0.0, 160.0)
     return Story.of(
         replace(
             park,
             site=replace(park.site, sources=(roof,)),
             reserve_a=((CARPARK, 15.0 + 45.0),),
         ),
-        _once_shared(*lost, _step(10.0, 45.0), lasts_s=160.0),
+        once_shared(*lost, step_of_base(10.0, 45.0), lasts_s=160.0),
     )
 
 
@@ -404,52 +400,53 @@ def vehicle_at_a_large_fallback() -> Scenario:
         else station
         for station in site.stations
     )
-    comes = [replace(_of_such(visit, startup_s=1.0, phase_count=3), at_s=10.0) for visit in later]
+    comes = [replace(of_such(visit, startup_s=1.0, phase_count=3), at_s=10.0) for visit in later]
     lost = [
         replace(fault, kind=FaultKind.STATION_REJECTS) if fault.subject == LAST else fault
-        for fault in _of_all_stations(FaultKind.STATION_LOST, 0.0, 110.0)
+        for fault in of_all_stations(FaultKind.STATION_LOST, 0.0, 110.0)
     ]
     return Story.of(
         replace(park, site=replace(site, stations=stations)),
-        _once_shared(*lost, *comes, lasts_s=110.0),
+        once_shared(*lost, *comes, lasts_s=110.0),
     )
 
 
 def large_rise_while_the_gateway_is_gone() -> Scenario:
     """Return a full car park whose base rises as far as it ever did, just after the gateway died."""
     return Story.of(
-        _with_base(full_car_park(), ceiling_a=80.0),
-        _once_shared(_killed(0.0, 150.0), _step(20.0, 38.0), lasts_s=200.0),
+        with_base(full_car_park(), ceiling_a=80.0),
+        once_shared(gateway_killed(0.0, 150.0), step_of_base(20.0, 38.0), lasts_s=200.0),
     )
 
 
 def base_above_its_worst_case() -> Scenario:
     """Return a car park whose base was far above its worst case, and is again once unseen."""
-    park = _with_circuit(full_car_park(), worst_case_base_ma=(40_000, 40_000, 40_000))
-    lost = _fault(FaultKind.METER_LOST, METER, 0.0, 190.0)
+    park = with_circuit(full_car_park(), worst_case_base_ma=(40_000, 40_000, 40_000))
+    lost = fault_of(FaultKind.METER_LOST, METER, 0.0, 190.0)
     return Story.of(
-        _with_base(park, ceiling_a=90.0),
-        _once_shared(*_climb(0.0, 48.0), lasts_s=200.0),
-        _once_shared(_step(0.0, -48.0), lasts_s=60.0),
-        _once_shared(lost, _step(40.0, 42.0), lasts_s=200.0),
+        with_base(park, ceiling_a=90.0),
+        once_shared(*climb_of_base(0.0, 48.0), lasts_s=200.0),
+        once_shared(step_of_base(0.0, -48.0), lasts_s=60.0),
+        once_shared(lost, step_of_base(40.0, 42.0), lasts_s=200.0),
     )
 
 
 def base_above_the_rating_thrice() -> Scenario:
     """Return a car park whose base climbs above the rating for some 25 s, three times."""
-    rise = (*_climb(0.0, 45.0), *_climb(90.0, 36.0), _step(175.0, -81.0))
+    rise = (*climb_of_base(0.0, 45.0), *climb_of_base(90.0, 36.0), step_of_base(175.0, -81.0))
     return Story.of(
-        _with_base(full_car_park(), low_a=22.0, high_a=22.0, ceiling_a=110.0),
-        *[_once_shared(*rise, lasts_s=lasts_s) for lasts_s in (240.0, 240.0, 320.0)],
+        with_base(full_car_park(), low_a=22.0, high_a=22.0, ceiling_a=110.0),
+        *[once_shared(*rise, lasts_s=lasts_s) for lasts_s in (240.0, 240.0, 320.0)],
     )
 
 
 def station_that_nothing_cuts() -> Scenario:
     """Return a car park in which one station alone, that obeys nobody, is too much with base."""
-    park = _with_base(full_car_park(), low_a=22.0, high_a=22.0)
-    rogue = _fault(FaultKind.STATION_RUNAWAY, ROGUE, 0.0, 100.0)
+    park = with_base(full_car_park(), low_a=22.0, high_a=22.0)
+    rogue = fault_of(FaultKind.STATION_RUNAWAY, ROGUE, 0.0, 100.0)
     return Story.of(
-        _with_vehicles(park, phase_count=3), _once_shared(rogue, _step(5.0, 17.0), lasts_s=100.0)
+        with_vehicles(park, phase_count=3),
+        once_shared(rogue, step_of_base(5.0, 17.0), lasts_s=100.0),
     )
 
 
@@ -457,7 +454,7 @@ def lost_station() -> Scenario:
     """Return a full car park of which a station is lost, and falls back."""
     return Story.of(
         full_car_park(),
-        _once_shared(_fault(FaultKind.STATION_LOST, ROGUE, 0.0, 170.0), lasts_s=170.0),
+        once_shared(fault_of(FaultKind.STATION_LOST, ROGUE, 0.0, 170.0), lasts_s=170.0),
     )
 
 
@@ -470,7 +467,7 @@ def lost_station_that_keeps_its_limit() -> Scenario:
     )
     return Story.of(
         replace(park, site=one_circuit(fallback_ma=0), stations=stations),
-        _once_shared(_fault(FaultKind.STATION_LOST, ROGUE, 0.0, 290.0), lasts_s=300.0),
+        once_shared(fault_of(FaultKind.STATION_LOST, ROGUE, 0.0, 290.0), lasts_s=300.0),
     )
 
 
@@ -482,8 +479,8 @@ def killed_beside_a_full_vehicle() -> Scenario:
     board, later = _without(_small_board(), {SMALL, LAST})
     comes = (replace(visit, at_s=300.0) for visit in later)
     return Story.of(
-        _with_vehicles(board, need_wh=1_500.0, phase_count=3),
-        Act(when=_is_full, then=(_killed(0.0, 20.0), *comes), lasts_s=1_200.0),
+        with_vehicles(board, need_wh=1_500.0, phase_count=3),
+        Act(when=_is_full, then=(gateway_killed(0.0, 20.0), *comes), lasts_s=1_200.0),
     )
 
 
@@ -496,10 +493,10 @@ def killed_in_the_midst_of_raises() -> Scenario:
 
     It does so again: what was raised may have been written by chance.
     """
-    killed = Act(when=_is_raised, then=(_killed(0.0, 3.0),), lasts_s=100.0)
+    killed = Act(when=_is_raised, then=(gateway_killed(0.0, 3.0),), lasts_s=100.0)
     return Story.of(
-        replace(_with_base(full_car_park(), floor_a=0.0), site=one_circuit(fallback_ma=0)),
-        _once_shared(_step(0.0, -18.0), lasts_s=10.0),
+        replace(with_base(full_car_park(), floor_a=0.0), site=one_circuit(fallback_ma=0)),
+        once_shared(step_of_base(0.0, -18.0), lasts_s=10.0),
         killed,
         killed,
     )
@@ -520,16 +517,20 @@ def killed_while_a_station_is_away() -> Scenario:
 
     It is back at once, and a station whose vehicle takes little, by a lease just renewed, is not.
     """
-    park = _at({ROGUE, AWAY}, full_car_park(), one_circuit(fallback_ma=0))
+    park = reduced_to({ROGUE, AWAY}, full_car_park(), one_circuit(fallback_ma=0))
     visits = tuple(
-        _of_such(visit, max_a=7.0) if visit.connector.station == AWAY else visit
+        of_such(visit, max_a=7.0) if visit.connector.station == AWAY else visit
         for visit in park.visits
     )
-    lost = _fault(FaultKind.STATION_LOST, AWAY, 0.0, 100.0)
+    lost = fault_of(FaultKind.STATION_LOST, AWAY, 0.0, 100.0)
     return Story.of(
-        _with_base(replace(park, visits=visits), floor_a=0.0),
-        _once_shared(lasts_s=0.0),
-        Act(when=_is_renewed, then=(lost, _killed(0.0, 2.0), _step(0.0, -18.0)), lasts_s=100.0),
+        with_base(replace(park, visits=visits), floor_a=0.0),
+        once_shared(lasts_s=0.0),
+        Act(
+            when=_is_renewed,
+            then=(lost, gateway_killed(0.0, 2.0), step_of_base(0.0, -18.0)),
+            lasts_s=100.0,
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from drivers.sim.faults import Fault, FaultKind
 from drivers.sim.scenario import Scenario, Visit
 from drivers.sim.sites import one_circuit
 from gateway.domain.circuits import ChargingStation
-from tests.simulation.stories import full_car_park
+from tests.simulation.car_parks import full_car_park
 
 COMES_FROM_S, COMES_BY_S = 480.0, 540.0  # By then others have all there is.
 DURATION_S = 720.0
