@@ -64,6 +64,7 @@ from gateway.services.listening import AGAIN_AFTER_S, keep_listening
 from gateway.services.loop_lag import watch_loop_lag
 from gateway.services.metering import poll_meters
 from gateway.services.obedience_alarms import ObedienceAlarms
+from gateway.services.place_alarms import PlaceAlarms
 from gateway.services.recollection import Recollection
 from gateway.services.recording import Recorder
 from gateway.services.releases import Releases
@@ -112,7 +113,7 @@ class Daemon:
         self.alarms, self._status, self._inbox = Alarms(self._clock), status, Inbox()
         fitted = [output.circuit for output in settings.trip_outputs]
         self._circuit_alarms = CircuitAlarms(self.alarms, fitted=fitted)
-        self._obedience_alarms = ObedienceAlarms(self.alarms)
+        self._station_alarms = ObedienceAlarms(self.alarms), PlaceAlarms(self.alarms)
         self._manager = manager or SdNotify({})
         self._heartbeat = Heartbeat(self._manager, self.alarms)
         self._buses = buses_of(settings, self._clock)
@@ -257,7 +258,8 @@ class Daemon:
         self._heartbeat.beat(cycle)
         self._trip_outputs.follow(cycle)
         self._circuit_alarms.follow(cycle)
-        self._obedience_alarms.follow(cycle)
+        for alarms in self._station_alarms:
+            alarms.follow(cycle)
         self._ratings.look()
         self._desk.note(cycle)
         if self._remembrance is not None:
