@@ -16,10 +16,11 @@ from drivers.ocpp.leases import (
     profile_id,
     quantise_ma,
 )
+from drivers.ocpp.places import Place, Places
 from drivers.ocpp.rpc import ConnectionLostError
 from drivers.ocpp.station import StationRecord, ToldConnector
 from gateway.domain.charging import CompositePeriod, RateUnit
-from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.errors import LimitRejectedError, NoPlaceError, StationUnreachableError
 from gateway.domain.events import FallbackInstalled
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.limits import CurrentLimit
@@ -76,12 +77,13 @@ class Words(Protocol):
 class Limits:
     """Puts limits into a station as leases over a fallback."""
 
-    __slots__ = ("_station", "_words")
+    __slots__ = ("_places", "_station", "_words")
 
     def __init__(self, station: StationRecord, words: Words) -> None:
         """Tell the station nothing yet."""
         self._station = station
         self._words = words
+        self._places = Places()
 
     async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
         """See `StationAdapter`."""
@@ -92,7 +94,14 @@ class Limits:
         self._forget_lease_of_another(number, transaction)
         if transaction is not None and not self._station.lacks_tx_profile:
             self._check_transaction_lease(number, limit)
-            status = await self._lease(number, limit, valid_for=valid_for, transaction=transaction)
+            try:
+                status = await self._lease(
+                    number, limit, valid_for=valid_for, transaction=transaction
+                )
+            except NoPlaceError:
+                if self._is_fallback_enough(number, limit):
+                    return
+                raise
             if status == "Accepted":
                 return
             if status not in _NOT_SUPPORTED:
@@ -165,11 +174,12 @@ class Limits:
     def _check_default_lease(self, number: int, limit: CurrentLimit) -> None:
         """Refuse a `TxDefaultProfile` lease where it would not lapse, or would wear too much.
 
-        A station with one level or one profile would put it in the fallback's place.
+        A station with one level would put it in the fallback's place, and one that does not say
+        how many profiles it keeps might.
         """
         known = self._station.capabilities
         detail = ""
-        if known is None or (known.stack_level or 0) < 1 or (known.profile_count or 0) < 2:
+        if known is None or (known.stack_level or 0) < 1 or known.profile_count is None:
             detail = "cannot keep a lease above its fallback"
         elif self._station.form.stack_level < 1:
             detail = "takes profiles on level 0 only"
@@ -189,6 +199,8 @@ class Limits:
         transaction: str | int | None,
     ) -> str:
         connector = self._station.told(number)
+        place = number, Role.DEFAULT_LEASE if transaction is None else Role.TRANSACTION_LEASE
+        had_place = await self._take_place(place, transaction)
         now_s = self._station.clock.monotonic_s()
         until_s = now_s + valid_for.total_seconds()
         if transaction is None:
@@ -214,7 +226,52 @@ class Limits:
         )
         if status == "Accepted":
             connector.note_accepted(lease_ma, until_s=until_s)
+        elif not had_place:
+            self._places.give_back(place)
         return status
+
+    async def _take_place(self, place: Place, transaction: str | int | None = None) -> bool:
+        """Take a place before its profile is sent; return whether it was taken already.
+
+        Where there are too few, leases that are in force no more give theirs, and before a
+        fallback those above their fallbacks as well.
+
+        Raises:
+            NoPlaceError: there is none.
+            StationUnreachableError: no answer in time.
+        """
+        places, known = self._places, self._station.capabilities
+        places.forget_ended(self._words.transaction_on)
+        if places.has(place):
+            return True
+        most = None if known is None else known.profile_count
+        if most is not None:
+            for lease in places.leases():
+                if places.count_with(place, self._station.connectors) <= most:
+                    break
+                if self._may_give_way(lease, place):
+                    await self._clear_lease(lease)
+            needed = places.count_with(place, self._station.connectors)
+            if needed > most:
+                what = "fallback" if place[1] is Role.FALLBACK else "limit beside the fallbacks"
+                detail = (
+                    f"with this {what} {needed} charging profiles are needed, and it keeps {most}"
+                )
+                raise NoPlaceError(self._station.id, detail)
+        places.take(place, transaction)
+        return False
+
+    def _may_give_way(self, lease: Place, to: Place) -> bool:
+        """Return whether a lease may be cleared for another profile: nothing must rise by it."""
+        number, role = lease
+        connector, is_default = self._station.told(number), role is Role.DEFAULT_LEASE
+        until_s = connector.default_until_s if is_default else connector.lease_until_s
+        if until_s <= self._station.clock.monotonic_s():
+            return True
+        if to[1] is not Role.FALLBACK and lease != (to[0], Role.DEFAULT_LEASE):
+            return False
+        fallback_ma = connector.fallback_ma
+        return fallback_ma is not None and (connector.lease_ma or 0) >= fallback_ma
 
     async def _install(self, profile: Profile, *, priority: Priority, key: str) -> str:
         payload = self._words.encode_profile(profile)
@@ -232,16 +289,24 @@ class Limits:
         Return whether there was one: it has a place where places may be few. Below the fallback
         it stays while it is in force, for what falls back must not rise.
         """
-        connector = self._station.told(profile.number)
-        if profile.role is not Role.TRANSACTION_LEASE or not connector.has_default:
+        place, default = (profile.number, profile.role), (profile.number, Role.DEFAULT_LEASE)
+        if profile.role is not Role.TRANSACTION_LEASE or not self._places.has(default):
             return False
-        is_over = connector.default_until_s <= self._station.clock.monotonic_s()
-        is_above = (connector.lease_ma or 0) >= (connector.fallback_ma or 0)
-        if not is_over and not is_above:
+        if not self._may_give_way(default, place):
             return False
-        await self._clear(profile.number, Role.DEFAULT_LEASE)
-        connector.has_default, connector.default_until_s = False, 0.0
+        await self._clear_lease(default)
         return True
+
+    async def _clear_lease(self, lease: Place) -> None:
+        """Clear a lease of ours, so that its place is free."""
+        number, role = lease
+        await self._clear(number, role)
+        self._places.give_back(lease)
+        connector, is_default = self._station.told(number), role is Role.DEFAULT_LEASE
+        if is_default:
+            connector.default_until_s = 0.0
+        if is_default is (connector.leased_to is None):  # It was the newest.
+            connector.lease_ma, connector.lease_until_s = None, 0.0
 
     async def _clear(self, number: int, role: Role) -> None:
         # "Unknown" is as good as "Accepted": there is none.
@@ -304,12 +369,19 @@ class Limits:
         connector = self._station.told(number)
         fallback_ma = self._quantise(limit)
         if not self._is_fallback(connector, limit):
+            place = number, Role.FALLBACK
             known_ma = connector.fallback_ma
             if known_ma is not None and fallback_ma >= known_ma and self._is_flash_spent:
                 raise LimitRejectedError(self._station.id, f"fallback: {FLASH_SPENT}")
+            had_place = await self._take_place(place)
             connector.fallback_ma = None  # Not known, should the answer be lost.
             await self._clear_whole()
-            await self._write_fallback(number, limit)
+            try:
+                await self._write_fallback(number, limit)
+            except LimitRejectedError:
+                if not had_place:
+                    self._places.give_back(place)
+                raise
             connector.fallback_ma = fallback_ma
             connector.fallback_phase_count = limit.phase_count
         self._station.context.post(
@@ -360,7 +432,8 @@ class Limits:
         """
         for role in (Role.TRANSACTION_LEASE, Role.DEFAULT_LEASE):
             await self._clear(number, role)
+            self._places.give_back((number, role))
         connector = self._station.connectors.get(number)
         if connector is not None:
             connector.lease_ma, connector.lease_until_s = None, 0.0
-            connector.has_default, connector.default_until_s = False, 0.0
+            connector.default_until_s = 0.0

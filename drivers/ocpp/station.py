@@ -42,17 +42,15 @@ class ToldConnector:
 
     A lease counts from before it is sent: without an answer it may be in force all the same.
     `leased_to` is the transaction it ends with, None if it is not one's. One for no transaction
-    is in force until `default_until_s` whatever ends, and has a place among the station's
-    profiles until it is cleared (`has_default`); `default_ma` is the last that was accepted, over
-    or not. `fallback_phase_count` matters where watts are
-    told. `is_alone` is true once what others left above the fallback is cleared.
+    is in force until `default_until_s` whatever ends; `default_ma` is the last that was accepted,
+    over or not. `fallback_phase_count` matters where watts are told. `is_alone` is true once what
+    others left above the fallback is cleared.
     """
 
     lease_ma: int | None = None
     lease_until_s: float = 0.0
     leased_to: str | int | None = None
     default_until_s: float = 0.0
-    has_default: bool = False
     default_ma: int | None = None
     fallback_ma: int | None = None
     fallback_phase_count: int | None = None
@@ -71,7 +69,6 @@ class ToldConnector:
         self.lease_until_s = max(self.lease_until_s, until_s)
         self.leased_to = transaction
         if transaction is None:
-            self.has_default = True
             self.default_until_s = max(self.default_until_s, until_s)
 
     def note_accepted(self, lease_ma: int, *, until_s: float) -> None:

@@ -21,6 +21,10 @@ class LimitRejectedError(StationError):
     """The station answered and refused: the limit before stands."""
 
 
+class NoPlaceError(LimitRejectedError):
+    """The station has no place for it and was not asked: the limit before stands, and will."""
+
+
 class StationUnreachableError(StationError):
     """No answer in time, or no connection: what is in force is unknown, assume the worst."""
 

@@ -13,7 +13,7 @@ from gateway.control.decide import Decision
 from gateway.control.orders import FallbackOrder, LimitOrder
 from gateway.control.parameters import ControlParameters
 from gateway.domain.circuits import ChargingStation
-from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.errors import LimitRejectedError, NoPlaceError, StationUnreachableError
 from gateway.domain.events import (
     LimitAcknowledged,
     LimitEvent,
@@ -29,6 +29,8 @@ from gateway.services.fallback_pace import FallbackPace
 _log = logging.getLogger(__name__)
 
 LATENCIES_KEPT = 2_000
+NO_PLACE_AGAIN_S = 60.0
+"""A place becomes free when a transaction ends or a lease lapses, not sooner for being asked."""
 
 
 class ProfileKind(StrEnum):
@@ -162,7 +164,13 @@ class _Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    NO_PLACE = "without a place"
     UNANSWERED = "unanswered"
+
+    @property
+    def counted(self) -> str:
+        """Return what it is counted as: that there is no place is a refusal like any other."""
+        return self.REJECTED if self is _Outcome.NO_PLACE else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +202,22 @@ class _Outgoing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Refused:
-    """A limit that did not get through, and when; since when none did, and whether it was told."""
+    """A limit that did not get through, and when; since when none did, and whether it was told.
+
+    Where there was no place for it, there is none for another raise either.
+    """
 
     at_s: float
     limit: CurrentLimit
     since_s: float
     is_told: bool
+    has_no_place: bool
+
+    def holds_back(self, order: LimitOrder, parameters: ControlParameters, now_s: float) -> bool:
+        """Return whether it is too soon for an order."""
+        again_s = NO_PLACE_AGAIN_S if self.has_no_place else parameters.resend_s
+        is_alike = order.limit == self.limit or (self.has_no_place and not order.is_cut)
+        return is_alike and now_s - self.at_s < again_s
 
 
 class _Line:
@@ -213,6 +231,7 @@ class _Line:
         self._has_questions = asyncio.Event()
         self._sequence: Counter[ConnectorRef] = Counter()
         self._refused: dict[ConnectorRef, _Refused] = {}
+        self._without_fallback: set[ConnectorRef] = set()
 
     def offer(self, outgoing: _Outgoing, *, decided_at_s: float) -> None:
         """Forget what was not sent, and have this instead."""
@@ -274,8 +293,7 @@ class _Line:
         clock, parameters = self._shared.clock, self._shared.parameters
         connector, sent_at_s = order.connector, clock.monotonic_s()
         refused = self._refused.get(connector)
-        is_repeat = refused is not None and refused.limit == order.limit
-        if refused is not None and is_repeat and sent_at_s - refused.at_s < parameters.resend_s:
+        if refused is not None and refused.holds_back(order, parameters, sent_at_s):
             return
         self._sequence[connector] += 1
         sequence, decided_at_s = self._sequence[connector], self._decided_at_s
@@ -299,7 +317,7 @@ class _Line:
             connector,
         )
         now_s = clock.monotonic_s()
-        self._shared.counters[f"limit {outcome}"] += 1
+        self._shared.counters[f"limit {outcome.counted}"] += 1
         self._note(connector, order.limit, outcome, detail, sent_at_s=sent_at_s)
         answer: LimitEvent
         match outcome:
@@ -314,7 +332,7 @@ class _Line:
                     for o in self._outgoing.limits
                     if (o.connector, o.limit) != (connector, order.limit)
                 ]
-            case _Outcome.REJECTED:
+            case _Outcome.REJECTED | _Outcome.NO_PLACE:
                 answer = LimitRejected(
                     at_s=now_s, connector=connector, sequence=sequence, detail=detail
                 )
@@ -341,6 +359,8 @@ class _Line:
         try:
             async with asyncio.timeout(self._shared.parameters.acknowledgement_s):
                 await call
+        except NoPlaceError as error:
+            return _Outcome.NO_PLACE, error.detail
         except LimitRejectedError as error:
             return _Outcome.REJECTED, error.detail
         except StationUnreachableError as error:
@@ -364,7 +384,8 @@ class _Line:
     ) -> None:
         """Remember a failure; tell once of those that last, and once when they are over.
 
-        Just after plugging in a refusal is usual: there is no transaction yet to be limited.
+        Just after plugging in a refusal is usual: there is no transaction yet to be limited. That
+        a station has no place lasts.
         """
         before = self._refused.pop(connector, None)
         if outcome is _Outcome.ACCEPTED:
@@ -374,11 +395,17 @@ class _Line:
         now_s = self._shared.clock.monotonic_s()
         since_s = sent_at_s if before is None else before.since_s
         is_told = before is not None and before.is_told
-        if not is_told and now_s - since_s >= self._shared.parameters.acknowledgement_s:
+        has_no_place = outcome is _Outcome.NO_PLACE
+        lasts = has_no_place or now_s - since_s >= self._shared.parameters.acknowledgement_s
+        if not is_told and lasts:
             is_told = True
             _log.warning("%s: limit %s: %s", connector, outcome, detail)
         self._refused[connector] = _Refused(
-            at_s=now_s, limit=limit, since_s=since_s, is_told=is_told
+            at_s=now_s,
+            limit=limit,
+            since_s=since_s,
+            is_told=is_told,
+            has_no_place=has_no_place,
         )
 
     async def _send_fallback(self, order: FallbackOrder) -> None:
@@ -391,9 +418,15 @@ class _Line:
         outcome, detail = await self._try(
             self._shared.driver.set_fallback(connector, order.limit), connector
         )
-        self._shared.counters[f"fallback {outcome}"] += 1
+        self._shared.counters[f"fallback {outcome.counted}"] += 1
         if outcome is _Outcome.ACCEPTED:
             pace.note_accepted(connector, limit_ma)
+            self._without_fallback.discard(connector)
             _log.info("%s: fallback %.1f A written", connector, limit_ma / 1_000)
-        else:
-            _log.warning("%s: fallback %s: %s", connector, outcome, detail)
+            return
+        if outcome is _Outcome.NO_PLACE:
+            pace.note_not_sent(connector)
+            if connector in self._without_fallback:
+                return
+            self._without_fallback.add(connector)
+        _log.warning("%s: fallback %s: %s", connector, outcome, detail)

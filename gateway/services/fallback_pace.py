@@ -40,6 +40,10 @@ class FallbackPace:
         self._tried[connector] = (now_s, limit_ma)
         self._writes_at_s[connector.station].append(now_s)
 
+    def note_not_sent(self, connector: ConnectorRef) -> None:
+        """Take back the newest write of a connector's station: nothing was worn by it."""
+        self._writes_at_s[connector.station].pop()
+
     def note_accepted(self, connector: ConnectorRef, limit_ma: int) -> None:
         """Remember what the station accepted."""
         self._accepted_ma[connector] = limit_ma

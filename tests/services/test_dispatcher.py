@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -296,6 +297,46 @@ def test_refusals_are_said_once_and_so_is_their_end(caplog: pytest.LogCaptureFix
     ]
 
 
+def test_where_a_station_has_no_place_it_is_said_at_once_and_asked_for_each_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    temper = Temper(has_no_place=True)
+
+    async def test(bench: Bench) -> None:
+        for second in range(200):
+            temper.has_no_place = second < 150
+            bench.offer(order("CP-01", 10 + second % 3))
+            await asyncio.sleep(1)
+
+    bench = on_bench(test, {"CP-01": temper})
+
+    at_s = [h.at_s for h in bench.stations.heard]
+    assert all(later - earlier >= 60 for earlier, later in pairwise(at_s[:4]))
+    refused = [fact for fact in bench.facts if isinstance(fact, LimitRejected)]
+    assert [fact.detail for fact in refused] == ["4 are needed, and it keeps 3"] * 3
+    assert bench.dispatcher.counters["limit rejected"] == 3
+    assert [r.getMessage() for r in caplog.records] == [
+        "CP-01/1: limit without a place: 4 are needed, and it keeps 3",
+        "CP-01/1 takes limits again",
+    ]
+
+
+def test_a_cut_does_not_wait_because_a_raise_had_no_place() -> None:
+    temper = Temper(has_no_place=True)
+
+    async def test(bench: Bench) -> None:
+        bench.offer(order("CP-01", 10))
+        await asyncio.sleep(1)
+        temper.has_no_place = False
+        bench.offer(order("CP-01", 12))
+        await asyncio.sleep(1)
+        bench.offer(order("CP-01", 0, is_cut=True))
+        await asyncio.sleep(1)
+
+    assert sent_to(on_bench(test, {"CP-01": temper}), "CP-01") == [10_000, 0]
+
+
 def test_a_refusal_that_does_not_last_is_not_worth_a_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -341,6 +382,26 @@ def test_a_days_writes_are_ten_and_come_back_a_day_later() -> None:
     at_s = [h.at_s for h in bench.stations.heard_of("fallback")]
     assert len([at for at in at_s if at < 86_400]) == 10
     assert len([at for at in at_s if at >= 86_400]) == 10
+
+
+def test_a_fallback_without_a_place_is_said_once_and_spends_no_write(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    temper = Temper(has_no_place=True)
+
+    async def test(bench: Bench) -> None:
+        for second in range(960):
+            temper.has_no_place = second < 890
+            bench.offer(fallbacks=fallback(6))
+            await asyncio.sleep(1)
+
+    bench = on_bench(test, {"CP-01": temper})
+
+    assert len(bench.stations.heard) == 16  # The last was written: none before wore anything.
+    assert any(isinstance(fact, FallbackInstalled) for fact in bench.facts)
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        "CP-01/1: fallback without a place: 4 are needed, and it keeps 3"
+    ]
 
 
 def test_a_prohibition_is_written_at_once_whatever_was_spent() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from gateway.domain.errors import LimitRejectedError, StationUnreachableError
+from gateway.domain.errors import LimitRejectedError, NoPlaceError, StationUnreachableError
 from gateway.domain.events import FallbackInstalled
 from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.limits import CurrentLimit
@@ -28,6 +28,7 @@ class Temper:
 
     takes_s: float = 0.05
     is_refusing: bool = False
+    has_no_place: bool = False
     has_bug: bool = False
     is_connected: bool = True
     is_unable_to_report: bool = False
@@ -89,6 +90,8 @@ class ScriptedStations:
             raise ZeroDivisionError("a bug of the driver")
         if temper.takes_s > self.deadline_s:
             raise StationUnreachableError(connector.station, "no answer in time")
+        if temper.has_no_place:
+            raise NoPlaceError(connector.station, "4 are needed, and it keeps 3")
         if temper.is_refusing:
             raise LimitRejectedError(connector.station, "Rejected")
 

@@ -436,7 +436,7 @@ def test_without_a_transaction_a_lease_lies_above_the_fallback_and_wears_flash()
     ("configuration", "said"),
     [
         ({"ChargeProfileMaxStackLevel": "0"}, "above its fallback"),
-        ({"MaxChargingProfilesInstalled": "1"}, "above its fallback"),
+        ({"MaxChargingProfilesInstalled": "some"}, "above its fallback"),
         ({}, "clock is not known"),
     ],
 )

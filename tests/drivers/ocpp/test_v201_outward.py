@@ -217,10 +217,7 @@ def test_a_station_that_denies_smart_charging_and_does_it_is_told_amperes() -> N
     ("options", "said"),
     [
         ({"variables": {"SmartChargingCtrlr.ProfileStackLevel": "0"}}, "above its fallback"),
-        (
-            {"max_limits": {"SmartChargingCtrlr.Entries.ChargingProfiles": 1.0}},
-            "above its fallback",
-        ),
+        ({"max_limits": {}}, "above its fallback"),
         ({"tells_time": False}, "clock is not known"),
     ],
 )
