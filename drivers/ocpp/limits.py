@@ -77,13 +77,15 @@ class Words(Protocol):
 class Limits:
     """Puts limits into a station as leases over a fallback."""
 
-    __slots__ = ("_places", "_station", "_words")
+    __slots__ = ("_places", "_station", "_swept", "_words")
 
     def __init__(self, station: StationRecord, words: Words) -> None:
         """Tell the station nothing yet."""
         self._station = station
         self._words = words
         self._places = Places()
+        self._swept: set[int] = set()
+        """The connectors of which nothing is left by an earlier run that a refusal may be due to."""
 
     async def set_limit(self, number: int, limit: CurrentLimit, *, valid_for: timedelta) -> None:
         """See `StationAdapter`."""
@@ -290,11 +292,15 @@ class Limits:
         it stays while it is in force, for what falls back must not rise.
         """
         place, default = (profile.number, profile.role), (profile.number, Role.DEFAULT_LEASE)
-        if profile.role is not Role.TRANSACTION_LEASE or not self._places.has(default):
+        # An earlier run's may have its place still; should it be below the fallback and in force,
+        # the connector counts at its fallback for one lease after our start (design §3).
+        is_left = self._station.is_remembered and profile.number not in self._swept
+        if profile.role is not Role.TRANSACTION_LEASE or not (is_left or self._places.has(default)):
             return False
         if not self._may_give_way(default, place):
             return False
         await self._clear_lease(default)
+        self._swept.add(profile.number)
         return True
 
     async def _clear_lease(self, lease: Place) -> None:

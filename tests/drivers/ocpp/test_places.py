@@ -6,6 +6,7 @@ import pytest
 
 from gateway.domain.errors import LimitRejectedError, NoPlaceError
 from gateway.domain.events import CapabilitiesRead, FallbackInstalled
+from gateway.domain.memory import Memory, StationMemory
 from tests.support import ocpp201_scenes as scenes
 from tests.support.ocpp16_station import Station16, station16
 from tests.support.ocpp201_scenes import FIRST, LEASE, SECOND, amperes
@@ -21,6 +22,7 @@ def with_places(
     scene: Callable[[Hall, Station16], Awaitable[None]],
     *,
     clock: PassingClock | None = None,
+    memory: Memory | None = None,
 ) -> None:
     """Run a scene with a 1.6 station that keeps so many profiles, says so, and shows its clock."""
     told = {"MaxChargingProfilesInstalled": str(count)}
@@ -33,7 +35,7 @@ def with_places(
                 await station.say_status(connector.number, "Preparing", timestamp=now())
             await scene(hall, station)
 
-    in_hall(run, clock=clock)
+    in_hall(run, clock=clock, memory=memory)
 
 
 def sent(station: Station16) -> list[int]:
@@ -173,6 +175,20 @@ def test_what_a_station_refused_has_no_place() -> None:
         assert station.installed == {11, 21, 23}
 
     with_places(3, scene)
+
+
+def test_the_lease_of_an_earlier_run_gives_its_place_to_a_transaction() -> None:
+    who = StationMemory(station=FIRST.station, vendor="Vendor", model="Model", firmware="1.0")
+
+    async def scene(hall: Hall, station: Station16) -> None:
+        station.installed = {11, 12}  # Over, and kept all the same.
+        await hall.driver.set_fallback(FIRST, amperes(6))
+        await station.start_transaction(1, timestamp=now())
+        await hall.driver.set_limit(FIRST, amperes(10), valid_for=LEASE)
+
+        assert station.installed == {11, 13}
+
+    with_places(2, scene, memory=Memory(stations={FIRST.station: who}))
 
 
 def test_a_2_0_1_station_is_not_sent_more_than_the_most_entries_it_has() -> None:
