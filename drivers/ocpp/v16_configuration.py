@@ -71,12 +71,12 @@ def read_capabilities(
     settings: Settings, *, vendor: str = "", model: str = "", firmware: str = ""
 ) -> StationCapabilities:
     """Return what the keys say. A station that names no rate unit takes amperes (§9.4.2)."""
-    setting = settings.get(RATE_UNIT)
+    setting, most = settings.get(RATE_UNIT), _read_integer(settings, PROFILES)
     return StationCapabilities(
         ocpp_version=OcppVersion.V16,
         rate_units=read_rate_units(setting.value if setting else ""),
         stack_level=_read_integer(settings, STACK_LEVEL),
-        profile_count=_read_integer(settings, PROFILES),
+        profile_count=None if most is None or most < 1 else most,
         period_count=_read_integer(settings, PERIODS),
         sample_interval_s=shortest_interval_s(settings),
         vendor=vendor,

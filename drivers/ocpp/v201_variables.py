@@ -135,7 +135,7 @@ def read_capabilities(
         ocpp_version=OcppVersion.V201,
         rate_units=frozenset() if has_none else read_rate_units(_read_text(model, RATE_UNIT)),
         stack_level=_read_integer(model, STACK_LEVEL),
-        profile_count=None if most is None else int(most),
+        profile_count=None if most is None or most < 1 else int(most),
         period_count=_read_integer(model, PERIODS),
         sample_interval_s=shortest_interval_s(model),
         vendor=vendor or _read_text(model, VENDOR),

@@ -58,7 +58,7 @@ class StationCapabilities:
     """What a station said of its smart charging, read before the first limit is sent.
 
     A value it did not tell is None. `profile_count` is how many charging profiles it can
-    hold, `stack_level` the highest stack level, `period_count` the most periods a schedule may
+    hold (one that tells less than 1 has told nothing), `stack_level` the highest stack level, `period_count` the most periods a schedule may
     have (1.6: ChargingScheduleMaxPeriods, ChargeProfileMaxStackLevel,
     MaxChargingProfilesInstalled; 2.0.1: SmartChargingCtrlr).
     """

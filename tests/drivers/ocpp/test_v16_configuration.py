@@ -45,6 +45,11 @@ def test_what_is_not_told_is_not_known() -> None:
     assert read.sample_interval_s is None
 
 
+@pytest.mark.parametrize(("said", "count"), [("0", None), ("-1", None), ("1", 1)])
+def test_a_station_that_keeps_no_profile_at_all_has_not_told(said: str, count: int | None) -> None:
+    assert read_capabilities(settings(MaxChargingProfilesInstalled=said)).profile_count == count
+
+
 @pytest.mark.parametrize(
     ("sampled", "aligned", "interval_s"),
     [("60", "900", 60), ("60", "0", 60), ("0", "0", None), ("60", "10", 10)],

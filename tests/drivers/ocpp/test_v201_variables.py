@@ -109,6 +109,7 @@ def test_a_station_takes_what_it_names_or_amperes(text: str, units: set[RateUnit
 def test_a_number_that_is_none_is_not_known() -> None:
     assert read_capabilities(model(level="many")).stack_level is None
     assert read_capabilities({}).profile_count is None
+    assert read_capabilities({PROFILES: Reported(most=0.0)}).profile_count is None
 
 
 def test_values_between_transactions_alone_are_not_values_while_charging() -> None:
