@@ -188,7 +188,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         """Take an event into the book and post what is news."""
         is_end = event.event_type == "Ended"
         book, station = self._station.book, self._station
-        told = book.end(transaction, written_at=heard.written_at) if is_end else book.enter(heard)
+        told = book.end(transaction, event=heard) if is_end else book.enter(heard)
         station.believe(transaction)
         if event.trigger_reason == "Trigger":
             station.answered.give()

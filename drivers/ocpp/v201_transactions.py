@@ -96,9 +96,9 @@ class TransactionBook:
     A station numbers the events of a transaction from 0 and sends one again until it is
     answered (2.0.1 E13), so one that is not newer than the last is no news. Events it kept
     while it had no connection may tell of what is long over: such a transaction is entered,
-    and announced only once it is heard of as something present (K02, remarks). A station that uses
-    an id again begins another transaction with a start later than all that was heard of the one
-    before.
+    and announced only once it is heard of as something present (K02, remarks), or with its end. A
+    station that uses an id again begins another transaction with a start later than all that was
+    heard of the one before.
     """
 
     __slots__ = ("_ended", "_running")
@@ -169,22 +169,29 @@ class TransactionBook:
             age_s=entry.age_s(event),
         )
 
-    def end(
-        self, transaction: str, *, is_sure: bool = True, written_at: datetime | None = None
-    ) -> Told:
-        """Enter the end of a transaction, known or not, that was written at a time or is inferred.
+    def end(self, transaction: str, *, is_sure: bool = True, event: Heard | None = None) -> Told:
+        """Enter the end of a transaction, known or not, that an event tells or that is inferred.
 
-        If it is not sure, what is heard of the transaction later begins it anew.
+        If it is not sure, what is heard of the transaction later begins it anew. One that began
+        unheard is announced with the event that ends it.
         """
         if transaction in self._ended:
             return Told(None, is_repeat=True)
         entry = self._running.pop(transaction, None)
         if is_sure:
             heard_at = None if entry is None else entry.last_written_at
-            self._note_end(transaction, written_at or heard_at)
+            self._note_end(transaction, heard_at if event is None else event.written_at or heard_at)
         if entry is None:
             return Told(None)
-        return Told(entry.number, ended=(transaction,) if entry.is_announced else ())
+        is_unheard = event is not None and not entry.is_announced and entry.number is not None
+        return Told(
+            entry.number,
+            is_begin=is_unheard,
+            ended=(transaction,) if entry.is_announced or is_unheard else (),
+            id_token=entry.id_token,
+            meter_start_wh=entry.meter_start_wh,
+            age_s=0.0 if event is None else entry.age_s(event),
+        )
 
     def _is_used_again(self, event: Heard) -> bool:
         """Return whether an event begins another transaction under the id of one that is over."""

@@ -345,9 +345,12 @@ def test_a_transaction_told_on_another_evse_leaves_the_one_before() -> None:
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
-def test_what_began_and_ended_without_a_connection_is_no_news() -> None:
+def test_what_began_and_ended_without_a_connection_is_told_with_its_end() -> None:
+    def register(energy_wh: float) -> list[dict[str, Any]]:
+        return [current(32, "L1"), {"value": energy_wh}]
+
     async def scene(hall: Hall) -> None:
-        past = now(ahead_s=-3_600)
+        past, later = now(ahead_s=-3_600), now(ahead_s=-1_800)
         async with station201(hall) as station:
             await station.say_event(
                 "Started",
@@ -356,13 +359,31 @@ def test_what_began_and_ended_without_a_connection_is_no_news() -> None:
                 timestamp=past,
                 offline=True,
                 state="Charging",
-                samples=[current(32, "L1")],
+                token="TAG",
+                samples=register(5_000),
             )
-            await station.say_event("Ended", "T1", timestamp=past, offline=True)
+            assert hall.facts_of(TransactionStarted) == []
+            samples = register(12_000)
+            for _ in range(2):
+                await station.say_event(
+                    "Ended", "T1", timestamp=later, offline=True, samples=samples
+                )
 
-        for kind in (TransactionStarted, TransactionEnded, ConnectorStatusChanged):
-            assert hall.facts_of(kind) == []
-        assert hall.facts_of(ConnectorMetered) == []
+        assert hall.facts_of(ConnectorStatusChanged) == []  # It charges no more.
+        kinds = (TransactionStarted, ConnectorMetered, TransactionEnded)
+        told = [fact for fact in hall.facts if isinstance(fact, kinds)]
+        assert [type(fact) for fact in told] == [*kinds]
+        (started,), (metered,) = (
+            hall.facts_of(TransactionStarted),
+            hall.facts_of(ConnectorMetered),
+        )
+        assert (started.connector, started.id_token, started.meter_start_wh) == (
+            FIRST,
+            "TAG",
+            5_000,
+        )
+        assert (metered.energy_wh, metered.current_a[0]) == (12_000, None)
+        assert [started.age_s, metered.age_s] == pytest.approx([3_600, 1_800], abs=10)
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
@@ -432,16 +453,17 @@ def test_a_start_that_nobody_answered_may_be_the_first_that_a_station_tells(
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
 
-def test_what_an_end_without_a_connection_shows_was_given_to_what_we_knew_to_run() -> None:
+def test_what_an_end_without_a_connection_shows_was_given_to_what_had_begun() -> None:
     async def scene(hall: Hall) -> None:
         past = now(ahead_s=-300)
         shown = [current(32, "L1"), {"value": 9_000, "context": "Transaction.End"}]
         async with station201(hall) as station:
             await station.say_event("Started", "T1", number=1)
             await station.say_event("Ended", "T1", timestamp=past, offline=True, samples=shown)
-            # Of this one nobody knew.
-            await station.say_event("Started", "T2", number=1, timestamp=past, offline=True)
-            await station.say_event("Ended", "T2", timestamp=past, offline=True, samples=shown)
+            # Of this one nobody knows that it had begun.
+            await station.say_event(
+                "Ended", "T2", number=1, timestamp=past, offline=True, samples=shown
+            )
 
         (metered,) = hall.facts_of(ConnectorMetered)
         assert (metered.connector, metered.current_a[0]) == (FIRST, None)

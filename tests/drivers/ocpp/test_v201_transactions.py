@@ -82,7 +82,7 @@ def test_how_long_ago_a_transaction_began_is_not_told_by_a_clock_that_was_lost()
 def test_an_id_used_again_is_another_transaction_and_a_start_sent_again_is_not() -> None:
     book = TransactionBook()
     book.enter(heard(at_s=0, is_start=True))
-    book.end("T1", written_at=AT + timedelta(seconds=60))
+    book.end("T1", event=heard(sequence=1, at_s=60))
 
     assert book.enter(heard(at_s=0, is_start=True)).is_repeat
     assert book.enter(heard(at_s=60, is_start=True)).is_repeat
