@@ -171,6 +171,10 @@ class OcppServer:
         except OSError as error:
             message = f"cannot listen for stations on {self._host}:{self._port}: {_why(error)}"
             raise CannotListenError(message) from error
+        if not server.sockets:  # So asyncio says that this machine has no such family of addresses.
+            raise CannotListenError(
+                f"cannot listen for stations on {self._host}: no such address here"
+            )
         async with asyncio.TaskGroup() as tasks, server:
             self._tasks = tasks
             self._listen_future().set_result(next(iter(server.sockets)).getsockname()[1])

@@ -198,7 +198,7 @@ class ReservationView(Answer):
 
     `holder` is the token it was made to. `confidence_now` is how sure it was when it was last looked
     at, while it is open; None before the first look. While it is `at_risk`, `why` says why.
-    One whose station is out of reach at its end stays as it was until that has told what it gave, an
+    One whose station is out of reach at its end stays open, and holds no room, until that has told what it gave, an
     hour at most.
     """
 

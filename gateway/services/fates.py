@@ -217,6 +217,7 @@ class Fates:
         Nothing has where the book and the vehicles are those it was seen to with last, and no
         time has come since at which something becomes of a promise by itself.
         """
+        self.unheard.begin(now_s)
         before = self._keeper.book
         if before is self._settled and now_s < self._due_at_s:
             return
@@ -226,7 +227,7 @@ class Fates:
         for promise in tuple(self._keeper.book.promises.values()):
             if promise.state is PromiseState.CONFIRMED:
                 self._see_arrival(promise, now_s)
-            elif promise.state is PromiseState.ARRIVED:
+            elif promise.state is PromiseState.ARRIVED and now_s < promise.closes_at_s:
                 # As of an earlier life, or unplugged for a moment: it is nobody else's meanwhile.
                 self.deliveries.follow(promise)
                 self._see_departure(promise, now_s)
@@ -264,12 +265,12 @@ class Fates:
             self._report = reliability_report(self._scored)
         return self._report
 
-    def _missed_since(self, place: str, since_s: float, now_s: float) -> str:
-        """Return what had a connector serve nobody since an epoch second, empty if nothing did."""
+    def _missed_since(self, place: str, since_s: float, until_s: float) -> str:
+        """Return what last had a connector serve nobody, empty if that was not in this time."""
         at_s, why = self._missed.get(place, (-inf, ""))
-        if at_s < since_s:
+        if not since_s <= at_s <= until_s:
             return ""
-        return why if isinstance(why, str) else why.was_said(at_s, now_s, self._zone)
+        return why if isinstance(why, str) else why.was_said(at_s, until_s, self._zone)
 
     def _see_arrival(self, promise: Reservation, now_s: float) -> None:
         """Note that the vehicle a promise was made to is there, once its time has begun.
@@ -353,7 +354,7 @@ class Fates:
         is_taken = place in self.deliveries.occupied() and not self.deliveries.is_there(promise)
         gone_since_s = self.deliveries.made_way_at_s if is_taken else self.deliveries.gone_since_s
         gone_s = gone_since_s(place)
-        if gone_s is None or now_s >= promise.closes_at_s:
+        if gone_s is None:
             return
         if not is_taken and now_s < self._returns_by_s(promise, gone_s):
             return
@@ -387,7 +388,9 @@ class Fates:
     ) -> None:
         is_scored = state is not PromiseState.EXPIRED and not promise.is_plain_draw
         excuse = excuse_of(promise, has_left=has_left) if is_scored else None
-        missed = self._missed_since(promise.place, promise.opens_at_s, now_s)
+        missed = self._missed_since(
+            promise.place, promise.opens_at_s, min(now_s, promise.closes_at_s)
+        )
         let_down = missed or promise.let_down
         cause = _cause(replace(promise, let_down=let_down), state, excuse)
         if promise in self.unheard and now_s < self.unheard.told_at_s(promise):

@@ -29,6 +29,7 @@ class Unheard:
     def __init__(self, places: Places) -> None:
         """Know of no station in reach, and of no promise that waits."""
         self._places = places
+        self._began_at_s: float | None = None
         self._in_reach_since_s: dict[StationId, float] = {}
         self._promises: dict[str, Reservation] = {}
 
@@ -39,6 +40,11 @@ class Unheard:
     def __iter__(self) -> Iterator[Reservation]:
         """Yield the promises that wait; they may be changed meanwhile."""
         return iter(tuple(self._promises.values()))
+
+    def begin(self, now_s: float) -> None:
+        """Note when this life began, once: stations have dialled some minutes later."""
+        if self._began_at_s is None:
+            self._began_at_s = now_s
 
     def put(self, promise: Reservation) -> None:
         """Have a promise wait, or have this said of one that does."""
@@ -66,6 +72,8 @@ class Unheard:
     def due_at_s(self, promise: Reservation) -> float:
         """Return when a promise that is over is judged: at its end if all was heard of it then."""
         judged_by_s = promise.closes_at_s + HEARD_WITHIN_S
+        if self._began_at_s is not None:
+            judged_by_s = max(judged_by_s, self._began_at_s + TELLS_WITHIN_S)
         return max(promise.closes_at_s, min(self.told_at_s(promise), judged_by_s))
 
     def at(self, connector: ConnectorRef) -> list[Reservation]:
@@ -77,8 +85,7 @@ class Unheard:
 def ratio_before(end_s: float, *, since_s: float, until_s: float) -> float:
     """Return how much of what flowed from one instant to another did by a third, taken to be even.
 
-    A station that is out of reach raises nothing, so no less had. Where it is not known since when it
-    flowed (minus infinity) all of it had.
+    Where it is not known since when it flowed (minus infinity) all of it had.
     """
     if until_s <= end_s or since_s == -inf:
         return 1.0

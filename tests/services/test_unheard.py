@@ -8,7 +8,7 @@ from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.planning.answers import WrongStateError
 from gateway.services.unheard import ratio_before
-from tests.support.promise_house import FIRST, VANS, House
+from tests.support.promise_house import FIRST, OTHERS, VANS, House
 from tests.support.virtual_time import run_virtual
 
 BROKEN, FULFILLED, NO_SHOW = PromiseState.BROKEN, PromiseState.FULFILLED, PromiseState.NO_SHOW
@@ -153,6 +153,70 @@ def test_what_waits_for_its_station_waits_on_over_restarts(
         assert now.delivered_wh == pytest.approx(14_000 + 9_000 * 19 / 29, rel=0.01)
         again = House({promise.id: house.memory_of(promise)})
         assert again.of(promise) == now
+
+    run_virtual(test())
+
+
+def test_who_comes_next_is_not_taken_by_what_waits_over_a_restart() -> None:
+    async def test() -> None:
+        house = House()
+        waits = await house.promise()
+        coming = await house.promise(by=OTHERS, from_h=3.5, until_h=4.5, kwh=5)
+        house.shows(0)
+        await house.passes(61)
+        house.comes()
+        await house.passes(110)
+        house.shows(14)
+        house.is_lost()
+        await house.passes(15)
+        house.is_back()
+        house.shows(16, min_ago=10)
+        house.leaves()
+        await house.passes(2)
+        house.comes(number=2, starts_kwh=16)
+        await house.passes(1)
+        there = Session(
+            connector=FIRST,
+            transaction=TransactionId("2"),
+            began_at_s=house.clock.now_at().timestamp() - 60,
+            id_token=None,
+            delivered_wh=0,
+        )
+        memories = {each.id: house.memory_of(each) for each in (waits, coming)}
+        house = House(memories, (there,), is_in_reach=False)
+        await house.passes(1)
+        house.is_back()
+        house.shows(16.5)
+        await house.passes(45)
+        house.shows(22)
+        await house.passes(50)
+        assert house.of(waits).state is BROKEN
+        assert house.of(coming).state is FULFILLED
+
+    run_virtual(test())
+
+
+def test_after_hours_without_us_stations_are_given_minutes_to_dial() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        there = Session(
+            connector=FIRST,
+            transaction=TransactionId("1"),
+            began_at_s=house.clock.now_at().timestamp() - 7_740,
+            id_token=None,
+            delivered_wh=14_000,
+        )
+        memory = house.memory_of(promise)
+        await house.clock.sleep_s(7_200)
+        house = House({promise.id: memory}, (there,), is_in_reach=False)
+        await house.passes(4)
+        assert house.of(promise).state is PromiseState.ARRIVED
+        house.is_back()
+        house.shows(20, min_ago=140)
+        house.leaves()
+        await house.passes(2)
+        assert house.of(promise).state is FULFILLED
 
     run_virtual(test())
 
