@@ -26,7 +26,7 @@ test: lint types $(READY) ## Run lint, types, import contracts and tests
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=line test-inside test-peers test-whole
 
 test-inside: $(READY)
-	@nice -n 5 $(BIN)/pytest --numprocesses=auto --dist=worksteal $(addprefix --ignore=,$(PEERS) $(WHOLE))
+	@nice -n 5 $(BIN)/pytest --numprocesses=auto --maxschedchunk=1 $(addprefix --ignore=,$(PEERS) $(WHOLE))
 
 test-peers: $(READY)
 	@$(BIN)/pytest -o cache_dir=$(VENV)/.pytest_peers $(PEERS)
