@@ -7,7 +7,6 @@ from dataclasses import replace
 from math import inf
 from zoneinfo import ZoneInfo
 
-from gateway.domain.charging import EndCause
 from gateway.domain.events import (
     ConnectorMetered,
     Event,
@@ -18,7 +17,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.memory import PromiseMemory
-from gateway.domain.promises import Excuse, PromiseState, Reservation
+from gateway.domain.promises import PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.domain.tokens import is_same
 from gateway.planning.absence import Away
@@ -33,9 +32,10 @@ from gateway.planning.calibrate import (
     outcome_of,
     reliability_report,
 )
+from gateway.planning.fate_words import NOT_BY_ITSELF, cause_said, elsewhere_said, occupied_said
 from gateway.planning.grid import HOUR_S
 from gateway.planning.promising import moved_to
-from gateway.planning.quote_words import clock_said, kwh_apart, kwh_said, place_said
+from gateway.planning.quote_words import clock_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
 from gateway.services.registers import Registers
@@ -43,12 +43,6 @@ from gateway.services.unheard import Unheard, ratio_before
 
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
-
-NOT_BY_ITSELF = {
-    EndCause.LOST_IN_REBOOT: "its station had restarted",
-    EndCause.STOPPED: "its station had ended its transaction",
-}
-"""How a vehicle has gone that did not leave by itself."""
 
 COMING = (PromiseState.HELD, PromiseState.CONFIRMED)
 """States of promises whose vehicle was not seen in its time yet."""
@@ -283,7 +277,7 @@ class Fates:
         place = self.deliveries.place_of(promise)
         if place is None:
             if promise.place in self.deliveries.occupied():
-                self._say_cause(promise, _occupied_said(promise))
+                self._say_cause(promise, occupied_said(promise))
             return
         if place != promise.place and not self._is_another_s(promise, place):
             with suppress(AskError, BookError):
@@ -292,13 +286,13 @@ class Fates:
                 self._keeper.say(moved)
                 promise = moved
         if place != promise.place:
-            self._say_cause(promise, _elsewhere_said(place))
+            self._say_cause(promise, elsewhere_said(place))
             return
         self._arrive(promise, self._keeper.become(promise, PromiseState.ARRIVED), now_s)
 
     def _arrive(self, promise: Reservation, arrived: Reservation, now_s: float) -> None:
         """Note that the vehicle of a promise is at its connector, as it was and as it is now."""
-        place, cause = promise.place, _occupied_said(promise)
+        place, cause = promise.place, occupied_said(promise)
         memory = self._of_its_stay(promise, place)
         now = replace(
             arrived,
@@ -326,7 +320,7 @@ class Fates:
             if is_in_time and place == promise.place:
                 self._arrive(promise, replace(promise, state=PromiseState.ARRIVED), now_s)
             elif is_in_time:
-                self._say_cause(promise, _elsewhere_said(place))
+                self._say_cause(promise, elsewhere_said(place))
         if now_s >= self.unheard.due_at_s(promise):
             (promise,) = (each for each in self.unheard if each.id == promise.id)
             self._close(promise, ended_as(promise), now_s, has_left=False)
@@ -388,11 +382,10 @@ class Fates:
     ) -> None:
         is_scored = state is not PromiseState.EXPIRED and not promise.is_plain_draw
         excuse = excuse_of(promise, has_left=has_left) if is_scored else None
-        missed = self._missed_since(
-            promise.place, promise.opens_at_s, min(now_s, promise.closes_at_s)
-        )
+        until_s = min(now_s, promise.closes_at_s)
+        missed = self._missed_since(promise.place, promise.opens_at_s, until_s)
         let_down = missed or promise.let_down
-        cause = _cause(replace(promise, let_down=let_down), state, excuse)
+        cause = cause_said(replace(promise, let_down=let_down), state, excuse)
         if promise in self.unheard and now_s < self.unheard.told_at_s(promise):
             cause += ", as far as its station was heard"
         self.unheard.take_out(promise)
@@ -431,16 +424,14 @@ class Fates:
 
     def _late_at(self, connector: ConnectorRef) -> Reservation | None:
         """Return the promise that is over for which what a connector's vehicle drew before is told."""
-        for promise in self.unheard.at(connector):
-            if promise.state is PromiseState.ARRIVED and self._is_drawn_for(connector, promise):
-                return promise
-        return None
+        arrived = (p for p in self.unheard.at(connector) if p.state is PromiseState.ARRIVED)
+        return next((p for p in arrived if self._is_drawn_for(connector, p)), None)
 
     def _begin_counting(self, fact: TransactionStarted) -> None:
         """Take note of what a connector's meter showed when a vehicle came."""
         place, stay = str(fact.connector), (fact.connector, fact.transaction)
         its = (*self.unheard.at(fact.connector), *self._keeper.book.at(place))
-        begun = [p for p in its if p.state is PromiseState.ARRIVED]
+        begun = (p for p in its if p.state is PromiseState.ARRIVED)
         memories = [replace(self._keeper.shelf.of(p.id), promise=p) for p in begun]
         if any(memory.drawn_in == stay for memory in memories):
             return  # Found running after a restart: it has not come anew.
@@ -491,8 +482,9 @@ class Fates:
         One that has just left has what is told after it, if nobody can have come since unheard.
         """
         is_free = str(connector) not in self.deliveries.occupied()
-        is_its_end = is_free and self._registers.is_heard(connector)
-        return is_its_end or self.deliveries.is_there(promise)
+        return (is_free and self._registers.is_heard(connector)) or self.deliveries.is_there(
+            promise
+        )
 
     def _forget_early(self, fact: TransactionStarted | TransactionEnded) -> None:
         """Note that a vehicle has gone before its time: for what it comes back is still to be given.
@@ -508,35 +500,3 @@ class Fates:
             # Over is the stay that ends, and any other where one begins.
             if is_here and is_end == (memory.drawn_in == stay):
                 self._count(replace(memory, promise=promise, drawn_in=None), 0.0, None)
-
-
-def _occupied_said(promise: Reservation) -> str:
-    return f"another vehicle was at {place_said(promise.place)} in its time"
-
-
-def _elsewhere_said(place: str) -> str:
-    return f"its vehicle came to {place_said(place)} instead"
-
-
-def _cause(promise: Reservation, state: PromiseState, excuse: Excuse | None) -> str:
-    """Return why a promise became by itself what it is."""
-    if promise.is_plain_draw and state in (PromiseState.FULFILLED, PromiseState.BROKEN):
-        return promise.cause or "its room was kept free; what was drawn of it nobody measured"
-    given = f"{' of '.join(kwh_apart(promise.delivered_wh, promise.energy_wh))} were delivered"
-    ours = f"{promise.let_down}; {given}" if promise.let_down else f"{given} by the end"
-    match state:
-        case PromiseState.EXPIRED:
-            return "nobody confirmed it in time"
-        case PromiseState.NO_SHOW:
-            return promise.cause or "nobody came"
-        case PromiseState.BROKEN:
-            return {
-                Excuse.CAME_LATE: f"{promise.cause or 'the vehicle came late'}; {given}",
-                Excuse.LEFT_EARLY: f"the vehicle left early; {given}",
-                Excuse.REFUSED_POWER: (
-                    f"the vehicle drew less than it might; {given},"
-                    f" {kwh_said(promise.allowed_wh)} were allowed"
-                ),
-            }.get(excuse, ours)  # type: ignore[arg-type]
-        case _:
-            return ""
