@@ -348,9 +348,7 @@ class Fates:
         is_taken = place in self.deliveries.occupied() and not self.deliveries.is_there(promise)
         gone_since_s = self.deliveries.made_way_at_s if is_taken else self.deliveries.gone_since_s
         gone_s = gone_since_s(place)
-        if gone_s is None:
-            return
-        if not is_taken and now_s < self._returns_by_s(promise, gone_s):
+        if gone_s is None or (not is_taken and now_s < self._returns_by_s(promise, gone_s)):
             return
         is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
         state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN

@@ -338,18 +338,22 @@ async def run_once_free(server: OcppServer) -> None:
 
 def test_a_port_that_is_not_permitted_is_said_clearly() -> None:
     async def run() -> None:
-        server = OcppServer(
-            host="127.0.0.1",
-            port=9,
-            credentials={},
-            clock=SystemClock(),
-            post=lambda _: None,
-            rng=random.Random(1),
-        )
+        server = server_at("127.0.0.1", 9)
         with pytest.raises(CannotListenError, match="port above 1023"), as_nobody():
             await server.run()
 
     asyncio.run(run())
+
+
+def server_at(host: str, port: int) -> OcppServer:
+    return OcppServer(
+        host=host,
+        port=port,
+        credentials={},
+        clock=SystemClock(),
+        post=lambda _: None,
+        rng=random.Random(1),
+    )
 
 
 @contextmanager
@@ -366,14 +370,7 @@ def as_nobody() -> Iterator[None]:
 
 def test_an_address_that_is_not_ours_is_said_clearly() -> None:
     async def run() -> None:
-        server = OcppServer(
-            host="192.0.2.1",
-            port=0,
-            credentials={},
-            clock=SystemClock(),
-            post=lambda _: None,
-            rng=random.Random(1),
-        )
+        server = server_at("192.0.2.1", 0)
         with pytest.raises(CannotListenError, match=r"192\.0\.2\.1:0.*of this machine"):
             await server.run()
 
