@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 
 from gateway.planning.greedy import greedy
-from gateway.planning.linear import CLASS_WEIGHT, Rates, solve
+from gateway.planning.linear import Rates, solve, weights_of
 from gateway.planning.polish import in_steps, polished_ma
 from gateway.planning.problem import Demand, Plan, Problem, plan_of, ranks_of, serves_everyone
 
@@ -50,8 +50,10 @@ def _polished(problem: Problem, placed: Plan, *, time_limit_s: float) -> Plan:
 def worth(problem: Problem, candidate: Plan) -> tuple[float, float]:
     """Return what plans are compared by: what they break of promises, then energy; by class, Wh."""
     broken_wh = weighted_wh = 0.0
-    for demand, delivered_wh in zip(problem.demands, candidate.delivered_wh, strict=True):
-        missing_wh, weight = demand.promised_wh - delivered_wh, CLASS_WEIGHT**-demand.rank
+    weights = weights_of(problem.demands)
+    each = zip(problem.demands, weights, candidate.delivered_wh, strict=True)
+    for demand, weight, delivered_wh in each:
+        missing_wh = demand.promised_wh - delivered_wh
         broken_wh += missing_wh * weight if missing_wh > 1.0 else 0.0
         weighted_wh += delivered_wh * weight
     return -broken_wh, weighted_wh

@@ -15,7 +15,7 @@ from highspy._core import _Highs
 from numpy.typing import NDArray
 
 from gateway.planning.grid import STEPS
-from gateway.planning.problem import Demand, Problem
+from gateway.planning.problem import Demand, Problem, ranks_of
 
 MOST_INTERVALS = 90
 CLASS_WEIGHT = 10.0  # One class matters so much more than the next.
@@ -35,6 +35,11 @@ class Rates:
 
     current_ma: Floats
     bound_wh: float
+
+
+def weights_of(demands: Sequence[Demand]) -> list[float]:
+    """Return how much a Wh of each demand counts, by the class it is served by."""
+    return [CLASS_WEIGHT**-rank for rank in ranks_of(demands)]
 
 
 def solve(
@@ -142,7 +147,7 @@ class _Program:
         problem, count = self._problem, len(self.columns)
         if not count:
             return np.zeros(0)
-        weights = [CLASS_WEIGHT**-demand.rank for demand in problem.demands]
+        weights = weights_of(problem.demands)
         promised = [at for at, demand in enumerate(problem.demands) if demand.promised_wh > 0]
         cost = np.concatenate(
             (

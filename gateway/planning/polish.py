@@ -8,7 +8,7 @@ and a second program over those slots alone gives back about half of what was lo
 import highspy
 import numpy as np
 
-from gateway.planning.linear import BROKEN_PROMISE_WEIGHT, CLASS_WEIGHT, solution_of
+from gateway.planning.linear import BROKEN_PROMISE_WEIGHT, solution_of, weights_of
 from gateway.planning.problem import Problem, delivered_wh
 from gateway.planning.room import Floats, Ints
 
@@ -29,7 +29,7 @@ def polished_ma(problem: Problem, current_ma: Ints, *, time_limit_s: float) -> F
     stays = np.array([bool(d.taper) for d in demands])[of]
     lowest[stays] = highest[stays] = current_ma[of, slots][stays]
     wh_per_ma = np.array([d.wh_per_ma_h for d in demands])[of] * hours
-    weights = np.array([CLASS_WEIGHT**-d.rank for d in demands])[of]
+    weights = np.array(weights_of(demands))[of]
     early = 1.0 + EARLIER_IS_BETTER * (1.0 - np.array(grid.edges_s)[slots] / grid.edges_s[-1])
     promised = [at for at, d in enumerate(demands) if d.promised_wh > 0]
     rows = _Rows()

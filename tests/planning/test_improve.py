@@ -247,6 +247,28 @@ def test_who_stands_in_front_of_something_critical_is_served_like_it() -> None:
     assert ranks_of((first, late)) == [3, 0]
 
 
+def test_who_stands_in_front_of_something_critical_goes_before_the_energy_of_all_others() -> None:
+    asked = either_or()
+    stands, comfort = asked.demands
+    stands = replace(stands, rank=2, latest_s=0.5 * HOUR_S)
+    waits = replace(stands, rank=0, earliest_s=0.5 * HOUR_S, latest_s=HOUR_S, energy_wh=1_000.0)
+    asked = replace(asked, demands=(stands, replace(waits, key="waits"), comfort))
+    rates = solve(asked, time_limit_s=5.0)
+    assert rates is not None
+    takes_turns = np.zeros((3, 12), dtype=np.int64)
+    takes_turns[0, :6] = takes_turns[1, 6:] = 6_000
+    takes_turns[2] = 6_000
+    exact_ma = polished_ma(asked, takes_turns, time_limit_s=5.0)
+    assert exact_ma is not None
+    found, by_greedy = plan(asked), greedy(asked)
+
+    assert rates.current_ma[0, :6] == pytest.approx(np.full(6, 16_000), rel=0.001)
+    assert exact_ma[0, :6] == pytest.approx(np.full(6, 10_000), rel=0.001)
+    assert found.delivered_wh[0] == pytest.approx(by_greedy.delivered_wh[0])
+    for_comfort = [[0] * 12, [0] * 12, [16_000] * 12]
+    assert worth(asked, by_greedy) > worth(asked, plan_of(asked, for_comfort))
+
+
 def test_no_time_leaves_the_greedy_plan() -> None:
     asked = car_park(3, limit_ma=20_000)
     first = greedy(asked)
