@@ -98,9 +98,7 @@ def reading_is_current(
     """Return whether the connector's last reading still says what it draws."""
     if not belief.draws or not station.is_connected:
         return False
-    age_s, interval_s = now_s - belief.draws[-1].at_s, station.sample_interval_s
-    if interval_s is None:
-        interval_s = parameters.default_interval_s
+    age_s, interval_s = now_s - belief.draws[-1].at_s, interval_of_s(station, parameters)
     if age_s <= interval_s + parameters.interval_grace_s:
         return True  # Within its interval, and told at once.
     return age_s <= reads_within_s(belief, station, parameters)
@@ -116,9 +114,14 @@ def is_unsteady(station: StationBelief, parameters: ControlParameters, now_s: fl
 
 
 def interval_of_s(station: StationBelief, parameters: ControlParameters) -> float:
-    """Return how often the station sends meter values, as it told or as is assumed."""
+    """Return how often the station sends meter values, as it told or as is assumed.
+
+    Of one never seen to obey a reading is not awaited for longer than others can bear to make room.
+    """
     interval_s = station.sample_interval_s
-    return parameters.default_interval_s if interval_s is None else interval_s
+    if interval_s is None:
+        return parameters.default_interval_s
+    return interval_s if station.is_proven else min(interval_s, parameters.interval_awaited_s)
 
 
 def reads_within_s(

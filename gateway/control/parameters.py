@@ -49,6 +49,7 @@ class ControlParameters:
     excess_after_s: float = 8.0  # once its readings have shown it for so long.
     default_interval_s: float = 30.0
     interval_grace_s: float = 5.0
+    interval_awaited_s: float = 60.0  # Who is not proven is mute after so long, whatever it says.
     interval_most_s: float = 240.0  # Readings further apart than this tell of an absence.
     sample_age_s: float = 2.0  # A sample may be this much older than its arrival.
     steady_after_s: float = 300.0  # One lost sooner than this after it came is believed less.
