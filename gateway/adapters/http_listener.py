@@ -16,7 +16,11 @@ BACKLOG = 64
 MAX_CONNECTIONS = 32
 ENDS_WITHIN_S = 2
 SAYS_WITHIN_S = 5
-"""Who is connected and has asked nothing for so long is let go, so that it keeps no place."""
+"""Who is connected and has asked nothing for so long is let go, so that it keeps no place.
+
+So is who has begun to ask, and so long after the first byte has not said what: what is asked, and its
+headers. The body is for whoever reads it to wait for.
+"""
 
 CROWDED = PlainTextResponse(
     "Too many are connected: try again.\n", status_code=503, headers={"Connection": "close"}
@@ -42,6 +46,9 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
     max_of_address = max(1, max_connections * 3 // 4)
 
     class Connection(H11Protocol):
+        said_by_s: float | None = None
+        """When what is asked has to have been said; None while nobody says anything, or is answered."""
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -52,6 +59,18 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
             of_address = [client for client in clients if client and client[0] == address]
             if len(clients) > max_connections or len(of_address) > max_of_address:
                 self.app = crowded
+
+        def data_received(self, data: bytes) -> None:
+            # uvicorn waits for ever once the first byte has come.
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self.said_by_s = None
+                return
+            if self.said_by_s is None:
+                self.said_by_s = self.loop.time() + SAYS_WITHIN_S
+            self.timeout_keep_alive_task = self.loop.call_at(
+                self.said_by_s, self.timeout_keep_alive_handler
+            )
 
     return Connection
 

@@ -20,13 +20,20 @@ from tests.support.http_asking import get
 
 PATIENCE_S = 20.0
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 async def say_hello(request: Request) -> Response:
     del request
     return PlainTextResponse("hello")
 
 
-APP = Starlette(routes=[Route("/", say_hello)])
+async def say_hello_later(request: Request) -> Response:
+    await asyncio.sleep(0.5)
+    return await say_hello(request)
+
+
+APP = Starlette(routes=[Route("/", say_hello), Route("/later", say_hello_later)])
 
 
 @asynccontextmanager
@@ -106,6 +113,75 @@ def test_who_says_nothing_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> Non
         async with serving() as (url, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
             assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(test())
+
+
+BEGUN = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+async def connected(url: str, count: int, *, said: bytes) -> list[Connection]:
+    port = int(url.rpartition(":")[2])
+    made = [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+    for _, writer in made:
+        writer.write(said)
+    return made
+
+
+def test_two_hundred_that_never_say_what_they_ask_keep_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_listener, "SAYS_WITHIN_S", 0.5)
+
+    async def test() -> None:
+        async with serving(max_connections=256) as (url, _):
+            greedy = await connected(url, 200, said=BEGUN)
+            assert [await reader.read() for reader, _ in greedy] == [b""] * 200
+            for _, writer in greedy:
+                writer.close()
+
+            assert (await get(url, "/")).body == b"hello"
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        pytest.param(BEGUN, b"X-a: b\r\n", id="a header now and then"),
+        pytest.param(BEGUN + b"Content-Length: 1000000\r\n\r\n", b"x", id="a body nobody reads"),
+    ],
+)
+def test_who_says_a_little_now_and_then_keeps_no_place_for_it(
+    begun: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_listener, "SAYS_WITHIN_S", 0.2)
+
+    async def test() -> None:
+        async with serving() as (url, _):
+            ((reader, writer),) = await connected(url, 1, said=begun)
+            with suppress(ConnectionResetError):  # More may have been on its way.
+                while not reader.at_eof():
+                    writer.write(more)
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(reader.read(1_024), timeout=0.01)
+            writer.close()
+
+    asyncio.run(test())
+
+
+def test_who_said_it_in_time_is_answered_however_long_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_listener, "SAYS_WITHIN_S", 0.2)
+
+    async def test() -> None:
+        async with serving() as (url, _):
+            ((reader, writer),) = await connected(url, 1, said=BEGUN.replace(b"/", b"/later", 1))
+            await asyncio.sleep(0)  # Two pieces.
+            writer.write(b"\r\n")
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
             writer.close()
 
     asyncio.run(test())
