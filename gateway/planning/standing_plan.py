@@ -30,3 +30,8 @@ class StandingPlan:
     plan: Plan
     promises: Mapping[str, Reservation]
     short_wh: Mapping[str, float]
+
+    def over_at(self, now_s: float) -> set[str]:
+        """Return the keys of the demands whose time is over at an epoch second."""
+        since_s = now_s - self.from_at_s
+        return {demand.key for demand in self.problem.demands if demand.latest_s <= since_s}

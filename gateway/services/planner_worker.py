@@ -30,6 +30,8 @@ class Cause(StrEnum):
 
     ARRIVAL = "arrival"
     DEPARTURE = "departure"
+    OVERSTAY = "overstay"
+    """A vehicle is still there after the time until which it was planned for."""
     LIMIT = "limit"
     PROMISE = "promise"
     DRIFT = "drift"

@@ -51,15 +51,20 @@ class Turn:
 
 
 def turns_of(plan: StandingPlan | None, now_s: float) -> dict[str, Turn]:
-    """Return what a plan gives about now (epoch s), by key; empty without one to go by."""
+    """Return what a plan gives about now (epoch s), by key; empty without one to go by.
+
+    Of those whose time is over it says nothing: what it does not give them is no turn they lack.
+    """
     turns = dict[str, Turn]()
     if plan is None or not 0 <= now_s - plan.from_at_s < OLD_S:
         return turns
     since_s, edges_s = now_s - plan.from_at_s, plan.plan.grid.edges_s
     first = bisect_right(edges_s, since_s) - 1
     last = bisect_left(edges_s, since_s + SOON_S)
+    over = plan.over_at(now_s)
     for demand, of_slots in zip(plan.problem.demands, plan.plan.current_ma, strict=True):
-        turns[demand.key] = Turn(now_ma=of_slots[first], soon_ma=max(of_slots[first:last]))
+        if demand.key not in over:
+            turns[demand.key] = Turn(now_ma=of_slots[first], soon_ma=max(of_slots[first:last]))
     return turns
 
 

@@ -81,6 +81,7 @@ class Replanning:
         self._conceded_wh: dict[str, float] = {}
         self._noted_short_wh: dict[str, float] = {}
         self._told: dict[ConnectorRef, Priority] = {}
+        self._outstaying: set[str] = set()
         self._prioritised_s = float("-inf")
         self._pipe = pipe
         self.worker = PlannerWorker(
@@ -220,8 +221,10 @@ class Replanning:
         assert self._state is not None
         self._prioritised_s = at_s
         now_s = self._now_s()
+        visits = self._visits.seen(self._state, at_s)
+        self._note_outstaying({visit.place for visit in visits}, now_s)
         priorities = priorities_of(
-            self._visits.seen(self._state, at_s),
+            visits,
             self._book().promises.values(),
             self._places,
             turns_of(self._plan, now_s),
@@ -232,6 +235,13 @@ class Replanning:
         for ref in self._told.keys() - priorities.keys():
             del self._told[ref]
             self._prioritise(ref, None)
+
+    def _note_outstaying(self, there: set[str], now_s: float) -> None:
+        """Have a plan made for vehicles that are there still, though the plan is not for them any more."""
+        known = self._outstaying
+        self._outstaying = set() if self._plan is None else there & self._plan.over_at(now_s)
+        if self._outstaying - known:
+            self.worker.ask(Cause.OVERSTAY)
 
     def _tell(self, ref: ConnectorRef, priority: Priority) -> None:
         known = self._told.get(ref)

@@ -229,6 +229,40 @@ def test_who_is_in_the_way_of_somebody_who_matters_more_matters_as_much() -> Non
     run(scene)
 
 
+def test_who_is_still_there_after_its_time_is_planned_for_anew_and_waits_for_nobody() -> None:
+    async def scene(desk: Desk) -> None:
+        desk.hear(*plugged(1), *plugged(2))
+        desk.visits.say(ref(1), Statement(departs_at_s=NOON.timestamp() + 60.0))
+        desk.cycle()
+        await desk.wait_plan(lambda d: d.planning.plan is not None)
+        before = desk.planning.plan
+        assert before is not None
+        assert before.problem.demands[0].latest_s == 60.0
+        desk.clock.ahead = timedelta(seconds=59)
+        desk.cycle()
+        await asyncio.sleep(0.05)
+        assert desk.planning.plan is before
+
+        desk.clock.ahead = timedelta(seconds=61)
+        desk.cycle()
+        overdue = desk.told[ref(1)]
+        assert overdue is not None
+        assert (overdue.laxity_s or 0.0) < WAITS_S / 2
+        await desk.wait_plan(lambda d: d.planning.plan is not before)
+        after = desk.planning.plan
+        assert after is not None
+        assert after.problem.demands[0].latest_s == STAYS_ON_S
+        assert after.plan.delivered_wh[0] > 1_000.0
+
+        made = desk.planning.counters["by_worker"]
+        for _ in range(3):
+            desk.cycle()
+            await asyncio.sleep(0.05)
+        assert desk.planning.counters["by_worker"] == made
+
+    run(scene)
+
+
 def test_an_impossible_target_is_planned_as_far_as_it_can_be_and_the_rest_is_told() -> None:
     async def scene(desk: Desk) -> None:
         desk.hear(*plugged(1))
