@@ -1,8 +1,9 @@
 """Ratings that are lower at times, by the days of the week and the hours of local time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
+from math import ceil, floor
 
 from gateway.domain.electric import PerPhase
 
@@ -72,8 +73,11 @@ def lowest_rating(rating_ma: PerPhase, ratings: Iterable[CalendarRating]) -> Per
 def edges_between(
     ratings: Iterable[CalendarRating], zone: tzinfo, since_at_s: float, until_at_s: float
 ) -> tuple[float, ...]:
-    """Return the epoch seconds between two at which some rating begins or ends, in order."""
-    edges_s: set[float] = set()
+    """Return the epoch seconds between two at which some rating may begin or end, in order.
+
+    That is at its own hours, and where clocks are put forward or back over them.
+    """
+    edges_s: set[float] = set(_clock_changes(zone, since_at_s, until_at_s))
     day = datetime.fromtimestamp(since_at_s, zone).date() - timedelta(days=1)
     last = datetime.fromtimestamp(until_at_s, zone).date()
     of_day_s = {at_s for one in ratings for at_s in (one.starts_s, one.ends_s)}
@@ -84,6 +88,26 @@ def edges_between(
             edges_s |= {at.timestamp(), at.replace(fold=1).timestamp()}
         day += timedelta(days=1)
     return tuple(sorted(edge_s for edge_s in edges_s if since_at_s < edge_s < until_at_s))
+
+
+def _clock_changes(zone: tzinfo, since_at_s: float, until_at_s: float) -> Iterator[float]:
+    """Yield the epoch seconds between two at which clocks are put forward or back."""
+    begins_s, last_s = floor(since_at_s), ceil(until_at_s)
+    while begins_s < last_s:
+        before_s, after_s = begins_s, min(begins_s + DAY_S, last_s)
+        begins_s, is_changed = after_s, _offset(zone, before_s) != _offset(zone, after_s)
+        while is_changed and after_s - before_s > 1:
+            middle_s = (before_s + after_s) // 2
+            if _offset(zone, middle_s) == _offset(zone, before_s):
+                before_s = middle_s
+            else:
+                after_s = middle_s
+        if is_changed:
+            yield float(after_s)
+
+
+def _offset(zone: tzinfo, at_s: float) -> timedelta | None:
+    return datetime.fromtimestamp(at_s, zone).utcoffset()
 
 
 def lower_of(one: PerPhase, other: PerPhase) -> PerPhase:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from gateway.domain.circuits import Site
 from gateway.domain.events import ConstraintLifted, ConstraintSet, Event
 from gateway.domain.limits import Authority, Constraint
 from gateway.domain.rating_calendar import CalendarRating, edges_between, lowest_rating, rating_at
-from gateway.planning.grid import even_grid
+from gateway.planning.grid import even_grid, grid_of
 from gateway.services.calendar_ratings import AHEAD, CalendarRatings, calendar_bounds_ma
 from gateway.services.forecasting import Forecasting
 from tests.support.small_site import CARPARK, at_start, main_read, small_site
@@ -86,28 +87,27 @@ RATINGS = st.builds(
     ends_s=SECONDS,
     days=st.frozensets(st.integers(0, 6), min_size=1),
 )
-HOURS_OF_CHANGE = st.sampled_from(
-    (
-        datetime(2026, 1, 5, tzinfo=UTC),
-        datetime(2026, 3, 28, tzinfo=UTC),
-        datetime(2026, 10, 24, tzinfo=UTC),
-    )
-)
+DAY_S = 86_400
+YEAR_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kolkata")  # The last puts no clock back.
+CLOCK_CHANGES = (87, 66, 297, 304)
+"""The days of 2026, from 0, on which the clocks of the first two are changed."""
 
 
 @given(
     ratings=st.lists(RATINGS, max_size=3),
-    since_at=HOURS_OF_CHANGE,
-    offset_s=st.integers(0, 172_800),
+    zone=st.sampled_from(ZONES).map(ZoneInfo),
+    day=st.sampled_from(CLOCK_CHANGES) | st.integers(0, 364),
+    offset_s=st.integers(0, 2 * DAY_S),
 )
 def test_ratings_change_at_edges_alone_and_never_rise_above_their_own(
-    ratings: list[CalendarRating], since_at: datetime, offset_s: int
+    ratings: list[CalendarRating], zone: ZoneInfo, day: int, offset_s: int
 ) -> None:
-    since_s = since_at.timestamp()
-    edges_s = edges_between(ratings, LONDON, since_s, since_s + 172_800)
+    since_s = YEAR_S + day * DAY_S
+    edges_s = edges_between(ratings, zone, since_s, since_s + 3 * DAY_S)
 
     def rating_ma(at_s: float) -> tuple[int, ...]:
-        local = datetime.fromtimestamp(at_s, LONDON)
+        local = datetime.fromtimestamp(at_s, zone)
         return rating_at(FULL_MA, ratings, local)[0]
 
     at_s = since_s + offset_s
@@ -118,12 +118,36 @@ def test_ratings_change_at_edges_alone_and_never_rise_above_their_own(
     )
     next_s = at_s + 30.0
     has_edge = any(at_s < edge_s <= next_s for edge_s in edges_s)
-    # Where the clocks are put back an hour is told twice, and its edges are those of the first.
-    is_told_twice = datetime.fromtimestamp(next_s, LONDON).fold == 1 or (
-        datetime.fromtimestamp(at_s, LONDON).utcoffset()
-        != datetime.fromtimestamp(next_s, LONDON).utcoffset()
+    assert has_edge or rating_ma(next_s) == seen
+
+
+NIGHTS = tuple(
+    CalendarRating(rating_ma=(lowest_ma,) * 3, starts_s=60 * starts, ends_s=60 * ends, days=days)
+    for lowest_ma, starts, ends, days in (
+        # About the hours that are left out or told twice: one of them begins and ends within.
+        (90_000, 0, 90, frozenset(range(7))),
+        (80_000, 150, 300, frozenset(range(7))),
+        (70_000, 125, 155, frozenset({5, 6})),
+        (60_000, 1_380, 75, frozenset({5, 6})),
     )
-    assert has_edge or is_told_twice or rating_ma(next_s) == seen
+)
+
+
+@pytest.mark.parametrize("zone", [ZoneInfo(name) for name in ZONES], ids=str)
+def test_at_no_minute_of_a_year_has_a_plan_more_than_the_rating_of_the_hour(zone: ZoneInfo) -> None:
+    circuit = site(*NIGHTS).circuits[0]
+    wiring, minutes = Wiring.of(site(*NIGHTS)), 2 * DAY_S // 60
+    for day in range(0, 364, 2):
+        from_s = YEAR_S + day * DAY_S
+        edges_s = edges_between(NIGHTS, zone, from_s, from_s + 2 * DAY_S)
+        grid = grid_of(2.0 * DAY_S, events_s=[edge_s - from_s for edge_s in edges_s])
+        bounds_ma = calendar_bounds_ma(wiring, zone, grid, from_s)
+        assert bounds_ma is not None
+        slots = np.searchsorted(grid.edges_s, 60.0 * np.arange(minutes), side="right") - 1
+        for minute, planned_ma in enumerate(bounds_ma[0, slots].tolist()):
+            local = datetime.fromtimestamp(from_s + 60 * minute, zone)
+            rating_ma, _ = rating_at(FULL_MA, NIGHTS, local)
+            assert planned_ma <= circuit.set_point_of(rating_ma)[0], local
 
 
 def posted(
