@@ -14,7 +14,7 @@ from gateway.domain.limits import Constraint, CurrentLimit
 from gateway.domain.memory import Entry
 from gateway.domain.metering import MeterReading
 from gateway.domain.moments import Moment
-from gateway.domain.needs import Need
+from gateway.domain.needs import Criticality, Need
 from gateway.domain.notices import Notice
 from gateway.domain.promises import Reservation
 from gateway.domain.sessions import Session, Statement
@@ -298,9 +298,15 @@ class Sessions(Protocol):
         """Return whether a word is the link of the session of that name, which runs."""
 
     async def say(
-        self, name: str, statement: Statement, by: Access, *, reference: str | None = None
+        self,
+        name: str,
+        statement: Statement,
+        by: Access,
+        *,
+        criticality: Criticality | None = None,
+        reference: str | None = None,
     ) -> Session:
-        """Take what somebody says of a session, and return it so.
+        """Take what somebody says of a session, and return it so; `criticality` None: as it was.
 
         Raises:
             RefusedError: it is refused; the message says what to do.

@@ -18,14 +18,18 @@ LONGEST_STAY_S = 14 * 86_400.0
 
 
 class SessionNeedBody(Body):
-    """What somebody says of a vehicle that is there; it replaces what was said before."""
+    """What somebody says of a vehicle that is there; it replaces what was said before.
+
+    A criticality that is left out stays as it was, `normal` at first. One that an operator has said
+    is for operators alone to change.
+    """
 
     depart_at: Instant | None = None
     """When it leaves; None: nobody knows."""
     energy_wh: int | None = Field(default=None, ge=0, le=MOST_WH)
     """What it still needs from now on; None: what `soc` says is missing, or nobody knows."""
     soc: StateOfChargeBody | None = None
-    criticality: Criticality = Criticality.NORMAL
+    criticality: Criticality | None = None
     reference: Name | None = None
     """Of the reservation this vehicle has come for, where its token or connector does not tell.
 
@@ -95,7 +99,9 @@ async def state_need(call: Call) -> SessionView:
     try:
         known = call.sources.sessions.find(name)
         statement = _statement(said, known, now_s=call.sources.clock.now_at().timestamp())
-        now = await call.sources.sessions.say(name, statement, call.access, reference=reference)
+        now = await call.sources.sessions.say(
+            name, statement, call.access, criticality=said.criticality, reference=reference
+        )
     except RefusedError as error:
         raise problem_of(error) from error
     return _view(call, name, now)
@@ -126,7 +132,6 @@ def _statement(said: SessionNeedBody, known: Session, *, now_s: float) -> Statem
         departs_at_s=departs_at_s,
         energy_wh=None if energy_wh is None else known.delivered_wh + energy_wh,
         full_wh=None if missing_wh is None else known.delivered_wh + missing_wh,
-        criticality=said.criticality,
     )
 
 

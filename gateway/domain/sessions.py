@@ -11,13 +11,15 @@ class Statement:
     """What somebody said of a vehicle that is there; None is not said.
 
     `departs_at_s` is an epoch second; `energy_wh` is all it wants, what it has been given included,
-    and `full_wh` what that will be once its battery is full.
+    and `full_wh` what that will be once its battery is full. What an operator said of its criticality
+    (`is_by_operator`) is not for who came with it to say otherwise.
     """
 
     departs_at_s: float | None = None
     energy_wh: float | None = None
     full_wh: float | None = None
     criticality: Criticality = Criticality.NORMAL
+    is_by_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

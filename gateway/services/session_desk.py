@@ -5,11 +5,13 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from gateway.domain.access import Access
 from gateway.domain.events import Event, TransactionStarted
 from gateway.domain.ids import ConnectorRef
 from gateway.domain.memory import Act, StatementMemory
+from gateway.domain.needs import Criticality
 from gateway.domain.sessions import Session, Statement
 from gateway.planning.answers import NotAllowedError, NotDurableError, UnknownSessionError
 from gateway.ports import Ledger
@@ -84,20 +86,26 @@ class SessionDesk:
         return session is not None and is_right
 
     async def say(
-        self, name: str, statement: Statement, by: Access, *, reference: str | None = None
+        self,
+        name: str,
+        statement: Statement,
+        by: Access,
+        *,
+        criticality: Criticality | None = None,
+        reference: str | None = None,
     ) -> Session:
         """Take what somebody says of a session, and return it so, once that is durable.
 
+        The criticality is `criticality`, and where that is None it is as it was.
+
         Raises:
             UnknownSessionError: there is none of that name (any more).
-            NotAllowedError: the criticality is above what `by` may claim.
+            NotAllowedError: the criticality is not for `by` to say.
             UnknownReservationError: no one reservation is the one of the reference.
             NotDurableError: the ledger cannot be written.
         """
         session = self.find(name)
-        if statement.criticality.rank < by.criticality.rank:
-            message = f"you may claim {by.criticality} at most, not {statement.criticality}"
-            raise NotAllowedError(message)
+        statement = _with_criticality(statement, criticality, session.said, by)
         if reference is not None:
             self._tie(str(session.connector), reference)
         self._visits.say(session.connector, statement)
@@ -134,3 +142,23 @@ class SessionDesk:
     def _made(self, what: str, session: Session) -> bytes:
         said = f"{what}\n{session.connector}\n{session.transaction}".encode()
         return hmac.new(self._key, said, hashlib.sha256).digest()
+
+
+def _with_criticality(
+    statement: Statement, wanted: Criticality | None, before: Statement, by: Access
+) -> Statement:
+    """Return a statement with the criticality that holds from now on.
+
+    Raises:
+        NotAllowedError: it is above what `by` may claim, or an operator said another one.
+    """
+    is_set = before.is_by_operator
+    if wanted is None:
+        return replace(statement, criticality=before.criticality, is_by_operator=is_set)
+    if wanted.rank < by.criticality.rank:
+        message = f"you may claim {by.criticality} at most, not {wanted}: leave criticality out"
+        raise NotAllowedError(message)
+    if is_set and wanted is not before.criticality and not by.sees_all:
+        message = f"an operator said {before.criticality} of this vehicle: leave criticality out"
+        raise NotAllowedError(message)
+    return replace(statement, criticality=wanted, is_by_operator=is_set or by.sees_all)

@@ -8,11 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.adapters import audit_chain
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_rows import KINDS
 from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError, Seal, write_seal
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import (
@@ -22,12 +24,22 @@ from gateway.domain.memory import (
     RememberedLimit,
     SessionMemory,
     SiteMemory,
+    StatementMemory,
     StationMemory,
     TransactionMemory,
 )
+from gateway.domain.needs import Criticality
+from gateway.domain.sessions import Statement
 
 CP_01 = StationId("CP-01")
 PLUG = ConnectorRef(CP_01, 1)
+
+
+STATEMENT_BEFORE = (
+    b'{"connector":["CP-01",1],"transaction":"17","statement":'
+    b'{"departs_at_s":5.0,"energy_wh":null,"full_wh":null,"criticality":"high"}}'
+)
+"""As it was written before the ledger knew whether an operator had said it."""
 
 
 def connector(limit_ma: int) -> ConnectorMemory:
@@ -270,3 +282,11 @@ def test_the_audit_shows_what_was_changed_behind_its_back(tmp_path: Path) -> Non
         assert audit_chain.verify(database) is None
         missing = f"row {head.number} is missing at the end"
         assert audit_chain.verify(database, known=head) == missing
+
+
+def test_what_was_said_before_it_was_known_who_said_it_is_remembered() -> None:
+    assert msgspec.json.decode(STATEMENT_BEFORE, type=KINDS["statement"]) == StatementMemory(
+        connector=PLUG,
+        transaction=TransactionId("17"),
+        statement=Statement(departs_at_s=5.0, criticality=Criticality.HIGH, is_by_operator=False),
+    )

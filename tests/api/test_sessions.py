@@ -140,6 +140,50 @@ def test_an_operator_speaks_for_any_session_and_others_for_none(desk: Desk) -> N
 
 
 @pytest.mark.parametrize(
+    ("said", "others"),
+    [
+        ("critical", ["high", "opportunistic"]),
+        ("normal", ["high", "opportunistic"]),
+        ("opportunistic", ["normal"]),
+    ],
+)
+def test_what_an_operator_said_it_matters_stays_whatever_the_occupant_says(
+    desk: Desk, said: str, others: list[str]
+) -> None:
+    desk.hear(started())
+    path, word = followed(listed(desk)[0])
+    night = desk.token("night desk", Role.OPERATOR, criticality=Criticality.CRITICAL)
+    day = desk.token("day desk", Role.OPERATOR)
+    said_so, needs = {"criticality": said}, f"{path}/need"
+    desk.ask("PUT", needs, said_so, token=night)
+
+    for by in (word, day):
+        left = desk.ask("PUT", needs, {"energy_wh": 8_000}, token=by).said
+        assert (left["criticality"], left["wants_wh"]) == (said, 8_000)
+    for other in others:
+        refused = desk.ask("PUT", needs, {"criticality": other}, token=word)
+        assert refused.status == 403
+        assert "leave criticality out" in refused.said["detail"]
+    assert desk.ask("GET", path, token=word).said["criticality"] == said
+    # Another operator may say otherwise, up to what the token may claim.
+    now = desk.ask("PUT", needs, {"criticality": "opportunistic"}, token=day)
+    assert now.said["criticality"] == "opportunistic"
+
+
+def test_what_an_occupant_said_it_matters_stays_until_it_is_said_otherwise(desk: Desk) -> None:
+    desk.hear(started())
+    path, word = followed(listed(desk)[0])
+
+    def now_matters(need: dict[str, Any]) -> Any:
+        return desk.ask("PUT", f"{path}/need", need, token=word).said["criticality"]
+
+    assert now_matters({"energy_wh": 5_000}) == "normal"
+    assert now_matters({"criticality": "opportunistic"}) == "opportunistic"
+    assert now_matters({"energy_wh": 6_000}) == "opportunistic"
+    assert now_matters({"criticality": "normal"}) == "normal"
+
+
+@pytest.mark.parametrize(
     ("need", "kind"),
     [
         ({"depart_at": -1}, "window-in-the-past"),
