@@ -31,7 +31,7 @@ from gateway.api.problems import ProblemError, problem_response, unexpected
 from gateway.api.quotas import Quotas
 from gateway.api.reports import REPORTS
 from gateway.api.sessions import SESSIONS
-from gateway.api.sse import Followers
+from gateway.api.sse import EVENT_STREAM, Followers
 from gateway.ports import Clock
 
 PREFIX = "/api/v1"
@@ -91,16 +91,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
 
         return answer
 
-    routes = [
-        Route(
-            # A connector's name has a slash in it.
-            PREFIX + endpoint.path.replace("{connector}", "{connector:path}"),
-            answering(endpoint),
-            methods=[endpoint.method],
-            name=endpoint.answering.__name__,
-        )
-        for endpoint in endpoints
-    ]
+    routes = [_route(endpoint, answering(endpoint)) for endpoint in endpoints]
     routes.append(Route(f"{PREFIX}/openapi.json", openapi))
     app = Starlette(
         routes=routes,
@@ -112,6 +103,20 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
     # A path with a slash too many is another path, and no redirect.
     app.router.redirect_slashes = False
     return app
+
+
+def _route(endpoint: Endpoint, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+    route = Route(
+        # A connector's name has a slash in it.
+        PREFIX + endpoint.path.replace("{connector}", "{connector:path}"),
+        answer,
+        methods=[endpoint.method],
+        name=endpoint.answering.__name__,
+    )
+    if endpoint.media_type == EVENT_STREAM:
+        # The framework takes HEAD with every GET; here it would wait for an end that never comes.
+        route.methods = {endpoint.method}
+    return route
 
 
 async def _refusal(problem: ProblemError, clock: Clock) -> Response:

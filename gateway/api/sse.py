@@ -12,6 +12,7 @@ from gateway.domain.access import Access, Role
 from gateway.domain.notices import Notice
 from gateway.ports import Clock, Notices
 
+EVENT_STREAM = "text/event-stream"
 MAX_FOLLOWERS = 16
 MOST_DIGITS = 18
 BREATHES_EVERY_S = 15.0
@@ -44,7 +45,7 @@ class Followers:
             )
         return StreamingResponse(
             self._told(notices, call),
-            media_type="text/event-stream",
+            media_type=EVENT_STREAM,
             headers={"Cache-Control": "no-store"},
         )
 
@@ -89,7 +90,7 @@ class Followers:
             summary="Changes of reservations and limits, as server-sent events",
             answering=self.events,
             answer=NoticeView,
-            media_type="text/event-stream",
+            media_type=EVENT_STREAM,
             problems=("too-many-followers",),
             headers={
                 "Last-Event-ID": "The id of the last event that was seen: those after it are told"

@@ -61,6 +61,12 @@ def test_changes_are_streamed_to_whom_they_concern(desk: Desk) -> None:
     assert (said["data"], said["holder"]) == ({"limit_ma": 0}, None)
 
 
+def test_nobody_asks_for_the_head_of_a_stream_alone(desk: Desk) -> None:
+    reply = desk.ask("HEAD", "/events", token=desk.token("vans"))
+
+    assert (reply.status, reply.headers["allow"]) == (405, "GET")
+
+
 def test_no_token_takes_every_stream_there_is(desk: Desk) -> None:
     greedy, vans, drones = (desk.token(name) for name in ("greedy", "vans", "drones"))
 
