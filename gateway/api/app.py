@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.api.batch import BATCHES
 from gateway.api.calendar import CALENDAR
 from gateway.api.calls import (
+    LINK_WORD,
     FindAccess,
     admitted,
     bearer_token,
@@ -69,6 +70,11 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     clock=sources.clock,
                     opens=opens if endpoint.is_for_occupants else None,
                 )
+                flags = said_flags(
+                    request,
+                    endpoint.flags,
+                    words=(LINK_WORD,) if endpoint.is_for_occupants else (),
+                )
                 body = await read_body(request)
                 said = None
                 if endpoint.body is not None:
@@ -80,7 +86,7 @@ def api_app(sources: Sources, *, find_access: FindAccess) -> Starlette:
                     access=access,
                     body=said,
                     key=key,
-                    flags=said_flags(request, endpoint.flags),
+                    flags=flags,
                     sources=sources,
                     access_now=lambda: find_access(bearer_token(request)),
                     charge=lambda count: quotas.charge(access.name, count),

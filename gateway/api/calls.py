@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Collection
 from math import ceil
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from gateway.ports import Clock
 MAX_BODY_BYTES = 65_536
 BODY_WITHIN_S = 10.0
 LONGEST_KEY = 128
+LINK_WORD = "token"
+"""What a link has in its query: the secret word."""
 
 FindAccess = Callable[[str], Access | None]
 """Returns what a token allows, None if it is nobody's."""
@@ -54,7 +57,7 @@ def admitted(
     """Return who asks, if they may ask that now; the body is not touched.
 
     `opens` says of a word whether it is the link of the session that is asked about; it may be
-    in the address as `token`, too, for people follow links. Who sends a token and a link may do
+    in the address as `LINK_WORD`, too, for people follow links. Who sends a token and a link may do
     what the stronger of the two lets them.
 
     Raises:
@@ -64,7 +67,7 @@ def admitted(
     access = find_access(said)
     is_occupant = False
     if opens is not None and (access is None or not access.role.includes(role)):
-        words = (said, request.query_params.get("token", ""))
+        words = (said, request.query_params.get(LINK_WORD, ""))
         is_occupant = any(opens(word) for word in words if word)
         if is_occupant:
             session_id = request.path_params["session_id"]
@@ -74,7 +77,7 @@ def admitted(
                 quota_per_min_count=OCCUPANT_QUOTA_PER_MIN,
             )
     if access is None:
-        followed = opens is not None and "token" in request.query_params
+        followed = opens is not None and LINK_WORD in request.query_params
         message = OVER if followed else UNKNOWN
         headers = {"WWW-Authenticate": 'Bearer realm="headroom"'}
         raise ProblemError("unauthorized", message, headers=headers)
@@ -133,7 +136,7 @@ def understood(body: bytes, model: type[B], *, content_type: str) -> B:
     if kind not in ("", "application/json"):
         raise ProblemError("not-json", "send it as Content-Type: application/json")
     try:
-        return model.model_validate_json(body, strict=True)
+        read = model.model_validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         if found[0]["type"] == "json_invalid":
@@ -144,20 +147,43 @@ def understood(body: bytes, model: type[B], *, content_type: str) -> B:
         told += f"; and {len(faults) - 3} more in errors" if faults[3:] else ""
         message = f"put right what is named, and send it again: {told}"
         raise ProblemError("invalid-body", message, errors=faults) from error
+    json.loads(body, object_pairs_hook=_said_once)
+    return read
 
 
-def said_flags(request: Request, names: Iterable[str]) -> dict[str, bool]:
-    """Return what the query says of these names, which are true or false.
+def _said_once(pairs: list[tuple[str, object]]) -> None:
+    """Return if no name comes twice in an object: the last would count, and the first be lost.
 
     Raises:
-        ProblemError: it says something else of one.
+        ProblemError: one does.
     """
-    said = {name: request.query_params[name] for name in names if name in request.query_params}
-    for name, value in said.items():
-        if value not in ("true", "false"):
+    names = [name for name, _ in pairs]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise ProblemError("invalid-body", f"{name[:40]} is said twice: say it once")
+
+
+def said_flags(
+    request: Request, names: Collection[str], *, words: Collection[str] = ()
+) -> dict[str, bool]:
+    """Return what the query says of these names, which are true or false; it may have `words` too.
+
+    Raises:
+        ProblemError: it says something else of one, says one twice, or has another.
+    """
+    said: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in (*names, *words):
+            known = " and ".join((*names, *words)) or "nothing"
+            message = f"this takes {known} in its query, not {name[:40]!r}: leave it out"
+            raise ProblemError("invalid-query", message)
+        if name in said:
+            raise ProblemError("invalid-query", f"{name} is said twice: say it once")
+        if name in names and value not in ("true", "false"):
             message = f"{name} is true or false, not {value[:40]!r}: say one, or leave it out"
             raise ProblemError("invalid-query", message)
-    return {name: value == "true" for name, value in said.items()}
+        said[name] = value
+    return {name: said[name] == "true" for name in names if name in said}
 
 
 def used_key(request: Request, body: bytes) -> UsedKey | None:

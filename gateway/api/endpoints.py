@@ -330,7 +330,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=reservations,
         answer=ReservationsView,
         flags=(AT_RISK,),
-        problems=("invalid-query",),
     ),
     Endpoint(
         method="GET",

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from gateway.api.calls import LINK_WORD
 from gateway.api.endpoints import Endpoint
 from gateway.api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, ProblemBody
 
@@ -17,6 +18,7 @@ ANY_REQUEST = (
     "not-allowed",
     "too-many-requests",
     "invalid-header",
+    "invalid-query",
     # Of a body too, that nobody asked for.
     "body-too-large",
     "invalid-body",
@@ -50,7 +52,7 @@ def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dic
             "schemas": schemas.get("$defs", {}),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "link": {"type": "apiKey", "in": "query", "name": "token"},
+                "link": {"type": "apiKey", "in": "query", "name": LINK_WORD},
             },
         },
         "security": [{"token": []}],
