@@ -130,7 +130,8 @@ class RiskWatch:
             if not standing.is_at_risk:
                 del self._told_ratio[promise.id]
                 self._on_told(promise.id, None)
-                self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder)
+                said = _standing_said(standing)
+                self._feed.tell("reservation-safe-again", promise.id, holder=promise.holder, **said)
                 _log.info("reservation %s of %s is safe again", promise.id, promise.holder)
                 continue
             quote = quotes.get(promise.id)
@@ -179,17 +180,8 @@ class RiskWatch:
     def _said(
         self, standing: Standing, quote: QuoteAnswer | None, why: str
     ) -> dict[str, NoticeValue]:
-        promise, shortage = standing.promise, standing.shortage
-        said: dict[str, NoticeValue] = {
-            "place": place_said(promise.place),
-            "reference": promise.reference,
-            "state": str(promise.state),
-            "start_at": _instant(promise.opens_at_s),
-            "end_at": _instant(promise.closes_at_s),
-            "energy_wh": promise.energy_wh,
-            "can_wh": int(min(standing.can_wh, promise.energy_wh)),
-            "promised_confidence": round(promise.confidence_ratio, 4),
-            "confidence": round(standing.confidence_ratio, 4),
+        shortage = standing.shortage
+        said = _standing_said(standing) | {
             "danger": None if standing.danger is None else str(standing.danger),
             "why": why,
         }
@@ -205,6 +197,21 @@ class RiskWatch:
             said["offers_expire_at"] = _instant(quote.expires_at_s)
             said["offers"] = [_offer_said(offer) for offer in quote.offers]
         return said
+
+
+def _standing_said(standing: Standing) -> dict[str, NoticeValue]:
+    promise = standing.promise
+    return {
+        "place": place_said(promise.place),
+        "reference": promise.reference,
+        "state": str(promise.state),
+        "start_at": _instant(promise.opens_at_s),
+        "end_at": _instant(promise.closes_at_s),
+        "energy_wh": promise.energy_wh,
+        "can_wh": int(min(standing.can_wh, promise.energy_wh)),
+        "promised_confidence": round(promise.confidence_ratio, 4),
+        "confidence": round(standing.confidence_ratio, 4),
+    }
 
 
 def _offer_said(answer: OfferAnswer) -> dict[str, NoticeValue]:

@@ -68,6 +68,7 @@ class Watched:
             criticality=criticality,
             connector=ConnectorRef(StationId(station), 1),
             id_token=id_token,
+            reference="order 12",
         )
         offer = self.booking.quote(wanted, DRONES).offers[0]
         held = await self.booking.hold(offer.id, DRONES)
@@ -139,6 +140,32 @@ def test_what_was_told_is_not_told_again_until_it_changes() -> None:
         assert len(await house.told()) == 3
         assert house.booking.at_risk_count == 0
         assert house.booking.counters["warnings"] == 2
+
+    run_virtual(test())
+
+
+def test_what_is_safe_again_is_told_by_name_place_and_time_like_what_was_at_risk() -> None:
+    async def test() -> None:
+        house = Watched()
+        promise = await house.promise()
+        house.limit(65.0)
+        await house.told()
+        house.limit(95.0)
+        at_risk, safe = await house.told()
+
+        assert (safe.kind, safe.subject) == ("reservation-safe-again", promise.id)
+        assert safe.data.keys() < at_risk.data.keys()
+        assert safe.data == {
+            "place": "CP-01/1",
+            "reference": "order 12",
+            "state": "confirmed",
+            "start_at": (house.clock.now_at() + timedelta(hours=1)).isoformat(),
+            "end_at": (house.clock.now_at() + timedelta(hours=3)).isoformat(),
+            "energy_wh": 20_000,
+            "can_wh": 20_000,
+            "promised_confidence": 1.0,
+            "confidence": 1.0,
+        }
 
     run_virtual(test())
 
