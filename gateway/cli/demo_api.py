@@ -31,20 +31,18 @@ class Quote(msgspec.Struct):
 
 
 class Promise(msgspec.Struct):
-    """A reservation as it stands: to whom it was made, and why it is at risk if it is."""
+    """A reservation as it stands."""
 
     reservation_id: str
-    holder: str
     state: str
     energy_wh: int
     confidence: float
-    why: str
 
 
-class Promises(msgspec.Struct):
-    """The reservations that were asked for."""
+class Told(msgspec.Struct):
+    """What a notice says, as far as the story goes."""
 
-    reservations: list[Promise]
+    why: str | None = None
 
 
 class Notice(msgspec.Struct):
@@ -52,6 +50,7 @@ class Notice(msgspec.Struct):
 
     kind: str
     holder: str | None
+    data: Told
 
 
 class Api:

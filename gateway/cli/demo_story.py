@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.token_file import TokenFileError, make_token
-from gateway.cli.demo_api import Api, ApiRefusedError, Promise, Promises, Quote
+from gateway.cli.demo_api import Api, ApiRefusedError, Promise, Quote
 from gateway.cli.plant_process import PlantGuest
 from gateway.control.proof import prove
 from gateway.domain.access import Access, Role
@@ -166,7 +166,7 @@ class Story:
             operator = await _known(url, folder, Access(name="demo", role=Role.OPERATOR))
             guests = {guest: await _known(url, folder, guest.access) for guest in self.guests}
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_hear(operator, say), name="hear the API")
+                tasks.create_task(say_risks(operator, say), name="hear the API")
                 tasks.create_task(self._play(guests, say, on_promise), name="play")
         except* (OSError, TokenFileError, ApiRefusedError, msgspec.MsgspecError) as errors:
             say(f"the story ends here: {errors.exceptions[0]}")
@@ -236,12 +236,10 @@ async def _known(url: str, folder: Path, access: Access) -> Api:
     return Api(url, await asyncio.to_thread(make_token, folder, access, now_at=now_at))
 
 
-async def _hear(api: Api, say: Say) -> None:
-    """Say whose promises are at risk, as the API tells an operator."""
+async def say_risks(api: Api, say: Say) -> None:
+    """Say whose promise is at risk, or no longer is, as the API tells an operator."""
     async for notice in api.notices():
         if notice.kind == "reservation-safe-again":
             say(f"no longer at risk: {notice.holder}")
         elif notice.kind == "reservation-at-risk":
-            listed = await api.ask("GET", "/reservations?at_risk=true")
-            for promise in msgspec.json.decode(listed, type=Promises).reservations:
-                say(f"AT RISK, {promise.holder}: {promise.why}")
+            say(f"AT RISK, {notice.holder}: {notice.data.why}")
