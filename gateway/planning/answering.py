@@ -33,7 +33,14 @@ from gateway.planning.quote_words import (
 )
 from gateway.planning.rearranging import Rearranging
 from gateway.planning.room import Outlet, Room
-from gateway.planning.takers import Taker, out_of_use, promises_in_the_way, spans_free_s, taker_of
+from gateway.planning.takers import (
+    Taker,
+    out_of_use,
+    own_of,
+    promises_in_the_way,
+    spans_free_s,
+    taker_of,
+)
 
 MAX_OFFERS = 7
 ENOUGH_STARTS = 3
@@ -82,18 +89,24 @@ def _answer(
     if taker is None:
         standing = Standing(rank=need.criticality.rank, rearranged=here.rearranged)
         others = _others(book, beside, need, ask, here, but=outlet)
-        said = told_by_way(book, outlet, ask, others, charging=here.charging, standing=standing)
+        said = told_by_way(
+            book, outlet, chosen.own, others, charging=here.charging, standing=standing
+        )
     else:
         room = here.charging.beside(book.room, rank=need.criticality.rank)
         other = next(_others(book, room, need, ask, here, but=outlet), None)
         until_s, why = taker.until_s - book.from_at_s, taker.said(outlet.key, here)
-        elsewhere = _elsewhere(room, outlet, ask, other, until_s=until_s, way=taker.way, why=why)
+        elsewhere = _elsewhere(
+            room, outlet, chosen.own, other, until_s=until_s, way=taker.way, why=why
+        )
         said = Told(quote=elsewhere, room=room, gives_way=NOBODY)
     found = [o for o in said.quote.offers if _is_free(book, o, ask, need, here)]
+    verdict = said.quote.verdict
+    if verdict is not Verdict.YES and chosen.ends_by is not None:
+        taker = taker or chosen.ends_by
     if taker is not None or not found:
         outlets = dict.fromkeys((outlet, *(() if found else _usable(need, here))))
         found += _at_other_starts(book, said.room, outlets, ask, here)
-    verdict = said.quote.verdict
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
         verdict = Verdict.YES if enough else Verdict.NO
@@ -130,7 +143,7 @@ def to_think_over(
     That is only for what is critical, on a connector that is free.
     """
     here, chosen = circumstances, _chosen(book, asked, circumstances)
-    least = least_of(chosen.ask)
+    least = least_of(chosen.own)
     is_for_it = need.criticality is Criticality.CRITICAL and bool(least.energy_wh)
     if not is_for_it or chosen.taker is not None:
         return None
@@ -141,12 +154,17 @@ def to_think_over(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen:
-    """Where a need is answered: the outlet, what is asked of it, what keeps it, the room beside all."""
+    """Where a need is answered: the outlet, what is asked of it, what keeps it, the room beside all.
+
+    `own` is what is asked until the promise by which the vehicle has to be gone there (`ends_by`).
+    """
 
     outlet: Outlet
     ask: Ask
     taker: Taker | None
     beside: Room
+    own: Ask
+    ends_by: Taker | None
 
 
 def _chosen(book: Book, asked: Asked, here: Circumstances) -> _Chosen:
@@ -156,22 +174,29 @@ def _chosen(book: Book, asked: Asked, here: Circumstances) -> _Chosen:
         outlet = asked.outlets[0]
     elif free := [o for o in asked.outlets if o.key not in takers]:
         # Of those that give as much it stays where it is.
-        outlet = _ranked(beside, sorted(free, key=lambda o: o.key not in here.own), ask)[0]
+        free.sort(key=lambda o: o.key not in here.own)
+        outlet = _ranked(beside, ((o, own_of(book, ask, here, o.key)[0]) for o in free))[0][0]
     else:
         # Where all are taken, that which is free first.
         outlet = min(asked.outlets, key=lambda o: takers[o.key].until_s)
     if outlet.key in here.away:
         ask = replace(ask, not_before_s=here.back_at_s - book.from_at_s)
-    return _Chosen(outlet=outlet, ask=ask, taker=takers.get(outlet.key), beside=beside)
+    taker = takers.get(outlet.key)
+    own, ends_by = own_of(book, ask, here, outlet.key, taker)
+    return _Chosen(outlet=outlet, ask=ask, taker=taker, beside=beside, own=own, ends_by=ends_by)
 
 
 def _others(
     book: Book, room: Room, need: Need, ask: Ask, here: Circumstances, *, but: Outlet
-) -> Iterator[Outlet]:
-    """Yield the other free connectors this vehicle could use, in rank; worked out if one is wanted."""
-    for outlet in _ranked(room, _usable(need, here), ask):
+) -> Iterator[tuple[Outlet, Ask]]:
+    """Yield the other free connectors this vehicle could use, in rank; worked out if one is wanted.
+
+    With each comes what is asked there.
+    """
+    asks = ((o, own_of(book, ask, here, o.key)[0]) for o in _usable(need, here))
+    for outlet, own in _ranked(room, asks):
         if outlet.key != but.key and taker_of(book, ask, here, outlet.key) is None:
-            yield outlet
+            yield outlet, own
 
 
 def _usable(need: Need, here: Circumstances) -> tuple[Outlet, ...]:
@@ -195,11 +220,11 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances
     return not any(promise.meets(begins_s, ends_s) for promise in promised)
 
 
-def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
-    """Return outlets by how much of what is asked they give, the most first, the fastest if asked."""
+def _ranked(room: Room, asks: Iterable[tuple[Outlet, Ask]]) -> list[tuple[Outlet, Ask]]:
+    """Return outlets by how much of what is asked there they give, the most first, the fastest if asked."""
     known, ranked = dict[tuple[object, ...], tuple[float, float]](), []
-    for outlet in outlets:
-        shape = outlet.shape
+    for outlet, ask in asks:
+        shape = outlet.shape, ask.until_s
         gives = known.get(shape)
         if gives is None:
             outlook, is_by_time = room.outlook(outlet), ask.objective is Objective.FASTEST
@@ -207,16 +232,16 @@ def _ranked(room: Room, outlets: Iterable[Outlet], ask: Ask) -> list[Outlet]:
             gives_wh = min(energy_wh, ask.energy_wh or energy_wh)
             finish_s = outlook.finish_s(ask.from_s, gives_wh) if is_by_time else 0.0
             gives = known[shape] = -gives_wh, inf if finish_s is None else finish_s
-        ranked.append((gives, outlet))
+        ranked.append((gives, (outlet, ask)))
     ranked.sort(key=itemgetter(0))
-    return [outlet for _, outlet in ranked]
+    return [asked for _, asked in ranked]
 
 
 def _elsewhere(
     room: Room,
     outlet: Outlet,
     ask: Ask,
-    other: Outlet | None,
+    other: tuple[Outlet, Ask] | None,
     *,
     until_s: float,
     way: Way,
@@ -233,7 +258,7 @@ def _elsewhere(
             verdict = Verdict.PARTLY
         offers += [replace(offer, way=way, waits_for=why) for offer in queued]
     if other is not None:
-        beside = quote(room, other, ask)
+        beside = quote(room, *other)
         offers += [
             replace(offer, way=Way.ANOTHER_OUTLET if offer.way is Way.AS_ASKED else offer.way)
             for offer in beside.offers

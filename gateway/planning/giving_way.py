@@ -68,7 +68,7 @@ def told(
     book: Book,
     outlet: Outlet,
     ask: Ask,
-    others: Iterable[Outlet],
+    others: Iterable[tuple[Outlet, Ask]],
     *,
     charging: Charging,
     standing: Standing,

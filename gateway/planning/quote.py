@@ -114,11 +114,12 @@ class Quote:
     offers: tuple[Offer, ...]
 
 
-def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -> Quote:
+def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[tuple[Outlet, Ask]] = ()) -> Quote:
     """Return what can be offered for what is asked, with alternatives where that is not all.
 
-    `others` come in the order of what they give: of those that give all the first is offered that is
-    as sure as that, and where none does the first of all if it gives more.
+    `others`, each with what is asked there, come in the order of what they give: of those that give
+    all the first is offered that is as sure as that, and where none does the first of all if it gives
+    more.
     """
     outlook = room.outlook(outlet)
     asked = _as_asked(room, outlet, outlook, ask)
@@ -126,7 +127,8 @@ def quote(room: Room, outlet: Outlet, ask: Ask, others: Iterable[Outlet] = ()) -
         return Quote(verdict=Verdict.YES, version=room.version, offers=(asked,))
     offers = [] if asked is None else [replace(asked, way=Way.MOST_ENERGY)]
     offers += _otherwise(room, outlet, outlook, ask)
-    elsewhere = _at_another(room, ask, others, 0.0 if asked is None else asked.energy_wh)
+    here_wh = 0.0 if asked is None else asked.energy_wh
+    elsewhere = _at_another(room, others, ask.energy_wh or 0.0, here_wh)
     offers += [] if elsewhere is None else [elsewhere]
     is_enough = asked is not None and asked.energy_wh >= max(1.0, ask.min_energy_wh)
     verdict = Verdict.PARTLY if is_enough else Verdict.NO
@@ -221,11 +223,12 @@ def fits_many(
     return has_wh >= energy_wh
 
 
-def _at_another(room: Room, ask: Ask, others: Iterable[Outlet], here_wh: float) -> Offer | None:
-    """Return what another outlet offers: all that is asked, or else more than there is here."""
-    wanted_wh = ask.energy_wh or 0.0
+def _at_another(
+    room: Room, others: Iterable[tuple[Outlet, Ask]], wanted_wh: float, here_wh: float
+) -> Offer | None:
+    """Return what another outlet offers: all that is wanted, or else more than there is here."""
     most: Offer | None = None
-    for at, other in enumerate(others):
+    for at, (other, ask) in enumerate(others):
         outlook = room.outlook(other)
         if at and outlook.energy_within_wh(ask.from_s, ask.until_s) < wanted_wh:
             break

@@ -1,6 +1,7 @@
 """What keeps a connector from who asks for it, and until when: a promise, a vehicle, an absence."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from gateway.domain.promises import Reservation
 from gateway.planning.absence import Away
@@ -9,6 +10,9 @@ from gateway.planning.circumstances import Circumstances
 from gateway.planning.quote import Ask, Way
 from gateway.planning.quote_words import clock_said
 from gateway.planning.room import Outlet
+
+NO_GAP_S = 1.0
+"""In less than that between two promises nobody charges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +46,56 @@ class Taker:
 
 
 def taker_of(book: Book, ask: Ask, here: Circumstances, name: str) -> Taker | None:
-    """Return what keeps a connector longest within a window, None if it is free in all of it."""
+    """Return what keeps a connector longest within a window, None if it is free in all of it.
+
+    Who says no departure is kept from it by what is there when it comes, and whatever follows that
+    without a gap: what opens later only ends its time (`own_of`).
+    """
     begins_s = book.from_at_s + ask.from_s - ask.arrive_slack_s
     ends_s = book.from_at_s + ask.until_s + ask.depart_slack_s
     found, away = out_of_use(name, begins_s, here), here.away.get(name)
     back_ratio = 1.0 if away is None else away.back_ratio(begins_s, here.now_s)
     if found is None and back_ratio < ask.confidence_ratio:
         found = Taker(until_s=here.back_at_s, by=away)
-    for promise in promises_in_the_way(book, name, here):
+    promised: Iterable[Reservation] = promises_in_the_way(book, name, here)
+    if ask.ends_when_given:
+        promised, ends_s = sorted(promised, key=_opens_at_s), _comes_s(book, ask, found) + NO_GAP_S
+    for promise in promised:
         until_s = promise.closes_at_s
-        if promise.meets(begins_s, ends_s) and (found is None or found.until_s <= until_s):
-            found = Taker(until_s=until_s, by=promise)
+        if promise.meets(begins_s, ends_s):
+            if found is None or found.until_s <= until_s:
+                found = Taker(until_s=until_s, by=promise)
+            ends_s = max(ends_s, until_s + NO_GAP_S) if ask.ends_when_given else ends_s
     return found
+
+
+def own_of(
+    book: Book, ask: Ask, here: Circumstances, name: str, taker: Taker | None = None
+) -> tuple[Ask, Taker | None]:
+    """Return what is asked of a connector of its own, and by what promise the vehicle has to be gone.
+
+    Who says no departure has it from its coming, or the end of what keeps it (`taker`), until then.
+    """
+    promised = promises_in_the_way(book, name, here) if ask.ends_when_given else ()
+    if not promised:
+        return ask, None
+    comes_s, ends_s = _comes_s(book, ask, taker), book.from_at_s + ask.until_s
+    later = (p for p in promised if comes_s < p.opens_at_s < ends_s)
+    first = min(later, key=_opens_at_s, default=None)
+    if first is None:
+        return ask, None
+    own = replace(ask, until_s=first.opens_at_s - book.from_at_s, depart_slack_s=0.0)
+    return own, Taker(until_s=first.closes_at_s, by=first)
+
+
+def _comes_s(book: Book, ask: Ask, taker: Taker | None) -> float:
+    """Return when (epoch s) a vehicle has surely come, and the connector is free."""
+    comes_s = book.from_at_s + ask.from_s
+    return comes_s if taker is None else max(comes_s, taker.until_s)
+
+
+def _opens_at_s(promise: Reservation) -> float:
+    return promise.opens_at_s
 
 
 def out_of_use(name: str, begins_s: float, here: Circumstances) -> Taker | None:

@@ -148,7 +148,9 @@ def test_another_connector_for_which_nobody_gives_way_is_always_told() -> None:
     there = charging(made.room.left_ma, van)
     large = replace(ASKED, key="large", rows=(3, 4, 5), max_ma=63_000)
     # More than the connector gives, whoever gives way.
-    said = told(made, ASKED, ask(30_000, 0, 1), iter([large]), charging=there, standing=standing())
+    wanted = ask(30_000, 0, 1)
+    others = iter([(large, wanted)])
+    said = told(made, ASKED, wanted, others, charging=there, standing=standing())
 
     assert (said.quote.verdict, said.gives_way.less) == (Verdict.PARTLY, ("van",))
     assert [o.outlet.key for o in said.quote.offers if o.way is Way.ANOTHER_OUTLET] == ["large"]

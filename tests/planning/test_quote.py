@@ -134,7 +134,8 @@ def test_less_than_the_least_that_will_do_is_a_no_with_another_way() -> None:
 
 def test_another_connector_is_named_where_this_one_will_not_do() -> None:
     single = Outlet(key="CP-2", rows=(0,), phase_count=1, voltage_v=230.0, max_ma=32_000)
-    answer = quote(room([40_000] * 4), single, ask(20_000, 0, 2), others=[THREE])
+    wanted = ask(20_000, 0, 2)
+    answer = quote(room([40_000] * 4), single, wanted, others=[(THREE, wanted)])
 
     (offer,) = [offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET]
     assert (offer.outlet.key, offer.energy_wh) == ("CP-1", 20_000)
@@ -143,13 +144,15 @@ def test_another_connector_is_named_where_this_one_will_not_do() -> None:
 def test_another_connector_that_gives_more_is_named_where_none_gives_all() -> None:
     single = Outlet(key="CP-2", rows=(0,), phase_count=1, voltage_v=230.0, max_ma=32_000)
     other = replace(THREE, key="CP-3", max_ma=32_000)
-    answer = quote(room([40_000] * 4), single, ask(60_000, 0, 2), others=[other, THREE])
+    wanted = ask(60_000, 0, 2)
+    others = [(other, wanted), (THREE, wanted)]
+    answer = quote(room([40_000] * 4), single, wanted, others)
 
     assert offer_of(answer, Way.MOST_ENERGY)[0] == pytest.approx(14_720)
     (offer,) = [offer for offer in answer.offers if offer.way is Way.ANOTHER_OUTLET]
     assert offer.outlet.key == "CP-3"
     assert offer.energy_wh == pytest.approx(44_160)
-    less = quote(room([40_000] * 4), other, ask(60_000, 0, 2), others=[THREE, single])
+    less = quote(room([40_000] * 4), other, wanted, others=[(THREE, wanted), (single, wanted)])
     assert Way.ANOTHER_OUTLET not in {offer.way for offer in less.offers}
 
 
