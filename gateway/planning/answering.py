@@ -110,19 +110,18 @@ def _answer(
     if verdict is Verdict.YES and ask.energy_wh is None:
         enough = found and found[0].energy_wh >= ask.min_energy_wh
         verdict = Verdict.YES if enough else Verdict.NO
+    elif verdict is not Verdict.YES and any(_is_all(o, outlet, ask, here) for o in found):
+        verdict = Verdict.YES
+        found.sort(key=lambda offer: not _is_all(offer, outlet, ask, here))
     offers = tuple(
         offer_answer(book, offer, ask, need, name=f"{quote_id}-{at}", here=here, said=said)
         for at, offer in enumerate(
             _each_once(best_first(found, ask), ask, need)[:MAX_OFFERS], start=1
         )
     )
-    binds = ""
-    if verdict is not Verdict.YES:
-        binds = (
-            _what_binds(book, said.room, outlet, ask, here)
-            if taker is None
-            else taker.said(outlet.key, here)
-        )
+    binds = "" if taker is None else taker.said(outlet.key, here)
+    if taker is None and verdict is not Verdict.YES:
+        binds = _what_binds(book, said.room, outlet, ask, here)
     return QuoteAnswer(
         id=quote_id,
         need=need,
@@ -218,6 +217,18 @@ def _is_free(book: Book, offer: Offer, ask: Ask, need: Need, here: Circumstances
         return False
     promised = promises_in_the_way(book, offer.outlet.key, here)
     return not any(promise.meets(begins_s, ends_s) for promise in promised)
+
+
+def _is_all(offer: Offer, outlet: Outlet, ask: Ask, here: Circumstances) -> bool:
+    """Return whether an offer at an outlet that is taken for a while gives all, within the window.
+
+    Who said a departure is offered less than was asked where it has to be gone before.
+    """
+    if ask.energy_wh is None or offer.outlet.key != outlet.key or outlet.key in here.away:
+        return False
+    is_within = ask.from_s <= offer.start_s and offer.finish_s <= ask.until_s
+    is_to_stay = offer.way is Way.QUEUED or (offer.way is Way.ANOTHER_START and ask.ends_when_given)
+    return is_to_stay and is_within and offer.energy_wh >= ask.energy_wh
 
 
 def _ranked(room: Room, asks: Iterable[tuple[Outlet, Ask]]) -> list[tuple[Outlet, Ask]]:

@@ -103,9 +103,9 @@ def row_said(places: Places, row: int) -> tuple[str, str]:
 def verdict_said(
     verdict: Verdict, *, wanted_wh: float | None, offers: tuple[OfferAnswer, ...], binds: str
 ) -> str:
-    """Return the whole answer in one sentence."""
+    """Return the whole answer in one sentence; of a yes `binds` is what it has to wait for."""
     if verdict is Verdict.YES:
-        return f"Yes: {offers[0].why}."
+        return f"Yes: {offers[0].why}{'; ' if binds else ''}{binds}."
     asked = "" if wanted_wh is None else f" the {kwh_said(wanted_wh)}"
     because = f": {binds}" if binds else ""
     if not offers:

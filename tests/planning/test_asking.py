@@ -304,12 +304,12 @@ def test_a_connector_is_the_vehicle_s_in_its_slack_too(
 
 def test_slack_in_which_the_connector_is_another_s_is_not_offered() -> None:
     made = promised(book(), "CP-01", 1, 2)
-    for need in (
-        with_slack(1.5, 4, arrive_slack_s=3_600),
-        with_slack(0.2, 1.5, depart_slack_s=3_600),
+    for need, best in (
+        (with_slack(1.5, 4, arrive_slack_s=3_600), Way.QUEUED),
+        (with_slack(0.2, 1.5, depart_slack_s=3_600), None),
     ):
         found = quoted(made, need)
-        assert found.verdict is not Verdict.YES
+        assert (found.verdict is Verdict.YES) == (found.offers[0].offer.way is best)
         for offer in found.offers:
             held = of_offer(offer, need, name="b", holder="h", hold_until_at_s=NOW_S + 120)
             hold(made, held)  # Whatever is offered fits.

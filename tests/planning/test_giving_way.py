@@ -417,8 +417,13 @@ def test_behind_a_vehicle_that_leaves_in_time_there_is_what_is_left_of_the_windo
 
     verdict, ways, reason = asked_for(need, there)
     # Another start would be just that: it is offered once.
-    assert (verdict, ways) == (Verdict.PARTLY, [Way.QUEUED])
-    assert "CP-01/1 is occupied now, it is taken to be free from 09:00" in reason
+    assert (verdict, ways) == (Verdict.YES, [Way.QUEUED])
+    assert reason == (
+        "Yes: once the connector is free: 20.0 kWh on CP-01/1 from 09:00 to 09:55, at up to 22.1 kW;"
+        " CP-01/1 is occupied now, it is taken to be free from 09:00."
+    )
+    more = replace(need, energy_wh=50_000)
+    assert asked_for(more, there)[0] is Verdict.PARTLY
     late = replace(there, leaves_at_s={"CP-01/1": NOW_S + 4 * HOUR_S})
     assert asked_for(need, late)[:2] == (Verdict.NO, [Way.ANOTHER_START])
     gone = replace(there, leaves_at_s={"CP-01/1": NOW_S - 1})
