@@ -1,5 +1,6 @@
 """The stream of server-sent events: what changes of reservations and limits, as it changes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import orjson
@@ -126,6 +127,8 @@ async def told(
         for notice in newer:
             if may_see(notice, access):
                 yield as_event(notice, notices.life)
+            # Whoever asks for all that is remembered holds up nobody, and may leave in the middle.
+            await asyncio.sleep(0)
 
 
 def seen_number(last_id: str, notices: Notices) -> int | None:

@@ -1,5 +1,6 @@
 """The stream of events: who is told what, and what a follower misses it hears of."""
 
+import asyncio
 import http.client
 import json
 from collections.abc import Iterator
@@ -182,5 +183,33 @@ def test_who_was_away_for_very_long_is_told_that_some_are_missed(
         feed.tell("limit", "x")
         assert await kinds_told(feed, clock, 2, vans) == [("missed", None), ("limit", None)]
         assert await kinds_told(feed, clock, 3, vans) == [("limit", None)]
+
+    run_virtual(test())
+
+
+def test_who_asks_for_all_that_is_remembered_holds_up_nobody() -> None:
+    screen = Access(name="s", role=Role.VIEWER)
+
+    async def test() -> None:
+        clock, turns = VirtualClock(), 0
+        feed = Feed(clock)
+        for _ in range(100):
+            feed.tell("limit", "x")
+        stream = told(feed, "0", lambda: screen, clock)
+
+        async def take_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with asyncio.TaskGroup() as tasks:
+            others = tasks.create_task(take_turns())
+            assert (await anext(stream)).startswith(b": ")
+            events = [await anext(stream) for _ in range(100)]
+            others.cancel()
+
+        assert all(part.startswith(b"id: ") for part in events)
+        assert turns >= 99
 
     run_virtual(test())
