@@ -1,9 +1,9 @@
 """What a limit would break, asked before anybody sets it."""
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 
 from gateway.api.endpoints import Call, Endpoint
-from gateway.api.models import Answer, Body, Name
+from gateway.api.models import Answer, Body, Milliamps, Name
 from gateway.api.problems import problem_of
 from gateway.api.translating import instant, place_of
 from gateway.domain.access import Role
@@ -12,14 +12,12 @@ from gateway.domain.limits import Authority, Constraint
 from gateway.planning.asking import AskError
 from gateway.planning.chance import Standing
 
-MOST_MA = 10_000_000
-
 
 class LimitPreviewBody(Body):
     """A limit on a circuit, besides those that hold; the same on each of its phases."""
 
     circuit: Name
-    limit_ma: int = Field(ge=0, le=MOST_MA)
+    limit_ma: Milliamps
 
 
 class BrokenView(Answer):

@@ -7,6 +7,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -22,6 +23,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 MAX_PROFILE_PARTS = 200
 MOST_WH = 100_000_000
 MOST_W = 100_000_000
+MOST_MA = 10_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2200  # Sums of instants further off than this have no date.
 
 
@@ -33,6 +35,21 @@ def _reckonable(instant: datetime) -> datetime:
 
 Instant = Annotated[AwareDatetime, AfterValidator(_reckonable)]
 """An instant that somebody asks about."""
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+# Bounds stand with the number: beside None the library would not describe them.
+_WHOLE = BeforeValidator(_whole)
+"""A whole number may be sent as 30.0: to JSON Schema, which describes us, it is one."""
+WattHours = Annotated[int, Field(ge=0, le=MOST_WH), _WHOLE]
+SomeWattHours = Annotated[int, Field(gt=0, le=MOST_WH), _WHOLE]
+Watts = Annotated[int, Field(ge=0, le=MOST_W), _WHOLE]
+SomeWatts = Annotated[int, Field(gt=0, le=MOST_W), _WHOLE]
+PhaseCount = Annotated[int, Field(ge=1, le=3), _WHOLE]
+Milliamps = Annotated[int, Field(ge=0, le=MOST_MA), _WHOLE]
 
 
 class Body(BaseModel):
@@ -52,7 +69,7 @@ class StateOfChargeBody(Body):
 
     now_pct: float = Field(ge=0, le=100)
     target_pct: float = Field(ge=0, le=100)
-    battery_wh: int = Field(gt=0, le=MOST_WH)
+    battery_wh: SomeWattHours
 
 
 class QuoteRequest(Body):
@@ -62,10 +79,10 @@ class QuoteRequest(Body):
     """None: now."""
     depart_at: Instant | None = None
     """None: whenever it has what it needs, or 12 h after it arrives."""
-    energy_wh: int | None = Field(default=None, gt=0, le=MOST_WH)
+    energy_wh: SomeWattHours | None = None
     """None: what `soc` says is missing, or everything there is. With both, this is what it needs."""
     soc: StateOfChargeBody | None = None
-    min_energy_wh: int = Field(default=0, ge=0, le=MOST_WH)
+    min_energy_wh: WattHours = 0
     """The least it can live with."""
     arrive_slack_s: float = Field(default=0.0, ge=0, le=86_400)
     """How much later than said it may come."""
@@ -76,8 +93,8 @@ class QuoteRequest(Body):
     moved for nobody; `most_energy` the offer with most by the departure, wherever that is;
     `by_departure` what is nearest to what was asked."""
     criticality: Criticality = Criticality.NORMAL
-    max_power_w: int | None = Field(default=None, gt=0, le=MOST_W)
-    phases: int | None = Field(default=None, ge=1, le=3)
+    max_power_w: SomeWatts | None = None
+    phases: PhaseCount | None = None
     """How many phases it charges on; None: all its connector, or the circuit, has."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
     """How surely it must be kept; None: 0.9."""
@@ -109,7 +126,7 @@ class PowerStep(Body):
     """A power from an instant on, in all phases together, until the next step."""
 
     start_at: Instant
-    power_w: int = Field(ge=0, le=MOST_W)
+    power_w: Watts
 
 
 class EnvelopeBody(Body):
@@ -119,7 +136,7 @@ class EnvelopeBody(Body):
     profile: list[PowerStep] = Field(min_length=1, max_length=MAX_PROFILE_PARTS)
     end_at: Instant
     """When the vehicle leaves, and the last step ends."""
-    phases: int | None = Field(default=None, ge=1, le=3)
+    phases: PhaseCount | None = None
     criticality: Criticality = Criticality.NORMAL
     confidence: float | None = Field(default=None, gt=0, lt=1)
     """How surely what a vehicle takes of it must be given; None: 0.9."""

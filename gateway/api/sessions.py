@@ -1,9 +1,9 @@
 """Vehicles that are there, and what those who came with them say: when they leave, what they need."""
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, model_validator
 
 from gateway.api.endpoints import Call, Endpoint
-from gateway.api.models import MOST_WH, Answer, Body, Instant, Name, StateOfChargeBody
+from gateway.api.models import Answer, Body, Instant, Name, StateOfChargeBody, WattHours
 from gateway.api.problems import ProblemError, problem_of
 from gateway.api.translating import instant
 from gateway.control.explain import sentence
@@ -26,7 +26,7 @@ class SessionNeedBody(Body):
 
     depart_at: Instant | None = None
     """When it leaves; None: nobody knows."""
-    energy_wh: int | None = Field(default=None, ge=0, le=MOST_WH)
+    energy_wh: WattHours | None = None
     """What it still needs from now on; None: what `soc` says is missing, or nobody knows."""
     soc: StateOfChargeBody | None = None
     criticality: Criticality | None = None

@@ -127,6 +127,16 @@ def test_a_repeated_key_is_the_same_answer_and_another_body_is_refused(desk: Des
     problem(empty, "invalid-body")
 
 
+def test_a_whole_number_may_be_sent_with_a_point(desk: Desk) -> None:
+    # To JSON Schema, which the description is made of, 30.0 is an integer.
+    wanted = b'{"energy_wh": 3e4, "phases": 3.0, "soc": null, "max_power_w": 11040.0}'
+    said = desk.ask("POST", "/quotes", wanted, token=desk.token("vans")).said
+    assert said["offers"][0]["energy_wh"] == 30_000
+    limit = {"circuit": "carpark", "limit_ma": 63_000.0}
+    operator = desk.token("desk", Role.OPERATOR)
+    assert desk.ask("POST", "/limits/preview", limit, token=operator).status == 200
+
+
 BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
 
 
@@ -140,6 +150,7 @@ BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
         ({"energy_wh": "30"}, "invalid-body", "/energy_wh: takes a whole number"),
         ({"energy": 30}, "invalid-body", "/energy: there is no such field; known are arrive_at"),
         ({"energy_wh": 30.5}, "invalid-body", "/energy_wh: takes a whole number"),
+        ({"energy_wh": True}, "invalid-body", "/energy_wh: takes a whole number"),
         (
             {"energy_wh": 5, "min_energy_wh": 6},
             "invalid-body",
