@@ -25,14 +25,14 @@ from gateway.api.calls import (
     understood,
     used_key,
 )
-from gateway.api.endpoints import ENDPOINTS, Call, Endpoint, Sources
+from gateway.api.endpoints import ENDPOINTS, EVENT_STREAM, Call, Endpoint, Sources
 from gateway.api.limits import LIMITS
 from gateway.api.openapi import describe
 from gateway.api.problems import ProblemError, problem_response, unexpected
 from gateway.api.quotas import Quotas
 from gateway.api.reports import REPORTS
 from gateway.api.sessions import SESSIONS
-from gateway.api.sse import EVENT_STREAM, Followers
+from gateway.api.sse import Followers
 from gateway.ports import Clock
 
 PREFIX = "/api/v1"

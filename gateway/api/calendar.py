@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from gateway.api.endpoints import Call, Endpoint
-from gateway.api.models import Answer, Body, Instant, Name
+from gateway.api.models import Answer, Body, Instant, Name, PhasesMa
 from gateway.api.problems import ProblemError, problem_of
 from gateway.api.translating import instant
 from gateway.domain.access import Role
@@ -47,7 +47,7 @@ class CalendarEventView(Answer):
     circuit: str
     from_at: AwareDatetime
     until_at: AwareDatetime
-    extra_ma: tuple[int, int, int]
+    extra_ma: PhasesMa
     note: str
     by: str
     is_cancelled: bool
@@ -192,6 +192,7 @@ CALENDAR: tuple[Endpoint, ...] = (
         answering=put_event,
         answer=CalendarEventTold,
         body=CalendarEventBody,
+        links={"cancel_event": {"event_id": "/event_id"}},
         problems=(
             "unknown-circuit",
             "window-in-the-past",

@@ -40,6 +40,7 @@ from gateway.ports import Bookings, Clock, EventCalendar, Notices, Sessions
 
 CREATED = 201
 AT_RISK = "at_risk"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,9 @@ class Endpoint:
     """The headers of a request that mean something, with what they do."""
     flags: tuple[str, ...] = ()
     """What may be `true` or `false` in its query."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What its answer leads to: the function of another endpoint, by what that is asked with, and
+    where in the answer that is (a JSON pointer)."""
     is_for_occupants: bool = False
     """Whether the link of the session in the path (`session_id`) is enough."""
     problems: tuple[str, ...] = ()
@@ -226,6 +230,7 @@ def _live(call: Call) -> Live:
     return live
 
 
+_HELD = {"reservation_id": "/reservation_id"}
 _REFUSALS = ("unknown-reservation", "key-reused", "not-durable", "wrong-state")
 _ASKING = (
     "departure-before-arrival",
@@ -298,6 +303,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=ask_quote,
         answer=QuoteView,
         body=QuoteRequest,
+        links={"hold": {"offer_id": "/offers/0/offer_id"}},
         problems=(*_ASKING, "unknown-reservation", "wrong-state", "time-not-known"),
     ),
     Endpoint(
@@ -310,6 +316,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         body=ReservationRequest,
         status=CREATED,
         has_key=True,
+        links={"reservation": _HELD, "confirm": _HELD, "cancel": _HELD},
         problems=(
             *_ASKING,
             "unknown-offer",
@@ -348,6 +355,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answering=confirm,
         answer=ReservationView,
         has_key=True,
+        links={"reservation": _HELD, "cancel": _HELD},
         problems=(*_REFUSALS, "hold-expired", "time-not-known"),
     ),
     Endpoint(

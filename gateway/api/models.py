@@ -11,14 +11,22 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 from gateway.api.field_words import wrong_at
 from gateway.domain.needs import Criticality, Objective
 from gateway.domain.promises import PromiseState
 from gateway.planning.quote import Verdict, Way
 
+PhasesMa = Annotated[
+    tuple[int, int, int],
+    # As the library has it, it would be three schemas, which few generators of clients know.
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 3}),
+]
+"""A current for each phase."""
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 MAX_PROFILE_PARTS = 200
 MOST_WH = 100_000_000
@@ -33,7 +41,11 @@ def _reckonable(instant: datetime) -> datetime:
     return instant
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_reckonable)]
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_reckonable),
+    Field(json_schema_extra={"pattern": r"^(199\d|2[01]\d\d|2200)-"}),
+]
 """An instant that somebody asks about."""
 
 
@@ -144,8 +156,24 @@ class EnvelopeBody(Body):
     reference: Name | None = None
 
 
+_ONE_OF_THEM: JsonDict = {
+    "oneOf": [
+        {
+            "required": ["offer_id"],
+            "properties": {"offer_id": {"type": "string"}, "envelope": {"type": "null"}},
+        },
+        {
+            "required": ["envelope"],
+            "properties": {"offer_id": {"type": "null"}, "envelope": {"type": "object"}},
+        },
+    ]
+}
+
+
 class ReservationRequest(Body):
     """What is to be held: an offer by its id, or an envelope of one's own."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_THEM)
 
     offer_id: Name | None = None
     envelope: EnvelopeBody | None = None
@@ -258,10 +286,10 @@ class CircuitView(Answer):
     id: str
     parent: str | None
     device: str
-    rating_ma: tuple[int, int, int]
-    set_point_ma: tuple[int, int, int]
-    rating_now_ma: tuple[int, int, int]
-    set_point_now_ma: tuple[int, int, int]
+    rating_ma: PhasesMa
+    set_point_ma: PhasesMa
+    rating_now_ma: PhasesMa
+    set_point_now_ma: PhasesMa
     calendar: str | None
     meter: str | None
 
@@ -307,7 +335,7 @@ class ConnectorPower(Answer):
     """What a connector's station says it gives; None where it says nothing."""
 
     connector: str
-    current_ma: tuple[int, int, int] | None
+    current_ma: PhasesMa | None
     power_w: float | None
     age_s: float | None
 

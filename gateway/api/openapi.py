@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gateway.api.calls import LINK_WORD
-from gateway.api.endpoints import Endpoint
+from gateway.api.endpoints import EVENT_STREAM, Endpoint
 from gateway.api.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX, ProblemBody
 
 Names = Mapping[tuple[type[BaseModel], Literal["validation", "serialization"]], dict[str, Any]]
@@ -24,6 +24,13 @@ ANY_REQUEST = (
     "invalid-body",
 )
 WITH_BODY = ("malformed-json", "not-json")
+SECONDS_UNTIL = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
+HEADERS: Mapping[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}},
+    429: SECONDS_UNTIL,
+    503: SECONDS_UNTIL,
+}
+"""What a refusal says in its headers, by its status; most say nothing there."""
 
 
 def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dict[str, Any]:
@@ -37,8 +44,9 @@ def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dic
         ref_template=REFERENCE,
     )
     paths: dict[str, dict[str, Any]] = {}
+    by_name = {endpoint.answering.__name__: endpoint for endpoint in listed}
     for endpoint in listed:
-        operation = _operation(endpoint, cast("Names", names))
+        operation = _operation(endpoint, cast("Names", names), by_name)
         paths.setdefault(f"{prefix}{endpoint.path}", {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -59,9 +67,18 @@ def describe(endpoints: Iterable[Endpoint], *, prefix: str, version: str) -> dic
     }
 
 
-def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, names: Names, by_name: Mapping[str, Endpoint]) -> dict[str, Any]:
     answer = names[endpoint.answer, "serialization"]
-    said = {"description": endpoint.summary, "content": {endpoint.media_type: {"schema": answer}}}
+    if endpoint.media_type == EVENT_STREAM:
+        answer = _event(answer)
+    said: dict[str, Any] = {
+        "description": endpoint.summary,
+        "content": {endpoint.media_type: {"schema": answer}},
+    }
+    if endpoint.links:
+        said["links"] = {
+            name: _link(name, by_name[name], at) for name, at in endpoint.links.items()
+        }
     # A name with a slash in it makes another path of it.
     with_name = ("not-found",) if "{" in endpoint.path else ()
     kinds = [
@@ -72,11 +89,13 @@ def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
     ]
     responses: dict[str, Any] = {str(endpoint.status): said}
     for status in sorted({KINDS[kind].status for kind in kinds}):
-        of_status = [f"`{TYPE_PREFIX}{k}`" for k in kinds if KINDS[k].status == status]
-        problem = {"schema": names[ProblemBody, "serialization"]}
+        of_status = [f"{TYPE_PREFIX}{k}" for k in kinds if KINDS[k].status == status]
+        types = {"properties": {"type": {"enum": of_status}, "status": {"const": status}}}
+        problem = {"allOf": [names[ProblemBody, "serialization"], types]}
         responses[str(status)] = {
-            "description": ", ".join(of_status),
-            "content": {MEDIA_TYPE: problem},
+            "description": ", ".join(f"`{each}`" for each in of_status),
+            "headers": HEADERS.get(status, {}),
+            "content": {MEDIA_TYPE: {"schema": problem}},
         }
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -118,3 +137,17 @@ def _operation(endpoint: Endpoint, names: Names) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema}},
         }
     return operation
+
+
+def _event(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of one event of a stream, whose data is JSON of that schema."""
+    as_json = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    fields = {"id": {"type": "string"}, "event": {"type": "string"}, "data": as_json}
+    return {"type": "object", "properties": fields, "required": list(fields)}
+
+
+def _link(name: str, followed: Endpoint, pointers: Mapping[str, str]) -> dict[str, Any]:
+    """Return how an operation is asked with what an answer says, at these JSON pointers."""
+    values = {asked: f"$response.body#{pointer}" for asked, pointer in pointers.items()}
+    is_in_path = all(f"{{{asked}}}" in followed.path for asked in values)
+    return {"operationId": name, "parameters" if is_in_path else "requestBody": values}

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import orjson
 from starlette.responses import Response, StreamingResponse
 
-from gateway.api.endpoints import Call, Endpoint
+from gateway.api.endpoints import EVENT_STREAM, Call, Endpoint
 from gateway.api.models import NoticeView
 from gateway.api.problems import ProblemError
 from gateway.domain.access import Access, Role
 from gateway.domain.notices import Notice
 from gateway.ports import Clock, Notices
 
-EVENT_STREAM = "text/event-stream"
 MAX_FOLLOWERS = 16
 MOST_DIGITS = 18
 BREATHES_EVERY_S = 15.0
