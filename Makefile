@@ -54,9 +54,10 @@ soak: $(READY) ## Run the tests that take minutes to hours
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
+# What developers need comes first: what is tested is what runs.
 requirements: ## Pin requirements*.in anew (needs uv)
-	$(COMPILE) requirements.in --output-file requirements.txt
-	$(COMPILE) requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+	$(COMPILE) requirements.in --constraints requirements-dev.txt --output-file requirements.txt
 	$(COMPILE) requirements-bench.in --constraints requirements-dev.txt --output-file requirements-bench.txt
 
 $(READY): requirements.txt requirements-dev.txt pyproject.toml
