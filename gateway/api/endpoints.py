@@ -323,6 +323,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             "unknown-reservation",
             "wrong-state",
             "no-longer-fits",
+            "already-promised",
             "too-many-reservations",
             "key-reused",
             "not-durable",

@@ -102,6 +102,10 @@ class WrongStateError(RefusedError):
     """The reservation is in a state in which that cannot be done."""
 
 
+class PromisedAlreadyError(RefusedError):
+    """The vehicle is promised something else for part of the time."""
+
+
 class KeyReusedError(RefusedError):
     """The idempotency key was used for another request."""
 

@@ -25,7 +25,7 @@ class Circumstances:
     holder: str = ""
     """The token that asks: promises made to it are its own."""
     elsewhere: tuple[Reservation, ...] = ()
-    """What its vehicle is promised under another token: it is nowhere else meanwhile."""
+    """What its vehicle is promised already: it is nowhere else meanwhile."""
     gives_up: str = ""
     """What is given up for what is held, in a clause."""
     own: frozenset[str] = frozenset()

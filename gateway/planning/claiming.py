@@ -6,7 +6,7 @@ from gateway.domain.access import Access
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import Reservation
 from gateway.domain.tokens import TokenPolicy, is_same
-from gateway.planning.answers import NotAllowedError
+from gateway.planning.answers import NotAllowedError, PromisedAlreadyError
 
 
 def check_claim(
@@ -33,25 +33,27 @@ def check_claim(
 
 
 def check_vehicle(promise: Reservation, others: Iterable[Reservation]) -> None:
-    """See that nobody takes a vehicle from what another holder was promised for it.
+    """See that a vehicle is promised one connector at a time, by one holder.
 
     Raises:
         NotAllowedError: its token is in another holder's open promise for part of its time.
+        PromisedAlreadyError: it is in another of its own holder's.
     """
-    for other in promised_elsewhere(promise.id_token, promise.holder, others):
-        if other.meets(promise.opens_at_s, promise.closes_at_s):
+    for other in others:
+        is_then = other.meets(promise.opens_at_s, promise.closes_at_s)
+        if not is_then or not is_same(other.id_token, promise.id_token):
+            continue
+        if other.holder != promise.holder:
             message = (
                 f"the vehicle of {promise.id_token} is promised something in that time under"
                 " another token: choose another time, ask without id_token, or have an"
                 " operator cancel the other reservation"
             )
             raise NotAllowedError(message)
-
-
-def promised_elsewhere(
-    id_token: str | None, holder: str, promises: Iterable[Reservation]
-) -> tuple[Reservation, ...]:
-    """Return what other holders are promised for the vehicle of a token; None is no vehicle's."""
-    if id_token is None:
-        return ()
-    return tuple(p for p in promises if p.holder != holder and is_same(p.id_token, id_token))
+        message = (
+            f"the vehicle of {promise.id_token} is promised something in that time already, at"
+            f" {other.place} by your reservation {other.id}: say `replaces` to have this in its"
+            " place, cancel it, choose another time, or, if another vehicle shows that token,"
+            " ask for that without id_token"
+        )
+        raise PromisedAlreadyError(message)

@@ -37,10 +37,11 @@ class Taker:
                 return away.said(here.now_s, here.zone)
             case Reservation() as promise:
                 since = clock_said(promise.opens_at_s, here.now_s, here.zone)
+                is_own = here.holder and promise.holder == here.holder
                 if promise.place != name:
                     what = f"the vehicle of {promise.id_token} is promised something"
-                    return f"{what} under another token from {since} to {until}"
-                is_own = here.holder and promise.holder == here.holder
+                    by = f"by your reservation {promise.id}" if is_own else "under another token"
+                    return f"{what} {by} from {since} to {until}"
                 whom = f"your reservation {promise.id}" if is_own else "somebody else"
                 return f"{name} is promised to {whom} from {since} to {until}"
 

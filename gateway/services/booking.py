@@ -222,6 +222,7 @@ class Booking:
             UnknownOfferError: there is no such offer, or it has expired.
             UnknownReservationError, WrongStateError: what it replaces is not there, or not open.
             NoLongerFitsError: it does not fit any more; a fresh quote is inside.
+            PromisedAlreadyError: its vehicle is promised something else for part of that time.
             TimeUnknownError, AskError, NotAllowedError, TooManyError, KeyReusedError, NotDurableError.
         """
         now_s = self.settle()
@@ -387,6 +388,7 @@ class Booking:
                     holder=promise.holder,
                     id_token=promise.id_token,
                     own=self._around.place_of(promise),
+                    replaced=promise.id,
                 ),
             ),
             remember=self._quoting.shelf.put,

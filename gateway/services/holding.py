@@ -75,7 +75,7 @@ class Holding:
 
         Raises:
             BookError: it does not fit.
-            AskError, NotAllowedError, TooManyError.
+            AskError, NotAllowedError, PromisedAlreadyError, TooManyError.
         """
         promise = weighed(promise, self._keeper.book, self._places)
         its = [p for p in self._keeper.book.promises.values() if p.holder == by.name]
@@ -89,7 +89,8 @@ class Holding:
                 f" this one, and {MAX_CHANGES_A_HOLDER} are the most: cancel some first"
             )
             raise TooManyError(message)
-        check_vehicle(promise, self._keeper.book.promises.values())
+        own = frozenset({promise.place}) & self._around.place_of(promise)
+        check_vehicle(promise, self._around.promised(self._keeper.book, promise.id_token, own=own))
         self._around.check_there(promise, now_s)
         if found is not None:
             return self._keeper.hold_offer(promise, found, need, now_s)

@@ -5,11 +5,11 @@ from datetime import tzinfo
 
 from gateway.domain.needs import Need
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.domain.tokens import is_same
 from gateway.planning.absence import BACK_WITHIN_S, Away
 from gateway.planning.asking import LATE_S, Asked, Places, Vehicles, asked_of
 from gateway.planning.book import Book, BookError
 from gateway.planning.circumstances import Circumstances
-from gateway.planning.claiming import promised_elsewhere
 from gateway.planning.quote_words import clock_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.planning.takers import occupied_said
@@ -91,6 +91,21 @@ class Surroundings:
         place = self._deliveries.place_of(promise)
         return frozenset() if place is None else frozenset({place})
 
+    def promised(
+        self, book: Book, id_token: str | None, *, own: frozenset[str] = frozenset()
+    ) -> tuple[Reservation, ...]:
+        """Return what is promised for the vehicle of a token; None is no vehicle's.
+
+        Where it is seen at a connector of its `own`, what is promised to another that shows its token
+        at the connector of that is not.
+        """
+        return tuple(
+            promise
+            for promise in book.promises.values()
+            if is_same(promise.id_token, id_token)
+            and not (own and promise.place not in own and self.place_of(promise) == {promise.place})
+        )
+
     def circumstances(
         self,
         book: Book,
@@ -100,11 +115,13 @@ class Surroundings:
         id_token: str | None = None,
         own: frozenset[str] = frozenset(),
         gives_up: str = "",
+        replaced: str = "",
     ) -> Circumstances:
         """Return when and where a question is put to a book by a holder for the vehicle of a token.
 
         It is at the connectors `own`: it is not in its own way there, nor is what is planned for it.
-        `gives_up` says in a clause what is given up for what is held.
+        `gives_up` says in a clause what is given up for what is held, `replaced` is a promise of the
+        book that it would take the place of.
         """
         occupied, said_s = self._deliveries.occupied() - own, self._leaves_at_s()
         return Circumstances(
@@ -112,7 +129,7 @@ class Surroundings:
             now_s=now_s,
             zone=self.zone,
             holder=holder,
-            elsewhere=promised_elsewhere(id_token, holder, book.promises.values()),
+            elsewhere=tuple(p for p in self.promised(book, id_token, own=own) if p.id != replaced),
             gives_up=gives_up,
             own=own,
             occupied=occupied,

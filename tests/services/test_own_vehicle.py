@@ -10,6 +10,7 @@ from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.answers import (
     NoLongerFitsError,
     OwnEnvelope,
+    PromisedAlreadyError,
     QuoteAnswer,
     UnknownReservationError,
     WrongStateError,
@@ -258,5 +259,58 @@ def test_who_asks_for_less_than_is_still_to_be_given_gives_nothing_up_unless_it_
             assert (answer.verdict, answer.need.replaces) == (Verdict.YES, promise.id)
             assert instead in answer.reason
             assert all(instead in offer.why for offer in answer.offers)
+
+    run_virtual(test())
+
+
+def test_a_vehicle_is_promised_one_connector_at_a_time() -> None:
+    async def test() -> None:
+        house = House()
+        now_at = house.clock.now_at()
+        wanted = Need(
+            arrive_at=now_at + timedelta(hours=2),
+            depart_at=now_at + timedelta(hours=4),
+            energy_wh=30_000,  # More than is left of the window after 3 h.
+            connector=SECOND,
+            id_token="VAN-7",
+        )
+        before = house.booking.quote(wanted, VANS).offers[0]
+        promise = await house.promise(id_token="van-7")  # From 1 h to 3 h.
+        said = f"at CP-01/1 by your reservation {promise.id}: say `replaces`"
+        begins_s = promise.until_at_s - 600.0
+        drawn = OwnEnvelope(
+            connector="CP-02/1", profile=((begins_s, begins_s + 3_600, 8_000),), id_token="van-7"
+        )
+        for twice in (before.id, drawn):
+            with pytest.raises(PromisedAlreadyError, match=said):
+                await house.booking.hold(twice, VANS)
+        answer = house.booking.quote(wanted, VANS)
+        assert answer.verdict is not Verdict.YES
+        assert f"van-7 is promised something by your reservation {promise.id}" in answer.reason
+        for offer in answer.offers:
+            after = await house.booking.hold(offer.id, VANS)
+            assert after.opens_at_s >= promise.closes_at_s
+            await house.booking.cancel(after.id, VANS)
+        for other in ("van-8", None):
+            assert house.booking.quote(replace(wanted, id_token=other), VANS).verdict is Verdict.YES
+
+        instead = house.booking.quote(replace(wanted, replaces=promise.id), VANS)
+        assert instead.verdict is Verdict.YES
+        held = await house.booking.hold(drawn, VANS, replaces=promise.id)
+        assert (held.place, house.of(promise).state) == ("CP-02/1", PromiseState.CANCELLED)
+
+    run_virtual(test())
+
+
+def test_of_vehicles_that_show_one_card_each_is_promised_its_own_connector() -> None:
+    async def test() -> None:
+        house = House()
+        for number, connector in enumerate((FIRST, SECOND)):
+            house.comes(connector, "fleet", number)
+        await house.passes(5)
+        await house.promise(id_token="fleet", from_h=0.2, kwh=8)
+        await house.promise(id_token="fleet", from_h=0.2, connector=SECOND, kwh=8)
+        third = replace(need(house, kwh=8), id_token="fleet", connector=THIRD)
+        assert house.booking.quote(third, VANS).verdict is not Verdict.YES
 
     run_virtual(test())
