@@ -1,8 +1,10 @@
 """In words: why a promise became by itself what it is."""
 
+from datetime import tzinfo
+
 from gateway.domain.charging import EndCause
 from gateway.domain.promises import Excuse, PromiseState, Reservation
-from gateway.planning.quote_words import kwh_apart, kwh_said, place_said
+from gateway.planning.quote_words import clock_said, kwh_apart, kwh_said, place_said
 
 NOT_BY_ITSELF = {
     EndCause.LOST_IN_REBOOT: "its station had restarted",
@@ -43,3 +45,16 @@ def cause_said(promise: Reservation, state: PromiseState, excuse: Excuse | None)
             }.get(excuse, ours)  # type: ignore[arg-type]
         case _:
             return ""
+
+
+def moved_said(before: Reservation, now: Reservation, now_s: float, zone: tzinfo) -> str:
+    """Return when a promise that was moved is given its energy, and when it was to be."""
+    was, is_now = (_given_said(promise, now_s, zone) for promise in (before, now))
+    instead = "as before, with other powers" if was == is_now else f"instead of {was}"
+    return f"moved in time for a critical need: it is given its energy {is_now} {instead}"
+
+
+def _given_said(promise: Reservation, now_s: float, zone: tzinfo) -> str:
+    given = [part for part in promise.envelope if part.current_ma]
+    ends_s = (given[0].from_at_s, given[-1].until_at_s)
+    return "from {} to {}".format(*(clock_said(at_s, now_s, zone) for at_s in ends_s))

@@ -35,6 +35,7 @@ from gateway.planning.at_risk import Risk, alternatives, standings
 from gateway.planning.book import Book, BookError
 from gateway.planning.calibrate import ReliabilityReport
 from gateway.planning.chance import Standing
+from gateway.planning.fate_words import moved_said
 from gateway.planning.quote_words import refusal_said
 from gateway.planning.standing_plan import StandingPlan
 from gateway.planning.takers import free_from_s
@@ -245,11 +246,12 @@ class Booking:
                 raise
             self.counters["holds refused"] += 1
             fresh = self.quote(replace(need, replaces=replaces), by)
-            why = refusal_said(error, self.places, now_s, self._zone)
-            raise NoLongerFitsError(why, fresh) from error
+            refusal = refusal_said(error, self.places, now_s, self._zone)
+            raise NoLongerFitsError(refusal, fresh) from error
         stay = None if before is None else self._fates.pass_on(before, promise)
+        why = {p.id: moved_said(book.promises[p.id], p, now_s, self._zone) for p in moved}
         return await self._shelf.write(
-            promise, by=by, key=key, others=(*gone, *moved), drawn_in=stay
+            promise, by=by, key=key, others=(*gone, *moved), why=why, drawn_in=stay
         )
 
     def _cancelled(self, promise: Reservation, by: Access, now_s: float) -> Reservation:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from gateway.domain.access import Access
 from gateway.domain.ids import ConnectorRef, TransactionId
@@ -24,6 +25,7 @@ from gateway.services.feed import Feed, News
 MAX_KEYS = 20_000
 MAX_CLOSED = 2_000
 DURABLE_WITHIN_S = 5.0
+NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +114,13 @@ class PromiseShelf:
         by: Access,
         key: UsedKey | None,
         others: Iterable[Reservation] = (),
+        why: Mapping[str, str] = NOTHING_SAID,
         drawn_in: tuple[ConnectorRef, TransactionId] | None = None,
     ) -> Reservation:
         """Write down what somebody has made of a promise; return it once it is durable.
 
-        With `others`, which became what they are by it: all or none outlive us. `drawn_in` is the
+        With `others`, which became what they are by it: all or none outlive us. `why` tells by id what
+        was done to those that did not become anything. `drawn_in` is the
         transaction of its vehicle, where that is there already when it is held.
 
         Raises:
@@ -129,22 +133,29 @@ class PromiseShelf:
             keys = (*keys, used)
             self._remember_key(used, promise)
         changed = [replace(self._memory[other.id], promise=other) for other in others]
-        self.note(*changed, replace(memory, promise=promise, keys=keys), by=by.name)
+        self.note(*changed, replace(memory, promise=promise, keys=keys), by=by.name, why=why)
         return await self.durable(promise)
 
-    def note(self, *memories: PromiseMemory, by: str = "") -> None:
+    def note(
+        self, *memories: PromiseMemory, by: str = "", why: Mapping[str, str] = NOTHING_SAID
+    ) -> None:
         """Write down what has become of promises, all or none; tell it once it stands. Never waits."""
         for memory in memories:
             self.put(memory)
             self.counters[f"reservations {memory.promise.state}"] += 1
         promises = [memory.promise for memory in memories]
-        news = [self._news(promise) for promise in promises]
+        news = [self._news(promise, why.get(promise.id, promise.cause)) for promise in promises]
         if self._ledger is None:
             for each in news:
                 self._feed.publish(each)
             return
         acts = [
-            Act(kind=f"reservation-{p.state}", subject=p.id, detail=_told(p), by=by)
+            Act(
+                kind=f"reservation-{p.state}",
+                subject=p.id,
+                detail=_told(p, why.get(p.id, p.cause)),
+                by=by,
+            )
             for p in promises
         ]
         # Whom it is told outlives us with it: neither without the other.
@@ -183,8 +194,8 @@ class PromiseShelf:
         if not done.cancelled():
             self._feed.publish(news)
 
-    def _news(self, promise: Reservation) -> News:
-        """Return what is told of a promise once it stands."""
+    def _news(self, promise: Reservation, why: str) -> News:
+        """Return what is told of a promise once it stands, and why."""
         return self._feed.news(
             "reservation",
             promise.id,
@@ -193,7 +204,7 @@ class PromiseShelf:
             place=place_said(promise.place),
             energy_wh=promise.energy_wh,
             delivered_wh=round(promise.delivered_wh),
-            why=promise.cause,
+            why=why,
         )
 
     def _remember_key(self, used: PromiseKey, answer: Reservation) -> None:
@@ -206,8 +217,8 @@ def in_order(memories: Iterable[PromiseMemory]) -> list[PromiseMemory]:
     return sorted(memories, key=lambda m: m.promise.closed_at_s or endless_s)
 
 
-def _told(promise: Reservation) -> dict[str, str]:
-    """Return what the audit says of a promise."""
+def _told(promise: Reservation, why: str) -> dict[str, str]:
+    """Return what the audit says of a promise, and why."""
     told = {
         "place": place_said(promise.place),
         "energy_wh": str(promise.energy_wh),
@@ -221,6 +232,6 @@ def _told(promise: Reservation) -> dict[str, str]:
         told["reference"] = promise.reference
     if promise.arrived_at_s is not None:
         told["delivered_wh"] = f"{promise.delivered_wh:.0f}"
-    if promise.cause:
-        told["cause"] = promise.cause
+    if why:
+        told["cause"] = why
     return told

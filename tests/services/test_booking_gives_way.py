@@ -67,6 +67,7 @@ def booking(
     ledger: PaperLedger | None = None,
     think_over: ThinkOver = nothing_moves,
     answers_within_s: float = 60.0,
+    feed: Feed | None = None,
 ) -> Booking:
     if pipe is not None:
         think_over = SecondThoughts(pipe, clock, answers_within_s=answers_within_s).on
@@ -74,7 +75,7 @@ def booking(
         Wiring.of(small_site(3)),
         ControlParameters(),
         clock=clock,
-        feed=Feed(clock),
+        feed=feed or Feed(clock),
         ledger=ledger,
         think_over=think_over,
     )
@@ -109,7 +110,8 @@ def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
 ) -> None:
     async def test(pipe: PlannerPipe) -> None:
         clock, ledger = StandingClock(), PromptLedger()
-        made = booking(clock, pipe, ledger=ledger)
+        feed = Feed(clock)
+        made = booking(clock, pipe, ledger=ledger, feed=feed)
         van = await confirmed(made, need(clock, "CP-01", 4, 20, is_fixed=is_fixed), VANS)
         drone = need(clock, "CP-02", 1, 15, criticality=Criticality.CRITICAL)
         quote = await made.quote_thoroughly(drone, DRONES)
@@ -126,6 +128,13 @@ def test_a_promise_makes_room_in_time_for_what_is_critical_unless_it_is_fixed(
         assert moved.envelope != van.envelope
         assert ledger.memory.promises[van.id].promise.envelope == moved.envelope
         assert made.book.room.left_ma.min() >= 0
+        told = [n for n in await feed.wait_newer(0, within_s=1.0) if n.subject == van.id][-1]
+        why = str(told.data["why"])
+        assert (told.holder, told.data["state"]) == ("vans", "confirmed")
+        assert why.startswith("moved in time for a critical need: it is given its energy from 1")
+        assert "instead of from 13:00 to 1" in why
+        assert [a for a in ledger.acts if a.subject == van.id][-1].detail["cause"] == why
+        assert moved.cause == ""  # It is no cause of what becomes of it.
 
     run_with_pipe(test)
 
