@@ -14,6 +14,7 @@ import msgspec
 from gateway.adapters.history_file import HistoryReader
 from gateway.adapters.http_listener import HttpListener
 from gateway.adapters.http_post import HttpPost
+from gateway.adapters.planner_families import PlannerFigures
 from gateway.adapters.promise_families import PromiseFigures
 from gateway.adapters.session_key import session_key
 from gateway.adapters.status_socket import Question
@@ -217,6 +218,13 @@ class FrontDesk:
     def planner_counters(self) -> Counter[str]:
         """Return what was counted of plans."""
         return self._planning.counters
+
+    def planner_figures(self) -> PlannerFigures:
+        """Return what metrics tell of plans."""
+        planning = self._planning
+        return PlannerFigures(
+            counts=planning.counters, age_s=planning.age_s, took_s=planning.took_s
+        )
 
     def hear(self, fact: Event) -> None:
         """Take note of a fact. Never waits, never raises."""

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 import gateway
+from gateway.adapters.planner_families import PlannerFigures, planner_families
 from gateway.adapters.promise_families import PromiseFigures, promise_families
 from gateway.control.condition import condition_of
 from gateway.control.decide import Decision
@@ -50,6 +51,7 @@ class Observed:
     profile_writes: Mapping[tuple[StationId, str], int]
     flash_writes: Mapping[StationId, int]
     promises: PromiseFigures | None = None
+    planner: PlannerFigures | None = None
 
 
 def families_of(seen: Observed) -> Iterator[Metric]:
@@ -63,6 +65,8 @@ def families_of(seen: Observed) -> Iterator[Metric]:
     yield from _parts(seen)
     if seen.promises is not None:
         yield from promise_families(seen.promises)
+    if seen.planner is not None:
+        yield from planner_families(seen.planner)
 
 
 def build_info() -> Metric:

@@ -67,6 +67,7 @@ class Observation:
             pending_count=len(self._server.pending_stations()),
             counters=self._counters(),
             promises=self._desk.figures(),
+            planner=self._desk.planner_figures(),
             profile_writes={
                 (station, str(kind)): count
                 for (station, kind), count in self._dispatcher.profile_writes.items()

@@ -50,6 +50,14 @@ class _Asked:
     promises: Mapping[str, Reservation] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Times:
+    """When a plan was asked for, and when it was taken (monotonic s)."""
+
+    asked_s: float
+    taken_s: float
+
+
 class Replanning:
     """What is planned for, when it is planned anew, and what becomes of the plan.
 
@@ -78,6 +86,7 @@ class Replanning:
         self._promised: dict[str, tuple[PromiseState, str, tuple[Stretch, ...]]] = {}
         self._asked: _Asked | None = None
         self._plan: StandingPlan | None = None
+        self._planned = _Times(asked_s=0.0, taken_s=0.0)
         self._conceded_wh: dict[str, float] = {}
         self._noted_short_wh: dict[str, float] = {}
         self._told: dict[ConnectorRef, Priority] = {}
@@ -97,6 +106,16 @@ class Replanning:
     def plan(self) -> StandingPlan | None:
         """Return the plan that is gone by; None while nobody wants anything."""
         return self._plan
+
+    @property
+    def age_s(self) -> float | None:
+        """Return for how long the plan has been that is gone by, None while there is none."""
+        return None if self._plan is None else self._clock.monotonic_s() - self._planned.taken_s
+
+    @property
+    def took_s(self) -> float | None:
+        """Return how long that plan took from its question on, None while there is none."""
+        return None if self._plan is None else self._planned.taken_s - self._planned.asked_s
 
     @property
     def counters(self) -> Counter[str]:
@@ -186,6 +205,7 @@ class Replanning:
             promises=asked.promises,
             short_wh=short_wh,
         )
+        self._planned = _Times(asked_s=planned.from_s, taken_s=self._clock.monotonic_s())
         self._note_short(short_wh)
         if self._state is not None:
             self._prioritise_all(self._clock.monotonic_s())

@@ -154,6 +154,8 @@ def test_a_plan_is_made_when_vehicles_come_and_promises_are_made_and_none_when_a
         plan = desk.planning.plan
         assert plan is not None
         assert plan.origin is Origin.WORKER
+        assert (desk.planning.took_s or 0.0) > 0.0
+        assert 0.0 <= (desk.planning.age_s or 0.0) < 60.0
         assert [demand.key for demand in plan.problem.demands] == ["CP-01/1", "CP-02/1"]
         assert check(plan.problem, plan.plan) == ()
         assert sum(plan.plan.delivered_wh) > 1.9 * USUAL_WH
@@ -174,6 +176,7 @@ def test_a_plan_is_made_when_vehicles_come_and_promises_are_made_and_none_when_a
         await desk.booking.cancel(promise.id, DESK)
         desk.cycle()
         await desk.wait_plan(lambda d: d.planning.plan is None)
+        assert desk.planning.took_s is desk.planning.age_s is None
 
     run(scene)
 
