@@ -31,7 +31,7 @@ from typing import Final
 import uvloop
 
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_db import GATHER_S, LedgerDb
 from gateway.cli.serving import collect_seldom
 from gateway.control.parameters import ControlParameters
 from gateway.control.wiring import Wiring
@@ -169,11 +169,13 @@ class _Writer:
 
 @asynccontextmanager
 async def _booking(
-    site: Site, folder: Path | None
+    site: Site, folder: Path | None, *, gather_s: float = GATHER_S
 ) -> AsyncIterator[tuple[Booking, LedgerDb | None]]:
     """Open a book; with a folder, on a ledger that is written there."""
     clock = SystemClock()
-    ledger = None if folder is None else LedgerDb(folder, site=site.name, clock=clock)
+    ledger = None
+    if folder is not None:
+        ledger = LedgerDb(folder, site=site.name, clock=clock, gather_s=gather_s)
     made = Booking(
         Wiring.of(site), ControlParameters(), clock=clock, feed=Feed(clock), ledger=ledger
     )
@@ -251,7 +253,8 @@ def _operations(writers: list[_Writer]) -> int:
 
 async def _race(folder: Path) -> dict[str, object]:
     site = site_of(8, supply_a=80)
-    async with _booking(site, folder) as (made, _):
+    # Four who each wait for the disk share few commits: so it is over in a minute or two.
+    async with _booking(site, folder, gather_s=0.0) as (made, _):
         available_ma = made.book.room.left_ma.min(axis=1).tolist()
         writers = [
             _Writer(made, number, keeps=12, replaces=False, confirms=True) for number in range(4)

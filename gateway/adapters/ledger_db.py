@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import inf
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,6 +21,8 @@ from gateway.domain.memory import Act, Entry, Memory, RunMemory, TransactionMemo
 from gateway.ports import MomentClock
 
 BATCH_S: Final = 30.0
+GATHER_S: Final = 0.02
+"""Writes that are waited for begin no closer together: what comes meanwhile shares the next one."""
 RETRY_S: Final = 5.0
 MAX_ACTS: Final = 10_000
 ENDS_WITHIN_S: Final = 5.0
@@ -57,18 +60,20 @@ class LedgerDb:
         site: str,
         clock: MomentClock,
         batch_s: float = BATCH_S,
+        gather_s: float = GATHER_S,
         retry_s: float = RETRY_S,
     ) -> None:
         """Touch nothing yet."""
         self._file = LedgerFile(folder, site=site, now_at=clock.now_at)
         self._clock = clock
-        self._batch_s = batch_s
+        self._batch_s, self._gather_s = batch_s, gather_s
         self._retry_s = retry_s
         self._changed = threading.Condition()
         self._batch = Batch()
         self._waiters: list[asyncio.Future[None]] = []
         self._letting_go: list[asyncio.Future[LetGo]] = []
         self._batch_since_s: float | None = None
+        self._taken_at_s = -inf
         self._is_ending = False
         self._problem: str | None = None
         self._problem_since_at: datetime | None = None
@@ -117,7 +122,8 @@ class LedgerDb:
         with self._changed:
             self._put(entries)
             self._waiters.append(waiter)
-            self._changed.notify()
+            if len(self._waiters) == 1:  # The writer knows of the others by then.
+                self._changed.notify()
         return waiter
 
     async def let_go(self) -> LetGo:
@@ -199,7 +205,7 @@ class LedgerDb:
         if retry_at_s is not None:
             return retry_at_s - self._clock.monotonic_s()
         if self._waiters or self._letting_go:
-            return 0.0
+            return self._taken_at_s + self._gather_s - self._clock.monotonic_s()
         if self._batch_since_s is None:
             return None
         return self._batch_since_s + self._batch_s - self._clock.monotonic_s()
@@ -207,6 +213,7 @@ class LedgerDb:
     def _take(self) -> tuple[Batch, list[asyncio.Future[None]]]:
         taken = self._batch, self._waiters
         self._batch, self._waiters, self._batch_since_s = Batch(), [], None
+        self._taken_at_s = self._clock.monotonic_s()
         return taken
 
     def _end(self, taken: tuple[Batch, list[asyncio.Future[None]]]) -> None:

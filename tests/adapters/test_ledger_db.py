@@ -13,7 +13,7 @@ import pytest
 
 from gateway.adapters import audit_chain
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.ledger_db import LedgerDb
+from gateway.adapters.ledger_db import GATHER_S, LedgerDb
 from gateway.adapters.ledger_rows import KINDS
 from gateway.adapters.ledger_schema import LEDGER_NAME, LedgerRefusedError, Seal, write_seal
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
@@ -51,8 +51,18 @@ def connector(limit_ma: int) -> ConnectorMemory:
     )
 
 
-def ledger(folder: Path, *, site: str = "Dockside") -> LedgerDb:
-    return LedgerDb(folder, site=site, clock=SystemClock(), batch_s=0.05)
+class StoppedClock(SystemClock):
+    """One whose seconds pass when it is told so."""
+
+    def __init__(self) -> None:
+        self.at_s = 100.0
+
+    def monotonic_s(self) -> float:
+        return self.at_s
+
+
+def ledger(folder: Path, *, site: str = "Dockside", clock: SystemClock | None = None) -> LedgerDb:
+    return LedgerDb(folder, site=site, clock=clock or SystemClock(), batch_s=0.05)
 
 
 def load(folder: Path, *, site: str = "Dockside") -> Memory:
@@ -60,9 +70,14 @@ def load(folder: Path, *, site: str = "Dockside") -> Memory:
         return reading.load(run="reading")
 
 
-def live(folder: Path, test: Callable[[LedgerDb], Awaitable[None]]) -> Memory:
+def live(
+    folder: Path,
+    test: Callable[[LedgerDb], Awaitable[None]],
+    *,
+    clock: SystemClock | None = None,
+) -> Memory:
     """Run a ledger while `test` lasts; return what it remembered at its start."""
-    writing = ledger(folder)
+    writing = ledger(folder, clock=clock)
     memory = writing.load(run="run")
 
     async def main() -> None:
@@ -87,6 +102,27 @@ def test_what_was_durable_is_there_without_an_end_in_order(tmp_path: Path) -> No
         assert remembered.run.ended is None
 
     assert live(tmp_path / "state", test) == Memory()
+
+
+def test_what_is_to_be_durable_soon_after_a_write_shares_the_next(tmp_path: Path) -> None:
+    clock = StoppedClock()
+
+    async def test(writing: LedgerDb) -> None:
+        clock.at_s += GATHER_S
+        await writing.keep_durably(connector(16_000))  # What comes alone waits for nothing.
+        commits = writing.counters["commits"]
+        waiting = []
+        for limit_ma in (15_000, 14_000, 13_000):
+            waiting.append(writing.keep_durably(connector(limit_ma)))
+            await asyncio.sleep(2 * GATHER_S)
+        assert not any(each.done() for each in waiting)
+
+        clock.at_s += GATHER_S
+        await asyncio.gather(*waiting)
+        assert writing.counters["commits"] == commits + 1
+
+    live(tmp_path, test, clock=clock)
+    assert load(tmp_path).connectors[PLUG].limits == (RememberedLimit(limit_ma=13_000),)
 
 
 def test_when_something_is_written_is_noted_by_the_time_that_is_believed(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def transaction(number: int, *, is_over: bool = False) -> TransactionMemory:
 
 
 def ledger(folder: Path) -> LedgerDb:
-    return LedgerDb(folder, site="Dockside", clock=CLOCK, batch_s=0.05, retry_s=0.1)
+    return LedgerDb(folder, site="Dockside", clock=CLOCK, batch_s=0.05, gather_s=0.0, retry_s=0.1)
 
 
 def live(folder: Path, test: Callable[[LedgerDb], Awaitable[None]]) -> Memory:
