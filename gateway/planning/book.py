@@ -241,10 +241,11 @@ def cut_for(book: Book, envelopes: Iterable[tuple[Stretch, ...]]) -> Book:
     grid, parts = book.room.grid.cut(edges_of(envelopes, from_at_s=book.from_at_s))
     if grid == book.room.grid:
         return book
+    of_slots = np.array(parts)
     return replace(
         book,
-        room=book.room.cut(grid, parts),
-        unpromised=book.unpromised.cut(grid, parts),
+        room=book.room.cut(grid, of_slots),
+        unpromised=book.unpromised.cut(grid, of_slots),
         path_claims={name: cut_claim(claim, parts) for name, claim in book.path_claims.items()},
     )
 

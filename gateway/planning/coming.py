@@ -70,6 +70,8 @@ def _after_gaps(outlook: Outlook, start_s: float) -> Outlook | None:
     old_s = outlook.edges_s
     energies_wh = np.concatenate((outlook.energy_wh[np.newaxis], outlook.path_energy_wh))
     gives = energies_wh[:, 1:] > energies_wh[:, :-1]
+    if gives.all():
+        return None
     starts = np.zeros(gives.shape, dtype=np.bool_)
     starts[:, 1:] = gives[:, 1:] & ~gives[:, :-1]
     # Mostly there is none: what flows is worked out only where one is.

@@ -1,7 +1,6 @@
 """An offer as it is told and held: its envelope, how long the vehicle has the connector, and why."""
 
 from dataclasses import replace
-from itertools import pairwise
 from math import inf
 
 from gateway.domain.needs import Need
@@ -143,12 +142,12 @@ def _with_presence(
     envelope: tuple[Stretch, ...], from_at_s: float, until_at_s: float
 ) -> tuple[Stretch, ...]:
     """Return an envelope from arrival to departure: nobody else has the connector meanwhile."""
-    edges_s = [from_at_s, *(s.from_at_s for s in envelope[:1])]
-    before = [
-        Stretch(from_at_s=begins_s, until_at_s=ends_s, current_ma=0)
-        for begins_s, ends_s in pairwise(edges_s)
-        if begins_s < ends_s
-    ]
-    last_s = envelope[-1].until_at_s if envelope else from_at_s
-    after = [Stretch(from_at_s=last_s, until_at_s=until_at_s, current_ma=0)]
-    return (*before, *envelope, *(after if last_s < until_at_s else ()))
+    begins_s = envelope[0].from_at_s if envelope else from_at_s
+    ends_s = envelope[-1].until_at_s if envelope else from_at_s
+    return (*_nothing_in(from_at_s, begins_s), *envelope, *_nothing_in(ends_s, until_at_s))
+
+
+def _nothing_in(from_at_s: float, until_at_s: float) -> tuple[Stretch, ...]:
+    if from_at_s >= until_at_s:
+        return ()
+    return (Stretch(from_at_s=from_at_s, until_at_s=until_at_s, current_ma=0),)

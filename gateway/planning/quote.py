@@ -179,20 +179,27 @@ def between(
     asked, or the most there is.
     """
     outlook = room.outlook(outlet)
+    takes = starting(outlet, outlook)
     edges_s, length_s = outlook.edges_s, max(LEAST_STAY_S, ask.until_s - ask.from_s)
     known_s = outlook.grid.edges_s
-    in_gaps_s = [
-        np.concatenate(
-            ([begins_s], edges_s[bisect_right(known_s, begins_s) : bisect_left(known_s, ends_s)])
-        )
-        for begins_s, ends_s in gaps_s
-    ]
+    soonest = _soonest_after(ask.from_s, gaps_s, known_s)
+    if soonest is not None and takes.is_certain and ask.energy_wh is not None:
+        # Mostly that will do, and the others need not be looked at.
+        from_s, until_s = soonest[0], min(soonest[0] + length_s, soonest[1])
+        begins_s = min(from_s + outlet.start_s, until_s)
+        if takes.energy_within_wh(begins_s, until_s) >= ask.energy_wh:
+            return _at_start(room, outlet, ask, from_s, until_s)
+    in_gaps_s, counts = list[Sequence[float] | Floats](), list[int]()
+    for begins_s, ends_s in gaps_s:
+        within_s = edges_s[bisect_right(known_s, begins_s) : bisect_left(known_s, ends_s)]
+        in_gaps_s += ([begins_s], within_s)
+        counts.append(1 + len(within_s))
     if not in_gaps_s:
         return None
     starts_s = np.concatenate(in_gaps_s)
-    gap_ends_s = np.repeat([ends_s for _, ends_s in gaps_s], [len(of_gap) for of_gap in in_gaps_s])
+    gap_ends_s = np.repeat([ends_s for _, ends_s in gaps_s], counts)
     ends_s = np.minimum(starts_s + length_s, gap_ends_s)
-    begin_s, takes = np.minimum(starts_s + outlet.start_s, ends_s), starting(outlet, outlook)
+    begin_s = np.minimum(starts_s + outlet.start_s, ends_s)
 
     def within_wh(summed_wh: Floats) -> Floats:
         gained_wh: Floats = np.interp(ends_s, takes.edges_s, summed_wh)
@@ -206,11 +213,29 @@ def between(
     most_wh = float(gives_wh.max())
     wanted_wh = most_wh if ask.energy_wh is None else min(most_wh, ask.energy_wh)
     fitting = np.flatnonzero(gives_wh >= wanted_wh - 1e-6)
-    later_s = starts_s[fitting] - ask.from_s
-    best = fitting[np.lexsort((np.abs(later_s), later_s <= 0.0))[0]]
-    from_s, until_s = float(starts_s[best]), float(ends_s[best])
+    # Gaps follow one another, and so do starts.
+    after = int(starts_s[fitting].searchsorted(ask.from_s, side="right"))
+    best = fitting[min(after, len(fitting) - 1)]
+    return _at_start(room, outlet, ask, float(starts_s[best]), float(ends_s[best]))
+
+
+def _soonest_after(
+    at_s: float, gaps_s: Sequence[tuple[float, float]], edges_s: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the first start after an instant, where a gap begins or at an edge, and its gap's end."""
+    for begins_s, ends_s in gaps_s:
+        if begins_s > at_s:
+            return begins_s, ends_s
+        edge = bisect_right(edges_s, at_s)
+        if edge < len(edges_s) and edges_s[edge] < ends_s:
+            return edges_s[edge], ends_s
+    return None
+
+
+def _at_start(room: Room, outlet: Outlet, ask: Ask, from_s: float, until_s: float) -> Offer | None:
+    """Return what is offered of what is asked in another window, until it is given."""
     moved = replace(ask, from_s=from_s, until_s=until_s, ends_when_given=True)
-    offer = _as_asked(room, outlet, outlook, moved)
+    offer = _as_asked(room, outlet, room.outlook(outlet), moved)
     return None if offer is None else replace(offer, way=Way.ANOTHER_START)
 
 

@@ -7,7 +7,6 @@ makes a new one, with the next version.
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from math import inf
 
 import numpy as np
@@ -111,16 +110,16 @@ class Room:
             known = self._outlooks[shape] = Outlook.of(self, outlet)
         return known
 
-    def cut(self, grid: Grid, parts: list[int]) -> "Room":
+    def cut(self, grid: Grid, parts: Ints) -> "Room":
         """Return the same room in slots of which each is a part of one of its own."""
         known = dict[int, Ints]()  # Rows that are alike share their scenarios.
         for paths_ma in self.base_paths_ma.values():
             if id(paths_ma) not in known:
-                known[id(paths_ma)] = paths_ma[:, parts]
+                known[id(paths_ma)] = paths_ma.take(parts, axis=1)
         return Room(
             version=self.version,
             grid=grid,
-            left_ma=self.left_ma[:, parts],
+            left_ma=self.left_ma.take(parts, axis=1),
             base_paths_ma={row: known[id(ma)] for row, ma in self.base_paths_ma.items()},
         )
 
@@ -169,7 +168,9 @@ class Outlook:
             path_left_ma = np.minimum(np.minimum.reduce(paths_ma), left_ma_without(room, rows))
             path_ma = given_ma(path_left_ma, outlet)
             path_energy_wh = cumulated(outlet.power_w(1.0) * path_ma * hours)
-        short_slots = (left_ma < outlet.max_ma).nonzero()[0]
+        short_slots = tightest_rows = (left_ma < outlet.max_ma).nonzero()[0]
+        if len(short_slots):  # Mostly there is none.
+            tightest_rows = np.array(rows)[of_rows_ma[:, short_slots].argmin(axis=0)]
         return Outlook(
             grid=room.grid,
             edges_s=edges_s,
@@ -179,7 +180,7 @@ class Outlook:
             path_energy_wh=path_energy_wh,
             is_certain=not paths_ma,
             short_slots=short_slots,
-            tightest_rows=np.array(rows)[of_rows_ma[:, short_slots].argmin(axis=0)],
+            tightest_rows=tightest_rows,
         )
 
     def energy_within_wh(self, from_s: float, until_s: float) -> float:
@@ -231,18 +232,20 @@ class Outlook:
         first, last = self.slots_between(from_s, until_s)
         if first >= last:
             return ()
-        # A window has few slots: plain lists are faster there.
-        currents_ma: list[int] = self.current_ma[first:last].tolist()
-        all_edges_s = self.grid.edges_s[first : last + 1]
-        # Where a current differs from that of the slot before, another rectangle begins.
-        begins = [0, *(at for at, (a, b) in enumerate(pairwise(currents_ma), 1) if a != b)]
-        edges_s = [all_edges_s[at] for at in (*begins, last - first)]
-        edges_s[0], edges_s[-1] = max(from_s, edges_s[0]), min(until_s, edges_s[-1])
-        return tuple(
-            Rectangle(from_s=begins_s, until_s=ends_s, current_ma=currents_ma[at])
-            for at, (begins_s, ends_s) in zip(begins, pairwise(edges_s), strict=True)
-            if currents_ma[at]
-        )
+        # A window has few slots: a plain loop is faster there.
+        edges_s, found = self.grid.edges_s, list[Rectangle]()
+        begins_s, current_ma = max(from_s, edges_s[first]), self.current_ma.item(first)
+        for slot, next_ma in enumerate(self.current_ma[first + 1 : last].tolist(), first + 1):
+            if next_ma != current_ma:
+                if current_ma:
+                    found.append(
+                        Rectangle(from_s=begins_s, until_s=edges_s[slot], current_ma=current_ma)
+                    )
+                begins_s, current_ma = edges_s[slot], next_ma
+        if current_ma:
+            ends_s = min(until_s, edges_s[last])
+            found.append(Rectangle(from_s=begins_s, until_s=ends_s, current_ma=current_ma))
+        return tuple(found)
 
     def binding(self, from_s: float, until_s: float) -> tuple[Binding, ...]:
         """Return the rows that leave less than the outlet could give, the tightest of each slot."""
@@ -329,6 +332,6 @@ def given_ma(left_ma: Ints, outlet: Outlet) -> Ints:
 
 def cumulated(of_slots: Floats) -> Floats:
     """Return sums from the first slot on, with 0 before it, along the last axis."""
-    zeros = np.zeros((*of_slots.shape[:-1], 1))
-    summed: Floats = np.concatenate((zeros, of_slots.cumsum(axis=-1)), axis=-1)
+    summed = np.zeros((*of_slots.shape[:-1], of_slots.shape[-1] + 1))
+    of_slots.cumsum(axis=-1, out=summed[..., 1:])
     return summed

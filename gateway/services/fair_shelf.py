@@ -24,9 +24,9 @@ class FairShelf(Generic[V]):
         own[name] = thing
         if self._count <= self._max_count:
             return None
+        most = max(self._of.values(), key=len)
         # Of those who have equally much it is whoever hands in.
-        most = max(map(len, self._of.values()))
-        of_most = own if len(own) == most else next(o for o in self._of.values() if len(o) == most)
+        of_most = own if len(own) == len(most) else most
         self._count -= 1
         return of_most.popitem(last=False)[0]
 
