@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from gateway.api.field_words import place_of, wrong_said
 from gateway.api.models import Body
 from gateway.api.problems import FieldFault, ProblemError
-from gateway.api.quotas import Quotas
+from gateway.api.quotas import Quotas, at_once_count
 from gateway.domain.access import Access, Role
 from gateway.planning.answers import UsedKey
 from gateway.ports import Clock
@@ -84,10 +84,11 @@ def admitted(
     quota = access.quota_per_min_count
     wait_s = quotas.wait_s(access.name, quota_per_min=quota, now_s=clock.monotonic_s())
     if wait_s > 0:
-        seconds = ceil(wait_s)
+        seconds, whose = ceil(wait_s), "link" if is_occupant else "token"
         raise ProblemError(
             "too-many-requests",
-            f"this token may ask {quota} times a minute: ask again in {seconds} s",
+            f"with this {whose} one may ask {quota} times a minute, {at_once_count(quota)} of them"
+            f" at once: ask again in {seconds} s",
             headers={"Retry-After": str(seconds)},
         )
     if not is_occupant and not access.role.includes(role):
@@ -196,7 +197,8 @@ def used_key(request: Request, body: bytes) -> UsedKey | None:
     if key is None:
         return None
     if not 0 < len(key) <= LONGEST_KEY:
-        message = f"an Idempotency-Key has 1 to {LONGEST_KEY} characters: use a shorter one"
+        instead = "use a shorter one" if key else "give it a word of yours, or leave the header out"
+        message = f"an Idempotency-Key has 1 to {LONGEST_KEY} characters: {instead}"
         raise ProblemError("invalid-header", message)
     asked = f"{request.method} {request.url.path}\n".encode() + body
     return UsedKey(key=key, digest=hashlib.sha256(asked).hexdigest())

@@ -15,6 +15,11 @@ class _Bucket:
     filled_at_s: float
 
 
+def at_once_count(quota_per_min: int) -> int:
+    """Return how many requests are answered at once where so many are in a minute."""
+    return max(min(LEAST_BURST, quota_per_min), int(quota_per_min * BURST_S / 60.0))
+
+
 class Quotas:
     """What each holder has left of its quota."""
 
@@ -25,7 +30,7 @@ class Quotas:
     def wait_s(self, holder: str, *, quota_per_min: int, now_s: float) -> float:
         """Take one request off what a holder has; return 0, or how long to wait for the next."""
         rate = quota_per_min / 60.0
-        most = max(float(min(LEAST_BURST, quota_per_min)), rate * BURST_S)
+        most = float(at_once_count(quota_per_min))
         bucket = self._buckets.setdefault(holder, _Bucket(most, now_s))
         bucket.left = min(most, bucket.left + rate * max(0.0, now_s - bucket.filled_at_s))
         bucket.filled_at_s = now_s

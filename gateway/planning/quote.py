@@ -280,7 +280,8 @@ def _given(outlook: Outlook, ask: Ask, begins_s: float) -> _Given:
     """Return what is given of what is asked, from when energy flows on."""
     offered_wh = outlook.energy_within_wh(begins_s, ask.until_s)
     if ask.energy_wh is not None:
-        offered_wh = min(offered_wh, ask.energy_wh)
+        is_all = offered_wh > ask.energy_wh - ROUNDING_WH
+        offered_wh = ask.energy_wh if is_all else offered_wh
     if outlook.is_certain:
         return _Given(energy_wh=offered_wh, sure_ratio=1.0)
     paths_wh = outlook.path_energies_wh(begins_s, ask.until_s)

@@ -123,14 +123,12 @@ def kwh_said(energy_wh: float) -> str:
 
 
 def kwh_apart(*energies_wh: float) -> tuple[str, ...]:
-    """Return energies that stand side by side in kWh, as exactly as it takes to tell them apart."""
-    if len(energies_wh) == 1:
-        return (f"{energies_wh[0] / 1_000:.1f} kWh",)
-    different_count = len(set(map(round, energies_wh)))
+    """Return energies in kWh, as exactly as it takes to tell them apart, and from nothing."""
+    different_count = len({0, *map(round, energies_wh)})
     said: tuple[str, ...] = ()
     for decimals in range(1, WH_DECIMALS + 1):
         said = tuple([f"{energy_wh / 1_000:.{decimals}f} kWh" for energy_wh in energies_wh])
-        if len(set(said)) == different_count:
+        if len({f"{0.0:.{decimals}f} kWh", *said}) == different_count:
             break
     return said
 

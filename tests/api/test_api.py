@@ -122,8 +122,11 @@ def test_a_repeated_key_is_the_same_answer_and_another_body_is_refused(desk: Des
     other = desk.ask("POST", "/reservations", {"offer_id": offers[1]}, token=token, headers=key)
     assert "give each request a key of its own" in problem(other, "key-reused")
     assert len(desk.ask("GET", "/reservations", token=token).said["reservations"]) == 1
-    empty = desk.ask("POST", "/reservations", {}, token=token, headers={"Idempotency-Key": ""})
-    problem(empty, "invalid-body")
+    said = {"offer_id": offers[1]}
+    for bad, told in (("", "give it a word of yours, or leave"), ("k" * 129, "use a shorter one")):
+        sent = {"Idempotency-Key": bad}
+        refused = desk.ask("POST", "/reservations", said, token=token, headers=sent)
+        assert told in problem(refused, "invalid-header")
 
 
 def test_a_whole_number_may_be_sent_with_a_point(desk: Desk) -> None:

@@ -209,9 +209,12 @@ def test_what_cannot_be_is_told_with_what_to_do(
 def test_one_link_may_ask_only_so_often(desk: Desk) -> None:
     desk.hear(started())
     path, word = followed(listed(desk)[0])
-    answers = [desk.ask("GET", path, token=word).status for _ in range(12)]
+    answers = [desk.ask("GET", path, token=word) for _ in range(12)]
 
-    assert answers == [200] * 10 + [429] * 2
+    assert [answer.status for answer in answers] == [200] * 10 + [429] * 2
+    assert answers[-1].said["detail"] == (
+        "with this link one may ask 60 times a minute, 10 of them at once: ask again in 1 s"
+    )
 
 
 def test_a_reference_ties_a_vehicle_to_its_reservation(desk: Desk) -> None:

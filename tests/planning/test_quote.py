@@ -69,6 +69,20 @@ def test_what_does_not_fit_says_what_binds_and_what_would_do() -> None:
     assert (bound.from_s, bound.until_s, bound.limit_ma) == (0, 3 * HOUR_S, 8_000)
 
 
+@given(
+    energy_wh=st.integers(5_000, 40_000),
+    left_ma=st.lists(st.integers(6_000, 20_000), min_size=9, max_size=9),
+    from_h=st.floats(0.0, 1.0),
+)
+def test_the_earliest_finish_gives_all_that_was_asked(
+    energy_wh: int, left_ma: list[int], from_h: float
+) -> None:
+    answer = quote(room(left_ma), THREE, ask(energy_wh, from_h, from_h + 0.25))
+
+    finished = [o.energy_wh for o in answer.offers if o.way is Way.EARLIEST_FINISH]
+    assert finished in ([], [energy_wh])
+
+
 def test_a_slot_that_leaves_nothing_is_told_of_that_slot_alone() -> None:
     answer = quote(room([12_040, 12_000, -3_000, 12_000, 9_000]), THREE, ask(60_000, 0, 4.5))
 

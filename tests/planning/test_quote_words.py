@@ -18,6 +18,10 @@ from gateway.planning.quote_words import clock_said, kwh_apart
         ((680.0, 680.2), ("0.7 kWh", "0.7 kWh")),
         ((680.0, 665.0, 0.0), ("0.68 kWh", "0.67 kWh", "0.00 kWh")),
         ((20_000.0, 19_960.0), ("20.00 kWh", "19.96 kWh")),
+        # Little is not nothing.
+        ((1.0,), ("0.001 kWh",)),
+        ((40.0,), ("0.04 kWh",)),
+        ((5_000.0, 10.0), ("5.00 kWh", "0.01 kWh")),
     ],
 )
 def test_energies_side_by_side_are_told_apart(
