@@ -8,12 +8,20 @@ import platform
 import sys
 
 import benchmarks
+from gateway.domain.spelling import suggest
+
+UNKNOWN = 2
+
+
+def known_names() -> list[str]:
+    """Return every benchmark there is."""
+    modules = pkgutil.iter_modules(benchmarks.__path__)
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
 def measure_all(names: list[str]) -> dict[str, object]:
     """Return what each benchmark measured, by its name; progress goes to standard error."""
-    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__))
-    chosen = [name for name in known if not name.startswith("_") and (not names or name in names)]
+    chosen = [name for name in known_names() if not names or name in names]
     figures: dict[str, object] = {}
     cores = os.sched_getaffinity(0)
     for name in chosen:
@@ -24,14 +32,19 @@ def measure_all(names: list[str]) -> dict[str, object]:
 
 
 def main() -> int:
-    """Print the figures and the machine they are of."""
+    """Print the figures and the machine they are of; of a name there is none of, say so."""
+    names, known = sys.argv[1:], known_names()
+    if unknown := [name for name in names if name not in known]:
+        for name in unknown:
+            print(f"there is no benchmark {name}{suggest(name, known)}", file=sys.stderr)
+        return UNKNOWN
     machine = {
         "python": platform.python_version(),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
     }
-    print(json.dumps({"machine": machine, "figures": measure_all(sys.argv[1:])}, indent=2))
+    print(json.dumps({"machine": machine, "figures": measure_all(names)}, indent=2))
     return 0
 
 
