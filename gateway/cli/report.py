@@ -151,6 +151,8 @@ def report_command(
             sys.exit(REFUSED)
         zone = ZoneInfo(settings.site.timezone)
         now_at = SystemClock().now_at().astimezone(zone)
+        if day is not None and day.date() > now_at.date():
+            raise click.UsageError(f"{day.date()} is to come: name today or a day before it")
         of_at = now_at if day is None else day.replace(tzinfo=zone)
         with Console(stderr=True).status("Reading what was ..."):
             report = report_of(settings.site, folder, period_of(length, of_at, now_at=now_at))

@@ -14,6 +14,24 @@ from gateway.cli.state_folder import choose_state_folder, state_option
 from gateway.domain.access import Access, Role
 from gateway.domain.needs import Criticality
 
+LONGEST_NAME = 80
+
+
+def _readable(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    """Return a name that stands on a line of a list.
+
+    Raises:
+        click.BadParameter: it does not.
+    """
+    if name is None:
+        return None
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise click.BadParameter(
+            f"a name has one line of {LONGEST_NAME} characters at most, and begins and ends with one"
+            " that can be seen"
+        )
+    return name
+
 
 @click.command("token")
 @click.option(
@@ -28,7 +46,11 @@ from gateway.domain.needs import Criticality
     show_default=True,
     help="The highest it may claim.",
 )
-@click.option("--name", help="Whose it is, for lists and the audit [default: one of its own].")
+@click.option(
+    "--name",
+    callback=_readable,
+    help="Whose it is, for lists and the audit [default: one of its own].",
+)
 @click.option(
     "--quota",
     type=click.IntRange(1, 60_000),

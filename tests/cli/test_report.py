@@ -156,6 +156,15 @@ def test_a_day_is_told_for_people(state: Path) -> None:
     assert "A/1 3.0 kWh 1.0 h 1.0 h" in lines
 
 
+@pytest.mark.parametrize("length", ["day", "month"])
+@pytest.mark.parametrize("of", ["2999-01-01", "9999-12-31"])
+def test_of_a_day_that_is_to_come_there_is_no_report(state: Path, length: str, of: str) -> None:
+    done = report(length, "--of", of, "--state", str(state))
+
+    assert done.exit_code == 2
+    assert f"{of} is to come: name today or a day before it" in done.output
+
+
 def test_what_is_not_known_is_not_said_to_be_nothing(state: Path) -> None:
     (state / "history.db").unlink()
     done = report("--of", "2026-03-03", "--state", str(state), "--json")
