@@ -27,6 +27,7 @@ from gateway.domain.memory import (
     TransactionMemory,
     TripMemory,
 )
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 
 Record = (
     ConnectorMemory
@@ -303,8 +304,10 @@ def read_transactions(
 
 def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
     said = dict(zip((*_COLUMNS, "first_noted_at"), row, strict=True))
-    # Of one that was found running nobody has told when it began.
-    began_at = said["began_at"] or (None if said["is_over"] else said["first_noted_at"])
+    began_at = _instant(said["began_at"])
+    if not said["is_over"] and (began_at is None or began_at.year < FIRST_BELIEVABLE_YEAR):
+        # It was found running, or the clock of its station was never set.
+        began_at = _instant(said["first_noted_at"])
     return TransactionMemory(
         station=StationId(said["station"]),
         transaction=TransactionId(said["transaction_id"]),
@@ -313,7 +316,7 @@ def _transaction_of(row: tuple[Any, ...]) -> TransactionMemory:
         is_over=bool(said["is_over"]),
         id_token=said["id_token"],
         told=said["told"],
-        began_at=_instant(began_at),
+        began_at=began_at,
         ended_at=_instant(said["ended_at"]),
         meter_start_wh=said["meter_start_wh"],
         meter_stop_wh=said["meter_stop_wh"],

@@ -231,12 +231,17 @@ def test_a_transaction_is_put_together_from_what_was_told(tmp_path: Path) -> Non
         assert audit_chain.verify(reading) is None
 
 
+@pytest.mark.parametrize("said_at", [None, datetime(1970, 1, 1, 0, 3, tzinfo=UTC)])
 @pytest.mark.parametrize("is_over", [False, True])
-def test_a_transaction_found_running_began_when_it_was_heard_of(
-    tmp_path: Path, *, is_over: bool
+def test_a_transaction_began_when_it_was_heard_of_where_its_station_does_not_know_when(
+    tmp_path: Path, said_at: datetime | None, *, is_over: bool
 ) -> None:
     found = TransactionMemory(
-        station=CP_01, transaction=TransactionId("7"), connector_number=1, is_over=is_over
+        station=CP_01,
+        transaction=TransactionId("7"),
+        connector_number=1,
+        is_over=is_over,
+        began_at=said_at,
     )
 
     async def test(writing: LedgerDb) -> None:
@@ -246,7 +251,7 @@ def test_a_transaction_found_running_began_when_it_was_heard_of(
     live(tmp_path, test)
     (kept,) = load(tmp_path).transactions
     if is_over:
-        assert kept.began_at is None
+        assert kept.began_at == said_at
         return
     assert kept.began_at is not None
     assert abs(kept.began_at - before_at) < timedelta(minutes=5)
