@@ -262,8 +262,10 @@ class StationRecord:
                 )
             )
 
-    def post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
-        """Post that a transaction is over, and have it remembered with how that is known."""
+    def post_end(
+        self, number: int, transaction: str, *, cause: EndCause, age_s: float = 0.0
+    ) -> None:
+        """Post that a transaction is over since then, and have it remembered with how that is known."""
         is_told = cause in (EndCause.TOLD, EndCause.STOPPED)
         if not is_told:
             _log.info("%s: transaction %s is over: %s", self.ref(number), transaction, cause)
@@ -282,6 +284,7 @@ class StationRecord:
                 connector=self.ref(number),
                 transaction=TransactionId(transaction),
                 cause=cause,
+                age_s=age_s,
             )
         )
 

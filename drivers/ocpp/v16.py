@@ -189,7 +189,8 @@ class V16Adapter(VersionAdapter[V16Station]):
             self._counters["repeated-start"] += 1
             return self._acknowledge_start(key, started.transaction)
         if started.replaced is not None:
-            self._post_end(number, str(started.replaced), cause=EndCause.REPLACED)
+            replaced = str(started.replaced)
+            self._post_end(number, replaced, cause=EndCause.REPLACED, age_s=age_s)
         id_token = None if start.id_tag is None else plain_text(start.id_tag)
         self._post_begin(
             number,
@@ -225,7 +226,8 @@ class V16Adapter(VersionAdapter[V16Station]):
             self._counters["unknown-stop"] += 1
             return self._acknowledge_stop(stop)
         self._station.post_energy(number, stop.meter_stop, age_s=age_s)
-        self._post_end(number, str(stop.transaction_id), cause=cause_of(stop.reason))
+        cause = cause_of(stop.reason)
+        self._post_end(number, str(stop.transaction_id), cause=cause, age_s=age_s)
         return self._acknowledge_stop(stop)
 
     def _acknowledge_stop(self, stop: messages.StopTransaction) -> Later:

@@ -199,7 +199,7 @@ class V201Adapter(VersionAdapter[V201Station]):
         if told.left is not None:
             self._post_end(told.left, transaction, cause=EndCause.TOLD)
         if not is_end:
-            self._post_ends(told.ended, number, cause=EndCause.REPLACED)
+            self._post_ends(told.ended, number, cause=EndCause.REPLACED, age_s=told.age_s)
         if told.is_begin:
             assert told.number is not None  # Nothing begins nowhere.
             self._station.sought.discard(transaction)
@@ -222,7 +222,8 @@ class V201Adapter(VersionAdapter[V201Station]):
             reason = (
                 None if event.transaction_info is None else event.transaction_info.stopped_reason
             )
-            self._post_ends(told.ended, number, cause=cause_of(reason))
+            cause = cause_of(reason)
+            self._post_ends(told.ended, number, cause=cause, age_s=heard.waited_s)
 
     def _record(self, heard: Heard, event: messages.TransactionEvent) -> TransactionMemory:
         """Return what an event says of its transaction that the ledger keeps."""
@@ -298,10 +299,11 @@ class V201Adapter(VersionAdapter[V201Station]):
         number: int | None,
         *,
         cause: EndCause,
+        age_s: float,
     ) -> None:
         for transaction in transactions:
             assert number is not None  # What was announced has an EVSE.
-            self._post_end(number, transaction, cause=cause)
+            self._post_end(number, transaction, cause=cause, age_s=age_s)
 
     # Outward.
 

@@ -225,8 +225,10 @@ class VersionAdapter(Generic[StationT]):
             )
         )
 
-    def _post_end(self, number: int, transaction: str, *, cause: EndCause) -> None:
-        self._station.post_end(number, transaction, cause=cause)
+    def _post_end(
+        self, number: int, transaction: str, *, cause: EndCause, age_s: float = 0.0
+    ) -> None:
+        self._station.post_end(number, transaction, cause=cause, age_s=age_s)
 
     # Outward.
 

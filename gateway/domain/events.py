@@ -104,13 +104,15 @@ class TransactionStarted:
 class TransactionEnded:
     """A transaction is over; `cause` says how that is known, and whether who charged ended it.
 
-    One that was not told to be over may be found running after all: it is then started anew.
+    One that was not told to be over may be found running after all: it is then started anew. It
+    ended `age_s` before that was learnt of, by its station's clock.
     """
 
     at_s: float
     connector: ConnectorRef
     transaction: TransactionId
     cause: EndCause = EndCause.TOLD
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

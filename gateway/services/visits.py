@@ -120,10 +120,11 @@ class Visits:
         if session is None or session.transaction != fact.transaction:
             return False
         del self._sessions[fact.connector]
+        left_at_s = self._now_s() - fact.age_s
         if fact.cause in FINAL:
-            self._close(fact.connector, session, self._now_s())
+            self._close(fact.connector, session, left_at_s)
         else:
-            self._set_aside[fact.connector] = session, self._now_s()
+            self._set_aside[fact.connector] = session, left_at_s
         return True
 
     def _meter(self, session: _Session, fact: ConnectorMetered) -> None:

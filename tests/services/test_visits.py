@@ -225,6 +225,25 @@ def test_a_vehicle_that_is_told_late_has_been_there_since_it_came() -> None:
     assert hall.visits.sessions()[0].began_at_s == NOON.timestamp() + 1_800.0
 
 
+@pytest.mark.parametrize("cause", [EndCause.TOLD, EndCause.DENIED])
+def test_a_vehicle_whose_going_is_told_late_has_left_when_it_went(cause: EndCause) -> None:
+    hall = Hall()
+    hall.come(0.0, "late")
+    hall.happen(
+        TransactionEnded(
+            at_s=9_000.0,
+            connector=PLUG,
+            transaction=TransactionId("late"),
+            cause=cause,
+            age_s=1_800.0,
+        )
+    )
+    hall.come(9_000.0, "next")
+    (kept,) = hall.kept
+    assert kept.session is not None
+    assert kept.session.left_at_s == NOON.timestamp() + 7_200.0
+
+
 def test_a_session_that_was_taken_to_be_over_is_learnt_of_once_another_begins() -> None:
     hall = Hall()
     hall.come(0.0, "lost")

@@ -131,13 +131,17 @@ class House:
         connector: ConnectorRef = FIRST,
         number: int = 1,
         cause: EndCause = EndCause.TOLD,
+        *,
+        min_ago: float = 0.0,
     ) -> None:
+        """Let a vehicle leave, or be told to have left `min_ago`."""
         self.booking.hear(
             TransactionEnded(
                 at_s=self.clock.monotonic_s(),
                 connector=connector,
                 transaction=TransactionId(str(number)),
                 cause=cause,
+                age_s=min_ago * 60,
             )
         )
 

@@ -153,13 +153,17 @@ def test_a_start_tells_what_the_meter_showed_and_how_long_ago_that_was() -> None
             waited = now(ahead_s=-1_800)
             number = await station.start_transaction(2, timestamp=waited, meter_start=7_000)
             await station.stop_transaction(number, timestamp=waited, meter_stop=7_900)
+            await station.start_transaction(1, timestamp=waited)
 
-        first, second = hall.facts_of(TransactionStarted)
+        first, second, _ = hall.facts_of(TransactionStarted)
         assert (first.meter_start_wh, second.meter_start_wh) == (5_000, 7_000)
         assert [first.age_s, second.age_s] == pytest.approx([0, 1_800], abs=10)
         (metered,) = hall.facts_of(ConnectorMetered)
         assert metered.energy_wh == 7_900
         assert metered.age_s == pytest.approx(1_800, abs=10)
+        ends = hall.facts_of(TransactionEnded)
+        assert [end.cause for end in ends] == [EndCause.TOLD, EndCause.REPLACED]
+        assert [end.age_s for end in ends] == pytest.approx([1_800, 1_800], abs=10)
 
     in_hall(scene)
 

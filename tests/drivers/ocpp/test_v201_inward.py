@@ -373,9 +373,10 @@ def test_what_began_and_ended_without_a_connection_is_told_with_its_end() -> Non
         kinds = (TransactionStarted, ConnectorMetered, TransactionEnded)
         told = [fact for fact in hall.facts if isinstance(fact, kinds)]
         assert [type(fact) for fact in told] == [*kinds]
-        (started,), (metered,) = (
+        (started,), (metered,), (ended,) = (
             hall.facts_of(TransactionStarted),
             hall.facts_of(ConnectorMetered),
+            hall.facts_of(TransactionEnded),
         )
         assert (started.connector, started.id_token, started.meter_start_wh) == (
             FIRST,
@@ -383,7 +384,8 @@ def test_what_began_and_ended_without_a_connection_is_told_with_its_end() -> Non
             5_000,
         )
         assert (metered.energy_wh, metered.current_a[0]) == (12_000, None)
-        assert [started.age_s, metered.age_s] == pytest.approx([3_600, 1_800], abs=10)
+        ages_s = [started.age_s, metered.age_s, ended.age_s]
+        assert ages_s == pytest.approx([3_600, 1_800, 1_800], abs=10)
 
     in_hall(scene, boot_patience_s=UNHURRIED_S)
 
