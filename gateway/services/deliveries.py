@@ -8,9 +8,12 @@ from gateway.domain.charging import FINAL
 from gateway.domain.events import TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.promises import Reservation
-from gateway.domain.sessions import Session as Stay
+from gateway.domain.sessions import Session as Known
 from gateway.domain.tokens import is_same
 from gateway.planning.calibrate import KEPT_RATIO
+
+Stay = tuple[ConnectorRef, TransactionId]
+"""The transaction of a vehicle, and where it runs."""
 
 EARLY_S = 3_600.0
 """How long before the window of a promise a vehicle comes for it at most, if nobody says whose it is."""
@@ -38,7 +41,7 @@ class Session:
 class Deliveries:
     """Sessions by connector, as far as promises need them."""
 
-    def __init__(self, were_there: Iterable[Stay] = ()) -> None:
+    def __init__(self, were_there: Iterable[Known] = ()) -> None:
         """Know of none yet but those that `were_there`, and the last that have left since.
 
         The former are there until their stations tell otherwise: none tells again of a transaction
@@ -96,13 +99,13 @@ class Deliveries:
         )
         return True
 
-    def end(self, fact: TransactionEnded, *, now_s: float) -> None:
-        """Note that it has gone; `now_s` is the epoch second."""
+    def end(self, fact: TransactionEnded, *, gone_s: float) -> None:
+        """Note that it has gone since an epoch second."""
         place = str(fact.connector)
         session = self._sessions.get(place)
         if session is not None and session.transaction == fact.transaction:
             self._before[place] = self._sessions.pop(place)
-            self._gone_since_s[place] = now_s
+            self._gone_since_s[place] = gone_s
             if fact.cause not in FINAL:
                 self._set_aside[place] = session
 
@@ -125,7 +128,7 @@ class Deliveries:
             ties = session.ties | {(holder, name)}
             self._sessions[place] = replace(session, ties=ties)
 
-    def know_again(self, promise: Reservation, stay: tuple[ConnectorRef, TransactionId]) -> None:
+    def know_again(self, promise: Reservation, stay: Stay) -> None:
         """Note that a vehicle was known to be that of a promise before a restart, if it still is there."""
         place, transaction = str(stay[0]), stay[1]
         session = self._sessions.get(place)
@@ -139,7 +142,7 @@ class Deliveries:
         elif promise.state.is_open:
             self.tie(place, promise.holder, promise.id)
 
-    def stay_at(self, place: str) -> tuple[ConnectorRef, TransactionId] | None:
+    def stay_at(self, place: str) -> Stay | None:
         """Return the transaction of the vehicle at a connector, None if there is none."""
         session = self._sessions.get(place)
         return None if session is None else (session.connector, session.transaction)

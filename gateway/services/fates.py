@@ -38,14 +38,11 @@ from gateway.planning.promising import moved_to
 from gateway.planning.quote_words import clock_said
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.deliveries import Deliveries
-from gateway.services.registers import Registers
-from gateway.services.unheard import Unheard, ratio_before
+from gateway.services.giving import Giving
+from gateway.services.unheard import Unheard
 
 RETURNS_WITHIN_S = 300.0
 """A vehicle that was unplugged for longer has left."""
-
-COMING = (PromiseState.HELD, PromiseState.CONFIRMED)
-"""States of promises whose vehicle was not seen in its time yet."""
 
 MAX_SCORED = 2_000
 LONGEST_CYCLE_S = 5.0
@@ -70,8 +67,8 @@ class Fates:
         self._keeper, self._places = keeper, places
         self._zone = ZoneInfo(places.site.timezone)
         self.deliveries = Deliveries(were_there)
-        self._registers = Registers(places.most_w)
         self.unheard = Unheard(places)
+        self._giving = Giving(keeper, places, self.deliveries, self.unheard)
         self._scored = deque[Reservation](maxlen=MAX_SCORED)
         self._report: ReliabilityReport | None = None
         self._allowed_at_s: float | None = None
@@ -84,39 +81,41 @@ class Fates:
                 self._scored.append(memory.promise)
             if memory.drawn_in is not None:
                 self.deliveries.know_again(memory.promise, memory.drawn_in)
+                self._giving.note_closed(memory.promise, memory.drawn_in)
 
     def hear(self, fact: Event, now_s: float) -> None:
         """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
         match fact:
             case TransactionStarted():
-                self._forget_early(fact)
+                self._giving.forget_early(fact)
                 if self.deliveries.begin(fact, now_s=now_s):
-                    self._begin_counting(fact)
+                    self._giving.begin(fact, now_s)
                 self._settled = None
                 # What waited for a connection is told at once: what it has had, and that it has gone.
                 self.settle(now_s)
             case TransactionEnded():
                 self.settle(now_s)  # Its time may have begun just now.
-                self._forget_early(fact)
+                self._giving.forget_early(fact)
                 if self.deliveries.stay_at(str(fact.connector)) == (
                     fact.connector,
                     fact.transaction,
                 ):
-                    self._registers.stop(str(fact.connector))
-                self.deliveries.end(fact, now_s=now_s)
+                    self._giving.stop(fact.connector)
+                gone_s = now_s - fact.age_s
+                self.deliveries.end(fact, gone_s=gone_s)
                 self._settled = None
                 if fact.cause in NOT_BY_ITSELF:
                     # However soon its station is of use again.
-                    place, at = str(fact.connector), clock_said(now_s, now_s, self._zone)
-                    self._missed[place] = now_s, f"{NOT_BY_ITSELF[fact.cause]} at {at}"
+                    place, at = str(fact.connector), clock_said(gone_s, now_s, self._zone)
+                    self._missed[place] = gone_s, f"{NOT_BY_ITSELF[fact.cause]} at {at}"
             case ConnectorMetered():
-                self._meter(fact, now_s)
+                self._giving.meter(fact, now_s)
             case StationConnected():
                 self.unheard.hear(fact, now_s)
                 self._settled = None
             case StationDisconnected():
                 self.unheard.hear(fact, now_s)
-                self._registers.lose(fact)
+                self._giving.lose(fact)
                 self._settled = None
             case _:
                 pass
@@ -141,9 +140,9 @@ class Fates:
         for promise in tuple(promises.values()) if self.deliveries.stay_at(place) else ():
             is_named = promise.holder == holder and name in (promise.id, promise.reference)
             if is_named and promise.state is not PromiseState.ARRIVED:
-                memory = self._of_its_stay(promise, place)
+                memory = self._giving.of_its_stay(promise, place)
                 # That somebody said so outlives us.
-                self._count(memory, memory.promise.delivered_wh, memory.register_wh)
+                self._giving.count(memory, memory.promise.delivered_wh)
         self._settled = None
 
     def pass_on(
@@ -181,7 +180,7 @@ class Fates:
         """Break the promise of a draw whose room is not there: nobody measures what it draws."""
         promise = self._keeper.book.promises.get(name)
         if promise is not None and promise.state is PromiseState.CONFIRMED:
-            self._close(replace(promise, cause=why), PromiseState.BROKEN, now_s, has_left=False)
+            self._close(replace(promise, cause=why), PromiseState.BROKEN, now_s)
 
     def doubt(self, name: str, why: str) -> None:
         """Note of the promise of a draw, for its end, why nobody knows whether its room was there."""
@@ -231,7 +230,7 @@ class Fates:
                 self._keeper.set_aside(promise)
                 self.unheard.put(promise)
             else:
-                self._close(promise, state, now_s, has_left=False)
+                self._close(promise, state, now_s)
         now = self._keeper.book
         # What has become of one may leave another the connector that its vehicle is at.
         self._settled = now if now is before else None
@@ -248,7 +247,7 @@ class Fates:
                 return promise.opens_at_s
             case PromiseState.ARRIVED:
                 gone_s = self.deliveries.gone_since_s(promise.place)
-                left_s = inf if gone_s is None else self._returns_by_s(promise, gone_s)
+                left_s = inf if gone_s is None else self._left_by_s(promise, gone_s)
                 return min(left_s, promise.closes_at_s)
             case _:
                 return promise.closes_at_s
@@ -293,7 +292,7 @@ class Fates:
     def _arrive(self, promise: Reservation, arrived: Reservation, now_s: float) -> None:
         """Note that the vehicle of a promise is at its connector, as it was and as it is now."""
         place, cause = promise.place, occupied_said(promise)
-        memory = self._of_its_stay(promise, place)
+        memory = self._giving.of_its_stay(promise, place)
         now = replace(
             arrived,
             delivered_wh=memory.promise.delivered_wh,
@@ -301,7 +300,7 @@ class Fates:
             cause=cause if promise.cause == cause else "",
             arrived_at_s=max(promise.opens_at_s, self.deliveries.came_at_s(place) or now_s),
         )
-        self._say(now)
+        self._giving.say(now)
         self.deliveries.take(now)
         self._keeper.shelf.note(replace(memory, promise=now))
 
@@ -316,24 +315,25 @@ class Fates:
         place = self.deliveries.place_of(promise)
         if promise.state is PromiseState.CONFIRMED and place is not None:
             came_at_s = self.deliveries.came_at_s(place)
-            is_in_time = came_at_s is not None and came_at_s < promise.closes_at_s
-            if is_in_time and place == promise.place:
-                self._arrive(promise, replace(promise, state=PromiseState.ARRIVED), now_s)
-            elif is_in_time:
-                self._say_cause(promise, elsewhere_said(place))
+            if came_at_s is not None and came_at_s < promise.closes_at_s:
+                self._see_late_arrival(promise, place, now_s)
         if now_s >= self.unheard.due_at_s(promise):
             (promise,) = (each for each in self.unheard if each.id == promise.id)
-            self._close(promise, ended_as(promise), now_s, has_left=False)
+            self._close(promise, ended_as(promise), now_s)
 
-    def _say(self, promise: Reservation) -> None:
-        if promise in self.unheard:
-            self.unheard.put(promise)
+    def _see_late_arrival(self, promise: Reservation, place: str, now_s: float) -> None:
+        """Note that the vehicle of a promise that is over had come in its time."""
+        if place != promise.place and not self._is_another_s(promise, place):
+            with suppress(AskError):  # Its room is past: what it came to has it, if it can.
+                promise = moved_to(promise, place, self._places)
+        if place == promise.place:
+            self._arrive(promise, replace(promise, state=PromiseState.ARRIVED), now_s)
         else:
-            self._keeper.say(promise)
+            self._say_cause(promise, elsewhere_said(place))
 
     def _say_cause(self, promise: Reservation, cause: str) -> None:
         if promise.cause != cause:
-            self._say(replace(promise, cause=cause))
+            self._giving.say(replace(promise, cause=cause))
 
     def _is_another_s(self, promise: Reservation, place: str) -> bool:
         """Return whether another holder was promised a connector for the vehicle of a promise."""
@@ -344,18 +344,34 @@ class Fates:
 
     def _see_departure(self, promise: Reservation, now_s: float) -> None:
         """Close a promise whose vehicle has left before its time was over, or for another."""
+        is_taken, gone_s = self._gone(promise)
+        if gone_s is None or (not is_taken and now_s < self._left_by_s(promise, gone_s)):
+            return
+        is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
+        self._close(promise, PromiseState.FULFILLED if is_kept else PromiseState.BROKEN, now_s)
+
+    def _gone(self, promise: Reservation) -> tuple[bool, float | None]:
+        """Return whether another vehicle has the place of the one that came, and when that left."""
         place = promise.place
         is_taken = place in self.deliveries.occupied() and not self.deliveries.is_there(promise)
         gone_since_s = self.deliveries.made_way_at_s if is_taken else self.deliveries.gone_since_s
-        gone_s = gone_since_s(place)
-        if gone_s is None or (not is_taken and now_s < self._returns_by_s(promise, gone_s)):
-            return
-        is_kept = promise.delivered_wh >= KEPT_RATIO * promise.energy_wh
-        state = PromiseState.FULFILLED if is_kept else PromiseState.BROKEN
+        return is_taken, gone_since_s(place)
+
+    def _has_left(self, promise: Reservation, now_s: float) -> bool:
+        """Return whether the vehicle of a promise left before its time was over, and by itself."""
+        gone_s = self._gone(promise)[1]
+        if promise.arrived_at_s is None or gone_s is None or gone_s >= promise.until_at_s:
+            return False
         # It has not left by itself where it could not be served.
-        let_down = self._missed_since(place, gone_s - RETURNS_WITHIN_S, now_s)
-        has_left = gone_s < promise.until_at_s and not let_down
-        self._close(promise, state, now_s, has_left=has_left)
+        return not self._missed_since(promise.place, gone_s - RETURNS_WITHIN_S, now_s)
+
+    def _left_by_s(self, promise: Reservation, gone_s: float) -> float:
+        """Return when (epoch s) a vehicle that is gone since then has left, if it is not back.
+
+        That it came back its station may have to tell yet.
+        """
+        told_at_s = self.unheard.told_at_s(promise)
+        return max(self._returns_by_s(promise, gone_s), -inf if told_at_s == inf else told_at_s)
 
     def _returns_by_s(self, promise: Reservation, gone_s: float) -> float:
         """Return until when (epoch s) a vehicle may come back that is gone since then.
@@ -375,10 +391,9 @@ class Fates:
             last_s = min(last_s, missed_s + RETURNS_WITHIN_S)
         return max(left_s, last_s)
 
-    def _close(
-        self, promise: Reservation, state: PromiseState, now_s: float, *, has_left: bool
-    ) -> None:
+    def _close(self, promise: Reservation, state: PromiseState, now_s: float) -> None:
         is_scored = state is not PromiseState.EXPIRED and not promise.is_plain_draw
+        has_left = is_scored and self._has_left(promise, now_s)
         excuse = excuse_of(promise, has_left=has_left) if is_scored else None
         until_s = min(now_s, promise.closes_at_s)
         missed = self._missed_since(promise.place, promise.opens_at_s, until_s)
@@ -391,110 +406,6 @@ class Fates:
         if outcome_of(closed) is not None:
             self._scored.append(closed)
             self._report = None
-
-    def _meter(self, fact: ConnectorMetered, now_s: float) -> None:
-        place, told_at_s = str(fact.connector), now_s - fact.age_s
-        late, next_one = self._late_at(fact.connector), self._drawn_for(fact.connector, now_s)
-        its = [promise for promise in (late, next_one) if promise is not None]
-        memories = [self._of_its_stay(promise, place) for promise in its]
-        for memory in memories:
-            if memory.register_wh is not None:
-                lasted_s = now_s - memory.promise.made_at_s
-                self._registers.take_up(fact, memory.register_wh, lasted_s=lasted_s)
-        left_wh = self._registers.count(fact)
-        for memory in memories:
-            given_wh, since_s = left_wh, now_s - memory.promise.made_at_s
-            if memory.promise is late:
-                given_wh *= self._ratio_in_time(memory, told_at_s)
-            if not memory.promise.delivered_wh and since_s >= 0:
-                # What its vehicle drew unheard before it was made is not given for it.
-                given_wh = min(given_wh, self._registers.most_wh(place, since_s))
-            left_wh -= given_wh
-            delivered_wh = max(0.0, memory.promise.delivered_wh + given_wh)
-            counted = replace(memory, counted_at_s=told_at_s)
-            self._count(counted, delivered_wh, self._registers.shown_wh(place))
-
-    def _ratio_in_time(self, memory: PromiseMemory, told_at_s: float) -> float:
-        """Return how much of what a reading tells was given before the end of a promise that is over."""
-        came_at_s = self.deliveries.came_at_s(memory.promise.place)
-        since_s = max(at_s for at_s in (memory.counted_at_s, came_at_s, -inf) if at_s is not None)
-        return ratio_before(memory.promise.closes_at_s, since_s=since_s, until_s=told_at_s)
-
-    def _late_at(self, connector: ConnectorRef) -> Reservation | None:
-        """Return the promise that is over for which what a connector's vehicle drew before is told."""
-        arrived = (p for p in self.unheard.at(connector) if p.state is PromiseState.ARRIVED)
-        return next((p for p in arrived if self._is_drawn_for(connector, p)), None)
-
-    def _begin_counting(self, fact: TransactionStarted) -> None:
-        """Take note of what a connector's meter showed when a vehicle came."""
-        place, stay = str(fact.connector), (fact.connector, fact.transaction)
-        its = (*self.unheard.at(fact.connector), *self._keeper.book.at(place))
-        begun = (p for p in its if p.state is PromiseState.ARRIVED)
-        memories = [replace(self._keeper.shelf.of(p.id), promise=p) for p in begun]
-        if any(memory.drawn_in == stay for memory in memories):
-            return  # Found running after a restart: it has not come anew.
-        self._registers.begin(fact)
-        for memory in memories:
-            # What was shown when its vehicle left is past.
-            shown_wh = self._registers.shown_wh(place)
-            self._keeper.shelf.count(replace(memory, register_wh=shown_wh))
-
-    def _of_its_stay(self, promise: Reservation, place: str) -> PromiseMemory:
-        """Return what is remembered of a promise whose vehicle is at a connector.
-
-        Without what was drawn before its window in another stay; with what the meter showed last.
-        """
-        memory = replace(self._keeper.shelf.of(promise.id), promise=promise)
-        stay = self.deliveries.stay_at(place)
-        if stay != memory.drawn_in and promise.state is not PromiseState.ARRIVED:
-            nothing = replace(promise, delivered_wh=0.0)
-            memory = replace(memory, promise=nothing, drawn_in=stay, register_wh=None)
-        # What was shown last before a restart only the promise remembers.
-        shown_wh = self._registers.shown_wh(place)
-        return memory if shown_wh is None else replace(memory, register_wh=shown_wh)
-
-    def _count(self, memory: PromiseMemory, delivered_wh: float, register_wh: float | None) -> None:
-        counted = replace(memory.promise, delivered_wh=delivered_wh)
-        self._say(counted)
-        self._keeper.shelf.count(replace(memory, promise=counted, register_wh=register_wh))
-
-    def _drawn_for(self, connector: ConnectorRef, now_s: float) -> Reservation | None:
-        """Return the promise for which a connector's vehicle draws: one that has begun, or the next.
-
-        One that has come before its time has what it draws until then as well, wherever it waits;
-        a hold has it from the first, which may be confirmed, where it is for no promise.
-        """
-        place, coming = str(connector), list[Reservation]()
-        for promise in self._keeper.book.promises.values():
-            has_begun_here = promise.state is PromiseState.ARRIVED and promise.place == place
-            if has_begun_here and self._is_drawn_for(connector, promise):
-                return promise
-            if promise.state in COMING and (promise.place == place or now_s < promise.opens_at_s):
-                coming.append(promise)
-        its = [promise for promise in coming if self.deliveries.is_at(place, promise)]
-        return min(its, key=lambda p: (p.state is PromiseState.HELD, p.opens_at_s), default=None)
-
-    def _is_drawn_for(self, connector: ConnectorRef, promise: Reservation) -> bool:
-        """Return whether what a connector tells was drawn for a promise that has begun there.
-
-        One that has just left has what is told after it, if nobody can have come since unheard.
-        """
-        is_free = str(connector) not in self.deliveries.occupied()
-        return (is_free and self._registers.is_heard(connector)) or self.deliveries.is_there(
-            promise
-        )
-
-    def _forget_early(self, fact: TransactionStarted | TransactionEnded) -> None:
-        """Note that a vehicle has gone before its time: for what it comes back is still to be given.
-
-        It has as well where only the next at its connector tells so.
-        """
-        stay, is_end = (fact.connector, fact.transaction), isinstance(fact, TransactionEnded)
-        for promise in tuple(self._keeper.book.promises.values()):
-            if promise.state not in COMING or not promise.delivered_wh:
-                continue
-            memory = self._keeper.shelf.of(promise.id)
-            is_here = memory.drawn_in is not None and memory.drawn_in[0] == fact.connector
-            # Over is the stay that ends, and any other where one begins.
-            if is_here and is_end == (memory.drawn_in == stay):
-                self._count(replace(memory, promise=promise, drawn_in=None), 0.0, None)
+        stay = self.deliveries.stay_at(promise.place)
+        if stay is not None and self.deliveries.is_there(promise):
+            self._giving.note_closed(closed, stay)

@@ -64,10 +64,13 @@ class Unheard:
             case _:
                 pass
 
+    def told_by_s(self, station: StationId) -> float:
+        """Return when a station has told all it kept, infinity while it is out of reach."""
+        return self._in_reach_since_s.get(station, inf) + TELLS_WITHIN_S
+
     def told_at_s(self, promise: Reservation) -> float:
         """Return when the station of a promise has told all it kept, infinity while it is out of reach."""
-        station = self._places.connectors[promise.place].ref.station
-        return self._in_reach_since_s.get(station, inf) + TELLS_WITHIN_S
+        return self.told_by_s(self._places.connectors[promise.place].ref.station)
 
     def due_at_s(self, promise: Reservation) -> float:
         """Return when a promise that is over is judged: at its end if all was heard of it then."""
@@ -80,13 +83,3 @@ class Unheard:
         """Return the promises of a connector that wait, the one that was over first before others."""
         its = (promise for promise in self if promise.place == str(connector))
         return sorted(its, key=lambda promise: promise.closes_at_s)
-
-
-def ratio_before(end_s: float, *, since_s: float, until_s: float) -> float:
-    """Return how much of what flowed from one instant to another did by a third, taken to be even.
-
-    Where it is not known since when it flowed (minus infinity) all of it had.
-    """
-    if until_s <= end_s or since_s == -inf:
-        return 1.0
-    return max(0.0, end_s - since_s) / (until_s - since_s) if since_s < until_s else 0.0

@@ -36,7 +36,13 @@ def remembered(name: str, *, closed_ago: timedelta | None = None) -> PromiseMemo
         closed_at_s = (NOW - closed_ago).timestamp()
         promise = replace(promise, state=PromiseState.NO_SHOW, closed_at_s=closed_at_s)
     drawn_in = (ConnectorRef(StationId("CP-01"), 1), TransactionId("7"))
-    return PromiseMemory(promise=promise, keys=(key,), register_wh=17.5, drawn_in=drawn_in)
+    return PromiseMemory(
+        promise=promise,
+        keys=(key,),
+        register_wh=17.5,
+        counted_at_s=NOW_S - 90.5,
+        drawn_in=drawn_in,
+    )
 
 
 def opened(folder: Path) -> LedgerFile:

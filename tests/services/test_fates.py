@@ -47,6 +47,31 @@ def test_who_comes_and_leaves_within_its_slack_is_neither_late_nor_early(
     run_virtual(test())
 
 
+@pytest.mark.parametrize(
+    ("leaves_min", "comes_again_min", "excuse"),
+    [(177, None, Excuse.LEFT_EARLY), (177, 179, None), (None, None, None)],
+)
+def test_who_left_minutes_before_the_end_has_left_early(
+    leaves_min: float | None, comes_again_min: float | None, excuse: Excuse | None
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(61)
+        house.comes()
+        house.shows(100.0)
+        for minute in range(62, 182):
+            if minute == leaves_min:
+                house.leaves()
+            if minute == comes_again_min:
+                house.comes(number=2)
+            await house.passes(1)
+        now = house.of(promise)
+        assert (now.state, now.excuse) == (PromiseState.BROKEN, excuse)
+
+    run_virtual(test())
+
+
 def test_what_is_drawn_in_the_slack_of_a_departure_is_delivered() -> None:
     async def test() -> None:
         house = House()
@@ -142,6 +167,20 @@ def test_what_a_vehicle_draws_for_a_promise_no_hold_takes_from_it() -> None:
         await house.passes(1.5)
         house.shows(100.5)
         assert house.of(promise).delivered_wh == pytest.approx(500)
+
+    run_virtual(test())
+
+
+def test_what_a_vehicle_draws_for_a_promise_no_hold_that_expires_takes_from_it() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(from_h=2, until_h=3, kwh=5.0, id_token="van-7")
+        house.comes(id_token="van-7")
+        house.shows(100.0)
+        await house.promise(from_h=0, until_h=1, kwh=5.0, id_token="van-7", is_confirmed=False)
+        await house.passes(5)
+        house.shows(101.0)
+        assert house.of(promise).delivered_wh == pytest.approx(1_000)
 
     run_virtual(test())
 
@@ -245,7 +284,9 @@ def test_what_a_vehicle_draws_is_delivered_for_one_promise_at_a_time() -> None:
         await house.passes(10)
         house.shows(107.0)
         assert house.of(first).delivered_wh == 4_000
-        assert house.booking.book.promises[second.id].delivered_wh == 3_000
+        # What flowed in the first one's time is not given to the second, whoever was told when.
+        given_wh = house.booking.book.promises[second.id].delivered_wh
+        assert given_wh == pytest.approx(2_000 + 1_000 * 2 / 52)
 
     run_virtual(test())
 

@@ -178,6 +178,13 @@ def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_
     in_hall(test)
 
 
+def test_a_promise_that_waits_for_its_station_is_counted_as_open() -> None:
+    made = Desk()
+    made.passes(3 * 3_600 + 60)
+    assert not made.desk._booking.book.promises
+    assert dict(made.desk.figures().open_count) == {PromiseState.CONFIRMED: 1}
+
+
 LOST = StationDisconnected(at_s=0.0, station=FIRST.station)
 FAULTED = ConnectorStatusChanged(at_s=0.0, connector=FIRST, status=ConnectorStatus.FAULTED)
 

@@ -2,13 +2,14 @@
 
 import pytest
 
-from gateway.domain.ids import TransactionId
+from gateway.domain.charging import EndCause
+from gateway.domain.ids import ConnectorRef, TransactionId
 from gateway.domain.needs import Need
 from gateway.domain.promises import Excuse, PromiseState, Reservation
 from gateway.domain.sessions import Session
 from gateway.planning.answers import WrongStateError
-from gateway.services.unheard import ratio_before
-from tests.support.promise_house import FIRST, OTHERS, VANS, House
+from gateway.services.unheard import Unheard
+from tests.support.promise_house import FIRST, OTHERS, SECOND, VANS, House
 from tests.support.virtual_time import run_virtual
 
 BROKEN, FULFILLED, NO_SHOW = PromiseState.BROKEN, PromiseState.FULFILLED, PromiseState.NO_SHOW
@@ -61,6 +62,64 @@ def test_a_promise_is_judged_once_its_station_has_told_what_it_kept(
         assert (now.state, now.excuse) == (state, None)
         assert now.delivered_wh == pytest.approx(delivered_wh, rel=0.01)
         assert "as far as" not in now.cause
+
+    run_virtual(test())
+
+
+def test_what_is_counted_is_remembered_with_when_it_was_read() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        house.is_back()
+        house.shows(17, min_ago=20)
+        memory = house.memory_of(promise)
+        assert memory.counted_at_s == house.clock.now_at().timestamp() - 1_200
+        assert memory.promise.delivered_wh == 17_000
+        house.shows(20)
+        assert house.memory_of(promise).promise.delivered_wh == pytest.approx(18_500)
+
+    run_virtual(test())
+
+
+def test_what_was_shown_as_a_vehicle_came_unheard_is_remembered_with_when_it_came() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise()
+        await house.passes(50)
+        house.is_lost()
+        await house.passes(60)
+        house.is_back()
+        house.comes(starts_kwh=10, min_ago=40)
+        memory = house.memory_of(promise)
+        assert memory.register_wh == 10_000
+        assert memory.counted_at_s == house.clock.now_at().timestamp() - 2_400
+
+    run_virtual(test())
+
+
+def test_that_its_station_had_ended_its_transaction_is_said_with_when_it_had() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        house.is_back()
+        house.leaves(cause=EndCause.STOPPED, min_ago=12)
+        await house.passes(6)
+        # It is 11:10 when that is told.
+        assert "its station had ended its transaction at 10:58" in house.of(promise).cause
+
+    run_virtual(test())
+
+
+def test_of_what_waits_at_a_connector_the_one_that_was_over_first_is_first() -> None:
+    async def test() -> None:
+        house = House()
+        later = await house.promise(from_h=2, until_h=3)
+        sooner = await house.promise(from_h=1, until_h=2)
+        elsewhere = await house.promise(connector=SECOND)
+        unheard = Unheard(house.booking.places)
+        for each in (later, elsewhere, sooner):
+            unheard.put(each)
+        assert unheard.at(FIRST) == [sooner, later]
 
     run_virtual(test())
 
@@ -267,10 +326,169 @@ def test_what_flowed_after_the_end_is_given_to_the_next_promise() -> None:
     run_virtual(test())
 
 
-def test_what_flowed_while_nobody_listened_is_taken_to_have_flowed_evenly() -> None:
-    assert ratio_before(10.0, since_s=0.0, until_s=40.0) == 0.25
-    assert ratio_before(10.0, since_s=0.0, until_s=10.0) == 1.0
-    assert ratio_before(10.0, since_s=10.0, until_s=10.0) == 1.0
-    assert ratio_before(10.0, since_s=20.0, until_s=40.0) == 0.0
-    assert ratio_before(10.0, since_s=20.0, until_s=20.0) == 0.0
-    assert ratio_before(10.0, since_s=float("-inf"), until_s=40.0) == 1.0
+async def two_of_one_vehicle(house: House) -> tuple[Reservation, Reservation]:
+    """Return promises of 20 and 9 kWh until 180 and 225 min from now, lost after 161; it is the 232nd."""
+    first = await house.promise(id_token="van-7", kwh=20)
+    second = await house.promise(id_token="van-7", from_h=3, until_h=3.75, kwh=9)
+    house.shows(0)
+    await house.passes(61)
+    house.comes(id_token="van-7")
+    await house.passes(100)
+    house.shows(14)
+    house.is_lost()
+    await house.passes(71)
+    return first, second
+
+
+@pytest.mark.parametrize(("shown_kwh", "state"), [(32, FULFILLED), (24, BROKEN)])
+def test_of_two_promises_that_wait_for_one_vehicle_each_is_given_what_flowed_in_its_time(
+    shown_kwh: float, state: PromiseState
+) -> None:
+    async def test() -> None:
+        house = House()
+        first, second = await two_of_one_vehicle(house)
+        assert not house.booking.book.promises
+        house.is_back()
+        house.shows(shown_kwh)
+        await house.passes(6)
+        flowed_wh = (shown_kwh - 14) * 1_000
+        assert house.of(first).delivered_wh == pytest.approx(14_000 + flowed_wh * 19 / 71, rel=0.01)
+        assert house.of(second).delivered_wh == pytest.approx(flowed_wh * 45 / 71, rel=0.01)
+        assert house.of(second).state is state
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_what_flowed_before_one_was_judged_by_its_hour_is_not_given_to_the_next(
+    *, is_restarted: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(id_token="van-7", kwh=20)
+        second = await house.promise(id_token="van-7", from_h=3, until_h=5, kwh=9)
+        house.shows(0)
+        await house.passes(61)
+        house.comes(id_token="van-7")
+        await house.passes(100)
+        house.shows(14)
+        house.is_lost()
+        await house.passes(80)
+        assert house.of(first).cause.endswith("as far as its station was heard")
+        if is_restarted:
+            there = Session(
+                connector=FIRST,
+                transaction=TransactionId("1"),
+                began_at_s=house.clock.now_at().timestamp() - 180 * 60,
+                id_token="van-7",
+                delivered_wh=14_000,
+            )
+            memories = {each.id: house.memory_of(each) for each in (first, second)}
+            house = House(memories, (there,), is_in_reach=False)
+        house.is_back()
+        house.shows(24)
+        assert house.of(second).state is PromiseState.ARRIVED
+        assert house.of(second).delivered_wh == pytest.approx(10_000 * 61 / 80, rel=0.01)
+
+    run_virtual(test())
+
+
+def test_what_was_drawn_before_one_was_over_is_not_given_to_the_next() -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(id_token="van-7", kwh=10)
+        second = await house.promise(id_token="van-7", from_h=3, until_h=4, kwh=9)
+        house.shows(0)
+        await house.passes(61)
+        house.comes(id_token="van-7")
+        await house.passes(109)
+        house.shows(14)
+        await house.passes(20)
+        assert house.of(first).state is FULFILLED
+        house.shows(18)
+        assert house.of(second).delivered_wh == pytest.approx(2_000, rel=0.01)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize("is_live_first", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_in_whatever_order_its_station_tells_it_the_verdict_is_the_same(
+    count: int, *, is_live_first: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        house.is_back()
+        await house.passes(1)
+        for _ in range(count if is_live_first else 0):
+            # Somebody else draws meanwhile, whose start is told after it.
+            house.shows(21)
+            await house.passes(0.1)
+        house.shows(20, min_ago=12)
+        house.leaves(min_ago=12)
+        house.comes(number=2, id_token="van-9", starts_kwh=20, min_ago=5)
+        house.shows(21)
+        await house.passes(6)
+        now = house.of(promise)
+        assert now.state is FULFILLED
+        assert now.delivered_wh == pytest.approx(20_000, rel=0.01)
+
+    run_virtual(test())
+
+
+@pytest.mark.parametrize(("connector", "is_promised"), [(SECOND, False), (SECOND, True)])
+def test_who_came_elsewhere_unheard_has_come_if_that_is_nobody_elses(
+    connector: ConnectorRef, *, is_promised: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="van-7", kwh=10)
+        await house.passes(50)
+        house.is_lost(connector.station)
+        house.is_lost()
+        await house.passes(140)
+        if is_promised:
+            await house.promise(
+                by=OTHERS, id_token="van-7", connector=connector, from_h=0.5, until_h=1.5, kwh=3
+            )
+        house.is_back()
+        house.is_back(connector.station)
+        house.comes(connector, "van-7", starts_kwh=100, min_ago=125)
+        house.shows(112, connector, min_ago=12)
+        house.leaves(connector, min_ago=12)
+        await house.passes(6)
+        now = house.of(promise)
+        if is_promised:
+            assert now.state is NO_SHOW
+            assert now.cause == "its vehicle came to CP-02/1 instead"
+        else:
+            assert (now.state, now.place, now.delivered_wh) == (FULFILLED, "CP-02/1", 12_000)
+
+    run_virtual(test())
+
+
+def test_who_has_left_and_come_back_unheard_has_not_left() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(kwh=12)
+        house.shows(0)
+        await house.passes(61)
+        house.comes()
+        await house.passes(40)
+        house.shows(6)
+        house.is_lost()
+        await house.passes(40)
+        house.is_back()
+        house.shows(7, min_ago=30)
+        house.leaves(min_ago=30)
+        await house.passes(1)  # One message after the other.
+        house.comes(number=2, starts_kwh=7, min_ago=27)
+        house.shows(10)
+        await house.passes(30)
+        house.shows(12)
+        await house.passes(10)
+        now = house.of(promise)
+        assert (now.state, now.delivered_wh) == (FULFILLED, 12_000)
+
+    run_virtual(test())

@@ -58,6 +58,7 @@ PROMISE = PromiseMemory(
     ),
     keys=(PromiseKey(holder="drones", key="k", digest="d", state=PromiseState.HELD),),
     register_wh=17.5,
+    counted_at_s=AT_S + 7.25,
     drawn_in=(PLUG, SEVENTH),
     is_warned=True,
 )
