@@ -17,7 +17,7 @@ from gateway.adapters.http_post import HttpPost
 from gateway.adapters.planner_families import PlannerFigures
 from gateway.adapters.promise_families import PromiseFigures
 from gateway.adapters.session_key import session_key
-from gateway.adapters.status_socket import Question
+from gateway.adapters.status_socket import Answer, Question
 from gateway.adapters.token_file import TokenRegister
 from gateway.api.app import api_app
 from gateway.api.calls import FindAccess, understood
@@ -73,6 +73,9 @@ RESTS_S = 60.0
 
 WELL_AFTER_S = 600.0
 """A fault that was not seen for so long is over: what had it was tried again meanwhile."""
+
+ASKED_HERE_AT_ONCE = 3
+"""What is critical is thought over for seconds: the daemon's own socket has places left for others."""
 
 LOCAL = Access(
     name="this machine",
@@ -150,7 +153,7 @@ class FrontDesk:
             hooks, self._outbox, HttpPost(), clock=clock, alarms=alarms, rng=random.Random()
         )
         self._news, self._absences = LimitNews(self._feed), Absences()
-        self._room = PromisedRoom(self._keep_room)
+        self._room, self._asked_here_count = PromisedRoom(self._keep_room), 0
         self.url: str | None = None  # Where the API can be asked, once it can.
         self._latest: Cycle | None = None
         self._find_access: FindAccess = lambda _: None
@@ -260,7 +263,7 @@ class FrontDesk:
             Service(name="API", run=self._serve),
         )
 
-    def answers(self) -> Mapping[str, Callable[[Question], bytes]]:
+    def answers(self) -> Mapping[str, Answer]:
         """Return what people on this machine may ask on the daemon's own socket."""
         return {SITE: self._say_site, QUOTE: self._say_quote}
 
@@ -356,14 +359,20 @@ class FrontDesk:
         site = self._booking.places.site
         return site_view(site, self._clock.now_at()).model_dump_json().encode()
 
-    def _say_quote(self, question: Question) -> bytes:
+    async def _say_quote(self, question: Question) -> bytes:
         try:
             words = msgspec.json.encode(question.words)
             request = understood(words, QuoteRequest, content_type="application/json")
         except ProblemError as problem:
             raise HeadroomError(problem.detail) from problem
         places = self._booking.places
-        quote = self._booking.quote(need_of(request, places), LOCAL)
+        if self._asked_here_count >= ASKED_HERE_AT_ONCE:
+            raise HeadroomError("others on this machine are being answered: ask again in seconds")
+        self._asked_here_count += 1
+        try:
+            quote = await self._booking.quote_thoroughly(need_of(request, places), LOCAL)
+        finally:
+            self._asked_here_count -= 1
         return quote_view(quote, places).model_dump_json().encode()
 
     def _on_token_problem(self, problem: str | None) -> None:

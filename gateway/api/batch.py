@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -10,10 +11,19 @@ from gateway.api.models import Answer, Body, QuoteRequest, QuoteView
 from gateway.api.problems import ProblemBody, problem_body, problem_of, unexpected
 from gateway.api.translating import need_of, quote_view
 from gateway.domain.access import Role
+from gateway.domain.needs import Criticality
 from gateway.planning.answers import RefusedError
 from gateway.planning.asking import AskError
+from gateway.planning.quote import Verdict
 
 MAX_NEEDS = 100
+THINKS_FOR_S = 10.0
+"""After so long what is critical of a batch is thought over no more: whoever asked it waits."""
+
+NOT_THOUGHT_OVER = (
+    "Whether promises could move for it was not looked at, for the needs before it took the time:"
+    " ask for it alone."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +51,25 @@ async def ask_quotes(call: Call) -> BatchView:
     """Answer each of many needs; everything else gets its turn between them."""
     assert isinstance(call.body, BatchRequest)
     call.charge(len(call.body.needs) - 1)
-    answered = []
+    answered, clock = list[AnsweredView](), call.sources.clock
+    thinks_until_s = clock.monotonic_s() + THINKS_FOR_S
     for request in call.body.needs:
-        answered.append(_answered(call, request))
+        in_time = clock.monotonic_s() < thinks_until_s
+        answered.append(await _answered(call, request, thoroughly=in_time))
         await asyncio.sleep(0)
     return BatchView(quotes=answered)
 
 
-def _answered(call: Call, request: QuoteRequest) -> AnsweredView:
+async def _answered(call: Call, request: QuoteRequest, *, thoroughly: bool) -> AnsweredView:
     bookings = call.sources.bookings
     try:
-        quote = bookings.quote(need_of(request, bookings.places), call.access)
+        need = need_of(request, bookings.places)
+        if thoroughly:
+            quote = await bookings.quote_thoroughly(need, call.access)
+        else:
+            quote = bookings.quote(need, call.access)
+            if need.criticality is Criticality.CRITICAL and quote.verdict is not Verdict.YES:
+                quote = replace(quote, reason=f"{quote.reason} {NOT_THOUGHT_OVER}")
     except (AskError, RefusedError) as error:
         return AnsweredView(quote=None, problem=problem_body(problem_of(error)))
     except Exception:  # noqa: BLE001 - whatever it is, the other needs have their answers

@@ -24,7 +24,8 @@ from gateway.front_desk import QUOTE, SITE
 from gateway.planning.quote_words import clock_said
 
 TOKEN_VARIABLE = "HEADROOM_TOKEN"  # noqa: S105 - the name of a variable
-PATIENCE_S = 10.0
+PATIENCE_S = {SITE: 10.0, QUOTE: 30.0}
+"""What is critical may wait for its turn, and is thought over then."""
 API = "/api/v1"
 QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*(k?)(w|wh)", re.IGNORECASE)
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h)")
@@ -326,7 +327,9 @@ def instant_of(said: str, *, after: datetime, option: str) -> datetime:
 
 def _asker(where: Where) -> Ask:
     if where.url is None:
-        return lambda ask, words: answer_of(where.state, Question(ask=ask, words=words), Words)
+        return lambda ask, words: answer_of(
+            where.state, Question(ask=ask, words=words), Words, patience_s=PATIENCE_S[ask]
+        )
     if where.token is None:
         raise NotAnsweredError(f"give --token with --url, or set ${TOKEN_VARIABLE}")
     base, token = where.url.rstrip("/").removesuffix(API), where.token
@@ -343,7 +346,7 @@ def _ask_api(base: str, token: str, ask: str, words: Words) -> Words:
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S[ask]) as answer:  # noqa: S310 - the same
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         raise NotAnsweredError(_detail(error, base)) from error

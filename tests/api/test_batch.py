@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from gateway.api.batch import MAX_NEEDS
+from gateway.api.batch import MAX_NEEDS, NOT_THOUGHT_OVER, THINKS_FOR_S
 from gateway.api.problems import TYPE_PREFIX
 from gateway.domain.access import Access, Role
 from gateway.domain.needs import Criticality, Need
 from gateway.planning.answers import QuoteAnswer
+from gateway.planning.rearranging import Rearranging
 from tests.support.api_desk import Desk, api_desk
 
 
@@ -26,7 +27,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def needs(desk: Desk, count: int, **more: Any) -> dict[str, Any]:
     return {
         "needs": [
-            {"arrive_at": desk.at(1), "depart_at": desk.at(2), "energy_wh": 5_000 + n, **more}
+            {"arrive_at": desk.at(1), "depart_at": desk.at(2), "energy_wh": 5_000 + n} | more
             for n in range(count)
         ]
     }
@@ -52,14 +53,14 @@ def test_each_need_is_answered_alone_and_its_offers_can_be_held(desk: Desk) -> N
 def test_a_need_that_meets_a_fault_of_ours_leaves_the_others_their_answers(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = desk.booking.quote
+    asked = desk.booking.quote_thoroughly
 
-    def quote(need: Need, access: Access) -> QuoteAnswer:
+    async def quote(need: Need, access: Access) -> QuoteAnswer:
         if need.energy_wh == 5_001:
             raise ZeroDivisionError
-        return asked(need, access)
+        return await asked(need, access)
 
-    monkeypatch.setattr(desk.booking, "quote", quote)
+    monkeypatch.setattr(desk.booking, "quote_thoroughly", quote)
     reply = desk.ask("POST", "/quotes/batch", needs(desk, 3), token=desk.token("routes"))
 
     assert reply.status == 200
@@ -67,6 +68,26 @@ def test_a_need_that_meets_a_fault_of_ours_leaves_the_others_their_answers(
     assert (first["quote"]["answer"], third["quote"]["answer"]) == ("yes", "yes")
     assert (second["quote"], second["problem"]["type"]) == (None, TYPE_PREFIX + "unexpected")
     assert second["problem"]["status"] == 500
+
+
+def test_what_is_critical_is_thought_over_while_there_is_time_and_then_it_is_said_that_it_is_not(
+    tmp_path: Path,
+) -> None:
+    posed = list[Rearranging]()
+
+    async def think_over(question: Rearranging) -> None:
+        posed.append(question)
+        thinking.clock.now_s += THINKS_FOR_S
+
+    with api_desk(tmp_path, think_over) as thinking:
+        token = thinking.token("drones", criticality=Criticality.CRITICAL)
+        body = needs(thinking, 3, connector="CP-01/1", energy_wh=900_000, criticality="critical")
+        body["needs"][2]["criticality"] = "normal"
+        said = thinking.ask("POST", "/quotes/batch", body, token=token).said["quotes"]
+
+    assert len(posed) == 1
+    is_told = [each["quote"]["reason"].endswith(NOT_THOUGHT_OVER) for each in said]
+    assert is_told == [False, True, False]
 
 
 def test_a_need_that_says_what_it_must_not_is_named(desk: Desk) -> None:

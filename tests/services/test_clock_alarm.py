@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.status_socket import Question
 from gateway.bootstrap import Daemon
 from gateway.domain.errors import HeadroomError
 from gateway.domain.moments import Moment
-from gateway.front_desk import QUOTE
 from gateway.settings import load_site
+from tests.support.asking_here import quoted_here
 
 SITE = """
 site: {name: X, timezone: Europe/London, voltage_v: 230}
@@ -92,10 +91,10 @@ def test_a_clock_that_was_never_set_and_one_that_jumps_are_alarms(
     assert "timedatectl" in said
 
 
-def refusal(daemon: Daemon) -> str:
+async def refusal(daemon: Daemon) -> str:
     """Return what refuses a quote."""
     with pytest.raises(HeadroomError) as refused:
-        daemon._desk.answers()[QUOTE](Question(ask=QUOTE, words={"energy_wh": 5_000}))
+        await quoted_here(daemon._desk, {"energy_wh": 5_000})
     return refused.type.__name__
 
 
@@ -122,7 +121,7 @@ def sounds_after_a_start(
                 clock.off = jumps_by
                 while not sounding(daemon):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
-            refused.append(refusal(daemon))
+            refused.append(await refusal(daemon))
             live = daemon._desk._live()
             # What is read is told by the wall clock, whatever promises go by.
             assert live is not None

@@ -1,7 +1,6 @@
 """The desk on a real station's socket: lost, it is offered to nobody and told; back again, it is both."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,7 +8,6 @@ from datetime import datetime, timedelta
 import pytest
 
 from gateway.adapters.clock import SystemClock
-from gateway.adapters.status_socket import Question
 from gateway.control.decide import decide
 from gateway.control.fold import DrawsPromised, PrioritySet, evolve
 from gateway.domain.charging import ConnectorStatus
@@ -29,7 +27,7 @@ from gateway.domain.memory import Memory, PromiseMemory
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
 from gateway.domain.tokens import TokenPolicy
-from gateway.front_desk import PROMISES, QUOTE, WELL_AFTER_S, FrontDesk
+from gateway.front_desk import PROMISES, WELL_AFTER_S, FrontDesk
 from gateway.planning.absence import BACK_WITHIN_S
 from gateway.services.absences import MISSED_AFTER_S
 from gateway.services.alarms import Alarms
@@ -37,6 +35,7 @@ from gateway.services.control_loop import Cycle
 from gateway.services.promised_room import SHORT_FOR_S
 from gateway.services.supervisor import Service
 from gateway.settings import ListenAddress
+from tests.support.asking_here import quoted_here
 from tests.support.ocpp16_station import station16
 from tests.support.ocpp_hall import Hall, in_hall, wait_until
 from tests.support.small_site import at_start, main_read, small_site
@@ -112,15 +111,14 @@ class Desk:
     def sounds(self) -> list[str]:
         return [alarm.name for alarm in self.alarms.sounding()]
 
-    def quote(self) -> str:
+    async def quote(self) -> str:
         """Return what is answered to a vehicle that is there for an hour from now."""
         words = {
             "energy_wh": PROMISED_WH,
             "connector": "CP-01/1",
             "depart_at": (self.clock.now_at() + timedelta(hours=1)).isoformat(),
         }
-        answer = json.loads(self.desk.answers()[QUOTE](Question(ask=QUOTE, words=words)))
-        return str(answer["reason"])
+        return str((await quoted_here(self.desk, words))["reason"])
 
 
 def _promise(now_s: float) -> Reservation:
@@ -149,12 +147,12 @@ def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_
             await there.boot()
             await wait_until(hall.server.connected_stations)
             made.passes(MISSED_AFTER_S + 1)
-            assert made.quote().startswith("Yes: ")
+            assert (await made.quote()).startswith("Yes: ")
         await wait_until(lambda: not hall.server.connected_stations())
         made.passes(MISSED_AFTER_S - 1)
-        assert made.quote().startswith("Yes: ")
+        assert (await made.quote()).startswith("Yes: ")
         made.passes(2)
-        assert "station CP-01 has been out of reach since" in made.quote()
+        assert "station CP-01 has been out of reach since" in (await made.quote())
         # It begins in two hours.
         assert "at risk" not in caplog.text
         made.passes(2 * 3_600 - BACK_WITHIN_S)
@@ -166,7 +164,7 @@ def test_a_station_whose_socket_is_lost_is_offered_and_counted_on_again_once_it_
             await wait_until(hall.server.connected_stations)
             made.passes(1)
             await wait_until(lambda: made.desk.figures().at_risk_count == 0)
-            assert "out of reach" not in made.quote()
+            assert "out of reach" not in (await made.quote())
 
     async def test(hall: Hall) -> None:
         made = Desk(hall)

@@ -29,6 +29,7 @@ from gateway.services.booking import Booking
 from gateway.services.calendar_book import CalendarBook
 from gateway.services.feed import Feed
 from gateway.services.forecasting import Forecasting
+from gateway.services.quoting import ThinkOver, nothing_moves
 from gateway.services.session_desk import SessionDesk
 from gateway.services.visits import Visits
 from tests.support.small_site import at_start, main_read, small_site
@@ -67,7 +68,7 @@ class Reply(NamedTuple):
 class Desk:
     """A running API, and what a test does to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, think_over: ThinkOver) -> None:
         self.clock = HandClock()
         self.feed = Feed(self.clock)
         site = small_site(3)
@@ -77,6 +78,7 @@ class Desk:
             ControlParameters(),
             clock=self.clock,
             feed=self.feed,
+            think_over=think_over,
             doubt_s=lambda: self.doubt_s,
         )
         self.visits = Visits(self.clock)
@@ -199,9 +201,9 @@ class Desk:
 
 
 @contextmanager
-def api_desk(folder: Path) -> Iterator[Desk]:
+def api_desk(folder: Path, think_over: ThinkOver = nothing_moves) -> Iterator[Desk]:
     """Run an API until the block ends."""
-    desk = Desk(folder)
+    desk = Desk(folder, think_over)
     register = TokenRegister(folder, on_problem=lambda _: None)
     sources = Sources(
         bookings=desk.booking,
