@@ -198,9 +198,8 @@ class Bookings(Protocol):
     def places(self) -> Places:
         """Return where the site can give power."""
 
-    @property
-    def book(self) -> Book:
-        """Return the book as it is now."""
+    def beside_plan(self) -> Book:
+        """Return the book as it is now, less what is planned for those who were promised nothing."""
 
     async def quote_thoroughly(self, need: Need, by: Access) -> QuoteAnswer:
         """Return what can be offered; what is critical may have promises moved for it in time.

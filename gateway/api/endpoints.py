@@ -119,7 +119,7 @@ async def headroom(call: Call) -> HeadroomView:
     """Answer what is free, when."""
     bookings = call.sources.bookings
     free_from_s = bookings.free_from_s()
-    return headroom_view(bookings.book, bookings.places, call.sources.live(), free_from_s)
+    return headroom_view(bookings.beside_plan(), bookings.places, call.sources.live(), free_from_s)
 
 
 async def plan(call: Call) -> PlanView:

@@ -400,7 +400,7 @@ class ConnectorHeadroom(Answer):
 
 
 class HeadroomView(Answer):
-    """What is free, when, per circuit and connector."""
+    """What is free, when, per circuit and connector, beside who charges already as it is planned."""
 
     ledger_version: int
     from_at: AwareDatetime

@@ -141,7 +141,7 @@ def connectors_view(live: Live, *, only: str | None = None) -> ConnectorsView:
 def headroom_view(
     book: Book, places: Places, live: Live | None, free_from_s: Mapping[str, float]
 ) -> HeadroomView:
-    """Return what is left for promises, and what control could give now.
+    """Return what is left beside promises and plan, and what control could give now.
 
     `free_from_s` is when (epoch s) connectors are of use again that are not now.
     """

@@ -23,7 +23,7 @@ from gateway.planning.grid import grid_of
 from gateway.planning.moving import before_others, hold_moving
 from gateway.planning.promising import as_it_is_followed, as_sure_as_asked
 from gateway.planning.quote_words import place_said
-from gateway.planning.room import Outlet
+from gateway.planning.room import Outlet, Room
 from gateway.services.promisable import Prospects
 from gateway.services.promise_shelf import PromiseShelf, in_order
 
@@ -91,11 +91,12 @@ class BookKeeper:
         self.book = hold(cut_for(book, (promise.envelope,)), promise)
 
     def hold_own(
-        self, promise: Reservation, outlet: Outlet, need: Need, now_s: float
+        self, promise: Reservation, beside: Room, outlet: Outlet, need: Need, now_s: float
     ) -> Reservation:
         """Add the promise of somebody's own envelope; return it with what of it can be followed.
 
-        If it does not fit nothing changes.
+        It has to fit `beside` what is planned, as a quote would have it: nobody was asked to give way
+        to it. If it does not nothing changes.
 
         Raises:
             AskError: it gives a vehicle nothing.
@@ -103,6 +104,9 @@ class BookKeeper:
         """
         before, asked_ratio = self.book, need.confidence_ratio or CONFIDENCE_RATIO
         book = hold(cut_for(before, (promise.envelope,)), promise)
+        if beside is not before.room:
+            before = replace(before, room=beside)
+            hold(cut_for(before, (promise.envelope,)), promise)
         held = as_it_is_followed(promise, before, outlet, asked_ratio, now_s=now_s)
         self.book = book
         self.say(held)

@@ -143,6 +143,11 @@ class Booking:
         """Return the book as it is now."""
         return self._book_now()[0]
 
+    def beside_plan(self) -> Book:
+        """Return the book as it is now, less what is planned for those who were promised nothing."""
+        book = self.book
+        return replace(book, room=self._around.beside_all(book))
+
     def go_by(self, plan_now: Callable[[], StandingPlan | None]) -> None:
         """Quote beside what is planned for those who were promised nothing: `plan_now` tells."""
         self._around.go_by(plan_now)

@@ -99,7 +99,8 @@ class Holding:
         asked_ratio = need.confidence_ratio or CONFIDENCE_RATIO
         back_ratio = self._around.back_ratio(promise, asked_ratio, now_s)
         here = replace(need, confidence_ratio=asked_ratio / back_ratio)
-        held = self._keeper.hold_own(promise, asked.outlets[0], here, now_s)
+        beside = self._around.beside_others(promise, self._keeper.book)
+        held = self._keeper.hold_own(promise, beside, asked.outlets[0], here, now_s)
         held = replace(held, confidence_ratio=held.confidence_ratio * back_ratio)
         self._keeper.say(held)
         return held, ()

@@ -11,6 +11,7 @@ from gateway.planning.asking import LATE_S, Asked, Places, Vehicles, asked_of
 from gateway.planning.book import Book, BookError
 from gateway.planning.circumstances import Circumstances
 from gateway.planning.quote_words import clock_said
+from gateway.planning.room import Room
 from gateway.planning.standing_plan import StandingPlan
 from gateway.planning.takers import occupied_said
 from gateway.services.deliveries import Deliveries
@@ -168,6 +169,18 @@ class Surroundings:
         away = self.away.get(promise.place)
         if away is not None and away.spoils(promise.opens_at_s, now_s):
             raise BookError(away.said(now_s, self.zone))
+
+    def beside_others(self, promise: Reservation, book: Book) -> Room:
+        """Return the room of a book beside what is planned for who matters as much as a promise, or more.
+
+        What is planned at its own connector is its own, or over by then.
+        """
+        there = self._planned.beside(book).without({promise.place})
+        return there.beside(book.room, rank=promise.criticality.rank)
+
+    def beside_all(self, book: Book) -> Room:
+        """Return the room of a book beside what is planned for those who were promised nothing."""
+        return self._planned.beside(book).beside(book.room)
 
     def back_ratio(self, promise: Reservation, asked_ratio: float, now_s: float) -> float:
         """Return how surely a connector is of use when a promise begins.

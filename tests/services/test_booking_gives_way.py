@@ -5,6 +5,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.domain.ids import ConnectorRef, StationId
 from gateway.domain.memory import Entry
 from gateway.domain.needs import Criticality, Need
 from gateway.domain.promises import PromiseState, Reservation
+from gateway.planning.answers import NoLongerFitsError, OwnEnvelope
 from gateway.planning.demands import Visit, demands_of
 from gateway.planning.grid import grid_of
 from gateway.planning.improve import plan
@@ -88,6 +90,29 @@ def need(clock: Clock, station: str, until_h: float, kwh: float, **more: object)
         energy_wh=int(kwh * 1_000),
         connector=ConnectorRef(StationId(station), 1),
         **more,  # type: ignore[arg-type]
+    )
+
+
+def walk_in(made: Booking, *, latest_h: float, rank: int = Criticality.NORMAL.rank) -> StandingPlan:
+    """Return the plan in which a vehicle at the first connector is given 42 kWh as soon as can be."""
+    grid, now_s = grid_of(), made.book.from_at_s
+    visit = Visit(
+        place="CP-01/1",
+        since_at_s=now_s,
+        leaves_at_s=now_s + latest_h * 3_600.0,
+        wants_wh=42_000.0,
+        rank=rank,
+    )
+    demands = demands_of((visit,), (), made.places, grid, now_s=now_s)
+    rows = ((LEFT_MA,) * grid.slot_count,) * 3
+    problem = Problem(grid=grid, available_ma=rows, demands=demands)
+    return StandingPlan(
+        origin=Origin.GREEDY,
+        from_at_s=now_s,
+        problem=problem,
+        plan=plan(problem),
+        promises={},
+        short_wh={},
     )
 
 
@@ -223,32 +248,33 @@ def test_who_is_charging_is_counted_and_may_have_to_wait() -> None:
         made = booking(clock)
         asked = need(clock, "CP-02", 1, 20)
         assert made.quote(asked, VANS).reason.startswith("Yes: 20.0 kWh on CP-02/1")
-        grid = grid_of()
-
-        def charging(latest_h: float) -> StandingPlan:
-            now_s = clock.now_at().timestamp()
-            walk_in = Visit(
-                place="CP-01/1",
-                since_at_s=now_s,
-                leaves_at_s=now_s + latest_h * 3_600.0,
-                wants_wh=42_000.0,
-            )
-            demands = demands_of((walk_in,), (), made.places, grid, now_s=now_s)
-            rows = ((LEFT_MA,) * grid.slot_count,) * 3
-            problem = Problem(grid=grid, available_ma=rows, demands=demands)
-            return StandingPlan(
-                origin=Origin.GREEDY,
-                from_at_s=clock.now_at().timestamp(),
-                problem=problem,
-                plan=plan(problem),
-                promises={},
-                short_wh={},
-            )
-
-        patient, hasty = charging(6.0), charging(2.1)
+        patient, hasty = walk_in(made, latest_h=6.0), walk_in(made, latest_h=2.1)
         made.go_by(lambda: patient)
         assert "it moves the charging of 1 vehicle in time" in made.quote(asked, VANS).reason
         made.go_by(lambda: hasty)
         assert made.quote(asked, VANS).verdict is not Verdict.YES
+
+    run_virtual(test())
+
+
+def test_an_envelope_of_one_s_own_and_what_is_free_are_beside_who_charges_like_a_quote() -> None:
+    async def test() -> None:
+        clock = VirtualClock()
+        made, begins_s = booking(clock), clock.now_at().timestamp() + 3_600
+        own = OwnEnvelope(connector="CP-02/1", profile=((begins_s, begins_s + 3_600, 11_040),))
+        made.go_by(lambda: plan_now)
+
+        plan_now = walk_in(made, latest_h=2.1)
+        assert made.beside_plan().room.left_ma[:, :12].max() == LEFT_MA - 32_000
+        with pytest.raises(
+            NoLongerFitsError, match=r"circuit carpark is short of 8\.0 A"
+        ) as refused:
+            await made.hold(own, VANS)
+        assert refused.value.fresh.offers
+        # Of its own charging nobody is short, nor of that which matters less.
+        at_its_own = await made.hold(replace(own, connector="CP-01/1"), VANS)
+        await made.cancel(at_its_own.id, VANS)
+        plan_now = walk_in(made, latest_h=2.1, rank=Criticality.OPPORTUNISTIC.rank)
+        assert (await made.hold(own, VANS)).state is PromiseState.HELD
 
     run_virtual(test())
