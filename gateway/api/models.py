@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from gateway.api.field_words import wrong_at
-from gateway.domain.needs import Criticality, Objective
+from gateway.domain.needs import Criticality, Objective, StateOfCharge
 from gateway.domain.promises import PromiseState
 from gateway.planning.quote import Verdict, Way
 
@@ -83,6 +83,13 @@ class StateOfChargeBody(Body):
     target_pct: float = Field(ge=0, le=100)
     battery_wh: SomeWattHours
 
+    @property
+    def said(self) -> StateOfCharge:
+        """Return it in the words of the domain."""
+        return StateOfCharge(
+            now_pct=self.now_pct, target_pct=self.target_pct, battery_wh=self.battery_wh
+        )
+
 
 class QuoteRequest(Body):
     """What a vehicle needs (or a plain draw on a circuit)."""
@@ -131,6 +138,10 @@ class QuoteRequest(Body):
             raise ValueError("a plain draw on a circuit needs its energy_wh")
         if self.energy_wh is not None and self.min_energy_wh > self.energy_wh:
             raise wrong_at("min_energy_wh", "is above energy_wh: it can be at most the same")
+        missing_wh = None if self.soc is None else self.soc.said.energy_wh
+        if self.energy_wh is None and missing_wh is not None and self.min_energy_wh > missing_wh:
+            told = f"is above the {missing_wh} Wh that are missing: it can be at most the same"
+            raise wrong_at("min_energy_wh", told)
         return self
 
 

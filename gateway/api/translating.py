@@ -14,7 +14,7 @@ from gateway.api.models import (
     Step,
 )
 from gateway.domain.ids import CircuitId, ConnectorRef, StationId
-from gateway.domain.needs import Need, StateOfCharge
+from gateway.domain.needs import Need
 from gateway.domain.promises import CIRCUIT_PLACE, PromiseState, Reservation, Stretch
 from gateway.planning.answers import OfferAnswer, OwnEnvelope, QuoteAnswer
 from gateway.planning.asking import AskError, AskFault, Places
@@ -28,16 +28,11 @@ def need_of(request: QuoteRequest, places: Places) -> Need:
     Raises:
         AskError: its connector has no name of that shape, or is not there.
     """
-    soc = request.soc
     return Need(
         arrive_at=request.arrive_at,
         depart_at=request.depart_at,
         energy_wh=request.energy_wh,
-        soc=None
-        if soc is None
-        else StateOfCharge(
-            now_pct=soc.now_pct, target_pct=soc.target_pct, battery_wh=soc.battery_wh
-        ),
+        soc=None if request.soc is None else request.soc.said,
         min_energy_wh=request.min_energy_wh,
         arrive_slack_s=request.arrive_slack_s,
         depart_slack_s=request.depart_slack_s,

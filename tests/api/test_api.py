@@ -158,6 +158,11 @@ BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
             "invalid-body",
             "/min_energy_wh: is above energy_wh",
         ),
+        (
+            {"soc": BATTERY, "min_energy_wh": 36_001},
+            "invalid-body",
+            "/min_energy_wh: is above the 36000 Wh that are missing",
+        ),
         ({"confidence": 90}, "invalid-body", "/confidence: takes less than 1"),
         ({"soc": BATTERY | {"now": 2}}, "invalid-body", "are now_pct, target_pct, battery_wh"),
         ({"soc": {"now_pct": 101}}, "invalid-body", "/soc/now_pct: takes 100 or less"),
