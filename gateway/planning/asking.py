@@ -290,10 +290,13 @@ def _window(need: Need, now_s: float, end_s: float) -> _Window:
     arrive_s = now_s if need.arrive_at is None else need.arrive_at.timestamp()
     stays_until_s = min(end_s, max(arrive_s, now_s) + STAYS_S)
     depart_s = stays_until_s if need.depart_at is None else need.depart_at.timestamp()
+    if depart_s <= now_s:
+        message = "the window is over already: give one from now on"
+        raise AskError(AskFault.WINDOW_IN_THE_PAST, message)
     if need.depart_at is not None and depart_s <= arrive_s:
         message = "it leaves before it arrives: give a depart_at after arrive_at"
         raise AskError(AskFault.DEPARTURE_BEFORE_ARRIVAL, message)
-    if depart_s <= now_s or arrive_s < now_s - LATE_S:
+    if arrive_s < now_s - LATE_S:
         message = "the window begins in the past: give an arrive_at from now on, or leave it out"
         raise AskError(AskFault.WINDOW_IN_THE_PAST, message)
     if depart_s > end_s or arrive_s >= end_s:

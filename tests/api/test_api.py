@@ -147,6 +147,7 @@ BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
     [
         ({"arrive_at": 3, "depart_at": 1}, "departure-before-arrival", "after arrive_at"),
         ({"arrive_at": -3, "depart_at": -1}, "window-in-the-past", "from now on"),
+        ({"depart_at": -1}, "window-in-the-past", "over already: give one from now on"),
         ({"arrive_at": 1, "depart_at": 90}, "window-too-far", "ends before"),
         ({"energy_wh": -5}, "invalid-body", "/energy_wh: takes more than 0"),
         ({"energy_wh": "30"}, "invalid-body", "/energy_wh: takes a whole number"),
