@@ -136,6 +136,8 @@ class QuoteRequest(Body):
             raise ValueError("give a connector or a circuit, not both")
         if self.circuit is not None and self.energy_wh is None:
             raise ValueError("a plain draw on a circuit needs its energy_wh")
+        if self.circuit is not None and (self.soc is not None or self.id_token is not None):
+            raise ValueError("a plain draw on a circuit is no vehicle's: give no soc, no id_token")
         if self.energy_wh is not None and self.min_energy_wh > self.energy_wh:
             raise wrong_at("min_energy_wh", "is above energy_wh: it can be at most the same")
         missing_wh = None if self.soc is None else self.soc.said.energy_wh

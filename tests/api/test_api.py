@@ -182,6 +182,8 @@ BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
         ({"connector": "dock"}, "unknown-connector", "name one as STATION/NUMBER"),
         ({"circuit": "carpork", "energy_wh": 1}, "unknown-circuit", "did you mean carpark?"),
         ({"circuit": "carpark", "connector": "CP-01/1"}, "invalid-body", "not both"),
+        ({"circuit": "carpark", "energy_wh": 1, "soc": BATTERY}, "invalid-body", "give no soc"),
+        ({"circuit": "carpark", "energy_wh": 1, "id_token": "4A"}, "invalid-body", "no id_token"),
         ({"max_power_w": 3_000}, "power-too-low", "4140 W: allow more, or fewer phases"),
         (
             {"soc": {"now_pct": 90, "target_pct": 80, "battery_wh": 60_000}},
