@@ -11,12 +11,15 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
-from gateway.api.field_words import wrong_at
+from gateway.api.field_words import INSTANT, wrong_at
 from gateway.domain.needs import Criticality, Objective, StateOfCharge
 from gateway.domain.promises import PromiseState
 from gateway.planning.quote import Verdict, Way
@@ -35,14 +38,28 @@ MOST_MA = 10_000_000
 FIRST_YEAR, LAST_YEAR = 1990, 2200  # Sums of instants further off than this have no date.
 
 
+def _written_out(said: object) -> object:
+    """Return the instant a text tells; one of digits alone would be seconds since 1970."""
+    if not isinstance(said, str):
+        return said
+    try:
+        if said[:4].isdecimal() and said[4:5] == "-":
+            return _TEXT.validate_strings(said)
+    except ValidationError:
+        pass
+    raise PydanticCustomError("datetime_parsing", INSTANT)
+
+
 def _reckonable(instant: datetime) -> datetime:
     if not FIRST_YEAR <= instant.year <= LAST_YEAR:
         raise ValueError(f"give an instant of the years {FIRST_YEAR} to {LAST_YEAR}")
     return instant
 
 
+_TEXT = TypeAdapter(AwareDatetime)
 Instant = Annotated[
     AwareDatetime,
+    BeforeValidator(_written_out),
     AfterValidator(_reckonable),
     Field(json_schema_extra={"pattern": r"^(199\d|2[01]\d\d|2200)-"}),
 ]

@@ -139,6 +139,7 @@ def test_a_whole_number_may_be_sent_with_a_point(desk: Desk) -> None:
     assert desk.ask("POST", "/limits/preview", limit, token=operator).status == 200
 
 
+HOURS = range(-3, 100)
 BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
 
 
@@ -192,6 +193,8 @@ BATTERY = {"now_pct": 20, "target_pct": 80, "battery_wh": 60_000}
         ),
         ({"criticality": "critical"}, "not-allowed", "may claim high at most"),
         ({"arrive_at": "soon"}, "invalid-body", "/arrive_at: takes an instant with its zone"),
+        ({"arrive_at": "1767607200"}, "invalid-body", "/arrive_at: takes an instant with its zone"),
+        ({"arrive_at": 1767607200}, "invalid-body", "/arrive_at: takes an instant with its zone"),
         ({"arrive_at": "2026-01-05T10:00:00"}, "invalid-body", "with its zone, such as 2026"),
         ({"depart_at": "2026-01-05"}, "invalid-body", "/depart_at: takes an instant with its zone"),
         ({"depart_at": "2026-02-30T10:00:00Z"}, "invalid-body", "takes an instant with its zone"),
@@ -205,7 +208,7 @@ def test_a_need_that_cannot_be_answered_is_told_with_what_to_do(
 ) -> None:
     token = desk.token("vans", criticality=Criticality.HIGH)
     body = {
-        name: desk.at(value) if name.endswith("_at") and not isinstance(value, str) else value
+        name: desk.at(value) if name.endswith("_at") and value in HOURS else value
         for name, value in wanted.items()
     }
 
