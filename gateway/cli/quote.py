@@ -198,7 +198,8 @@ def quote_command(
 ) -> None:
     """Ask whether a vehicle can be served, before it comes. Nothing is promised by asking.
 
-    Times are by the building's clock; one that has passed today is tomorrow's.
+    Times are by the building's clock: it comes at the next such time, and leaves at the next one after
+    that; where that is another day it says so.
 
     \b
     headroom quote --energy 30kWh --arrive 07:30 --depart 09:00
@@ -212,15 +213,31 @@ def quote_command(
         site = ask(SITE, {})
         zone = ZoneInfo(site["timezone"])
         now = datetime.fromisoformat(site["now"]).astimezone(zone)
-        answer = ask(QUOTE, words_of(wanted, arrive=arrive, depart=depart, now=now))
+        words = words_of(wanted, arrive=arrive, depart=depart, now=now)
+        answer = ask(QUOTE, words)
     except (StatusUnavailableError, DaemonRefusesError, NotAnsweredError) as error:
         fail(by_options(str(error)), as_json=as_json)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
+    if stay := over_midnight(words, depart, now):
+        click.echo(stay, err=True)
     click.echo(answer["reason"])
     for other in others_of(answer["offers"], now):
         click.echo(f"  or {other}")
+
+
+def over_midnight(words: Words, depart: str | None, now: datetime) -> str:
+    """Return from when to when a vehicle is taken to stay if its time of day was another day's, in a sentence."""
+    if depart is None or CLOCK.fullmatch(depart) is None:
+        return ""
+    comes_at = datetime.fromisoformat(words["arrive_at"]) if "arrive_at" in words else now
+    goes_at = datetime.fromisoformat(words["depart_at"])
+    if comes_at.astimezone(now.tzinfo).date() == goes_at.date():
+        return ""
+    # With the day of both: neither is said to be of today.
+    comes, goes = (clock_said(at.timestamp(), 0.0, now.tzinfo or UTC) for at in (comes_at, goes_at))
+    return f"It comes {comes} and leaves {goes}."
 
 
 def others_of(offers: Sequence[Words], now: datetime) -> list[str]:

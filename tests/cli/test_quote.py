@@ -172,6 +172,21 @@ def bound(begins: str, ends: str, limit_ma: int) -> dict[str, Any]:
     return {"circuit": "carpark", "phase": "L2", "limit_ma": limit_ma} | span
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("--arrive 09:00 --depart 07:30", "It comes Mon 09:00 and leaves Tue 07:30.\n"),
+        ("--depart 07:30", "It comes Mon 08:00 and leaves Tue 07:30.\n"),
+        ("--arrive 09:00 --depart 17:30", ""),
+        ("--arrive 2026-01-05T09:00 --depart 2026-01-06T07:30", ""),
+    ],
+)
+def test_a_departure_that_is_taken_for_another_day_s_is_told(
+    desk: Desk, line: str, told: str
+) -> None:
+    assert ask(desk, "--energy", "5kWh", *line.split()).stderr == told
+
+
 def test_how_sure_it_must_be_may_be_said_in_percent(desk: Desk) -> None:
     assert need(desk, "--energy 5kWh --confidence 95%").confidence_ratio == 0.95
     assert need(desk, "--energy 5kWh --confidence .8").confidence_ratio == 0.8
