@@ -21,6 +21,7 @@ from gateway.planning.demands import Visit, demands_of
 from gateway.planning.greedy import greedy
 from gateway.planning.grid import Grid, grid_of
 from gateway.planning.problem import Problem
+from gateway.planning.quote import Verdict
 from gateway.planning.rearranging import Rearranged, Rearranging, rearrange
 from gateway.planning.standing_plan import Origin, StandingPlan
 from gateway.services.booking import Booking
@@ -161,6 +162,10 @@ async def holds_all_that_is_offered(made: Booking, need: Need) -> str | None:
         for o in answer.offers
     ]
     assert len(set(said)) == len(said)
+    if answer.verdict is Verdict.YES:
+        best = answer.offers[0]
+        assert best.offer.energy_wh >= (need.wanted_wh or need.min_energy_wh)
+        assert need.depart_at is None or best.finish_at_s < need.depart_at.timestamp() + 0.01
     before = made.book
     for offer in answer.offers:
         held = await made.hold(offer.id, DRONES)
