@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377")
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 INK, GREY, PALE = "#222222", "#777777", "#dddddd"
 WIDTH, LEFT, RIGHT = 960, 90, 30
 BAR_STEP, BAR_HEIGHT = 26, 16

@@ -13,35 +13,44 @@ from rich.table import Table
 from gateway.adapters.session_csv import SessionFileError, read_sessions
 from gateway.cli.plots import Course, drawn
 from gateway.planning.recorded import (
+    ANY_POWER,
     SLOT_S,
     Policy,
     RecordedSession,
     Result,
+    Steps,
+    most_ma,
     offline_optimum_wh,
     replay,
 )
 
-POWER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>kW|W)")
+AMOUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]+)")
 
 LEAST_WH = 1.0
 """Below this there is nothing to compare policies by."""
 
 
-class Power(click.ParamType[float]):
-    """A power: 20kW or 20000W; in W."""
+class Amount(click.ParamType[float]):
+    """A number with its unit, in the smallest of the units there are."""
 
-    name = "power"
+    def __init__(self, name: str, units: dict[str, float], example: str) -> None:
+        """Take what it is called, its units and what each is, and how one is written."""
+        self.name, self._units, self._example = name, units, example
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """Return the power in W."""
+        """Return the amount; it is more than nothing."""
         if isinstance(value, float):
             return value
-        found = POWER.fullmatch(str(value))
-        if found is None or float(found["number"]) <= 0:
-            self.fail(f"{value!r} is no power, such as 20kW", param, ctx)
-        return float(found["number"]) * (1_000 if found["unit"] == "kW" else 1)
+        found = AMOUNT.fullmatch(str(value))
+        if found is None or found["unit"] not in self._units or float(found["number"]) <= 0:
+            self.fail(f"{value!r} is no {self.name}, such as {self._example}", param, ctx)
+        return float(found["number"]) * self._units[found["unit"]]
+
+
+POWER_W = Amount("power", {"kW": 1_000.0, "W": 1.0}, "20kW")
+CURRENT_MA = Amount("current", {"A": 1_000.0, "mA": 1.0}, "6A")
 
 
 @click.command("simulate")
@@ -52,7 +61,7 @@ class Power(click.ParamType[float]):
     type=click.Path(path_type=Path),
     help="A CSV file, plain or .gz.",
 )
-@click.option("--limit", "limit_w", required=True, type=Power(), help="For all together: 20kW.")
+@click.option("--limit", "limit_w", required=True, type=POWER_W, help="For all together: 20kW.")
 @click.option(
     "--policy",
     "policies",
@@ -62,7 +71,11 @@ class Power(click.ParamType[float]):
 )
 @click.option("--month", type=click.IntRange(1, 12), help="Only sessions that begin in it.")
 @click.option("--stated", is_flag=True, help="Go by what drivers said, not by what came.")
-@click.option("--max-power", "max_w", default=6_656.0, type=Power(), help="Of one vehicle.")
+@click.option("--max-power", "max_w", default=6_656.0, type=POWER_W, help="Of one vehicle.")
+@click.option(
+    "--min-current", "min_ma", type=CURRENT_MA, help="The least that is given, if any: 6A."
+)
+@click.option("--step", "step_ma", type=CURRENT_MA, help="Currents are whole steps: 1A.")
 @click.option(
     "--svg", "svg_path", type=click.Path(path_type=Path, dir_okay=False), help="Plot to this file."
 )
@@ -75,6 +88,8 @@ def simulate_command(
     month: int | None,
     stated: bool,
     max_w: float,
+    min_ma: float | None,
+    step_ma: float | None,
     svg_path: Path | None,
     is_json: bool,
 ) -> None:
@@ -84,11 +99,17 @@ def simulate_command(
     `delivered_energy (kWh)`; for --stated `requested_energy (kWh)` and `estimated_departure`, too.
 
     fcfs: first come, first served; rr: in turns; edf: who leaves first; llf: who can wait least.
-    `headroom` promises each who comes all it wants where that fits, unless it goes by what was
-    stated; kept are promises of which at least 98 % were delivered.
+    `headroom` plans as the daemon does, `greedy` without the linear program. `headroom` promises
+    each who comes all it wants where that fits, unless it goes by what was stated; kept are
+    promises of which at least 98 % were delivered.
+
+    Any power can be given at any time, as the literature has it, unless --min-current (6A: IEC
+    61851-1) and --step say otherwise, for every policy alike; the most there was to have knows
+    neither.
 
     Exits with 2 when the file cannot be used, or nothing is delivered in it.
     """
+    steps = _steps(min_ma, step_ma)
     try:
         sessions = read_sessions(path, max_w=max_w, month=month)
     except SessionFileError as error:
@@ -96,7 +117,7 @@ def simulate_command(
         sys.exit(2)
     with Console(stderr=True).status("looking for the most there is to have"):
         optimum_wh = offline_optimum_wh(sessions, limit_w=limit_w)
-    if optimum_wh < LEAST_WH:
+    if optimum_wh < LEAST_WH or not steps.down_ma(most_ma(min(limit_w, max_w))):
         click.echo(
             f"Error: {path}: under {limit_w / 1_000:g} kW nobody gets anything: the limit is too low, "
             f"nothing was delivered, or nobody stays for {SLOT_S / 60:g} minutes",
@@ -104,7 +125,9 @@ def simulate_command(
         )
         sys.exit(2)
     chosen = [Policy(policy) for policy in policies] or list(Policy)
-    figures, courses = _figures(sessions, chosen, limit_w, optimum_wh, is_stated=stated)
+    figures, courses = _figures(
+        sessions, chosen, limit_w, optimum_wh, steps=steps, is_stated=stated
+    )
     if svg_path is not None:
         try:
             svg_path.write_text(_plotted(figures, courses, limit_w), encoding="utf-8")
@@ -117,12 +140,23 @@ def simulate_command(
     _show(figures)
 
 
+def _steps(min_ma: float | None, step_ma: float | None) -> Steps:
+    """Return the currents that can be given; what is not asked for is as good as any."""
+    steps_ma = ANY_POWER.step_ma if step_ma is None else int(step_ma)
+    least_ma = steps_ma if min_ma is None else int(min_ma)
+    if not steps_ma or least_ma % steps_ma:
+        message = f"a least current of {least_ma} mA is not made of steps of {steps_ma} mA"
+        raise click.UsageError(message)
+    return Steps(min_ma=least_ma, step_ma=steps_ma)
+
+
 def _figures(
     sessions: tuple[RecordedSession, ...],
     policies: list[Policy],
     limit_w: float,
     optimum_wh: float,
     *,
+    steps: Steps,
     is_stated: bool,
 ) -> tuple[dict[str, object], list[Course]]:
     rows: dict[str, dict[str, float | None]] = {}
@@ -135,6 +169,7 @@ def _figures(
                 sessions,
                 limit_w=limit_w,
                 policy=policy,
+                steps=steps,
                 is_stated=is_stated,
                 is_promising=True,
                 clock_s=time.process_time,
@@ -148,6 +183,8 @@ def _figures(
         "asked_kwh": round(sum(s.energy_wh for s in sessions) / 1_000, 1),
         "limit_kw": limit_w / 1_000,
         "optimum_kwh": round(optimum_wh / 1_000, 1),
+        "min_current_a": None if steps == ANY_POWER else steps.min_ma / 1_000,
+        "step_a": None if steps == ANY_POWER else steps.step_ma / 1_000,
         "goes_by": "what drivers said" if is_stated else "what came",
         "policies": rows,
     }
@@ -163,6 +200,7 @@ def _row(
         "energy_kwh": round(result.energy_wh / 1_000, 1),
         "of_optimum": round(result.energy_wh / optimum_wh, 4),
         "peak_kw": round(result.peak_w / 1_000, 2),
+        "least_a": min(result.currents_ma, default=0) / 1_000,
         "promised": promised or None,
         "kept": result.kept_count(sessions) if promised else None,
         "plans": result.plan_count,
@@ -205,6 +243,11 @@ def _show(figures: dict[str, object]) -> None:
         f"{figures['sessions']} sessions took {figures['asked_kwh']} kWh; under "
         f"{figures['limit_kw']} kW {figures['optimum_kwh']} kWh are the most there is to have."
     )
+    if figures["step_a"] is not None:
+        console.print(
+            f"Currents are given from {figures['min_current_a']:g} A on, in steps of "
+            f"{figures['step_a']:g} A: the most knows neither."
+        )
     table = Table(
         "policy",
         "kWh",

@@ -37,8 +37,47 @@ def test_every_policy_is_compared_with_the_most_there_was(tmp_path: Path) -> Non
 
     assert done.exit_code == 0
     assert (figures["sessions"], figures["asked_kwh"]) == (2, 20.0)
-    assert set(figures["policies"]) == {"fcfs", "rr", "edf", "llf", "headroom"}
+    assert set(figures["policies"]) == {"fcfs", "rr", "edf", "llf", "greedy", "headroom"}
     assert all(0.5 < row["of_optimum"] <= 1.001 for row in figures["policies"].values())
+
+
+@pytest.mark.parametrize("goes_by", [[], ["--stated"]])
+def test_every_policy_keeps_the_steps_that_are_asked_for(
+    tmp_path: Path, goes_by: list[str]
+) -> None:
+    file = write(tmp_path, HEAD + ROWS)
+    asked = ["simulate", "--sessions", str(file), "--limit", "6kW", *goes_by]
+    in_steps = ["--min-current", "6A", "--step", "1A"]
+    done = CliRunner().invoke(main, [*asked, *in_steps, "--json"])
+    told = CliRunner().invoke(main, [*asked, *in_steps])
+    figures = json.loads(done.stdout)
+
+    assert (figures["min_current_a"], figures["step_a"]) == (6.0, 1.0)
+    assert all(row["least_a"] >= 6.0 for row in figures["policies"].values())
+    # 6 kW are 28.8 A: whole amperes are 5.824 kW.
+    assert {row["peak_kw"] for row in figures["policies"].values()} == {5.82}
+    assert "from 6 A on, in steps of 1 A: the most knows neither." in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--min-current", "6kW"], "'6kW' is no current, such as 6A"),
+        (["--step", "0A"], "'0A' is no current, such as 6A"),
+        (["--step", "0.1mA"], "is not made of steps of 0 mA"),
+        (["--min-current", "6A", "--step", "4A"], "6000 mA is not made of steps of 4000 mA"),
+        (["--min-current", "30A"], "nobody gets anything"),
+        (["--min-current", "6A", "--max-power", "1kW"], "nobody gets anything"),
+    ],
+)
+def test_steps_that_cannot_be_kept_are_said(tmp_path: Path, asked: list[str], said: str) -> None:
+    file = write(tmp_path, HEAD + ROWS)
+    done = CliRunner().invoke(
+        main, ["simulate", "--sessions", str(file), "--limit", "6kW", "--policy", "llf", *asked]
+    )
+
+    assert done.exit_code == 2
+    assert said in done.stderr
 
 
 def test_promises_are_counted_and_the_plot_shows_every_policy(tmp_path: Path) -> None:

@@ -5,9 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.planning.recorded import Policy, RecordedSession, offline_optimum_wh, replay
+from gateway.planning.recorded import (
+    ANY_POWER,
+    Policy,
+    RecordedSession,
+    Steps,
+    most_ma,
+    offline_optimum_wh,
+    replay,
+)
 
 HOUR_S = 3_600.0
+REAL = Steps(min_ma=6_000, step_ma=1_000)
 
 
 def sessions(count: int, seed: int = 1) -> list[RecordedSession]:
@@ -59,6 +68,63 @@ def test_a_plan_gives_nearly_all_there_is_to_have() -> None:
     assert planned >= in_order
 
 
+@pytest.mark.parametrize("policy", Policy)
+@pytest.mark.parametrize("is_stated", [False, True])
+def test_in_steps_nobody_is_given_less_than_the_least_or_part_of_a_step(
+    policy: Policy, *, is_stated: bool
+) -> None:
+    day = sessions(20)
+    any_power = replay(day, limit_w=9_000, policy=policy, is_stated=is_stated)
+    result = replay(day, limit_w=9_000, policy=policy, steps=REAL, is_stated=is_stated)
+
+    assert result.currents_ma <= set(range(6_000, 32_001, 1_000))
+    assert not any_power.currents_ma <= set(range(6_000, 32_001, 1_000))
+    assert result.peak_w <= 9_000
+    assert all(wh <= one.energy_wh + 1e-6 for wh, one in zip(result.delivered_wh, day, strict=True))
+    assert sum(power_w for _, power_w in result.powers_w) / 12 == pytest.approx(result.energy_wh)
+    # 9 kW are 43.3 A: a third of an ampere is no step, and what steps leave is that and little more.
+    assert 0.93 * any_power.energy_wh < result.energy_wh < 1.02 * any_power.energy_wh
+
+
+def test_where_the_least_fits_only_some_they_are_who_came_first() -> None:
+    came_s = [-4.0, -3.0, -2.0, -1.0]
+    hungry = [
+        replace(one, arrive_s=at_s, depart_s=HOUR_S, energy_wh=9_000.0)
+        for at_s, one in zip(came_s, sessions(4), strict=True)
+    ]
+    result = replay(hungry, limit_w=208 * 20, policy=Policy.RR, steps=REAL)
+
+    assert most_ma(208 * 20) == 20_000
+    assert result.currents_ma == {6_000, 7_000}
+    assert [wh > 0 for wh in result.delivered_wh] == [True, True, True, False]
+
+
+def test_a_plan_in_steps_gives_nearly_all_there_is_to_have() -> None:
+    day = sessions(30, seed=4)
+    optimum_wh = offline_optimum_wh(day, limit_w=12_000)
+    given_wh = {
+        policy: replay(day, limit_w=12_000, policy=policy, steps=REAL).energy_wh
+        for policy in (Policy.GREEDY, Policy.HEADROOM)
+    }
+
+    assert given_wh[Policy.HEADROOM] >= 0.98 * optimum_wh
+    assert given_wh[Policy.HEADROOM] >= given_wh[Policy.GREEDY]
+
+
+@pytest.mark.parametrize("is_stated", [False, True])
+def test_headroom_plans_beyond_the_greedy_plan_whatever_it_goes_by(*, is_stated: bool) -> None:
+    # Of 20 A the greedy plan gives one 16 A, and nobody the 4 A that are left.
+    day = [replace(one, max_w=16 * 208.0) for one in sessions(12, seed=4)]
+    given_wh = {
+        policy: replay(
+            day, limit_w=20 * 208.0, policy=policy, steps=REAL, is_stated=is_stated
+        ).energy_wh
+        for policy in (Policy.GREEDY, Policy.HEADROOM)
+    }
+
+    assert given_wh[Policy.HEADROOM] > 1.05 * given_wh[Policy.GREEDY]
+
+
 def test_with_room_for_all_everybody_gets_all() -> None:
     day = sessions(10)
     asked_wh = sum(session.energy_wh for session in day)
@@ -68,10 +134,10 @@ def test_with_room_for_all_everybody_gets_all() -> None:
         assert replay(day, limit_w=200_000, policy=policy).energy_wh > 0.9 * asked_wh
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_what_was_promised_when_they_came_is_kept(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "steps"), [(0, ANY_POWER), (1, ANY_POWER), (2, REAL)])
+def test_what_was_promised_when_they_came_is_kept(seed: int, steps: Steps) -> None:
     day = sessions(30, seed=seed)
-    result = replay(day, limit_w=12_000, policy=Policy.HEADROOM, is_promising=True)
+    result = replay(day, limit_w=12_000, policy=Policy.HEADROOM, steps=steps, is_promising=True)
 
     assert 5 < len(result.promised) < len(day)
     assert result.kept_count(day) == len(result.promised)
