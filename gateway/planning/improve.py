@@ -12,6 +12,12 @@ from gateway.planning.problem import Demand, Plan, Problem, plan_of, ranks_of, s
 
 TIME_LIMIT_S = 5.0
 NEARLY_ALL_RATIO = 0.99  # Of what no plan can exceed: nearer than that a plan is left as it is.
+NOTABLY_RATIO = 1.01
+"""What is gained less than that over least laxity is not worth what it takes for granted.
+
+The program trusts departures and energies as they are said to the minute and the last Wh, and moves
+charging for a Wh more; who has least laxity first is hurt less by what comes otherwise.
+"""
 MOST_POLISHED = 15_000  # So many slots of demands take about 0.2 s.
 
 
@@ -21,21 +27,37 @@ def plan(problem: Problem, *, time_limit_s: float = TIME_LIMIT_S) -> Plan:
 
 
 def improve(problem: Problem, known: Plan, *, time_limit_s: float = TIME_LIMIT_S) -> Plan:
-    """Return a plan that is not worse than the known one.
+    """Return the known plan, or one that breaks less of promises or gives notably more.
 
     Where everybody gets what was asked no plan gives more, and none is sought.
     """
     if serves_everyone(problem, known):
         return known
     rates = solve(problem, time_limit_s=time_limit_s)
-    if rates is None:
+    if rates is None or not _is_notable(problem, known, rates.bound_wh, rates.weighted_wh):
         return known
     placed = place(problem, rates)
     better = max((known, placed), key=lambda candidate: worth(problem, candidate))
-    if better.energy_wh >= NEARLY_ALL_RATIO * rates.bound_wh:
-        return better
-    polished = _polished(problem, better, time_limit_s=time_limit_s)
-    return max((better, polished), key=lambda candidate: worth(problem, candidate))
+    if better.energy_wh < NEARLY_ALL_RATIO * rates.bound_wh:
+        polished = _polished(problem, better, time_limit_s=time_limit_s)
+        better = max((better, polished), key=lambda candidate: worth(problem, candidate))
+    breaks_wh, weighs_wh = worth(problem, better)
+    is_notable = _is_notable(problem, known, better.energy_wh, weighs_wh, breaks_wh=breaks_wh)
+    return better if is_notable else known
+
+
+def _is_notable(
+    problem: Problem, known: Plan, energy_wh: float, weighs_wh: float, *, breaks_wh: float = 0.0
+) -> bool:
+    """Return whether less of promises is broken than by a plan, or notably more is given.
+
+    That is of the energy of all, or of what counts by class (`worth`).
+    """
+    broken_wh, weighted_wh = worth(problem, known)
+    gives_more = (
+        energy_wh > known.energy_wh * NOTABLY_RATIO or weighs_wh > weighted_wh * NOTABLY_RATIO
+    )
+    return breaks_wh > broken_wh or gives_more
 
 
 def _polished(problem: Problem, placed: Plan, *, time_limit_s: float) -> Plan:

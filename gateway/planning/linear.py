@@ -31,10 +31,12 @@ class Rates:
     """What the program gives: a current in mA per demand and slot, before steps and minimums.
 
     `bound_wh` is what no plan can exceed: the program leaves out steps, minimums and tapers.
+    `weighted_wh` is the same, weighted by class.
     """
 
     current_ma: Floats
     bound_wh: float
+    weighted_wh: float
 
 
 def weights_of(demands: Sequence[Demand]) -> list[float]:
@@ -57,8 +59,12 @@ def solve(
     current_ma = np.zeros((len(problem.demands), problem.grid.slot_count))
     for column, (demand, interval) in enumerate(program.columns):
         current_ma[demand, edges[interval] : edges[interval + 1]] = solution[column]
-    bound_wh = float(solution[: len(program.columns)] @ program.wh_per_ma)
-    return Rates(current_ma=current_ma, bound_wh=bound_wh)
+    energies_wh = solution[: len(program.columns)] * program.wh_per_ma
+    return Rates(
+        current_ma=current_ma,
+        bound_wh=float(energies_wh.sum()),
+        weighted_wh=float(energies_wh @ program.weights()),
+    )
 
 
 def _interval_edges(problem: Problem, interval_count: int) -> list[int]:
@@ -142,16 +148,20 @@ class _Program:
             shares.append((interval, (cumulated_h[ends] - cumulated_h[begins]) / whole_h))
         return shares
 
+    def weights(self) -> Floats:
+        """Return what a Wh of each column counts."""
+        weights = weights_of(self._problem.demands)
+        return np.array([weights[at] for at, _ in self.columns])
+
     def solve(self, time_limit_s: float) -> Floats | None:
         """Return the currents in mA, a column each, None when there was no time for them."""
         problem, count = self._problem, len(self.columns)
         if not count:
             return np.zeros(0)
-        weights = weights_of(problem.demands)
         promised = [at for at, demand in enumerate(problem.demands) if demand.promised_wh > 0]
         cost = np.concatenate(
             (
-                -self.wh_per_ma * np.array([weights[at] for at, _ in self.columns]),
+                -self.wh_per_ma * self.weights(),
                 np.full(len(promised), BROKEN_PROMISE_WEIGHT),
             )
         )

@@ -122,6 +122,16 @@ def test_where_least_laxity_falls_short_there_is_more_to_have() -> None:
     assert max(gained) > 0.01
 
 
+def test_a_plan_that_gains_hardly_anything_leaves_the_greedy_one() -> None:
+    asked = car_park(1, limit_ma=50_000)
+    alike = replace(asked, demands=tuple(replace(d, rank=2) for d in asked.demands))
+    first, rates = greedy(alike), solve(alike, time_limit_s=5.0)
+
+    assert rates is not None
+    assert first.energy_wh < place(alike, rates).energy_wh < 1.01 * first.energy_wh
+    assert improve(alike, first) is first
+
+
 def test_where_everybody_is_served_nothing_better_is_sought() -> None:
     asked = car_park(1, count=4, limit_ma=400_000)
     first = greedy(asked)
