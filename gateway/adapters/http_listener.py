@@ -21,6 +21,8 @@ SAYS_WITHIN_S = 5
 So is who has begun to ask, and so long after the first byte has not said what: what is asked, and its
 headers. The body is for whoever reads it to wait for.
 """
+TAKES_WITHIN_S = 30
+"""Who has not taken what was written for it for so long is let go as well."""
 
 CROWDED = PlainTextResponse(
     "Too many are connected: try again.\n", status_code=503, headers={"Connection": "close"}
@@ -48,9 +50,13 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
     class Connection(H11Protocol):
         said_by_s: float | None = None
         """When what is asked has to have been said; None while nobody says anything, or is answered."""
+        untaken: asyncio.TimerHandle | None = None
+        """Ends the connection if what was written is not taken by then."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            # So that it is told of anything that is not taken at once.
+            transport.set_write_buffer_limits(high=0)
             self.timeout_keep_alive_task = self.loop.call_later(
                 SAYS_WITHIN_S, self.timeout_keep_alive_handler
             )
@@ -71,6 +77,23 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
             self.timeout_keep_alive_task = self.loop.call_at(
                 self.said_by_s, self.timeout_keep_alive_handler
             )
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self.untaken = self.loop.call_later(TAKES_WITHIN_S, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._taken()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._taken()
+
+        def _taken(self) -> None:
+            if self.untaken is not None:
+                self.untaken.cancel()
+                self.untaken = None
 
     return Connection
 

@@ -33,7 +33,22 @@ async def say_hello_later(request: Request) -> Response:
     return await say_hello(request)
 
 
-APP = Starlette(routes=[Route("/", say_hello), Route("/later", say_hello_later)])
+MUCH = bytes(16_000_000)
+"""More than the kernel keeps of an answer that nobody takes."""
+
+
+async def say_much(request: Request) -> Response:
+    del request
+    return Response(MUCH)
+
+
+APP = Starlette(
+    routes=[
+        Route("/", say_hello),
+        Route("/later", say_hello_later),
+        Route("/much", say_much),
+    ]
+)
 
 
 @asynccontextmanager
@@ -167,6 +182,29 @@ def test_who_says_a_little_now_and_then_keeps_no_place_for_it(
                     with suppress(TimeoutError):
                         await asyncio.wait_for(reader.read(1_024), timeout=0.01)
             writer.close()
+
+    asyncio.run(test())
+
+
+def test_who_does_not_take_an_answer_keeps_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_listener, "TAKES_WITHIN_S", 0.2)
+
+    async def test() -> None:
+        async with serving(max_connections=1) as (url, _):
+            ((_, writer),) = await connected(
+                url, 1, said=BEGUN.replace(b"/", b"/much", 1) + b"\r\n"
+            )
+            while (await get(url, "/")).status != 200:  # noqa: ASYNC110 - it is asked over HTTP
+                await asyncio.sleep(0.05)
+            writer.close()
+
+    asyncio.run(test())
+
+
+def test_who_takes_an_answer_slowly_has_all_of_it() -> None:
+    async def test() -> None:
+        async with serving() as (url, _):
+            assert (await get(url, "/much")).body == MUCH
 
     asyncio.run(test())
 
