@@ -2,8 +2,8 @@
 
 The mix is 95 % quotes and 5 % holds of what was quoted, on 54 connectors of six boards at their
 declared worst, by 64 writers who take turns. Each has one promise held, and the next in the place of it
-(`replaces`): so 64 are open at any time, with the ledger and without, and one question in eight is answered
-no or partly. What a writer asks in a round it has thought of before: that is a client's work. With the
+(`replaces`): so 64 are open at any time, with the ledger and without, and both runs are answered no or
+partly as often: one time in thirteen. What a writer asks in a round it has thought of before: that is a client's work. With the
 ledger a hold is done once it would survive a power cut, and what waits for the disk meanwhile is written
 with one commit. Garbage is collected as seldom as in the daemon. In the race four writers quote, hold,
 confirm and give up on a board that has room for two vehicles of its eight; how often open promises take
