@@ -4,7 +4,8 @@ A supply of 150 A is promised full to vehicles at twenty connectors, for windows
 and there are no walk-ups. A third of the vehicles come up to 50 minutes late. Every five minutes each is
 given what it was promised for then; what that leaves goes to those who were given too little so far, in
 the order in which they were promised. At each step it is looked at who is at risk. A warning is false
-where the promise is kept all the same; one that breaks without is told nobody.
+where the promise is kept all the same; one that breaks without is told nobody. What is said of each
+at fixed times before its departure is put beside how many of those were kept.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks._said_and_kept import said_and_kept
 from benchmarks.booking import site_of
 from gateway.domain.needs import Criticality
 from gateway.domain.promises import PromiseState, Reservation, Stretch
@@ -30,6 +32,7 @@ CONNECTORS, DAYS = 20, 12
 SUPPLY_MA, BOARD_MA = 150_000, 400_000
 ASKED = 10 * CONNECTORS
 STEP_S, STEPS = 300.0, 144
+LEADS_MIN: Final = (120, 60, 30, 10)
 LATE_RATIO, LATEST_S = 1 / 3, 3_000.0
 PLACES: Final = Places.of(site_of(CONNECTORS, supply_a=1_000))
 GRID: Final = even_grid(STEPS, STEP_S)
@@ -47,14 +50,18 @@ def measure() -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What became of a promise, and how long before its end it was told to be at risk (None: never)."""
+    """What became of a promise, and how long before its end it was told to be at risk (None: never).
+
+    `said` is how sure it was said to be so many minutes before its end, None where that was not known.
+    """
 
     is_late: bool
     told_before_s: float | None
     is_kept: bool
+    said: Mapping[int, float | None]
 
 
-def _counted(ends: list[_End]) -> dict[str, float | None]:
+def _counted(ends: list[_End]) -> dict[str, object]:
     told = [end for end in ends if end.told_before_s is not None]
     broken = [end for end in ends if not end.is_kept]
     before_s = [end.told_before_s for end in broken if end.told_before_s is not None]
@@ -65,12 +72,19 @@ def _counted(ends: list[_End]) -> dict[str, float | None]:
         "broken": len(broken),
         "broken_untold": len(broken) - len(before_s),
         "told_before_departure_min_median": median(before_s) / 60 if before_s else None,
+        "said_and_kept": {
+            f"{lead_min} min before departure": said_and_kept(
+                (end.said[lead_min], end.is_kept) for end in ends if lead_min in end.said
+            )
+            for lead_min in LEADS_MIN
+        },
     }
 
 
 def _day(chance: random.Random) -> list[_End]:
     """Live through a day; return what became of each promise."""
     promises, told_at_s = _promised(chance), dict[str, float]()
+    said: dict[str, dict[int, float | None]] = {name: {} for name in promises}
     comes_at_s = {
         name: promise.from_at_s + chance.uniform(0, LATEST_S) * (chance.random() < LATE_RATIO)
         for name, promise in promises.items()
@@ -81,6 +95,9 @@ def _day(chance: random.Random) -> list[_End]:
         promises = {promise.id: promise for promise in states}
         seen = standings(_book(promises.values()), PLACES, now_s=now_s)
         for standing in seen:
+            # Windows begin and end with steps.
+            lead_min = round((standing.promise.until_at_s - now_s) / 60)
+            said[standing.promise.id][lead_min] = standing.known_ratio
             if standing.is_at_risk:
                 told_at_s.setdefault(standing.promise.id, now_s)
         promises |= _charged(promises, now_s)
@@ -89,6 +106,7 @@ def _day(chance: random.Random) -> list[_End]:
             is_late=comes_at_s[name] > promise.from_at_s,
             told_before_s=None if name not in told_at_s else promise.until_at_s - told_at_s[name],
             is_kept=promise.delivered_wh >= KEPT_RATIO * promise.energy_wh,
+            said=said[name],
         )
         for name, promise in promises.items()
     ]

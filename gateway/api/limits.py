@@ -21,7 +21,10 @@ class LimitPreviewBody(Body):
 
 
 class BrokenView(Answer):
-    """A reservation that would be at risk: how sure it would be, and what could still be delivered."""
+    """A reservation that would be at risk: how sure it would be, and what could be counted on.
+
+    `confidence` is None where nothing that was measured tells it.
+    """
 
     reservation_id: str
     holder: str
@@ -33,7 +36,7 @@ class BrokenView(Answer):
     energy_wh: int
     can_wh: int
     promised_confidence: float
-    confidence: float
+    confidence: float | None
 
 
 class LimitPreviewView(Answer):
@@ -73,7 +76,7 @@ def _view(standing: Standing) -> BrokenView:
         energy_wh=promise.energy_wh,
         can_wh=int(min(standing.can_wh, promise.energy_wh)),
         promised_confidence=round(promise.confidence_ratio, 4),
-        confidence=round(standing.confidence_ratio, 4),
+        confidence=standing.known_ratio,
     )
 
 

@@ -272,7 +272,8 @@ class ReservationView(Answer):
     Its connector is its vehicle's from `start_at` to `end_at`, the slacks of the need included.
 
     `holder` is the token it was made to. `confidence_now` is how sure it was when it was last looked
-    at, while it is open; None before the first look. While it is `at_risk`, `why` says why.
+    at, while it is open, as if a vehicle that is late came then; None before the first look, and where
+    nothing that was measured tells it. While it is `at_risk`, `why` says why.
     One whose station is out of reach at its end stays open, and holds no room, until that has told what it gave, an
     hour at most.
     """

@@ -152,7 +152,7 @@ def reservation_view(
         guaranteed_wh=promise.guaranteed_wh,
         delivered_wh=int(promise.delivered_wh),
         confidence=round(promise.confidence_ratio, 4),
-        confidence_now=None if risk is None else round(risk.confidence_ratio, 4),
+        confidence_now=None if risk is None else risk.confidence_ratio,
         at_risk=risk is not None and risk.is_at_risk,
         why="" if risk is None else risk.why,
         criticality=promise.criticality,

@@ -7,6 +7,7 @@ named: that is which promises a lower limit breaks, told before they do.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.absence import Away
@@ -25,10 +26,11 @@ from gateway.planning.room import Outlet
 class Risk:
     """How an open promise stood when it was last looked at, and whether its holder was told.
 
-    `why` is the sentence that was told, with the figures of that look; empty if it is not at risk.
+    How sure it is may not be known (None). `why` is the sentence that was told, with the figures of
+    that look; empty if it is not at risk.
     """
 
-    confidence_ratio: float
+    confidence_ratio: float | None
     is_at_risk: bool
     why: str
 
@@ -124,7 +126,9 @@ def _looked_at(seen: Seen, *, floors: Mapping[str, Reservation] | None = None) -
             promise=promise,
             room=room,
             free_ma=free_ma,
+            unpromised=book.unpromised,
             outlet=outlet,
+            at_most=_at_most(promise, outlet, seen.places),
             from_at_s=from_at_s,
             now_s=now_s,
             busy_until_s=busy_until_s,
@@ -180,6 +184,12 @@ def _as_drawn(promise: Reservation, now_s: float) -> Reservation:
         for at_s in (promise.until_at_s, now_s)
     )
     return replace(promise, delivered_wh=promise.energy_wh * before / whole if whole else 0.0)
+
+
+def _at_most(promise: Reservation, outlet: Outlet, places: Places) -> Outlet:
+    """Return where a promise draws, with a vehicle that takes at once all that flows there."""
+    most_ma = max(outlet.max_ma, places.at(promise.place, promise.phase_count).max_ma)
+    return replace(outlet, max_ma=most_ma, settling_s=0.0, ramp_ma_per_s=inf, taper=())
 
 
 def _outlet(promise: Reservation, places: Places) -> Outlet:

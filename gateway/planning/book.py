@@ -98,6 +98,7 @@ def opened(
     promises: Mapping[str, Reservation] | None = None,
     version: int = 1,
     base_paths_ma: Mapping[int, Ints] | None = None,
+    unmeasured_ma: Mapping[int, Ints] | None = None,
     voltage_v: float = NOMINAL_V,
 ) -> Book:
     """Return a book with what rows have (rows, slots) and the promises already made.
@@ -107,7 +108,11 @@ def opened(
     """
     kept = dict(promises or {})
     unpromised = Room(
-        version=version, grid=grid, left_ma=available_ma, base_paths_ma=base_paths_ma or {}
+        version=version,
+        grid=grid,
+        left_ma=available_ma,
+        base_paths_ma=base_paths_ma or {},
+        unmeasured_ma=unmeasured_ma or {},
     )
     still_open = [promise for promise in kept.values() if promise.state.is_open]
     room, claims = claimed_in_turn(unpromised, still_open, from_at_s=from_at_s, voltage_v=voltage_v)

@@ -52,15 +52,24 @@ class Standing:
 
     `confidence_ratio` is how surely at least 98 % of its energy is delivered by its end, and
     `can_wh` what will be if base turns out as planned, what was delivered already included.
+    Where that hangs on what nobody has measured the former is what can be counted on, and not
+    `is_known`: who is away may be back, who is in the way may leave, others may leave more to who is
+    late, base may be less than the worst, and a vehicle may take more than was said of it.
     """
 
     promise: Reservation
     confidence_ratio: float
     can_wh: float
     danger: Danger | None
+    is_known: bool = True
     shortage: Shortage | None = None
     away: Away | None = None
     """How its connector is away, where that is the danger."""
+
+    @property
+    def known_ratio(self) -> float | None:
+        """Return how surely it is kept, as it is told; None where that is not known."""
+        return round(self.confidence_ratio, 4) if self.is_known else None
 
     @property
     def is_at_risk(self) -> bool:
@@ -85,6 +94,8 @@ class Chance:
     `free_ma` (rows, slots) is what is left beside all others, those that matter less too. A vehicle
     that came late is not made up for (design §3: floors first): beyond its envelope that is all it has.
     One that `hurries` takes what it can as soon as it can; if it is late it comes in a while.
+    `unpromised` is the room as if nobody were promised anything, `at_most` the outlet as if its vehicle
+    took all that flows there.
     """
 
     def __init__(
@@ -93,7 +104,9 @@ class Chance:
         promise: Reservation,
         room: Room,
         free_ma: Ints,
+        unpromised: Room,
         outlet: Outlet,
+        at_most: Outlet,
         from_at_s: float,
         now_s: float,
         busy_until_s: float,
@@ -109,6 +122,7 @@ class Chance:
         self._ends_s = max(self._begins_s, promise.until_at_s - from_at_s)
         slots = _slots(room, self._begins_s, self._ends_s)
         self._room, self._free_ma = _within(room, outlet, slots), free_ma[:, slots]
+        self._before, self._unpromised, self._at_most = room, unpromised, at_most
         taken_ma = np.zeros_like(self._room.left_ma)
         take(taken_ma, self._room.grid, from_at_s, promise, sign=-1)
         self._own_ma: Ints = taken_ma[promise.rows[0]]
@@ -144,15 +158,17 @@ class Chance:
                 confidence_ratio=0.0,
                 can_wh=self.promise.delivered_wh,
                 danger=Danger.STATION,
+                is_known=not self._at_best_ratio(self._at_most),
                 away=self._away,
             )
         ends_s = self._ends_s
         begins_s, takes = coming(self._outlet, self._outlook, self._begins_s)
-        paths_wh = takes.path_energies_wh(begins_s, ends_s)
-        confidence_ratio = float((paths_wh >= self._missing_wh).mean())
-        danger, shortage = None, None
+        confidence_ratio = self._kept_ratio(takes, begins_s, ends_s)
+        danger, is_known, shortage = None, True, None
         if confidence_ratio < 1.0:
             danger = self._danger()
+            outlet = self._outlet if danger is Danger.ROOM else self._at_most
+            is_known = self._at_best_ratio(outlet) <= confidence_ratio
         if danger is Danger.ROOM:
             left_ma = self._free_ma if self.is_late else self._room.left_ma
             room = replace(self._room, left_ma=left_ma)
@@ -160,11 +176,51 @@ class Chance:
             shortage = shortage_in(room, rows, self._begins_s, ends_s, from_at_s=self._from_at_s)
         return Standing(
             promise=self.promise,
-            confidence_ratio=confidence_ratio,
+            confidence_ratio=self._tempered(confidence_ratio, danger),
             can_wh=self.promise.delivered_wh + takes.energy_within_wh(begins_s, ends_s),
             danger=danger,
+            is_known=is_known,
             shortage=shortage,
         )
+
+    def _kept_ratio(self, takes: Outlook, begins_s: float, ends_s: float) -> float:
+        """Return the part of the scenarios in which what is missing is given."""
+        return float((takes.path_energies_wh(begins_s, ends_s) >= self._missing_wh).mean())
+
+    def _tempered(self, kept_ratio: float, danger: Danger | None) -> float:
+        """Return how sure it is if so many scenarios keep it.
+
+        Where all of them do, or none, the day that comes may be another: that is half a scenario more.
+        """
+        outlook, outlet = self._outlook, self._outlet
+        lasts_h = (outlook.edges_s[-1] - outlook.edges_s[0]) / HOUR_S
+        is_short = (
+            outlook.path_energy_wh[:, -1].min()
+            < outlet.power_w(outlet.max_ma) * lasts_h - ROUNDING_WH
+        )
+        is_open = is_short if danger is None else danger is Danger.ROOM
+        if outlook.is_certain or self._missing_wh <= 0 or not is_open:
+            return kept_ratio
+        half_ratio = 0.5 / (len(outlook.path_energy_wh) + 1)
+        return min(1.0 - half_ratio, max(half_ratio, kept_ratio))
+
+    def _at_best_ratio(self, outlet: Outlet) -> float:
+        """Return how surely it is kept if all goes well of which nobody can tell how it will go.
+
+        Its vehicle charges from now on as its `outlet` allows, whatever is away or in its way; of base
+        that nobody measured nothing is drawn; and if it is late, nobody else comes.
+        """
+        begins_s = max(self._now_s, self.promise.from_at_s) - self._from_at_s
+        ends_s = max(begins_s, self.promise.until_at_s - self._from_at_s)
+        whole = self._unpromised if self.is_late else self._before
+        room = _within(whole, outlet, _slots(whole, begins_s, ends_s))
+        left_ma = room.left_ma.copy()
+        for row in room.unmeasured_ma.keys() & outlet.rows:
+            left_ma[row] += room.unmeasured_ma[row]
+        begins_s, takes = coming(
+            outlet, Outlook.of(replace(room, left_ma=left_ma), outlet), begins_s
+        )
+        return self._kept_ratio(takes, begins_s, ends_s)
 
     def _danger(self) -> Danger:
         if self._busy_until_s > max(self._now_s, self.promise.from_at_s):
@@ -290,4 +346,5 @@ def _within(room: Room, outlet: Outlet, slots: slice) -> Room:
             for row in outlet.rows
             if row in room.base_paths_ma
         },
+        unmeasured_ma={row: ma[slots] for row, ma in room.unmeasured_ma.items()},
     )

@@ -12,19 +12,21 @@ from gateway.planning.quote_words import clock_said, kwh_apart, place_said, row_
 def risk_said(standing: Standing, places: Places, *, now_s: float, zone: tzinfo) -> str:
     """Return how surely a promise will be kept, and what endangers it; no full stop."""
     promise = standing.promise
-    if standing.confidence_ratio >= promise.confidence_ratio:
+    if standing.danger is None or standing.confidence_ratio >= promise.confidence_ratio:
         return "it was told to be at risk; nothing that is known now endangers it"
     until = clock_said(promise.until_at_s, now_s, zone)
     promised, can, given = _energies_said(standing)
+    sure = f"{standing.confidence_ratio:.0%} sure now, not {promise.confidence_ratio:.0%}"
+    if not standing.is_known:
+        sure = f"not {promise.confidence_ratio:.0%} sure any more, and how sure is not known"
     return (
-        f"the {promised} on {place_said(promise.place)} by {until} are"
-        f" {standing.confidence_ratio:.0%} sure now, not {promise.confidence_ratio:.0%}:"
+        f"the {promised} on {place_said(promise.place)} by {until} are {sure}:"
         f" {_danger_said(standing, places, can=can, given=given, now_s=now_s, zone=zone)}"
     )
 
 
 def _energies_said(standing: Standing) -> tuple[str, str, str]:
-    """Return what was promised, what can still be had at most, and what was given so far."""
+    """Return what was promised, what can still be counted on, and what was given so far."""
     promise = standing.promise
     promised, can, given = kwh_apart(promise.energy_wh, standing.can_wh, promise.delivered_wh)
     return promised, can, given
@@ -41,9 +43,9 @@ def _danger_said(
         case Danger.OCCUPIED:
             return f"another vehicle is at {place_said(promise.place)}"
         case Danger.LATE:
-            return f"its vehicle has not come, and {can} at most can be given by {until}"
+            return f"its vehicle has not come, and only {can} can be counted on by {until}"
         case Danger.SLOW:
-            return f"{given} were given so far, and {can} at most by {until}"
+            return f"{given} were given so far, and only {can} can be counted on by {until}"
         case _:
             if shortage is None:
                 return "circuits leave too little"
@@ -51,7 +53,8 @@ def _danger_said(
             begins = clock_said(shortage.from_at_s, now_s, zone)
             ends = clock_said(shortage.until_at_s, now_s, zone)
             left_a = shortage.left_ma / 1_000
-            leaves = "leaves it" if shortage.is_planned else "may leave it only"
+            is_sure = shortage.is_planned and standing.is_known
+            leaves = "leaves it" if is_sure else "may leave it only"
             return f"circuit {circuit} {leaves} {left_a:.1f} A on {phase} from {begins} to {ends}"
 
 

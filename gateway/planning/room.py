@@ -83,13 +83,16 @@ class Room:
 
     `left_ma` is (rows, slots). `base_paths_ma` tells for some rows how much more base than
     planned each scenario has, as (scenarios, slots): all have the same scenarios in the same
-    order, for what drives one circuit drives the next.
+    order, for what drives one circuit drives the next. `unmeasured_ma` tells of how much that was
+    taken off, (slots), nobody can tell whether it will be drawn: base at its worst, where too little
+    was measured.
     """
 
     version: int
     grid: Grid
     left_ma: Ints
     base_paths_ma: Mapping[int, Ints] = field(default_factory=dict)
+    unmeasured_ma: Mapping[int, Ints] = field(default_factory=dict)
     _outlooks: dict[tuple[object, ...], "Outlook"] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -121,6 +124,7 @@ class Room:
             grid=grid,
             left_ma=self.left_ma.take(parts, axis=1),
             base_paths_ma={row: known[id(ma)] for row, ma in self.base_paths_ma.items()},
+            unmeasured_ma={row: ma[parts] for row, ma in self.unmeasured_ma.items()},
         )
 
 

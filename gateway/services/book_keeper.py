@@ -196,6 +196,7 @@ class BookKeeper:
             promises=promises,
             version=version,
             base_paths_ma=seen.base_paths_ma,
+            unmeasured_ma=seen.unmeasured_ma,
             voltage_v=self._places.site.voltage_v,
         )
 

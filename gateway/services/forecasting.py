@@ -137,7 +137,7 @@ class Forecasting:
         by_calendar_ma = calendar_bounds_ma(self._wiring, self._zone, grid, from_at_s)
         if by_calendar_ma is not None:
             available_ma = np.minimum(available_ma, by_calendar_ma)
-        base_paths_ma: dict[int, Ints] = {}
+        base_paths_ma, unmeasured_ma = dict[int, Ints](), dict[int, Ints]()
         spans = slots_of(grid, self._base, self._seen.from_step, from_at_s)
         events = self._events_from(tuple(self._events()), from_at_s)
         from_now = slots_of(grid, self._base, events.from_step, from_at_s)
@@ -145,14 +145,19 @@ class Forecasting:
             available_ma[row] -= self._reserve_ma(row)
             seen, added_ma = self._seen.rows.get(row), events.added_ma(row)
             if seen is None:
-                base_ma = self._unlearnt_ma(row, added_ma)
-                available_ma[row] -= on_slots(base_ma, from_now)
+                unmeasured_ma[row] = on_slots(self._unlearnt_ma(row, added_ma), from_now)
+                available_ma[row] -= unmeasured_ma[row]
                 continue
+            if not seen.is_known.all():
+                worst_ma = np.where(seen.is_known, 0, self._worst_ma(row)).astype(np.int32)
+                unmeasured_ma[row] = on_slots(worst_ma, spans)
             planned_ma = on_slots(seen.planned_ma, spans)
             base_paths_ma[row] = on_slots(seen.paths_ma, spans) - planned_ma
             available_ma[row] -= planned_ma + on_slots(added_ma, from_now)
             available_ma[row] -= unused_ma(self._wiring, self._parameters, row, available_ma[row])
-        return Prospect(available_ma=available_ma, base_paths_ma=base_paths_ma)
+        return Prospect(
+            available_ma=available_ma, base_paths_ma=base_paths_ma, unmeasured_ma=unmeasured_ma
+        )
 
     def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
         """Return the epoch seconds between two at which what rows have changes by the calendar."""

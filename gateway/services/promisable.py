@@ -21,11 +21,13 @@ class Prospect:
     """What rows will have for connectors: `available_ma` is (rows, slots).
 
     `base_paths_ma` tells for the rows whose base is forecast how much more base than was taken
-    off each scenario has, (scenarios, slots); less is negative.
+    off each scenario has, (scenarios, slots); less is negative. `unmeasured_ma` is what was taken off
+    for base of which too little is known to tell how much of it will be drawn, by row, (slots).
     """
 
     available_ma: Ints
     base_paths_ma: Mapping[int, Ints] = field(default_factory=dict)
+    unmeasured_ma: Mapping[int, Ints] = field(default_factory=dict)
 
 
 class Prospects(Protocol):
@@ -53,7 +55,11 @@ class WorstCase:
         """See `Prospects`; the limits that hold now are taken to hold on."""
         del from_at_s
         of_rows_ma = promisable_ma(self._wiring, self._parameters, constraints)
-        return Prospect(available_ma=np.repeat(of_rows_ma[:, np.newaxis], grid.slot_count, axis=1))
+        worst_ma = enumerate(self._wiring.worst_case_ma)
+        return Prospect(
+            available_ma=np.repeat(of_rows_ma[:, np.newaxis], grid.slot_count, axis=1),
+            unmeasured_ma={row: np.full(grid.slot_count, ma) for row, ma in worst_ma},
+        )
 
     def edges_s(self, since_at_s: float, until_at_s: float) -> list[float]:
         """See `Prospects`; calendars are not looked at."""

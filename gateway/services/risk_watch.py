@@ -151,7 +151,7 @@ class RiskWatch:
     def _risk(self, standing: Standing, now_s: float) -> Risk:
         is_told = standing.promise.id in self._told_ratio
         return Risk(
-            confidence_ratio=standing.confidence_ratio,
+            confidence_ratio=standing.known_ratio,
             is_at_risk=is_told,
             why=self._why(standing, now_s) if is_told else "",
         )
@@ -210,7 +210,7 @@ def _standing_said(standing: Standing) -> dict[str, NoticeValue]:
         "energy_wh": promise.energy_wh,
         "can_wh": int(min(standing.can_wh, promise.energy_wh)),
         "promised_confidence": round(promise.confidence_ratio, 4),
-        "confidence": round(standing.confidence_ratio, 4),
+        "confidence": standing.known_ratio,
     }
 
 

@@ -51,9 +51,16 @@ def promise(number: int, **more: object) -> Reservation:
 
 
 def book(
-    has_ma: int, *promises: Reservation, paths_ma: list[list[int]] | None = None, hours: int = 8
+    has_ma: int,
+    *promises: Reservation,
+    paths_ma: list[list[int]] | None = None,
+    unmeasured_ma: int = 0,
+    hours: int = 8,
 ) -> Book:
-    """Return a book in which every row has the same in each of its slots of half an hour."""
+    """Return a book in which every row has the same in each of its slots of half an hour.
+
+    So much more may be left as is `unmeasured_ma`: of that base nobody knows.
+    """
     grid = even_grid(2 * hours, 1_800.0)
     available_ma = np.full((3 * len(PLACES.site.circuits), grid.slot_count), has_ma, dtype=np.int64)
     paths = {} if paths_ma is None else {ROWS[0]: np.array(paths_ma, dtype=np.int64)}
@@ -63,6 +70,7 @@ def book(
         from_at_s=BEGINS_S,
         promises={p.id: p for p in promises},
         base_paths_ma=paths,
+        unmeasured_ma={row: np.full(grid.slot_count, unmeasured_ma) for row in ROWS},
     )
 
 
@@ -208,6 +216,76 @@ def test_confidence_is_the_part_of_the_scenarios_in_which_it_is_kept() -> None:
     assert ": circuit carpark leaves it 3.0 A on L1 from" in risk_said(
         sure, PLACES, now_s=BEGINS_S, zone=UTC
     )
+
+
+def test_how_sure_is_known_only_where_what_was_measured_decides_it() -> None:
+    def known(made: Book, *, at_h: float = 0.0, **others_until_h: float) -> float | None:
+        found = stand(made, at_h=at_h, **others_until_h)["p1"]
+        said = risk_said(found, PLACES, now_s=BEGINS_S, zone=UTC)
+        assert found.is_at_risk
+        assert ("how sure is not known" in said) == (found.known_ratio is None)
+        return found.known_ratio
+
+    # Of base nobody knows anything: it may leave enough, or not even if there is none.
+    assert known(book(3_000, promise(1), unmeasured_ma=40_000)) is None
+    assert known(book(0, promise(1), unmeasured_ma=3_000)) == 0.0
+    paths = [[40_000 if scenario < 3 else 0] * 16 for scenario in range(10)]
+    assert known(book(40_000, promise(1), paths_ma=paths)) == pytest.approx(0.7)
+    assert known(book(40_000, promise(1), paths_ma=paths, unmeasured_ma=40_000)) is None
+    # Who is in its way may leave.
+    assert known(book(40_000, promise(1)), p1=3.9) is None
+    assert known(book(3_000, promise(1)), p1=3.9) == 0.0
+
+
+def test_scenarios_alone_make_nothing_certain() -> None:
+    def sure(made: Reservation, base_ma: int, *, at_h: float = 0.0) -> tuple[float, Danger | None]:
+        found = stand(book(20_000, made, paths_ma=[[base_ma] * 16] * 49), at_h=at_h)["p1"]
+        return round(found.confidence_ratio, 6), found.danger
+
+    # Of fifty like them all may keep it, or none: the next is as likely another as half of one.
+    assert sure(promise(1), 8_000) == (0.99, None)
+    assert sure(promise(1), 18_000) == (0.01, Danger.ROOM)
+    found = stand(book(20_000, promise(1, confidence_ratio=1.0), paths_ma=[[8_000] * 16] * 49))[
+        "p1"
+    ]
+    said = risk_said(found, PLACES, now_s=BEGINS_S, zone=UTC)
+    assert said == "it was told to be at risk; nothing that is known now endangers it"
+    # What no circuit decides is certain: nothing is short, it has its energy, or its time is over.
+    assert sure(promise(1, max_ma=16_000), 4_000) == (1.0, None)
+    assert sure(promise(1, delivered_wh=10_900.0), 18_000) == (1.0, None)
+    assert sure(promise(1), 8_000, at_h=3.9) == (0.0, Danger.LATE)
+
+
+def test_what_is_away_may_be_back() -> None:
+    away = {
+        "CP-01/1": Away(what="CP-01/1", how="faulted", since_at_s=BEGINS_S, began_at_s=BEGINS_S)
+    }
+    for at_h, known in ((1.9, None), (3.4, None), (3.6, 0.0)):
+        made, now_s = book(40_000, promise(1)), BEGINS_S + at_h * HOUR_S
+        (found,) = standings(made, PLACES, now_s=now_s, away=away)
+        # Half an hour at the most its connector gives is what it needs.
+        assert (found.danger, found.known_ratio) == (Danger.STATION, known)
+
+
+def test_others_may_leave_more_than_was_promised_to_who_is_late() -> None:
+    late = promise(1, envelope=promise(1).envelope[:1])
+    other = promise(2, envelope=promise(2).envelope[:1])
+
+    found = stand(book(32_000, late, other), at_h=2.25)["p1"]
+    assert (found.is_at_risk, found.known_ratio) == (True, None)
+    # Alone it could not have it either.
+    found = stand(book(13_000, late), at_h=2.25)["p1"]
+    assert (found.is_at_risk, found.known_ratio) == (True, 0.0)
+
+
+def test_a_vehicle_may_take_more_than_was_said_of_it() -> None:
+    """Nothing holds it to that: its connector gives 32 A."""
+    little = promise(1, max_ma=16_000)
+
+    found = stand(book(40_000, little), at_h=3.2)["p1"]
+    assert (found.is_at_risk, found.known_ratio) == (True, None)
+    assert stand(book(40_000, little), at_h=3.6)["p1"].known_ratio == 0.0
+    assert stand(book(20_000, little), at_h=3.3)["p1"].known_ratio == 0.0
 
 
 def test_a_vehicle_that_does_not_come_makes_it_less_sure_until_it_cannot_be_kept() -> None:

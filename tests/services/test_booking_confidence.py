@@ -97,6 +97,7 @@ def test_what_is_critical_is_held_as_sure_as_it_was_offered_for_others_give_way_
         await made.review()
         risk = made.risk(held.id)
         assert risk is not None
+        assert risk.confidence_ratio is not None
         assert risk.confidence_ratio >= held.confidence_ratio
 
     run_virtual(test())

@@ -192,6 +192,11 @@ def test_where_little_is_known_the_declared_worst_case_counts() -> None:
     assert seen
     assert (told.available_ma == worst.available_ma).all()
     assert told.base_paths_ma == {}
+    # Of which nobody can tell how much of it will be drawn.
+    for prospect in (told, worst):
+        assert {row: set(ma.tolist()) for row, ma in prospect.unmeasured_ma.items()} == {
+            row: {40_000} for row in range(3)
+        }
 
 
 def test_an_hour_measured_weeks_ago_is_no_weeks_of_measurements() -> None:
@@ -229,6 +234,24 @@ def test_what_is_known_of_weeks_is_promised_from() -> None:
         left_ma = [ma - dead_band_ma - min(2 * of_each_ma, ma / 20) for ma in there_ma]
         assert told.available_ma[:, hour].tolist() == pytest.approx(left_ma, abs=50)
     assert set(told.base_paths_ma) == {0, 1, 2}
+    assert told.unmeasured_ma == {}
+
+
+def test_what_is_taken_off_for_an_hour_that_no_week_measured_may_not_be_drawn() -> None:
+    class Closed(Weeks):
+        def means(
+            self, names: Sequence[str], since_at: datetime, until_at: datetime
+        ) -> Iterator[tuple[float, list[float]]]:
+            for at_s, means_a in super().means(names, since_at, until_at):
+                if datetime.fromtimestamp(at_s, UTC).hour != 15:
+                    yield at_s, means_a
+
+    clock, seen = SetClock(), list[float]()
+    made = forecasting(clock, Closed(10), seen)
+    run(made, clock, (0.3, None))
+    told = made.prospect(even_grid(6, HOUR_S), from_at_s=NOON.timestamp(), constraints=())
+
+    assert told.unmeasured_ma[0].tolist() == [0, 0, 0, 40_000, 0, 0]
 
 
 def test_a_quote_says_how_surely_by_scenarios_and_the_worst_case_would_not_do() -> None:

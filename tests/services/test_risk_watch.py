@@ -102,14 +102,14 @@ def test_a_lower_limit_tells_which_promise_it_breaks_and_what_could_be_had_inste
 
         assert (told.kind, told.subject, told.holder) == ("reservation-at-risk", van.id, "drones")
         assert told.data["why"] == (
-            "the 20.0 kWh on CP-01/1 by 11:00 are 0% sure now, not 100%:"
-            " circuit carpark leaves it 7.0 A on L1 from 09:00 to 09:54"
+            "the 20.0 kWh on CP-01/1 by 11:00 are not 100% sure any more, and how sure is not known:"
+            " circuit carpark may leave it only 7.0 A on L1 from 09:00 to 09:54"
         )
         assert (told.data["circuit"], told.data["danger"]) == ("carpark", "room")
         assert 15_000 < int(str(told.data["can_wh"])) < 20_000
-        # Who asks for the reservation is told the same.
+        # Nobody knows yet what base draws. Who asks for the reservation is told the same.
         why = str(told.data["why"])
-        assert house.booking.risk(van.id) == Risk(confidence_ratio=0.0, is_at_risk=True, why=why)
+        assert house.booking.risk(van.id) == Risk(confidence_ratio=None, is_at_risk=True, why=why)
         assert house.booking.risk(drone.id) == Risk(confidence_ratio=1.0, is_at_risk=False, why="")
         offers: Any = told.data["offers"]
         assert {o["place"] for o in offers} >= {"CP-01/1"}
