@@ -5,8 +5,8 @@ nothing of who is to come. What a vehicle really takes, and when it really leave
 
 `headroom` plans as the daemon does: the greedy plan, and a better one where that does not serve
 everybody; `greedy` is the first of the two alone. By what was only stated both have learnt, of those
-who left before, how long who is overdue stays on, and what nobody needs goes to who has all it
-stated and still draws.
+who left before, how long who is overdue stays on. What nobody needs goes, with every policy, to who
+has all it stated and still draws.
 """
 
 from collections.abc import Callable, Sequence
@@ -135,7 +135,9 @@ class _Present:
 
     def offer_ma(self, most_ma: int, steps: Steps) -> int:
         """Return the current it gets of so much: what it still needs, as its steps allow."""
-        left_wh = max(0.0, self.wants_wh - self.delivered_wh)
+        left_wh = self.wants_wh - self.delivered_wh
+        if left_wh <= 0:
+            return 0
         needs_ma = ceil(left_wh / _slot_wh(steps.step_ma)) * steps.step_ma
         return steps.down_ma(min(most_ma, self.session.max_ma, max(steps.min_ma, needs_ma)))
 
@@ -193,6 +195,8 @@ def replay(
     supply = _Supply(limit_ma=most_ma(limit_w), steps=steps)
     learnt = _ByStatements(PLANNERS[policy]) if is_stated and policy in PLANNERS else None
     share = SHARES[policy] if learnt is None else learnt.share
+    if is_stated and learnt is None:
+        share = _and_the_rest(share)
     delivered_wh = [0.0] * len(sessions)
     order = sorted(range(len(sessions)), key=lambda at: sessions[at].arrive_s)
     present: list[_Present] = []
@@ -217,7 +221,7 @@ def replay(
             learnt.see_off([p for p in present if p.session.depart_s < now_s + SLOT_S])
         present = [p for p in present if p.session.depart_s >= now_s + SLOT_S]
         hungry = [p for p in present if p.delivered_wh < p.wants_wh - NOTHING_WH]
-        if learnt is not None:
+        if is_stated:
             hungry = [p for p in present if not p.is_full]
         if hungry:
             began_s = clock_s()
@@ -278,6 +282,22 @@ def _in_turn(order: Callable[[_Present, float], float]) -> Share:
         left_ma, currents_ma = supply.limit_ma, [0] * len(present)
         for at in sorted(range(len(present)), key=lambda at: order(present[at], now_s)):
             currents_ma[at] = present[at].offer_ma(left_ma, supply.steps)
+            left_ma -= currents_ma[at]
+        return currents_ma
+
+    return share
+
+
+def _and_the_rest(simple: Share) -> Share:
+    """Return a simple policy that gives what nobody needs to who takes it, least laxity first."""
+
+    def share(present: list[_Present], now_s: float, supply: _Supply) -> list[int]:
+        currents_ma = simple(present, now_s, supply)
+        left_ma = supply.limit_ma - sum(currents_ma)
+        for at in sorted(range(len(present)), key=lambda at: present[at].laxity_s(now_s)):
+            most_ma = min(currents_ma[at] + left_ma, present[at].session.max_ma)
+            left_ma += currents_ma[at]
+            currents_ma[at] = supply.steps.down_ma(most_ma)
             left_ma -= currents_ma[at]
         return currents_ma
 

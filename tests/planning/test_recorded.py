@@ -148,13 +148,11 @@ def test_by_statements_nothing_is_left_over_that_somebody_takes() -> None:
     # Who stated too little goes on charging behind those who have not what they stated.
     short = [replace(one, stated_energy_wh=one.energy_wh / 2) for one in sessions(10)]
     asked_wh = sum(one.energy_wh for one in short)
-    given = {
-        policy: replay(short, limit_w=200_000, policy=policy, is_stated=True).energy_wh
-        for policy in (Policy.LLF, Policy.HEADROOM)
-    }
+    given_wh = [
+        replay(short, limit_w=200_000, policy=policy, is_stated=True).energy_wh for policy in Policy
+    ]
 
-    assert given[Policy.LLF] < 0.6 * asked_wh
-    assert given[Policy.HEADROOM] > 0.9 * asked_wh
+    assert min(given_wh) > 0.9 * asked_wh
 
 
 def test_days_that_share_no_vehicle_are_added_up() -> None:
