@@ -133,6 +133,11 @@ class _Present:
     envelope_ma: Sequence[int] = ()
     """What is kept for a promise, slot by slot from the one that is planned."""
 
+    @property
+    def lacks(self) -> bool:
+        """Return whether it was not yet given what it wants."""
+        return self.delivered_wh < self.wants_wh - NOTHING_WH
+
     def offer_ma(self, most_ma: int, steps: Steps) -> int:
         """Return the current it gets of so much: what it still needs, as its steps allow."""
         left_wh = self.wants_wh - self.delivered_wh
@@ -220,9 +225,7 @@ def replay(
         if learnt is not None:
             learnt.see_off([p for p in present if p.session.depart_s < now_s + SLOT_S])
         present = [p for p in present if p.session.depart_s >= now_s + SLOT_S]
-        hungry = [p for p in present if p.delivered_wh < p.wants_wh - NOTHING_WH]
-        if is_stated:
-            hungry = [p for p in present if not p.is_full]
+        hungry = [p for p in present if (not p.is_full if is_stated else p.lacks)]
         if hungry:
             began_s = clock_s()
             currents_ma = share(hungry, now_s, supply)
