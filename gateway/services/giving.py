@@ -29,6 +29,9 @@ from gateway.services.unheard import Unheard
 COMING = (PromiseState.HELD, PromiseState.CONFIRMED)
 """States of promises whose vehicle was not seen in its time yet."""
 
+MAX_ENDS = 16
+"""So many promises of one vehicle are known to be over, the last: what waits does so for an hour or two."""
+
 
 class Giving:
     """What was delivered of the promises in the book, and of those that are over and wait.
@@ -45,8 +48,8 @@ class Giving:
         self._courses: dict[str, Course] = {}
         self._read_at_s: dict[str, float] = {}
         """When connectors were read last, as is remembered of promises."""
-        self._until: dict[str, tuple[Stay, float]] = {}
-        """Until when what the vehicle at a connector draws was for promises that are closed."""
+        self._ends_s: dict[str, tuple[Stay, tuple[float, ...]]] = {}
+        """Until when what the vehicle at a connector drew was for promises that are closed, each."""
 
     def say(self, promise: Reservation) -> None:
         """Have this be said of an open promise, in the book or while it waits."""
@@ -59,9 +62,14 @@ class Giving:
         """Note that what was drawn in a stay for a promise that is closed is not for the next."""
         if promise.arrived_at_s is None or promise.closed_at_s is None:
             return
-        until_s = min(promise.closed_at_s, promise.closes_at_s)
-        before, before_s = self._until.get(promise.place, (stay, -inf))
-        self._until[promise.place] = stay, max(until_s, before_s if before == stay else -inf)
+        end_s = min(promise.closed_at_s, promise.closes_at_s)
+        ends_s = (*self._closed_ends_s(promise.place, stay), end_s)
+        self._ends_s[promise.place] = stay, ends_s[-MAX_ENDS:]
+
+    def _closed_ends_s(self, place: str, stay: Stay | None) -> tuple[float, ...]:
+        """Return until when what was drawn in a stay was for promises that are closed."""
+        known, ends_s = self._ends_s.get(place, (None, ()))
+        return ends_s if known == stay else ()
 
     def meter(self, fact: ConnectorMetered, now_s: float) -> None:
         """Give what has flowed at a connector to the promises of its vehicle, by when it flowed.
@@ -76,10 +84,11 @@ class Giving:
         has_told = now_s >= self._unheard.told_by_s(fact.connector.station)
         self._courses[place] = course[-1 if has_told else -MAX_POINTS :]
         self._read_at_s[place] = course[-1].at_s + ahead_s
-        stay, since_s = self._until.get(place, (None, -inf))
-        since_s = since_s if stay == self._deliveries.stay_at(place) else -inf
+        ends_s = self._closed_ends_s(place, self._deliveries.stay_at(place))
         for memory in memories:
             promise = memory.promise
+            # One that is judged may have been over after another that waits.
+            since_s = max((end_s for end_s in ends_s if end_s < promise.closes_at_s), default=-inf)
             its_s = since_s - ahead_s, promise.closes_at_s - ahead_s
             given_wh = flowed_wh(course, *its_s) - flowed_wh(before, *its_s)
             made_s_ago = now_s - promise.made_at_s
@@ -87,7 +96,7 @@ class Giving:
                 # What its vehicle drew unheard before it was made is not given for it.
                 given_wh = min(given_wh, self._registers.most_wh(place, made_s_ago))
             self.count(self._as_read(memory, place), max(0.0, promise.delivered_wh + given_wh))
-            since_s = max(since_s, promise.closes_at_s)
+            ends_s = (*ends_s, promise.closes_at_s)
 
     def _takers(self, connector: ConnectorRef, now_s: float) -> list[Reservation]:
         """Return the promises for which what a connector tells was drawn: those that are over first."""

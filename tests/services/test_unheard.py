@@ -393,6 +393,31 @@ def test_what_flowed_before_one_was_judged_by_its_hour_is_not_given_to_the_next(
     run_virtual(test())
 
 
+def test_one_that_is_kept_first_takes_nothing_from_the_one_before_it_that_waits() -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(id_token="van-7", kwh=20)
+        second = await house.promise(id_token="van-7", from_h=3, until_h=3.75, kwh=5)
+        house.shows(0)
+        await house.passes(61)
+        house.comes(id_token="van-7")
+        await house.passes(100)
+        house.shows(14)
+        house.is_lost()
+        await house.passes(61)
+        house.is_back()
+        house.shows(34)
+        await house.passes(4)
+        # The second was over a minute ago; the first waits a minute more.
+        assert house.of(second).state is FULFILLED
+        house.shows(38)
+        await house.passes(2)
+        assert house.of(first).delivered_wh == pytest.approx(14_000 + 20_000 * 19 / 61, rel=0.01)
+        assert house.of(first).state is FULFILLED
+
+    run_virtual(test())
+
+
 def test_what_was_drawn_before_one_was_over_is_not_given_to_the_next() -> None:
     async def test() -> None:
         house = House()
