@@ -214,6 +214,13 @@ class Fates:
         before = self._keeper.book
         if before is self._settled and now_s < self._due_at_s:
             return
+        for name, state in lapsed(self._keeper.book, now_s):
+            promise = self._keeper.book.promises[name]
+            if self._may_be_more(promise, state, now_s):
+                self._keeper.set_aside(promise)
+                self.unheard.put(promise)
+            else:
+                self._close(promise, state, now_s)
         for promise in self.unheard:
             # Whoever was on time has come for it, and not for the next.
             self._see_late(promise, now_s)
@@ -224,13 +231,6 @@ class Fates:
                 # As of an earlier life, or unplugged for a moment: it is nobody else's meanwhile.
                 self.deliveries.follow(promise)
                 self._see_departure(promise, now_s)
-        for name, state in lapsed(self._keeper.book, now_s):
-            promise = self._keeper.book.promises[name]
-            if self._may_be_more(promise, state, now_s):
-                self._keeper.set_aside(promise)
-                self.unheard.put(promise)
-            else:
-                self._close(promise, state, now_s)
         now = self._keeper.book
         # What has become of one may leave another the connector that its vehicle is at.
         self._settled = now if now is before else None

@@ -418,6 +418,30 @@ def test_one_that_is_kept_first_takes_nothing_from_the_one_before_it_that_waits(
     run_virtual(test())
 
 
+def test_who_was_there_is_not_taken_for_the_next_where_we_were_away_at_the_end() -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(from_h=1, until_h=1.5, kwh=5)
+        second = await house.promise(by=OTHERS, from_h=1.5, until_h=3, kwh=5)
+        await house.passes(55)
+        house.comes()
+        there = Session(
+            connector=FIRST,
+            transaction=TransactionId("1"),
+            began_at_s=house.clock.now_at().timestamp(),
+            id_token=None,
+            delivered_wh=0.0,
+        )
+        memories = {each.id: house.memory_of(each) for each in (first, second)}
+        await house.clock.sleep_s(2_400)
+        house = House(memories, (there,), is_in_reach=False)
+        await house.passes(1)
+        assert house.of(first).state is PromiseState.ARRIVED
+        assert house.of(second).state is PromiseState.CONFIRMED
+
+    run_virtual(test())
+
+
 def test_what_was_drawn_before_one_was_over_is_not_given_to_the_next() -> None:
     async def test() -> None:
         house = House()
