@@ -81,7 +81,7 @@ class Fates:
                 self._scored.append(memory.promise)
             if memory.drawn_in is not None:
                 self.deliveries.know_again(memory.promise, memory.drawn_in)
-                self._giving.note_closed(memory.promise, memory.drawn_in)
+                self._giving.note_closed(memory, memory.drawn_in)
 
     def hear(self, fact: Event, now_s: float) -> None:
         """Take note of vehicles that come, draw and go; `now_s` is the epoch second."""
@@ -402,10 +402,11 @@ class Fates:
         if promise in self.unheard and now_s < self.unheard.told_at_s(promise):
             cause += ", as far as its station was heard"
         self.unheard.take_out(promise)
+        memory = self._keeper.shelf.of(promise.id)
         closed = self._keeper.close(replace(promise, cause=cause, excuse=excuse), state, now_s)
         if outcome_of(closed) is not None:
             self._scored.append(closed)
             self._report = None
         stay = self.deliveries.stay_at(promise.place)
         if stay is not None and self.deliveries.is_there(promise):
-            self._giving.note_closed(closed, stay)
+            self._giving.note_closed(replace(memory, promise=closed), stay)

@@ -50,6 +50,8 @@ class Giving:
         """When connectors were read last, as is remembered of promises."""
         self._ends_s: dict[str, tuple[Stay, tuple[float, ...]]] = {}
         """Until when what the vehicle at a connector drew was for promises that are closed, each."""
+        self._closed: dict[str, tuple[Stay, PromiseMemory]] = {}
+        """What was remembered of the last of them, with what the meter showed then."""
 
     def say(self, promise: Reservation) -> None:
         """Have this be said of an open promise, in the book or while it waits."""
@@ -58,13 +60,15 @@ class Giving:
         else:
             self._keeper.say(promise)
 
-    def note_closed(self, promise: Reservation, stay: Stay) -> None:
+    def note_closed(self, memory: PromiseMemory, stay: Stay) -> None:
         """Note that what was drawn in a stay for a promise that is closed is not for the next."""
+        promise = memory.promise
         if promise.arrived_at_s is None or promise.closed_at_s is None:
             return
         end_s = min(promise.closed_at_s, promise.closes_at_s)
         ends_s = (*self._closed_ends_s(promise.place, stay), end_s)
         self._ends_s[promise.place] = stay, ends_s[-MAX_ENDS:]
+        self._closed[promise.place] = stay, memory
 
     def _closed_ends_s(self, place: str, stay: Stay | None) -> tuple[float, ...]:
         """Return until when what was drawn in a stay was for promises that are closed."""
@@ -108,6 +112,9 @@ class Giving:
     def _begun(self, fact: ConnectorMetered, memories: list[PromiseMemory], now_s: float) -> Course:
         """Return the course of a connector before its first reading, as an earlier life left it."""
         place, read_at_s = str(fact.connector), fact.at_s - fact.age_s
+        stay, closed = self._closed.get(place, (None, None))
+        if closed is not None and stay == self._deliveries.stay_at(place):
+            memories = [*memories, closed]  # The next may have been read in no life yet.
         known = [memory for memory in memories if memory.register_wh is not None]
         last = max(known, key=lambda memory: memory.counted_at_s or -inf, default=None)
         if last is None or last.register_wh is None:

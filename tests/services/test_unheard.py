@@ -418,6 +418,41 @@ def test_one_that_is_kept_first_takes_nothing_from_the_one_before_it_that_waits(
     run_virtual(test())
 
 
+@pytest.mark.parametrize("is_restarted_again", [False, True])
+def test_what_one_that_is_kept_was_shown_tells_what_the_next_was_given_over_a_restart(
+    *, is_restarted_again: bool
+) -> None:
+    async def test() -> None:
+        house = House()
+        first = await house.promise(id_token="van-7", kwh=14)
+        second = await house.promise(id_token="van-7", from_h=3, until_h=5, kwh=20)
+        house.shows(0)
+        await house.passes(61)
+        house.comes(id_token="van-7")
+        await house.passes(100)
+        house.shows(14)
+        house.is_lost()
+        came_at_s = house.clock.now_at().timestamp() - 6_000
+        # Killed before the end of the first, and again after it.
+        for lives_min in (29, 10) if is_restarted_again else (39,):
+            there = Session(
+                connector=FIRST,
+                transaction=TransactionId("1"),
+                began_at_s=came_at_s,
+                id_token="van-7",
+                delivered_wh=14_000,
+            )
+            memories = {each.id: house.memory_of(each) for each in (first, second)}
+            house = House(memories, (there,), is_in_reach=False)
+            await house.passes(lives_min)
+        assert house.of(first).state is FULFILLED
+        house.is_back()
+        house.shows(20)
+        assert house.of(second).delivered_wh == pytest.approx(6_000 * 20 / 39, rel=0.02)
+
+    run_virtual(test())
+
+
 def test_who_was_there_is_not_taken_for_the_next_where_we_were_away_at_the_end() -> None:
     async def test() -> None:
         house = House()
