@@ -13,6 +13,7 @@ from gateway.domain.electric import MIN_CHARGING_MA
 from gateway.domain.events import ConnectorMetered, Event, TransactionEnded, TransactionStarted
 from gateway.domain.ids import ConnectorRef, StationId, TransactionId
 from gateway.domain.memory import SessionMemory, TransactionMemory
+from gateway.domain.moments import FIRST_BELIEVABLE_YEAR
 from gateway.domain.sessions import Session, Statement
 from gateway.domain.tokens import TokenPolicy
 from gateway.planning.demands import STAYS_ON_S, Visit
@@ -256,7 +257,7 @@ class Visits:
             said=session.said,
             acceptance=session.intake.acceptance(),
         )
-        self._classes.learn(self._classes.name_of(session.id_token, ref), memory)
+        self._learn(ref, session.id_token, memory)
         self._keep(
             TransactionMemory(
                 station=ref.station,
@@ -281,7 +282,12 @@ class Visits:
                 id_token=memory.id_token,
                 meter_start_wh=start_wh,
             )
-        elif session is None and began_at is not None and ended_at is not None:
+        elif (
+            session is None
+            and began_at is not None
+            and ended_at is not None
+            and began_at.year >= FIRST_BELIEVABLE_YEAR
+        ):
             # It ended while we were away.
             session = SessionMemory(
                 began_at_s=began_at.timestamp(),
@@ -300,8 +306,13 @@ class Visits:
                 delivered_wh=session.delivered_wh,
                 left_at_s=session.left_at_s,
             )
-        if session is not None and session.left_at_s > session.began_at_s:
-            self._classes.learn(self._classes.name_of(memory.id_token, ref), session)
+        if session is not None:
+            self._learn(ref, memory.id_token, session)
+
+    def _learn(self, ref: ConnectorRef, id_token: str | None, session: SessionMemory) -> None:
+        """Learn of a session that is over, unless its station says it was before it began."""
+        if session.left_at_s > session.began_at_s:
+            self._classes.learn(self._classes.name_of(id_token, ref), session)
 
     def _now_s(self) -> float:
         return self._clock.now_at().timestamp()

@@ -244,6 +244,40 @@ def test_a_vehicle_whose_going_is_told_late_has_left_when_it_went(cause: EndCaus
     assert kept.session.left_at_s == NOON.timestamp() + 7_200.0
 
 
+def test_of_a_vehicle_that_is_told_to_have_left_before_it_came_nothing_is_learnt() -> None:
+    """The clock of its station was set between, and what it tells of the start has no time."""
+    hall = Hall()
+    for hour in range(30):
+        came_at_s = 3_600.0 * hour
+        hall.come(came_at_s, f"{hour}", starts_wh=0.0)
+        hall.read(came_at_s + 1_800.0, 16.0, 5_000.0, None)
+        ended = TransactionEnded(
+            at_s=came_at_s + 1_900.0,
+            connector=PLUG,
+            transaction=TransactionId(f"{hour}"),
+            age_s=7_200.0,
+        )
+        hall.happen(ended)
+    hall.come(108_000.0, "next")
+    stranger = Hall()
+    stranger.come(108_000.0, "next")
+    assert hall.visit().leaves_at_s == stranger.visit().leaves_at_s
+
+
+def test_when_a_vehicle_came_whose_station_had_no_time_is_not_known_after_it_has_left() -> None:
+    ended = TransactionMemory(
+        station=PLUG.station,
+        transaction=TransactionId("1"),
+        connector_number=1,
+        is_over=True,
+        began_at=datetime(1970, 1, 1, 0, 20, tzinfo=UTC),
+        ended_at=NOON,
+        meter_start_wh=0.0,
+        meter_stop_wh=9_000.0,
+    )
+    assert not Hall((ended,)).visits.left_before()
+
+
 def test_a_session_that_was_taken_to_be_over_is_learnt_of_once_another_begins() -> None:
     hall = Hall()
     hall.come(0.0, "lost")
