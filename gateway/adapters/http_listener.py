@@ -22,7 +22,7 @@ So is who has begun to ask, and so long after the first byte has not said what: 
 headers. The body is for whoever reads it to wait for.
 """
 TAKES_WITHIN_S = 30
-"""Who has not taken what was written for it for so long is let go as well."""
+"""Who has taken nothing of what was written for it for so long is let go as well."""
 
 CROWDED = PlainTextResponse(
     "Too many are connected: try again.\n", status_code=503, headers={"Connection": "close"}
@@ -51,7 +51,7 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
         said_by_s: float | None = None
         """When what is asked has to have been said; None while nobody says anything, or is answered."""
         untaken: asyncio.TimerHandle | None = None
-        """Ends the connection if what was written is not taken by then."""
+        """Ends the connection if nothing of what was written is taken by then."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -80,7 +80,7 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self.untaken = self.loop.call_later(TAKES_WITHIN_S, self.transport.abort)
+            self._await_taking()
 
         def resume_writing(self) -> None:
             super().resume_writing()
@@ -89,6 +89,16 @@ def _connection_class(max_connections: int, crowded: ASGIApp) -> type[H11Protoco
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._taken()
+
+        def _await_taking(self) -> None:
+            left_bytes = self.transport.get_write_buffer_size()
+            self.untaken = self.loop.call_later(TAKES_WITHIN_S, self._see_what_is_left, left_bytes)
+
+        def _see_what_is_left(self, before_bytes: int) -> None:
+            if self.transport.get_write_buffer_size() < before_bytes:
+                self._await_taking()  # On a slow line an answer takes its time.
+            else:
+                self.transport.abort()
 
         def _taken(self) -> None:
             if self.untaken is not None:

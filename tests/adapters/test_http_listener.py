@@ -201,10 +201,25 @@ def test_who_does_not_take_an_answer_keeps_no_place(monkeypatch: pytest.MonkeyPa
     asyncio.run(test())
 
 
-def test_who_takes_an_answer_slowly_has_all_of_it() -> None:
+def test_who_takes_an_answer_slowly_has_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_listener, "TAKES_WITHIN_S", 1.0)
+
     async def test() -> None:
         async with serving() as (url, _):
-            assert (await get(url, "/much")).body == MUCH
+            host, port = url.removeprefix("http://").split(":")
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(client, (host, int(port)))
+            reader, writer = await asyncio.open_connection(sock=client)
+            writer.write(BEGUN.replace(b"/", b"/much", 1) + b"\r\n")
+            try:
+                await reader.readuntil(b"\r\n\r\n")
+                for _ in range(16):
+                    await reader.readexactly(len(MUCH) // 16)
+                    await asyncio.sleep(0.15)
+            finally:
+                writer.transport.abort()
 
     asyncio.run(test())
 
