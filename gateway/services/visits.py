@@ -311,7 +311,7 @@ class Visits:
 
     def _learn(self, ref: ConnectorRef, id_token: str | None, session: SessionMemory) -> None:
         """Learn of a session that is over, unless its station says it was before it began."""
-        if session.left_at_s > session.began_at_s:
+        if session.left_at_s >= session.began_at_s:
             self._classes.learn(self._classes.name_of(id_token, ref), session)
 
     def _now_s(self) -> float:
