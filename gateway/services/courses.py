@@ -4,7 +4,7 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 MAX_POINTS = 64
-"""So many readings are known one by one: more do not come while what is older may still be told."""
+"""So many readings are known one by one; of more, told while what is older may still be, the last alone."""
 
 
 class Point(NamedTuple):
@@ -28,6 +28,11 @@ def with_newest(course: Course, point: Point) -> Course:
     """Return a course with what was read last."""
     last_s = course[-1].at_s if course else point.at_s
     return (*course, point._replace(at_s=max(last_s, point.at_s)))
+
+
+def bounded(course: Course) -> Course:
+    """Return a course with the points that what is told late is sorted among, and its end."""
+    return course if len(course) <= MAX_POINTS else (*course[: MAX_POINTS - 1], course[-1])
 
 
 def with_older(course: Course, at_s: float, shown_wh: float) -> Course | None:

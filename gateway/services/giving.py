@@ -15,9 +15,9 @@ from gateway.domain.promises import PromiseState, Reservation
 from gateway.planning.asking import Places
 from gateway.services.book_keeper import BookKeeper
 from gateway.services.courses import (
-    MAX_POINTS,
     Course,
     Point,
+    bounded,
     flowed_wh,
     with_newest,
     with_older,
@@ -86,7 +86,7 @@ class Giving:
         before = self._courses.get(place) or self._begun(fact, memories, now_s)
         course = self._read(fact, before)
         has_told = now_s >= self._unheard.told_by_s(fact.connector.station)
-        self._courses[place] = course[-1 if has_told else -MAX_POINTS :]
+        self._courses[place] = course[-1:] if has_told else bounded(course)
         self._read_at_s[place] = course[-1].at_s + ahead_s
         ends_s = self._closed_ends_s(place, self._deliveries.stay_at(place))
         for memory in memories:

@@ -453,6 +453,20 @@ def test_what_one_that_is_kept_was_shown_tells_what_the_next_was_given_over_a_re
     run_virtual(test())
 
 
+def test_what_a_station_kept_counts_however_often_it_told_its_meter_since() -> None:
+    async def test() -> None:
+        house = House()
+        promise = await lost_with_14_of_20_kwh(house)
+        house.is_back()
+        for _ in range(90):
+            house.shows(20)
+            await house.clock.sleep_s(2)
+        house.shows(20, min_ago=14)
+        assert house.of(promise).delivered_wh == pytest.approx(20_000)
+
+    run_virtual(test())
+
+
 def test_who_was_there_is_not_taken_for_the_next_where_we_were_away_at_the_end() -> None:
     async def test() -> None:
         house = House()
