@@ -72,7 +72,8 @@ def _is_elsewhere(offer: OfferAnswer, here: Circumstances) -> bool:
     """Return whether the vehicle is promised something elsewhere while it would have a connector."""
     opens_at_s = offer.floor[0].from_at_s - offer.arrive_slack_s
     closes_at_s = offer.floor[-1].until_at_s + offer.depart_slack_s
-    return any(promise.meets(opens_at_s, closes_at_s) for promise in here.elsewhere)
+    elsewhere = here.elsewhere_of(offer.outlet.key)
+    return any(promise.meets(opens_at_s, closes_at_s) for promise in elsewhere)
 
 
 def _answer(

@@ -25,7 +25,9 @@ class Circumstances:
     holder: str = ""
     """The token that asks: promises made to it are its own."""
     elsewhere: tuple[Reservation, ...] = ()
-    """What its vehicle is promised already: it is nowhere else meanwhile."""
+    """What its vehicle is promised already, by its token: it is nowhere else meanwhile."""
+    of_others: frozenset[str] = frozenset()
+    """The ids of those of it that are for others who are there: they keep it from no `own` connector."""
     gives_up: str = ""
     """What is given up for what is held, in a clause."""
     own: frozenset[str] = frozenset()
@@ -41,3 +43,9 @@ class Circumstances:
     rearranged: Rearranged | None = None
     """What was found to move for it, where that was thought over (`to_think_over`)."""
     vehicles: Vehicles = NOBODY_SEEN
+
+    def elsewhere_of(self, name: str) -> tuple[Reservation, ...]:
+        """Return what keeps its vehicle from a connector."""
+        if name not in self.own:
+            return self.elsewhere
+        return tuple(promise for promise in self.elsewhere if promise.id not in self.of_others)

@@ -116,7 +116,7 @@ def out_of_use(name: str, begins_s: float, here: Circumstances) -> Taker | None:
 
 def promises_in_the_way(book: Book, name: str, here: Circumstances) -> tuple[Reservation, ...]:
     """Return the promises that keep a connector, or keep the vehicle from it."""
-    return (*book.at(name), *here.elsewhere)
+    return (*book.at(name), *here.elsewhere_of(name))
 
 
 def spans_free_s(book: Book, outlet: Outlet, here: Circumstances) -> list[tuple[float, float]]:

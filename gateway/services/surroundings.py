@@ -125,12 +125,15 @@ class Surroundings:
         book that it would take the place of.
         """
         occupied, said_s = self._deliveries.occupied() - own, self._leaves_at_s()
+        its = {p.id: p for p in self.promised(book, id_token) if p.id != replaced}
+        counted = {p.id for p in self.promised(book, id_token, own=own)} if own else its.keys()
         return Circumstances(
             places=self.places,
             now_s=now_s,
             zone=self.zone,
             holder=holder,
-            elsewhere=tuple(p for p in self.promised(book, id_token, own=own) if p.id != replaced),
+            elsewhere=tuple(its.values()),
+            of_others=frozenset(its.keys() - counted),
             gives_up=gives_up,
             own=own,
             occupied=occupied,

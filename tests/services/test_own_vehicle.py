@@ -314,3 +314,26 @@ def test_of_vehicles_that_show_one_card_each_is_promised_its_own_connector() -> 
         assert house.booking.quote(third, VANS).verdict is not Verdict.YES
 
     run_virtual(test())
+
+
+def test_what_another_was_promised_under_its_token_keeps_a_vehicle_from_all_but_its_own_place() -> (
+    None
+):
+    async def test() -> None:
+        house = House()
+        promise = await house.promise(id_token="fleet", reference="order 12")
+        house.comes(FIRST, None, 1)
+        house.booking.tie("CP-01/1", "order 12")
+        house.comes(SECOND, "fleet", 2)
+        await house.passes(1)
+        wanted = replace(need(house, kwh=20), id_token="fleet")
+        here = house.booking.quote(replace(wanted, connector=SECOND), VANS)
+        assert (here.verdict, here.offers[0].outlet.key) == (Verdict.YES, "CP-02/1")
+        there = house.booking.quote(replace(wanted, connector=THIRD), VANS)
+        assert f"by your reservation {promise.id}" in there.reason
+
+        for offer in (*here.offers, *there.offers):
+            held = await house.booking.hold(offer.id, VANS)
+            await house.booking.cancel(held.id, VANS)
+
+    run_virtual(test())
