@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks._data import Floats, folder, hourly_loads_kwh
-from benchmarks._said_and_kept import said_and_kept
+from benchmarks._said_and_kept import said_and_kept, summed
 from gateway.domain.circuits import (
     FASTEST_CURVE,
     ChargingStation,
@@ -96,6 +96,10 @@ def measure() -> dict[str, object]:
     told = [outcome for outcome in outcomes if outcome.told is not None]
     before_h = [o.told_before_end_h for o in broken if o.told_before_end_h is not None]
     never = sum(outcome.told is None for outcome in broken)
+    tables = {
+        f"{lead_h} h before departure": said_and_kept((o.said[lead_h], o.is_kept) for o in outcomes)
+        for lead_h in LEADS_H
+    }
     return {
         "buildings": len(files),
         "promises": len(outcomes),
@@ -108,12 +112,8 @@ def measure() -> dict[str, object]:
         "kept_all_the_same_of_those_told": round(
             sum(outcome.is_kept for outcome in told) / max(1, len(told)), 3
         ),
-        "said_and_kept": {
-            f"{lead_h} h before departure": said_and_kept(
-                (o.said[lead_h], o.is_kept) for o in outcomes
-            )
-            for lead_h in LEADS_H
-        },
+        "said_and_kept": tables,
+        "said_and_kept_in_all": summed(tables.values()),
     }
 
 
