@@ -106,7 +106,7 @@ def open_files() -> int:
 
 @LOOPS
 def test_a_plan_of_the_process_is_the_plan_that_would_be_made_here(new_loop: NewLoop) -> None:
-    problem = problem_of(12)
+    problem = problem_of(18)
 
     async def scene(bench: Bench) -> None:
         bench.worker.ask(Cause.ARRIVAL)
