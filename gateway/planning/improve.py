@@ -1,5 +1,7 @@
 """A better plan than the greedy one, where there is one: what the linear program gives, placed."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -34,30 +36,33 @@ def improve(problem: Problem, known: Plan, *, time_limit_s: float = TIME_LIMIT_S
     if serves_everyone(problem, known):
         return known
     rates = solve(problem, time_limit_s=time_limit_s)
-    if rates is None or not _is_notable(problem, known, rates.bound_wh, rates.weighted_wh):
+    if rates is None or not _is_notable(problem, known, rates.delivered_wh.tolist()):
         return known
     placed = place(problem, rates)
     better = max((known, placed), key=lambda candidate: worth(problem, candidate))
     if better.energy_wh < NEARLY_ALL_RATIO * rates.bound_wh:
         polished = _polished(problem, better, time_limit_s=time_limit_s)
         better = max((better, polished), key=lambda candidate: worth(problem, candidate))
-    breaks_wh, weighs_wh = worth(problem, better)
-    is_notable = _is_notable(problem, known, better.energy_wh, weighs_wh, breaks_wh=breaks_wh)
+    breaks_wh, _ = worth(problem, better)
+    is_notable = _is_notable(problem, known, better.delivered_wh, breaks_wh=breaks_wh)
     return better if is_notable else known
 
 
 def _is_notable(
-    problem: Problem, known: Plan, energy_wh: float, weighs_wh: float, *, breaks_wh: float = 0.0
+    problem: Problem, known: Plan, delivered_wh: Sequence[float], *, breaks_wh: float = 0.0
 ) -> bool:
-    """Return whether less of promises is broken than by a plan, or notably more is given.
+    """Return whether less of promises is broken than by a plan, or a class is given notably more.
 
-    That is of the energy of all, or of what counts by class (`worth`).
+    `breaks_wh` is as `worth` has it. Classes are looked at one by one: of many it would not show
+    that one vehicle which goes before them all lacks something.
     """
-    broken_wh, weighted_wh = worth(problem, known)
-    gives_more = (
-        energy_wh > known.energy_wh * NOTABLY_RATIO or weighs_wh > weighted_wh * NOTABLY_RATIO
-    )
-    return breaks_wh > broken_wh or gives_more
+    before_wh, after_wh = defaultdict[int, float](float), defaultdict[int, float](float)
+    each = zip(ranks_of(problem.demands), known.delivered_wh, delivered_wh, strict=True)
+    for rank, was_wh, is_wh in each:
+        before_wh[rank] += was_wh
+        after_wh[rank] += is_wh
+    gives_more = any(wh > before_wh[rank] * NOTABLY_RATIO for rank, wh in after_wh.items())
+    return breaks_wh > worth(problem, known)[0] or gives_more
 
 
 def _polished(problem: Problem, placed: Plan, *, time_limit_s: float) -> Plan:

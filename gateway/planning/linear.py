@@ -30,13 +30,17 @@ Ints = NDArray[np.int64]
 class Rates:
     """What the program gives: a current in mA per demand and slot, before steps and minimums.
 
-    `bound_wh` is what no plan can exceed: the program leaves out steps, minimums and tapers.
-    `weighted_wh` is the same, weighted by class.
+    `delivered_wh` is what each demand has of it: no plan gives all of them more, as the program leaves
+    out steps, minimums and tapers.
     """
 
     current_ma: Floats
-    bound_wh: float
-    weighted_wh: float
+    delivered_wh: Floats
+
+    @property
+    def bound_wh(self) -> float:
+        """Return the energy of all, which no plan can exceed."""
+        return float(self.delivered_wh.sum())
 
 
 def weights_of(demands: Sequence[Demand]) -> list[float]:
@@ -59,12 +63,10 @@ def solve(
     current_ma = np.zeros((len(problem.demands), problem.grid.slot_count))
     for column, (demand, interval) in enumerate(program.columns):
         current_ma[demand, edges[interval] : edges[interval + 1]] = solution[column]
-    energies_wh = solution[: len(program.columns)] * program.wh_per_ma
-    return Rates(
-        current_ma=current_ma,
-        bound_wh=float(energies_wh.sum()),
-        weighted_wh=float(energies_wh @ program.weights()),
-    )
+    delivered_wh = np.zeros(len(problem.demands))
+    of_columns = np.array([demand for demand, _ in program.columns], dtype=np.int64)
+    np.add.at(delivered_wh, of_columns, solution[: len(of_columns)] * program.wh_per_ma)
+    return Rates(current_ma=current_ma, delivered_wh=delivered_wh)
 
 
 def _interval_edges(problem: Problem, interval_count: int) -> list[int]:
@@ -148,20 +150,16 @@ class _Program:
             shares.append((interval, (cumulated_h[ends] - cumulated_h[begins]) / whole_h))
         return shares
 
-    def weights(self) -> Floats:
-        """Return what a Wh of each column counts."""
-        weights = weights_of(self._problem.demands)
-        return np.array([weights[at] for at, _ in self.columns])
-
     def solve(self, time_limit_s: float) -> Floats | None:
         """Return the currents in mA, a column each, None when there was no time for them."""
         problem, count = self._problem, len(self.columns)
         if not count:
             return np.zeros(0)
+        weights = weights_of(problem.demands)
         promised = [at for at, demand in enumerate(problem.demands) if demand.promised_wh > 0]
         cost = np.concatenate(
             (
-                -self.wh_per_ma * self.weights(),
+                -self.wh_per_ma * np.array([weights[at] for at, _ in self.columns]),
                 np.full(len(promised), BROKEN_PROMISE_WEIGHT),
             )
         )

@@ -14,6 +14,7 @@ from gateway.planning.linear import solve
 from gateway.planning.polish import in_steps, polished_ma
 from gateway.planning.problem import (
     Demand,
+    Plan,
     Problem,
     Rectangle,
     delivered_wh,
@@ -130,6 +131,23 @@ def test_a_plan_that_gains_hardly_anything_leaves_the_greedy_one() -> None:
     assert rates is not None
     assert first.energy_wh < place(alike, rates).energy_wh < 1.01 * first.energy_wh
     assert improve(alike, first) is first
+
+
+def test_what_one_class_gains_is_not_hidden_by_what_the_others_have() -> None:
+    asked = car_park(30, limit_ma=120_000)
+    ranks = [1 if at % 9 == 0 else 2 for at in range(len(asked.demands))]
+    demands = zip(asked.demands, ranks, strict=True)
+    mixed = replace(asked, demands=tuple(replace(d, rank=rank) for d, rank in demands))
+    first = greedy(mixed)
+
+    better = improve(mixed, first)
+
+    def of_second_wh(of: Plan) -> float:
+        return sum(wh for wh, rank in zip(of.delivered_wh, ranks, strict=True) if rank == 2)
+
+    assert first.energy_wh < better.energy_wh < 1.01 * first.energy_wh
+    assert worth(mixed, better)[1] < 1.01 * worth(mixed, first)[1]
+    assert of_second_wh(better) > 1.01 * of_second_wh(first)
 
 
 def test_where_everybody_is_served_nothing_better_is_sought() -> None:
