@@ -11,6 +11,7 @@ who is overdue stays on, was chosen on May alone, so June to August judge it.
 import json
 import os
 import sys
+from statistics import mean
 from typing import Final
 
 from benchmarks._data import folder
@@ -43,16 +44,24 @@ def measure() -> dict[str, object]:
         return {"left_out": "no recordings: name their folder in HEADROOM_DATA"}
     months = tuple(MONTHS) if os.environ.get("HEADROOM_BENCH") == "long" else USUALLY
     figures: dict[str, object] = {"chosen_on": "May", "judged_on": "June to August"}
+    leads = {given: list[float]() for given in STEPS}
     for place, limits_kw in LIMITS_KW.items():
         (file,) = where.glob(f"ev-sessions/{place}_*.csv.gz")
         for limit_kw, must in zip(limits_kw, MUST, strict=False):
             row: dict[str, object] = {"must": must}
             for name in months:
                 sessions = read_sessions(file, max_w=MAX_W, month=MONTHS[name])
-                row[name] = _shares(sessions, limit_kw * 1_000.0)
+                row[name] = shares = _shares(sessions, limit_kw * 1_000.0)
+                for given, of in shares.items() if name != "May" else ():
+                    lead = of[f"{Policy.HEADROOM}, as stated"] - of[f"{Policy.LLF}, as stated"]
+                    leads[given].append(100 * lead)
                 shown = json.dumps(row[name])
                 print(f"  {place}, {limit_kw} kW, {name}: {shown}", file=sys.stderr, flush=True)
             figures[f"{place} {limit_kw} kW"] = row
+    figures["more_than_llf_as_stated_points"] = {
+        given: {"mean": round(mean(of), 2), "least": round(min(of), 2), "most": round(max(of), 2)}
+        for given, of in leads.items()
+    }
     return figures
 
 
